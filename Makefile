@@ -1,0 +1,45 @@
+# make run | test | check | bench | clean: each sets up .venv by itself, from nothing but Python 3.11 or newer, a C++
+# compiler and make.
+
+# The first interpreter that is new enough (a command may be there and yet not run).
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+READY := $(VENV)/.ready
+RUN := $(VENV)/bin/python
+
+.PHONY: run test check bench lock clean
+
+run: $(READY)
+	$(RUN) -m sim --model minilm-l6 \
+		--text "The lighthouse keeper wrote down the weather every evening, and in forty years he never missed a day." \
+		--text "Interest rates were left unchanged on Thursday, although two members of the committee had voted for a cut." \
+		--text "How do I replace the chain on a bicycle without any special tools?"
+
+test: $(READY)
+	$(RUN) -m pytest -n auto --dist worksteal
+
+check: $(READY)
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
+	$(RUN) -m pytest -q tests/test_imports.py
+
+bench: $(READY)
+	@for file in bench/[a-z]*.py; do $(RUN) -m bench.$$(basename $$file .py) || exit 1; done
+
+# The lock is complete, so that nothing it does not name is installed, and its hashes are checked.
+$(READY): requirements.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found (or set PYTHON)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(RUN) -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements.lock
+	touch $@
+
+# For whoever changes the dependencies; needs uv.
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

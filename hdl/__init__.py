@@ -1,0 +1,1 @@
+"""A generator of spatial accelerators for transformer inference."""

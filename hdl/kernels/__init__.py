@@ -1,0 +1,1 @@
+"""The kernel library: one kernel a file, each with its spec, integer reference and hardware."""

@@ -1,0 +1,257 @@
+"""The activation function (GELU or any other): a table loaded with each layer, interpolated between its entries.
+
+x + 2**15 = index * 2**f + fraction                (f fraction bits: 6 for 1,024 entries and inputs of 16 bits)
+y = saturate(base[index] + round_shift(delta[index] * fraction, f), 16 bits unsigned)
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..fixed import limits, round_shift, rounded_shift, saturate, saturated
+from ..hierarchy import place
+from ..memory import Ram, RamSpec
+from ..pipeline import delay
+from ..resources import Resources
+from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
+
+__all__ = ["Activation", "ActivationSpec", "TableEntry"]
+
+OUTPUT_BITS = 16
+
+TableEntry = data.StructLayout({"base": unsigned(OUTPUT_BITS), "delta": signed(16)})
+"""The value at the beginning of an interval, and its rise to the end."""
+
+ENTRIES_PER_WORD = 2
+"""Of a 64-bit word of the table's stream, low entry first."""
+
+BANKS = 2
+"""The table in use, and the next one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationSpec:
+    """An activation function on tiles of ``rows`` x ``features``, ``lanes`` features a beat, by a table of ``entries``.
+
+    Inputs are signed ``input_bits``. A layer has up to ``max_tiles`` tiles.
+
+    Raises:
+        ValueError: for a geometry that cannot work, with the figure that is wrong.
+    """
+
+    rows: int
+    lanes: int
+    features: int
+    max_tiles: int
+    entries: int = 1024
+    input_bits: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "lanes", "max_tiles"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"activation {name} must be at least 1, not {getattr(self, name)}")
+        if self.features < 1 or self.features % self.lanes:
+            raise ValueError(f"activation features must be a multiple of its {self.lanes} lanes, not {self.features}")
+        if not 3 <= self.input_bits <= 16:
+            raise ValueError(f"activation input_bits must be 3 to 16, not {self.input_bits}")
+        if self.entries not in (1 << bits for bits in range(1, self.input_bits)):
+            half = 1 << (self.input_bits - 1)
+            raise ValueError(f"activation entries must be a power of two, 2 to {half}, not {self.entries}")
+
+    @property
+    def index_bits(self) -> int:
+        """Bits of an input that choose the entry."""
+        return self.entries.bit_length() - 1
+
+    @property
+    def fraction_bits(self) -> int:
+        """Bits of an input below the index."""
+        return self.input_bits - self.index_bits
+
+    @property
+    def words(self) -> int:
+        """64-bit words of a table."""
+        return self.entries // ENTRIES_PER_WORD
+
+    @property
+    def table(self) -> RamSpec:
+        """One copy of the tables; there is one for each row and lane."""
+        return RamSpec(TableEntry.size, BANKS * self.entries, "block")
+
+    @property
+    def stages(self) -> int:
+        """Cycles from an input to its value: the table, operands, product, sum, rounding."""
+        return self.table.latency + 4
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the acceptance of a beat of values to that of its activated beat, table loaded, no stalls."""
+        return self.stages + 1
+
+    @property
+    def load_cycles(self) -> int:
+        """Cycles from a table's first word on offer to the first values it can serve: one an entry, and a register."""
+        return self.entries + 1
+
+    def cycles(self, tiles: int = 1) -> int:
+        """Cycles for ``tiles`` tiles: a beat each, also from layer to layer where the next table is loaded by then."""
+        return tiles * self.features // self.lanes
+
+    @property
+    def resources(self) -> Resources:
+        """DSP, RAM, LUT and FF; LUT and FF are estimates, the registers around the products count outside the DSPs."""
+        # Word, rise, product and sum without the bits below the rounding, result; base and fraction wait in LUTs.
+        ram = replace(self.table.resources, lut=0, ff=0)
+        element = ram + Resources(dsp=1, lut=48 + self.fraction_bits, ff=84)
+        counters = self.index_bits + (self.features // self.lanes).bit_length() + self.max_tiles.bit_length()
+        writing = TableEntry.size + self.index_bits + BANKS
+        elements = self.rows * self.lanes
+        return (
+            element * elements
+            + pipeline_resources(elements * OUTPUT_BITS, self.stages + 2)
+            + Resources(lut=TableEntry.size + counters, ff=writing + counters + self.stages + 4)
+        )
+
+    def reference(self, values: np.ndarray, table: np.ndarray) -> np.ndarray:
+        """Activated values (0..65535) of signed ``values`` of any shape, by ``table`` [entries, 2]: base, delta."""
+        place_in_range = np.asarray(values, dtype=np.int64) + (1 << (self.input_bits - 1))
+        base, delta = np.moveaxis(np.asarray(table, dtype=np.int64)[place_in_range >> self.fraction_bits], -1, 0)
+        fraction = place_in_range & ((1 << self.fraction_bits) - 1)
+        return saturate(base + round_shift(delta * fraction, self.fraction_bits), OUTPUT_BITS, signed=False)
+
+    def pack(self, table: np.ndarray) -> np.ndarray:
+        """The words of the table's stream, uint64 [words], for ``table`` [entries, 2] of base and delta.
+
+        Raises:
+            ValueError: for a table of another shape, or with a number that does not fit.
+        """
+        table = np.asarray(table, dtype=np.int64)
+        if table.shape != (self.entries, 2):
+            raise ValueError(f"activation table must be of shape {(self.entries, 2)}, not {table.shape}")
+        word = np.zeros(self.words, dtype=np.uint64)
+        for column, (name, field) in enumerate(TableEntry):
+            shape = Shape.cast(field.shape)
+            low, high = limits(shape.width, is_signed=shape.signed)
+            wrong = table[(table[:, column] < low) | (table[:, column] > high), column]
+            if wrong.size:
+                raise ValueError(f"activation table {name} must be {low}..{high}, not {wrong[0]}")
+            bits = (table[:, column] & ((1 << shape.width) - 1)).astype(np.uint64).reshape(self.words, ENTRIES_PER_WORD)
+            for entry in range(ENTRIES_PER_WORD):
+                word |= bits[:, entry] << np.uint64(entry * TableEntry.size + field.offset)
+        return word
+
+
+class Activation(wiring.Component):
+    """A beat a cycle, `ActivationSpec.latency` cycles, no bubbles; the next layer's table loads meanwhile.
+
+    Members:
+        order: stream, a word a layer: how many ``tiles`` use its table; taken with the last beat of them.
+        table: stream of 64-bit words, two entries of `TableEntry` each, low entry first: `ActivationSpec.pack`.
+        values: tile stream, rows x lanes signed ``input_bits``.
+        activated: tile stream, rows x lanes unsigned 16.
+    """
+
+    def __init__(self, spec: ActivationSpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "order": In(stream.Signature(data.StructLayout({"tiles": range(spec.max_tiles + 1)}))),
+                "table": In(stream.Signature(unsigned(ENTRIES_PER_WORD * TableEntry.size))),
+                "values": In(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.input_bits)))),
+                "activated": Out(stream.Signature(tile(spec.rows, spec.lanes, unsigned(OUTPUT_BITS)))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec = self.spec
+        m.submodules.results = results = PipelineBuffer(self.activated.payload.shape(), spec.stages + 2)
+        loaded = Signal(BANKS)  # banks whose table is complete and still wanted
+        write = self._load(m, loaded)
+        bank = Signal(range(BANKS))
+        go = join(m, [self.values], self.order.valid & loaded.bit_select(bank, 1) & results.room)
+        layer_ends = self._count(m, go)
+        with m.If(layer_ends):
+            m.d.sync += [loaded.bit_select(bank, 1).eq(0), bank.eq(~bank)]
+        m.d.comb += [
+            self.order.ready.eq(layer_ends),
+            results.take.eq(go),
+            results.push.eq(delay(m, "valid", go, spec.stages, control=True)),
+        ]
+        connect(m, results.output, self.activated)
+        for row in range(spec.rows):
+            for lane in range(spec.lanes):
+                ram = Ram(spec.table.width, spec.table.depth, spec.table.style)
+                m.submodules[f"table_{row}_{lane}"] = place(platform, ram)
+                m.d.comb += [
+                    ram.write_enable.eq(write.enable),
+                    ram.write_address.eq(write.address),
+                    ram.write_data.eq(write.entry),
+                ]
+                m.d.comb += results.payload[row][lane].eq(self._value(m, row, lane, ram, bank))
+        return m
+
+    def _load(self, m: Module, loaded: Signal) -> data.View:
+        """Cuts the table's words into entries; returns the write port of all copies, registered for its fan-out."""
+        spec = self.spec
+        address, bank = Signal(range(spec.entries)), Signal(range(BANKS))
+        part = address[: (ENTRIES_PER_WORD - 1).bit_length()]
+        accept = self.table.valid & ~loaded.bit_select(bank, 1)
+        m.d.comb += self.table.ready.eq(~loaded.bit_select(bank, 1) & part.all())
+        write = Signal(
+            data.StructLayout({"enable": 1, "address": range(BANKS * spec.entries), "entry": unsigned(TableEntry.size)})
+        )
+        m.d.sync += [
+            write.enable.eq(accept),
+            write.address.eq(Cat(address, bank)),
+            write.entry.eq(self.table.payload.word_select(part, TableEntry.size)),
+        ]
+        with m.If(accept):
+            m.d.sync += address.eq(address + 1)
+            with m.If(address == spec.entries - 1):
+                m.d.sync += bank.eq(~bank)
+        # The last entry is being written: it can be read from the next cycle.
+        with m.If(write.enable & write.address[:-1].all()):
+            m.d.sync += loaded.bit_select(write.address[-1], 1).eq(1)
+        return write
+
+    def _count(self, m: Module, go: Value) -> Signal:
+        """Counts beats and tiles; returns a strobe for the layer's last beat."""
+        spec = self.spec
+        beats = spec.features // spec.lanes
+        beat, place_in_layer = Signal(range(max(beats, 2))), Signal(range(max(spec.max_tiles, 2)), name="tile")
+        tile_ends, layer_ends = Signal(), Signal()
+        m.d.comb += [
+            tile_ends.eq(go & (beat == beats - 1)),
+            layer_ends.eq(tile_ends & (place_in_layer == self.order.payload.tiles - 1)),
+        ]
+        with m.If(go):
+            m.d.sync += beat.eq(Mux(tile_ends, 0, beat + 1))
+        with m.If(tile_ends):
+            m.d.sync += place_in_layer.eq(Mux(layer_ends, 0, place_in_layer + 1))
+        return layer_ends
+
+    def _value(self, m: Module, row: int, lane: int, ram: Ram, bank: Signal) -> Value:
+        """One input's way through the table and the interpolation, with registers around product and sum."""
+        spec = self.spec
+        fraction_bits, name = spec.fraction_bits, f"{row}_{lane}"
+        value = self.values.payload[row][lane]
+        place_in_range = Cat(value[:-1], ~value[-1])  # input + 2**(input_bits - 1), unsigned
+        m.d.comb += ram.read_address.eq(Cat(place_in_range[fraction_bits:], bank))
+        entry = data.View(TableEntry, ram.read_data)
+        fraction = delay(m, f"fraction_{name}", place_in_range[:fraction_bits], spec.table.latency + 1)
+        delta, base = delay(m, f"delta_{name}", entry.delta, 1), delay(m, f"base_{name}", entry.base, 2)
+        product = Signal(signed(len(delta) + fraction_bits), name=f"product_{name}", reset_less=True)
+        total = Signal(signed(len(base) + fraction_bits + 2), name=f"total_{name}", reset_less=True)
+        result = Signal(OUTPUT_BITS, name=f"result_{name}", reset_less=True)
+        m.d.sync += [
+            product.eq(delta * fraction),
+            # The base joins with all its places: rounding the sum is rounding the product.
+            total.eq(product + (base << fraction_bits)),
+            result.eq(saturated(rounded_shift(total, fraction_bits), OUTPUT_BITS, is_signed=False)),
+        ]
+        return result

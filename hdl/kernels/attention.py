@@ -1,0 +1,176 @@
+"""What scores and weighted sums have in common: a systolic array whose weights are a layer's keys or values.
+
+The weights arrive as tiles while the layer before is still being read (`banks`); the activations are replayed, head
+by head, for every pass.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..dsp import CASCADE
+from ..memory import ReplayBuffer, ReplaySpec
+from ..resources import Resources
+from ..stream import Fork, Pack, connect, tile
+from .banks import BankReader, BankSpec, Placement, Repeat
+from .systolic import ACTIVATION_BITS, ArraySpec, SystolicArray
+
+__all__ = ["AttentionSpec", "AttentionUnit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionSpec:
+    """What scores and weighted sums have in common.
+
+    ``rows`` tokens a tile, ``heads`` of ``head_size`` features, sequences of up to ``max_length`` tokens; an array of
+    ``columns`` x ``cascades`` * 8; ``lanes_in`` activations and ``lanes_stored`` features of keys or values arrive in
+    a beat, ``lanes`` sums leave.
+
+    Raises:
+        ValueError: for a geometry that cannot work, with the figure that is wrong.
+    """
+
+    rows: int
+    heads: int
+    head_size: int
+    max_length: int
+    columns: int
+    cascades: int
+    lanes_in: int
+    lanes_stored: int
+    lanes: int
+    ram_style: str = "ultra"
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.max_length < 1:
+            raise ValueError(f"attention needs a head and a token, not {self.heads} and {self.max_length}")
+        if self.head_size % CASCADE:
+            raise ValueError(f"attention head size must be a multiple of {CASCADE}, not {self.head_size}")
+        if self.depth % self.lanes_in:
+            raise ValueError(f"attention input lanes must divide its depth {self.depth}, not {self.lanes_in}")
+
+    @property
+    def depth(self) -> int:
+        """Terms a cycle, D."""
+        return self.cascades * CASCADE
+
+    @property
+    def max_tiles(self) -> int:
+        """Tiles of the longest sequence."""
+        return ceil(self.max_length / self.rows)
+
+    def tiles(self, tokens: int) -> int:
+        """Tiles of a sequence."""
+        return ceil(tokens / self.rows)
+
+    @property
+    def banks(self) -> BankSpec:
+        """Where the stored words lie."""
+        raise NotImplementedError
+
+    @property
+    def array(self) -> ArraySpec:
+        """The systolic array inside."""
+        raise NotImplementedError
+
+    @property
+    def replay(self) -> ReplaySpec:
+        """The buffer of activations."""
+        raise NotImplementedError
+
+    def latency(self, words: int) -> int:
+        """Cycles from the acceptance of a layer's last stored beat, its activations there, to that of the first sums.
+
+        ``words`` is the length of a pass.
+        """
+        return 1 + words + self.array.latency
+
+    @property
+    def resources(self) -> Resources:
+        """DSP, RAM, LUT and FF; LUT and FF are estimates."""
+        writer = Resources(lut=60 + 2 * self.columns, ff=60 + 8 * self.rows + 12 * self.columns)
+        return self.array.resources + self.replay.resources + self.banks.resources + writer
+
+
+class AttentionUnit(wiring.Component):
+    """A systolic array with banks of stored weights.
+
+    Members: ``order`` (stream of `BankOrder`, one a layer), ``stored`` (tile stream of int8, the keys or values of a
+    layer, head after head), ``activations`` (tile stream of int8), ``sums`` (tile stream).
+    """
+
+    def __init__(self, spec: AttentionSpec):
+        self.spec = spec
+        byte = signed(ACTIVATION_BITS)
+        super().__init__(
+            {
+                "order": In(stream.Signature(spec.banks.order)),
+                "stored": In(stream.Signature(tile(spec.rows, spec.lanes_stored, byte))),
+                "activations": In(stream.Signature(tile(spec.rows, spec.lanes_in, byte))),
+                "sums": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.array.sum_bits)))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec = self.spec
+        m.submodules.orders = orders = Fork(spec.banks.order, 3)
+        m.submodules.array = array = SystolicArray(spec.array)
+        m.submodules.reader = reader = BankReader(spec.banks, hold=spec.array.read_delay)
+        connect(m, self.order, orders.input)
+        connect(m, orders.outputs[0], reader.order)
+        connect(m, reader.addresses, array.addresses)
+        connect(m, array.sums, self.sums)
+        m.submodules.placement = placement = self.placement()
+        connect(m, orders.outputs[1], placement.order)
+        accept, stored = Signal(), Signal()
+        m.d.comb += [
+            self.stored.ready.eq(placement.order.valid & (reader.full != 2)),
+            accept.eq(self.stored.valid & self.stored.ready),
+            placement.step.eq(accept),
+            reader.stored.eq(stored),
+        ]
+        m.d.sync += stored.eq(placement.stored)  # the last write is a cycle behind
+        self.write(m, array, placement, accept)
+        self._replay(m, orders.outputs[2], array)
+        return m
+
+    def placement(self) -> Placement:
+        """Counts where the stored features go."""
+        raise NotImplementedError
+
+    def write(self, m: Module, array: SystolicArray, placement: Placement, accept: Signal) -> None:
+        """Drives the columns' write ports, a cycle after ``accept``."""
+        raise NotImplementedError
+
+    def bounds(self, order: Any) -> tuple[Any, Any]:
+        """Words of a head's activations and how often they are read."""
+        raise NotImplementedError
+
+    def _replay(self, m: Module, order: Any, array: SystolicArray) -> None:
+        """Packs the activations and replays each head's for every pass."""
+        spec, replay = self.spec, self.spec.replay
+        byte, ratio = signed(ACTIVATION_BITS), spec.depth // spec.lanes_in
+        m.submodules.repeat = repeat = Repeat(spec.banks.order, spec.heads)
+        m.submodules.pack = pack = Pack(spec.rows, spec.lanes_in, ratio, byte, beats=ratio)
+        m.submodules.replay = words = ReplayBuffer(
+            tile(spec.rows, spec.depth, byte), replay.depth, style=replay.style, max_repeat=replay.max_repeat
+        )
+        connect(m, order, repeat.input)
+        connect(m, self.activations, pack.input)
+        connect(m, pack.output, words.input)
+        length, times = self.bounds(repeat.output.payload)
+        m.d.comb += [
+            words.order.valid.eq(repeat.output.valid),
+            words.order.payload.length.eq(length),
+            words.order.payload.repeat.eq(times),
+            repeat.output.ready.eq(words.order.ready),
+            array.activations.valid.eq(words.output.valid),
+            array.activations.payload.word.eq(words.output.payload),
+            array.activations.payload.last.eq(words.last),
+            words.output.ready.eq(array.activations.ready),
+        ]

@@ -1,0 +1,48 @@
+"""The end of every scaling, in hardware: shift, bias, rounding, saturation."""
+
+from typing import Any
+
+from amaranth.hdl import Elaboratable, Module, Signal, signed
+
+from ..fixed import VariableShift, rounded_shift, saturated
+from ..pipeline import delay
+from ..resources import Resources
+from .parameters import BIAS_FRACTION, SCALED_BITS, ChannelWord
+
+__all__ = ["Finish", "finish_resources"]
+
+
+class Finish(Elaboratable):
+    """Twin of `parameters.finish`: ``saturate(round_shift(saturate(round_shift(value, shift), 24) + bias, 4), bits)``.
+
+    A registered pipeline that takes new operands every cycle and never stalls; ``result`` belongs to the operands of
+    `latency` cycles ago. Members: ``value`` (signed, ``width`` bits), ``shift`` (unsigned 6), ``bias`` (signed 20, of
+    which `BIAS_FRACTION` fraction), all of one cycle; ``result`` (signed ``bits``, without the lowest integer if
+    ``symmetric``).
+    """
+
+    latency = VariableShift.latency + 2
+
+    def __init__(self, width: int, bits: int, *, symmetric: bool = False):
+        self.bits, self.symmetric = bits, symmetric
+        self.value = Signal(signed(width))
+        self.shift = Signal(ChannelWord["shift"].shape)
+        self.bias = Signal(ChannelWord["bias"].shape)
+        self.result = Signal(signed(bits), reset_less=True)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.scale = scale = VariableShift(len(self.value), SCALED_BITS, shift_bits=len(self.shift))
+        m.d.comb += [scale.value.eq(self.value), scale.shift.eq(self.shift)]
+        biased = Signal(signed(SCALED_BITS + 1), reset_less=True)
+        m.d.sync += [
+            biased.eq(scale.result + delay(m, "bias", self.bias, VariableShift.latency)),
+            self.result.eq(saturated(rounded_shift(biased, BIAS_FRACTION), self.bits, symmetric=self.symmetric)),
+        ]
+        return m
+
+
+def finish_resources(width: int, bits: int) -> Resources:
+    """LUT and FF of a `Finish`, without the 20 LUTs that delay the bias: all that take the same bias share them."""
+    # The two shifts take two LUTs a bit each, rounding one, saturation and the bias the rest.
+    return Resources(lut=6 * width, ff=3 * width + 52 + bits)

@@ -1,0 +1,292 @@
+"""Layer normalisation on integers: every row to mean 0 and deviation 1, then a factor and a bias a feature.
+
+    mean, reciprocal, places = statistics of the row        see `rowstatistics`
+    n = round_shift((16 x - mean) * reciprocal, places)     (x - mean) / deviation, times `LayerNormSpec.unit`
+    y = finish(n * factor, shift, bias)                     see `parameters.finish`
+
+The factors make up for the unit, which need not be a power of two.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..fixed import VariableShift, round_shift
+from ..hierarchy import place
+from ..memory import Ram, RamSpec
+from ..pipeline import advance, delay, registered_tree, tree_levels, tree_registers
+from ..resources import Resources
+from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
+from .finish import Finish, finish_resources
+from .parameters import ChannelParameters, ChannelWord, finish
+from .rowstatistics import MEAN_FRACTION, NORMALISED_FRACTION, RECIPROCAL_BITS, RowStatistics, RowStatisticsSpec
+
+__all__ = ["LayerNorm", "LayerNormSpec"]
+
+OUTPUT_BITS = 16
+
+NORMALISED_BITS = 20
+"""Width of a normalised value: no value is more than sqrt(d) deviations from the mean, nor with what mean and rounding
+add more than 1.07 sqrt(d); times `LayerNormSpec.unit` that is below 2^19 for d up to 4096."""
+
+DISTRIBUTED_WORDS = 64
+"""Tile memories of up to so many words are built of LUTs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerNormSpec:
+    """Layer normalisation of tiles of ``rows`` x ``features``, ``lanes`` features a beat, of signed ``input_bits``.
+
+    ``epsilon`` is added to the variance of a row times features squared.
+
+    Raises:
+        ValueError: for sizes below 1, lanes that do not divide the features, and what `RowStatisticsSpec` refuses.
+    """
+
+    rows: int
+    lanes: int
+    features: int
+    input_bits: int = 17
+    epsilon: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "lanes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"layer norm {name} must be at least 1, not {getattr(self, name)}")
+        if self.features % self.lanes:
+            raise ValueError(f"layer norm features must be a multiple of {self.lanes} lanes, not {self.features}")
+        _ = self.statistics
+
+    @property
+    def statistics(self) -> RowStatisticsSpec:
+        """What is found out about a row."""
+        return RowStatisticsSpec(features=self.features, input_bits=self.input_bits, epsilon=self.epsilon)
+
+    @property
+    def unit(self) -> float:
+        """The normalised value of one deviation, which the factors of the channels make good."""
+        return float((1 << (NORMALISED_FRACTION + self.statistics.scale_bits)) / self.features)
+
+    @property
+    def beats(self) -> int:
+        """Beats a tile."""
+        return self.features // self.lanes
+
+    @property
+    def sum_stages(self) -> int:
+        """Registers from a beat to the sums: values, squares, the tree over the lanes, the sums."""
+        return 3 + tree_levels(self.lanes, 2)
+
+    @property
+    def statistics_latency(self) -> int:
+        """Cycles from the acceptance of a tile's last beat to the statistics of its rows."""
+        return self.sum_stages + self.statistics.latency
+
+    @property
+    def centred_bits(self) -> int:
+        """Width of a value less its mean."""
+        return self.statistics.mean_bits + 1
+
+    @property
+    def deviation_bits(self) -> int:
+        """Width of its product with the reciprocal."""
+        return self.centred_bits + RECIPROCAL_BITS
+
+    @property
+    def value_bits(self) -> int:
+        """Width of a normalised value's product with the channel's factor."""
+        return NORMALISED_BITS + ChannelWord["factor"].shape.width
+
+    @property
+    def normalise_stages(self) -> int:
+        """Registers from a read address to a normalised value: RAM, value less mean, two of the product, the shift."""
+        return self.ram.latency + 3 + VariableShift.latency
+
+    @property
+    def stages(self) -> int:
+        """Registers from a read address to a result: two of the second product, and the finish."""
+        return self.normalise_stages + 2 + Finish.latency
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the acceptance of a tile's last beat to its first beat of results, its channels there."""
+        return self.statistics_latency + self.stages + 2
+
+    def cycles(self) -> int:
+        """Cycles a tile takes, one tile following the other: its beats, or the statistics where they take longer."""
+        return max(self.beats, self.statistics_latency + 1)
+
+    @property
+    def ram(self) -> RamSpec:
+        """The memory: a tile that waits for its statistics, and what comes in meanwhile."""
+        depth = self.beats + min(self.beats, self.statistics_latency) + 2
+        style = "distributed" if depth <= DISTRIBUTED_WORDS else "block"
+        return RamSpec(self.rows * self.lanes * self.input_bits, depth, style)
+
+    @property
+    def resources(self) -> Resources:
+        """DSP, RAM, LUT and FF; products take registers here, as Yosys maps them (Vivado finds them in the DSPs)."""
+        row, inputs, dev = self.statistics, self.input_bits, self.deviation_bits
+        # Centred value, two of each product, the first shift; the value twice and its square.
+        registers = self.centred_bits + 2 * dev + 3 * dev + NORMALISED_BITS + 2 * self.value_bits + 4 * inputs
+        element = Resources(dsp=3, lut=5 * dev, ff=registers) + finish_resources(self.value_bits, OUTPUT_BITS)
+        # The running sums; the statistics, kept while the tile is read and delayed to their stages.
+        sums, kept = row.sum_bits + row.square_bits, row.layout.size
+        rows = row.resources + Resources(lut=sums + kept, ff=sums + 2 * kept)
+        tree = Resources(lut=3 * inputs * (self.lanes - 1), ff=3 * inputs * tree_registers(self.lanes, 2))
+        lane = Resources(lut=ChannelWord.size - ChannelWord["column_sum"].shape.width)
+        control = Resources(lut=60, ff=self.stages + 2 * self.sum_stages + 5 * self.ram.depth.bit_length())
+        buffer = pipeline_resources(self.rows * self.lanes * OUTPUT_BITS, self.stages + 2)
+        each = rows + tree + element * self.lanes
+        return each * self.rows + lane * self.lanes + self.ram.resources + control + buffer
+
+    def reference(self, values: np.ndarray, channels: ChannelParameters) -> np.ndarray:
+        """Normalised values [tokens, features] of values [tokens, features] with parameters [features]."""
+        x = np.asarray(values, dtype=np.int64)
+        row = self.statistics.reference(x.sum(axis=1), (x * x).sum(axis=1))
+        mean, reciprocal, places = (field[:, None] for field in row)
+        normalised = round_shift(((x << MEAN_FRACTION) - mean) * reciprocal, places)
+        return finish(normalised * channels.factor, channels.shift, channels.bias, OUTPUT_BITS)
+
+
+class Row(NamedTuple):
+    """A row's statistics, each when it is wanted."""
+
+    mean: Value
+    reciprocal: Value
+    places: Value
+
+
+class Channel(NamedTuple):
+    """A lane's parameters, each when it is wanted."""
+
+    factor: Value
+    shift: Value
+    bias: Value
+
+
+class LayerNorm(wiring.Component):
+    """A beat a cycle in and out; a tile leaves `LayerNormSpec.latency` cycles after its last beat, while the next one
+    comes in.
+
+    Members: ``values`` (tile stream, rows x lanes signed `input_bits`), ``channels`` (`ChannelWord` x lanes, a beat for
+    each beat of a tile, taken as the tile leaves: gamma, in units of 1 / `LayerNormSpec.unit`, is the factor, and beta
+    the bias), ``normalised`` (tile stream, rows x lanes signed 16).
+    """
+
+    def __init__(self, spec: LayerNormSpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "values": In(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.input_bits)))),
+                "channels": In(stream.Signature(data.ArrayLayout(ChannelWord, spec.lanes))),
+                "normalised": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(OUTPUT_BITS)))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec = self.spec
+        ram = Ram(spec.ram.width, spec.ram.depth, spec.ram.style)
+        m.submodules.ram = place(platform, ram)
+        rows = [RowStatistics(spec.statistics) for _ in range(spec.rows)]
+        for i, row in enumerate(rows):
+            m.submodules[f"statistics_{i}"] = place(platform, row)
+        # A tile's last beat waits until the statistics of the tile before are taken.
+        stored, busy, take = Signal(range(spec.ram.depth + 1)), Signal(), Signal()
+        written, complete = self._fill(m, ram, rows, stored != spec.ram.depth, ~busy)
+        sent = self._send(m, ram, rows, take)
+        m.d.sync += [stored.eq(stored + written - sent), busy.eq((busy | complete) & ~take)]
+        return m
+
+    def _fill(self, m: Module, ram: Ram, rows: list[RowStatistics], room: Value, free: Value) -> tuple[Value, Value]:
+        """Writes beats into the RAM and sums them; returns the strobes of a beat written and of a tile's last."""
+        spec = self.spec
+        beat = Signal(range(max(spec.beats, 2)))
+        last = beat == spec.beats - 1
+        go = join(m, [self.values], room & (free | ~last))
+        advance(m, beat, spec.beats, go)
+        advance(m, ram.write_address, spec.ram.depth, go)
+        m.d.comb += [ram.write_enable.eq(go), ram.write_data.eq(Value.cast(self.values.payload))]
+        arrived = delay(m, "arrived", go, spec.sum_stages - 1, control=True)
+        first = delay(m, "first", beat == 0, spec.sum_stages - 1)
+        complete = delay(m, "complete", go & last, spec.sum_stages, control=True)
+        for i, row in enumerate(rows):
+            values = [delay(m, f"value_{i}_{lane}", x, 1) for lane, x in enumerate(self.values.payload[i])]
+            squares = [delay(m, f"square_{i}_{lane}", (x * x).as_unsigned(), 1) for lane, x in enumerate(values)]
+            values = [delay(m, f"waiting_{i}_{lane}", x, 1) for lane, x in enumerate(values)]
+            for name, terms in (("total", values), ("squares", squares)):
+                term = registered_tree(m, f"{name}_{i}", terms, lambda a, b: a + b, fan_in=2)
+                total = Signal(spec.statistics.sums[name].shape, name=f"{name}_{i}", reset_less=True)
+                with m.If(arrived):
+                    m.d.sync += total.eq(Mux(first, 0, total) + term)
+                m.d.comb += row.input.payload[name].eq(total)
+            m.d.comb += row.input.valid.eq(complete)
+        return go, go & last
+
+    def _send(self, m: Module, ram: Ram, rows: list[RowStatistics], take: Signal) -> Value:
+        """Reads the tile whose statistics are there, normalises and sends it; returns the strobe of a beat read."""
+        spec = self.spec
+        m.submodules.buffer = buffer = PipelineBuffer(self.normalised.payload.shape(), spec.stages + 2)
+        connect(m, buffer.output, self.normalised)
+        sending, beat = Signal(), Signal(range(max(spec.beats, 2)))
+        read = join(m, [self.channels], sending & buffer.room)
+        ends = read & (beat == spec.beats - 1)
+        advance(m, beat, spec.beats, read)
+        advance(m, ram.read_address, spec.ram.depth, read)
+        m.d.sync += sending.eq(take | (sending & ~ends))
+        m.d.comb += [
+            take.eq(rows[0].output.valid & (~sending | ends)),
+            buffer.take.eq(read),
+            buffer.push.eq(delay(m, "valid", read, spec.stages, control=True)),
+        ]
+        m.d.comb += [row.output.ready.eq(take) for row in rows]
+        word = self.values.payload.shape()(ram.read_data)
+        statistics = [self._row(m, i, row, take) for i, row in enumerate(rows)]
+        for lane in range(spec.lanes):
+            channel = self._channel(m, lane)
+            for i, row in enumerate(statistics):
+                m.d.comb += buffer.payload[i][lane].eq(self._value(m, f"{i}_{lane}", word[i][lane], row, channel))
+        return read
+
+    def _row(self, m: Module, i: int, row: RowStatistics, take: Value) -> Row:
+        """Keeps a row's statistics while its tile is read, and delays them until each is wanted."""
+        kept = Signal(row.output.payload.shape(), name=f"statistics_{i}", reset_less=True)
+        with m.If(take):
+            m.d.sync += kept.eq(row.output.payload)
+        wait = self.spec.ram.latency
+        return Row(
+            delay(m, f"mean_{i}", kept.mean, wait),
+            delay(m, f"reciprocal_{i}", kept.reciprocal, wait + 1),
+            delay(m, f"places_{i}", kept.places, wait + 3),
+        )
+
+    def _channel(self, m: Module, lane: int) -> Channel:
+        """Delays a lane's parameters until each is wanted."""
+        channel, wait = self.channels.payload[lane], self.spec.normalise_stages
+        return Channel(
+            delay(m, f"factor_{lane}", channel.factor, wait),
+            delay(m, f"shift_{lane}", channel.shift, wait + 2),
+            delay(m, f"bias_{lane}", channel.bias, wait + 2),
+        )
+
+    def _value(self, m: Module, name: str, value: Value, row: Row, channel: Channel) -> Value:
+        """A value normalised and scaled; registers before each multiplication and two behind it, for the DSPs' own."""
+        spec = self.spec
+        shift = VariableShift(spec.deviation_bits, NORMALISED_BITS, shift_bits=len(row.places))
+        end = Finish(spec.value_bits, OUTPUT_BITS)
+        m.submodules[f"shift_{name}"], m.submodules[f"finish_{name}"] = shift, end
+        centred = Signal(signed(spec.centred_bits), name=f"centred_{name}", reset_less=True)
+        m.d.sync += centred.eq((value << MEAN_FRACTION) - row.mean)
+        m.d.comb += [
+            shift.value.eq(delay(m, f"deviation_{name}", centred * row.reciprocal, 2)),
+            shift.shift.eq(row.places),
+            end.value.eq(delay(m, f"scaled_{name}", shift.result * channel.factor, 2)),
+            end.shift.eq(channel.shift),
+            end.bias.eq(channel.bias),
+        ]
+        return end.result

@@ -1,0 +1,208 @@
+"""Requantise: from the exact sums of a linear unit to the integers of the next tensor.
+
+    total = saturate(sum + (column_sum << 7), 27)      with a zero point; else the sum itself
+    mid = round_shift(total * factor, 16)              the channel's factor
+    y = finish(mid * mantissa, shift + exponent, bias) the channel's shift and bias, the row's mantissa and exponent
+
+`parameters.finish` shifts, saturates, adds the bias, rounds and saturates.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..fixed import round_shift, rounded_shift, saturate, saturated
+from ..pipeline import delay
+from ..resources import Resources
+from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
+from .finish import Finish, finish_resources
+from .parameters import COLUMN_SUM_SHIFT, ChannelParameters, ChannelWord, RowFactor, RowFactors, finish
+
+__all__ = ["FACTOR_BITS", "Requantise", "RequantiseSpec"]
+
+FACTOR_BITS = 16
+"""Bits of a channel's factor, unsigned, all of them fraction: the product with a sum is no wider than the sum."""
+
+SUM_BITS = 27
+"""The widest sum: one side of a DSP48E2."""
+
+MAX_SHIFT = 63
+"""The largest shift; sums of a channel's shift and a row's exponent stop there, where nothing is left of any value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequantiseSpec:
+    """A requantiser of tiles of ``rows`` x ``channels``, ``lanes`` a beat, a row factor for every ``group`` channels.
+
+    Sums are signed ``sum_bits``, outputs signed ``output_bits``, without the lowest integer where ``symmetric``.
+    ``zero_point``: the activations stood 128 too low, which 128 times each channel's column sum makes good.
+
+    Raises:
+        ValueError: for sizes that do not divide one another, and widths that do not fit.
+    """
+
+    rows: int
+    lanes: int
+    channels: int
+    group: int
+    sum_bits: int
+    output_bits: int
+    symmetric: bool
+    zero_point: bool
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "lanes", "channels", "group"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"requantise {name} must be at least 1, not {getattr(self, name)}")
+        if self.group % self.lanes:
+            raise ValueError(f"requantise group must be a multiple of {self.lanes} lanes, not {self.group}")
+        if self.channels % self.group:
+            raise ValueError(f"requantise channels must be whole groups of {self.group}, not {self.channels}")
+        if not 2 <= self.sum_bits <= SUM_BITS:
+            raise ValueError(f"requantise sums must have 2 to {SUM_BITS} bits, not {self.sum_bits}")
+        if not 2 <= self.output_bits <= 16:
+            raise ValueError(f"requantise outputs must have 2 to 16 bits, not {self.output_bits}")
+
+    @property
+    def scaled_bits(self) -> int:
+        """Width of a sum with its zero point made good, and of its product with a channel's factor."""
+        return SUM_BITS if self.zero_point else self.sum_bits
+
+    @property
+    def value_bits(self) -> int:
+        """Width of the product with a row's mantissa."""
+        return self.scaled_bits + RowFactor["mantissa"].width
+
+    @property
+    def stages(self) -> int:
+        """Registers from the streams to a result: 1 total, 2-3 its product, 4 mid, 5-6 its product; the finish."""
+        return 6 + Finish.latency
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the acceptance of a beat of sums to its beat of values."""
+        return self.stages + 1
+
+    def cycles(self) -> int:
+        """Cycles a tile takes, one tile following the other."""
+        return self.channels // self.lanes
+
+    @property
+    def resources(self) -> Resources:
+        """DSP, LUT and FF; the products' registers count here, as Yosys maps them (Vivado finds them in the DSPs)."""
+        scaled, value, shift_bits = self.scaled_bits, self.value_bits, ChannelWord["shift"].width
+        # Sum and mid; two each of both products, the first without the bits that rounding does not look at; the shift.
+        registers = 2 * scaled + 2 * (scaled + 1) + 2 * value + shift_bits
+        # Rounding of mid and the sum of the shifts; the zero point's adder and saturation.
+        adders = scaled + shift_bits + (2 * SUM_BITS if self.zero_point else 0)
+        element = Resources(dsp=2, lut=adders, ff=registers) + finish_resources(value, self.output_bits)
+        # What waits for a later stage is a LUT a bit: a row's factor; a lane's shift and bias.
+        row = Resources(lut=RowFactor.size)
+        lane = Resources(lut=shift_bits + ChannelWord["bias"].width, ff=FACTOR_BITS)
+        control = Resources(lut=10, ff=self.stages + self.cycles().bit_length())
+        buffer = pipeline_resources(self.rows * self.lanes * self.output_bits, self.stages + 2)
+        return element * (self.rows * self.lanes) + row * self.rows + lane * self.lanes + control + buffer
+
+    def reference(self, sums: np.ndarray, channels: ChannelParameters, factors: RowFactors) -> np.ndarray:
+        """Values [tokens, channels] of sums [tokens, channels], parameters [channels] and factors [tokens, groups].
+
+        Raises:
+            ValueError: for a channel factor that is negative or of more than `FACTOR_BITS` bits.
+        """
+        if channels.factor.min() < 0 or channels.factor.max() >> FACTOR_BITS:
+            wrong = channels.factor[(channels.factor < 0) | (channels.factor >> FACTOR_BITS > 0)][0]
+            raise ValueError(f"requantise factor must be 0..{(1 << FACTOR_BITS) - 1}, not {wrong}")
+        mantissa = np.repeat(np.asarray(factors.mantissa, dtype=np.int64), self.group, axis=1)
+        exponent = np.repeat(np.asarray(factors.exponent, dtype=np.int64), self.group, axis=1)
+        total = np.asarray(sums, dtype=np.int64)
+        if self.zero_point:
+            total = saturate(total + (channels.column_sum << COLUMN_SUM_SHIFT), SUM_BITS)
+        mid = round_shift(total * channels.factor, FACTOR_BITS)
+        shift = np.minimum(channels.shift + exponent, MAX_SHIFT)
+        return finish(mid * mantissa, shift, channels.bias, self.output_bits, symmetric=self.symmetric)
+
+
+class Requantise(wiring.Component):
+    """A beat a cycle, `RequantiseSpec.latency` cycles, no bubbles between groups or tiles.
+
+    Members: ``sums`` (tile stream, rows x lanes signed `sum_bits`), ``channels`` (`ChannelWord` x lanes, a beat for
+    each beat of sums), ``factors`` (`RowFactor` x rows, a beat for each group, wanted from the group's first sums on
+    and taken with its last), ``values`` (tile stream, rows x lanes signed `output_bits`).
+    """
+
+    def __init__(self, spec: RequantiseSpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "sums": In(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.sum_bits)))),
+                "channels": In(stream.Signature(data.ArrayLayout(ChannelWord, spec.lanes))),
+                "factors": In(stream.Signature(data.ArrayLayout(RowFactor, spec.rows))),
+                "values": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.output_bits)))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec = self.spec
+        m.submodules.buffer = buffer = PipelineBuffer(self.values.payload.shape(), spec.stages + 2)
+        beats = spec.group // spec.lanes
+        beat = Signal(range(max(beats, 2)))
+        last = beat == beats - 1
+        go = join(m, [self.sums, self.channels], self.factors.valid & buffer.room)
+        with m.If(go):
+            m.d.sync += beat.eq(Mux(last, 0, beat + 1))
+        m.d.comb += [
+            self.factors.ready.eq(go & last),
+            buffer.take.eq(go),
+            buffer.push.eq(delay(m, "valid", go, spec.stages, control=True)),
+        ]
+        connect(m, buffer.output, self.values)
+        rows = [self._row_factor(m, row) for row in range(spec.rows)]
+        for lane in range(spec.lanes):
+            factor, shift, bias = self._channel(m, lane)
+            for row, (mantissa, exponent) in enumerate(rows):
+                value = self._value(m, row, lane, factor, mantissa)
+                last_step = Finish(spec.value_bits, spec.output_bits, symmetric=spec.symmetric)
+                m.submodules[f"finish_{row}_{lane}"] = last_step
+                places = Signal.like(last_step.shift, name=f"places_{row}_{lane}", reset_less=True)
+                m.d.sync += places.eq(Mux(shift + exponent > MAX_SHIFT, MAX_SHIFT, shift + exponent))
+                m.d.comb += [last_step.value.eq(value), last_step.shift.eq(places), last_step.bias.eq(bias)]
+                m.d.comb += buffer.payload[row][lane].eq(last_step.result)
+        return m
+
+    def _row_factor(self, m: Module, row: int) -> tuple[Value, Value]:
+        """A row's mantissa, beside mid, and exponent, a register ahead of the shift."""
+        factor = self.factors.payload[row]
+        return delay(m, f"mantissa_{row}", factor.mantissa, 4), delay(m, f"exponent_{row}", factor.exponent, 5)
+
+    def _channel(self, m: Module, lane: int) -> tuple[Value, Value, Value]:
+        """A lane's factor, beside the total, shift, a register ahead of its use, and bias, beside the value."""
+        channel = self.channels.payload[lane]
+        return (
+            delay(m, f"factor_{lane}", channel.factor[:FACTOR_BITS], 1),
+            delay(m, f"shift_{lane}", channel.shift, 5),
+            delay(m, f"bias_{lane}", channel.bias, 6),
+        )
+
+    def _value(self, m: Module, row: int, lane: int, factor: Value, mantissa: Value) -> Value:
+        """The sum times both factors; registers before each multiplication and two behind it, for the DSPs' own."""
+        spec = self.spec
+
+        def register(name: str, bits: int, value: Any) -> Signal:
+            kept = Signal(signed(bits), name=f"{name}_{row}_{lane}", reset_less=True)
+            m.d.sync += kept.eq(value)
+            return kept
+
+        total = self.sums.payload[row][lane]
+        if spec.zero_point:
+            total = saturated(total + (self.channels.payload[lane].column_sum << COLUMN_SUM_SHIFT), SUM_BITS)
+        total = register("total", spec.scaled_bits, total)
+        product = register("product", spec.scaled_bits + FACTOR_BITS, total * factor)
+        product = register("product_late", len(product), product)
+        mid = register("mid", spec.scaled_bits, rounded_shift(product, FACTOR_BITS))
+        value = register("value", spec.value_bits, mid * mantissa)
+        return register("value_late", spec.value_bits, value)

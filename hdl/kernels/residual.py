@@ -1,0 +1,158 @@
+"""Residual addition: a branch plus what went past it, which waits in a FIFO meanwhile.
+
+What went past may carry places that the branch does not have, so many a feature: they are rounded off before the
+addition.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Shape, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..fixed import round_shift
+from ..memory import ReplayBuffer, ReplaySpec
+from ..pipeline import delay
+from ..resources import Resources, ram_blocks
+from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
+from .parameters import ChannelParameters, ChannelWord
+
+__all__ = ["ResidualAdd", "ResidualSpec"]
+
+TERM_SHAPE = signed(16)
+TOTAL_SHAPE = signed(17)
+
+PLACES_BITS = 3
+MAX_PLACES = (1 << PLACES_BITS) - 1
+"""The most places that are rounded off."""
+
+DISTRIBUTED_WORDS = 64
+"""FIFOs of up to so many words are built of LUTs."""
+
+BLOCKS_AN_ULTRA = 2
+"""BRAM36 that are worth a URAM288: the U280 has 2.1 for each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualSpec:
+    """A residual addition of ``rows`` x ``lanes`` features a beat, whose skip side can run ``depth`` beats ahead.
+
+    Beats of 64 bits, as of 4 rows x 1 lane, fill the words of a URAM288; ones of 32 bits would leave half of them
+    empty.
+
+    Raises:
+        ValueError: for sizes below 1.
+    """
+
+    rows: int
+    lanes: int
+    depth: int
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "lanes", "depth"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"residual {name} must be at least 1, not {getattr(self, name)}")
+
+    @property
+    def width(self) -> int:
+        """Bits of a beat of terms."""
+        return self.rows * self.lanes * TERM_SHAPE.width
+
+    @property
+    def style(self) -> str:
+        """The kind of RAM that costs the device least."""
+        if self.depth <= DISTRIBUTED_WORDS:
+            return "distributed"
+        blocks, ultras = (ram_blocks(self.width, self.depth, style) for style in ("block", "ultra"))
+        return "block" if blocks.bram36 <= BLOCKS_AN_ULTRA * ultras.uram else "ultra"
+
+    @property
+    def fifo(self) -> ReplaySpec:
+        """The FIFO of the skip side."""
+        return ReplaySpec(self.width, self.depth, self.style, max_repeat=1)
+
+    @property
+    def skip_latency(self) -> int:
+        """Cycles from the acceptance of a skip beat to its total, its branch beat there."""
+        return self.fifo.latency + self.latency
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the acceptance of a branch beat to its total: rounding, sum, buffer."""
+        return 3
+
+    def cycles(self, beats: int) -> int:
+        """Cycles that so many beats take."""
+        return beats
+
+    @property
+    def resources(self) -> Resources:
+        """RAM, LUT and FF."""
+        totals = self.rows * self.lanes * TOTAL_SHAPE.width
+        # The FIFO's orders are constants, which leaves less of its control.
+        rounding = Resources(lut=5 * self.width, ff=2 * self.width + totals)
+        return self.fifo.resources + rounding + pipeline_resources(totals, self.latency + 1)
+
+    def reference(self, skip: np.ndarray, branch: np.ndarray, channels: ChannelParameters) -> np.ndarray:
+        """Totals [tokens, features] of two tensors; the shifts of ``channels`` [features] are skip's additional places.
+
+        Raises:
+            ValueError: for a shift that the hardware does not have.
+        """
+        if channels.shift.max() > MAX_PLACES:
+            raise ValueError(f"residual shift must be 0..{MAX_PLACES}, not {channels.shift.max()}")
+        return round_shift(skip, channels.shift) + np.asarray(branch, dtype=np.int64)
+
+
+class ResidualAdd(wiring.Component):
+    """A beat a cycle, `ResidualSpec.latency` cycles; takes `ResidualSpec.depth` beats of ``skip`` ahead of ``branch``.
+
+    Members: ``skip``, ``branch`` (tile streams, rows x lanes signed 16), ``channels`` (beats of lanes `ChannelWord`, of
+    which only the shift counts: places to round off skip), ``total`` (tile stream, rows x lanes signed 17).
+    """
+
+    def __init__(self, spec: ResidualSpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "skip": In(self._signature(TERM_SHAPE)),
+                "branch": In(self._signature(TERM_SHAPE)),
+                "channels": In(stream.Signature(data.ArrayLayout(ChannelWord, spec.lanes))),
+                "total": Out(self._signature(TOTAL_SHAPE)),
+            }
+        )
+
+    def _signature(self, shape: Shape) -> stream.Signature:
+        return stream.Signature(tile(self.spec.rows, self.spec.lanes, shape))
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec = self.spec
+        m.submodules.fifo = fifo = ReplayBuffer(self.skip.payload.shape(), spec.depth, style=spec.style, max_repeat=1)
+        m.submodules.buffer = buffer = PipelineBuffer(self.total.payload.shape(), spec.latency + 1)
+        connect(m, self.skip, fifo.input)
+        connect(m, buffer.output, self.total)
+        go = join(m, [fifo.output, self.branch, self.channels], buffer.room)
+        m.d.comb += [
+            # Every word is an order of its own: read once, and let go.
+            fifo.order.valid.eq(1),
+            fifo.order.payload.length.eq(1),
+            fifo.order.payload.repeat.eq(1),
+            buffer.take.eq(go),
+            buffer.push.eq(delay(m, "summed", go, 2, control=True)),
+        ]
+        for row in range(spec.rows):
+            for lane in range(spec.lanes):
+                skip, branch = fifo.output.payload[row][lane], self.branch.payload[row][lane]
+                rounded = Signal(TERM_SHAPE, name=f"rounded_{row}_{lane}", reset_less=True)
+                total = Signal(TOTAL_SHAPE, name=f"total_{row}_{lane}", reset_less=True)
+                # One place more, so that rounding is (x + 1) >> 1.
+                doubled = Cat(Const(0, 1), skip).as_signed() >> self.channels.payload[lane].shift[:PLACES_BITS]
+                m.d.sync += [
+                    rounded.eq((doubled + 1) >> 1),
+                    total.eq(rounded + delay(m, f"branch_{row}_{lane}", branch, 1)),
+                ]
+                m.d.comb += buffer.payload[row][lane].eq(total)
+        return m

@@ -1,0 +1,301 @@
+"""Row quantise: 16-bit rows to 8 bits, each row with a factor of its own.
+
+    m = max(1, max|x|), or the given limit             z, n: n = m << z in [2^15, 2^16)
+    r = floor(levels * 2^24 / n)                       q = saturate(round_shift((clip(x, -m, m) << z) * r, 24)) - offset
+    row factor: n * 2^-z                               so that q * n * 2^-z / levels is x
+
+The hardware does without the clip and the first shift: round_shift(x * r, 24 - z) is the same number, and what lies
+beyond m saturates, because n * r / 2^24 rounds to levels.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..fixed import VariableShift, round_shift, saturate
+from ..hierarchy import place
+from ..memory import Ram, RamSpec
+from ..pipeline import advance, delay, registered_tree, tree_levels
+from ..resources import Resources
+from ..serial import Divider, Normalise, divide_latency, normalise_latency
+from ..stream import PipelineBuffer, StreamBuffer, connect, join, pipeline_resources, tile
+from .parameters import RowFactor, RowFactors
+
+__all__ = ["RowQuantise", "RowQuantiseSpec"]
+
+VALUE_BITS = 16
+OUTPUT_BITS = 8
+
+RECIPROCAL_SHIFT = 24
+"""Fraction bits of a level's reciprocal."""
+
+DISTRIBUTED_WORDS = 64
+"""Tile memories of up to so many words are built of LUTs: two a bit."""
+
+QUEUE = 2
+"""Tiles whose maxima are known, or on the way, before the serial units take them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowQuantiseSpec:
+    """A row quantiser of tiles of ``rows`` x ``features``, ``lanes`` features a beat.
+
+    Values are signed 16 bits and become -127..127; or ``unsigned`` 16 bits, and become 0..255 less a zero point of 128.
+
+    Raises:
+        ValueError: for sizes below 1, and lanes that do not divide the features.
+    """
+
+    rows: int
+    lanes: int
+    features: int
+    unsigned: bool
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "lanes", "features"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"row quantise {name} must be at least 1, not {getattr(self, name)}")
+        if self.features % self.lanes:
+            raise ValueError(f"row quantise features must be a multiple of {self.lanes} lanes, not {self.features}")
+
+    @property
+    def levels(self) -> int:
+        """The quantised value of a row's maximum, before the offset."""
+        return 255 if self.unsigned else 127
+
+    @property
+    def offset(self) -> int:
+        """What is taken off to make an unsigned value an int8."""
+        return 128 if self.unsigned else 0
+
+    @property
+    def value_shape(self) -> Shape:
+        """Shape of a value."""
+        return Shape(VALUE_BITS, not self.unsigned)
+
+    @property
+    def reciprocal_bits(self) -> int:
+        """Width of r: n is at least 2^15."""
+        return ((self.levels << RECIPROCAL_SHIFT) >> (VALUE_BITS - 1)).bit_length()
+
+    @property
+    def product_bits(self) -> int:
+        """Width of the signed product of a value and r."""
+        return VALUE_BITS + self.unsigned + self.reciprocal_bits
+
+    @property
+    def beats(self) -> int:
+        """Beats a tile."""
+        return self.features // self.lanes
+
+    @property
+    def serial_cycles(self) -> int:
+        """Cycles that the serial units need for a tile: normalise, divide, make ready for the next."""
+        return normalise_latency(VALUE_BITS) + divide_latency(self.reciprocal_bits) + 1
+
+    @property
+    def maximum_stages(self) -> int:
+        """Registers from a beat to a row's maximum: magnitudes, the tree over the lanes, the running maximum."""
+        return 2 + tree_levels(self.lanes, 2)
+
+    @property
+    def factor_latency(self) -> int:
+        """Cycles from the acceptance of a tile's last beat to the beat of its row factors."""
+        return self.maximum_stages + 1 + self.serial_cycles
+
+    @property
+    def scale_stages(self) -> int:
+        """Registers from a read address to a quantised value: RAM, value, two of its product, the shift."""
+        return self.ram.latency + 3 + VariableShift.latency
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the acceptance of a tile's last beat to its first quantised beat."""
+        return self.factor_latency + self.scale_stages + 1
+
+    def cycles(self) -> int:
+        """Cycles a tile takes, one tile following the other: its beats, or the serial work where that is longer."""
+        return max(self.beats, self.serial_cycles)
+
+    @property
+    def ram(self) -> RamSpec:
+        """The memory: a tile that is sent, and another or what comes in during the serial work."""
+        depth = self.beats + max(self.beats, self.factor_latency + 2)
+        style = "distributed" if depth <= DISTRIBUTED_WORDS else "block"
+        return RamSpec(self.rows * self.lanes * VALUE_BITS, depth, style)
+
+    @property
+    def resources(self) -> Resources:
+        """DSP, RAM, LUT and FF; products take registers here, as Yosys maps them (Vivado finds them in the DSPs)."""
+        bits = VALUE_BITS
+        # Magnitude, value, two of the product; the shift takes four LUTs a bit, and three registers.
+        element = Resources(dsp=1, lut=4 * self.product_bits + bits, ff=2 * bits + 5 * self.product_bits + 14)
+        comparison = Resources(lut=3 * bits // 2, ff=bits)
+        # The running maximum, the limit, the serial units, the scale and its delays, the buffers of maximum and factor.
+        row = Resources(lut=13 * bits, ff=8 * bits + 2 * self.reciprocal_bits + 2 * RowFactor.size)
+        buffer = pipeline_resources(self.rows * self.lanes * OUTPUT_BITS, self.scale_stages + 2)
+        control = Resources(lut=30, ff=self.scale_stages + 2 * self.maximum_stages + 5 * self.beats.bit_length())
+        rows = row + element * self.lanes + comparison * (self.lanes - 1)
+        return rows * self.rows + self.ram.resources + buffer + control
+
+    def reference(self, values: np.ndarray, limit: np.ndarray | int = 0) -> tuple[np.ndarray, RowFactors]:
+        """Quantised values [tokens, features] and factors [tokens] of values [tokens, features].
+
+        ``limit`` (a number, or one a token) takes the place of the rows' maxima where it is not 0.
+        """
+        x = np.asarray(values, dtype=np.int64)
+        limit = np.broadcast_to(np.asarray(limit, dtype=np.int64), x.shape[:1])
+        m = np.where(limit == 0, np.maximum(np.abs(x).max(axis=1), 1), limit)
+        z = VALUE_BITS - np.frexp(m)[1].astype(np.int64)  # frexp's exponent is the bit length
+        n = m << z
+        r = (self.levels << RECIPROCAL_SHIFT) // n
+        m, z, r = m[:, None], z[:, None], r[:, None]
+        scaled = round_shift((np.clip(x, -m, m) << z) * r, RECIPROCAL_SHIFT)
+        quantised = saturate(scaled, OUTPUT_BITS, signed=not self.unsigned, symmetric=not self.unsigned) - self.offset
+        return quantised, RowFactors(mantissa=n, exponent=z[:, 0])
+
+
+class RowScale(NamedTuple):
+    """What the serial units find for a row: r, n and z."""
+
+    reciprocal: Value
+    maximum: Value
+    shift: Value
+
+
+class RowQuantise(wiring.Component):
+    """A beat a cycle; a tile leaves `RowQuantiseSpec.latency` cycles after its last beat, while the next one comes in.
+
+    Members: ``values`` (tile stream, rows x lanes of 16 bits), ``limit`` (stream of unsigned 16, a word a tile, wanted
+    when the tile is complete; 0: each row's own maximum), ``quantised`` (tile stream, rows x lanes int8), ``factors``
+    (stream of `RowFactor` x rows, a beat a tile, ahead of its first quantised beat).
+    """
+
+    def __init__(self, spec: RowQuantiseSpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "values": In(stream.Signature(tile(spec.rows, spec.lanes, spec.value_shape))),
+                "limit": In(stream.Signature(unsigned(VALUE_BITS))),
+                "quantised": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(OUTPUT_BITS)))),
+                "factors": Out(stream.Signature(data.ArrayLayout(RowFactor, spec.rows))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec = self.spec
+        ram = Ram(spec.ram.width, spec.ram.depth, spec.ram.style)
+        m.submodules.ram = place(platform, ram)
+        m.submodules.maxima = maxima = PipelineBuffer(data.ArrayLayout(unsigned(VALUE_BITS), spec.rows), QUEUE)
+        stored = Signal(range(spec.ram.depth + 1))
+        written = self._fill(m, ram, maxima, stored != spec.ram.depth)
+        sent = self._send(m, ram, *self._scale(m, maxima))
+        m.d.sync += stored.eq(stored + written - sent)
+        return m
+
+    def _fill(self, m: Module, ram: Ram, maxima: PipelineBuffer, room: Value) -> Value:
+        """Writes beats into the RAM and finds each row's maximum on the way; returns the strobe of a beat written."""
+        spec = self.spec
+        beat = Signal(range(max(spec.beats, 2)))
+        last = beat == spec.beats - 1
+        go = join(m, [self.values], room & (maxima.room | ~last))
+        advance(m, beat, spec.beats, go)
+        advance(m, ram.write_address, spec.ram.depth, go)
+        complete = delay(m, "complete", go & last, spec.maximum_stages, control=True)
+        m.d.comb += [
+            ram.write_enable.eq(go),
+            ram.write_data.eq(Value.cast(self.values.payload)),
+            maxima.take.eq(go & last),
+            maxima.push.eq(complete),
+        ]
+        arrived = delay(m, "arrived", go, spec.maximum_stages - 1, control=True)
+        first = delay(m, "first", beat == 0, spec.maximum_stages - 1)
+        for row in range(spec.rows):
+            magnitudes = [delay(m, f"magnitude_{row}_{i}", abs(x), 1) for i, x in enumerate(self.values.payload[row])]
+            peak = registered_tree(m, f"peak_{row}", magnitudes, lambda a, b: Mux(a > b, a, b), fan_in=2)
+            maximum = Signal(VALUE_BITS, name=f"maximum_{row}", reset_less=True)
+            with m.If(arrived & (first | (peak > maximum))):
+                m.d.sync += maximum.eq(peak)
+            m.d.comb += maxima.payload[row].eq(maximum)
+        return go
+
+    def _scale(self, m: Module, maxima: PipelineBuffer) -> tuple[Signal, Signal, list[RowScale]]:
+        """Normalises and divides, all rows in step; returns: the scales are there, the strobe to take them, they."""
+        spec = self.spec
+        normalisers = [Normalise(VALUE_BITS) for _ in range(spec.rows)]
+        numerator = spec.levels << RECIPROCAL_SHIFT
+        dividers = [Divider(numerator.bit_length(), VALUE_BITS, spec.reciprocal_bits) for _ in range(spec.rows)]
+        go = join(m, [maxima.output, self.limit], normalisers[0].input.ready)
+        take, scales = Signal(name="take_scales"), []
+        for row, (normalise, divide) in enumerate(zip(normalisers, dividers, strict=True)):
+            m.submodules[f"normalise_{row}"], m.submodules[f"divide_{row}"] = normalise, divide
+            maximum, limit = maxima.output.payload[row], self.limit.payload
+            m.d.comb += [
+                normalise.input.valid.eq(go),
+                normalise.input.payload.eq(Mux(limit == 0, maximum | (maximum == 0), limit)),
+                # The normalised maximum stays where it is until the quotient is taken: it is part of the scale.
+                divide.input.valid.eq(normalise.output.valid),
+                divide.input.payload.numerator.eq(numerator),
+                divide.input.payload.denominator.eq(normalise.output.payload.value),
+                normalise.output.ready.eq(take),
+                divide.output.ready.eq(take),
+            ]
+            normalised = normalise.output.payload
+            scales.append(RowScale(divide.output.payload, normalised.value, normalised.shift))
+        return dividers[0].output.valid, take, scales
+
+    def _send(self, m: Module, ram: Ram, there: Signal, take: Signal, scales: list[RowScale]) -> Value:
+        """Reads the tile at the head of the RAM, scales and sends it; returns the strobe of a beat read."""
+        spec = self.spec
+        m.submodules.factors = factors = StreamBuffer(self.factors.payload.shape())
+        m.submodules.buffer = buffer = PipelineBuffer(self.quantised.payload.shape(), spec.scale_stages + 2)
+        connect(m, factors.output, self.factors)
+        connect(m, buffer.output, self.quantised)
+        sending, beat = Signal(), Signal(range(max(spec.beats, 2)))
+        read = sending & buffer.room
+        ends = read & (beat == spec.beats - 1)
+        advance(m, beat, spec.beats, read)
+        advance(m, ram.read_address, spec.ram.depth, read)
+        m.d.sync += sending.eq(take | (sending & ~ends))
+        m.d.comb += [
+            take.eq(there & factors.input.ready & (~sending | ends)),
+            factors.input.valid.eq(take),
+            buffer.take.eq(read),
+            buffer.push.eq(delay(m, "scaled", read, spec.scale_stages, control=True)),
+        ]
+        word = self.values.payload.shape()(ram.read_data)
+        for row, scale in enumerate(scales):
+            factor = factors.input.payload[row]
+            m.d.comb += [factor.mantissa.eq(scale.maximum), factor.exponent.eq(scale.shift)]
+            reciprocal = Signal(spec.reciprocal_bits, name=f"reciprocal_{row}", reset_less=True)
+            places = Signal(range(RECIPROCAL_SHIFT + 1), name=f"places_{row}", reset_less=True)
+            with m.If(take):
+                m.d.sync += [reciprocal.eq(scale.reciprocal), places.eq(RECIPROCAL_SHIFT - scale.shift)]
+            # Each waits for the data: one cycle to the multiplier beyond the RAM's, two more to the shift.
+            reciprocal = delay(m, f"reciprocal_{row}", reciprocal, ram.spec.latency + 1)
+            places = delay(m, f"places_{row}", places, ram.spec.latency + 3)
+            for lane in range(spec.lanes):
+                value = delay(m, f"value_{row}_{lane}", word[row][lane], 1)
+                quantised = self._quantise(m, f"{row}_{lane}", value, reciprocal, places)
+                m.d.comb += buffer.payload[row][lane].eq(quantised)
+        return read
+
+    def _quantise(self, m: Module, name: str, value: Value, reciprocal: Value, places: Value) -> Value:
+        """A value times its row's reciprocal, less the offset; two registers after the multiplier, for the DSP's."""
+        spec = self.spec
+        shift = VariableShift(
+            spec.product_bits,
+            OUTPUT_BITS,
+            shift_bits=len(places),
+            is_signed=not spec.unsigned,
+            symmetric=not spec.unsigned,
+        )
+        m.submodules[f"shift_{name}"] = shift
+        m.d.comb += [shift.value.eq(delay(m, f"product_{name}", value * reciprocal, 2)), shift.shift.eq(places)]
+        # The offset is half the range: the first bit the other way round.
+        return shift.result ^ spec.offset

@@ -1,0 +1,246 @@
+"""Row statistics: mean and reciprocal standard deviation of a row, from its sum and sum of squares, with integers only.
+
+With d features, L = ceil(log2 d), and W even, no less than the bits of the largest V and 36:
+
+    mean = round_shift(sum * MEAN, 16 + L)                 MEAN = round(2^(20 + L) / d): the mean, with 4 fraction bits
+    V = d * squares - sum^2 + epsilon                      d^2 times the variance; never negative before epsilon
+    z even: V << z in [2^(W-2), 2^W)
+    root = isqrt((V << z) >> (W - 36))                     in [2^17, 2^18)
+    reciprocal = floor((2^34 - 1) / root)                  in [2^16, 2^17)
+    places = 8 + W/2 - L - z/2
+
+so that ``(16 x - mean) * reciprocal * 2^-places`` is ``(x - mean) / deviation * 2^12 * 2^L / d``: root is about
+``d * deviation * 2^(z/2 + 18 - W/2)``, so the product is about ``(x - mean) / deviation * 2^(20 + W/2 - z/2) / d``.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from amaranth.hdl import Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..fixed import bit_length, round_shift, rounded_shift
+from ..resources import Resources
+from ..serial import Divider, Normalise, SerialUnit, SquareRoot, divide_latency, normalise_latency, root_latency
+from ..stream import connect
+
+__all__ = ["MEAN_FRACTION", "RowStatistics", "RowStatisticsSpec", "Statistics"]
+
+MEAN_FRACTION = 4
+"""Fraction bits of the mean."""
+
+MEAN_FACTOR_BITS = 21
+"""Bits of MEAN, which is 2^20 for a power of two and less than 2^21 for others."""
+
+RADICAND_BITS = 36
+"""Bits of V that the square root looks at: its result has 18 bits, 17 of them good."""
+
+RECIPROCAL_BITS = 17
+
+NUMERATOR = (1 << (RADICAND_BITS // 2 - 1 + RECIPROCAL_BITS)) - 1
+"""2^34 - 1 divides as 2^34 does, except by 2^17, where its quotient still has 17 bits."""
+
+NORMALISED_FRACTION = 12
+"""Fraction bits of a normalised value, but for the factor 2^L / d."""
+
+PLACES_BITS = 5
+
+
+class Statistics(NamedTuple):
+    """Mean (4 fraction bits), reciprocal and places of rows, int64 arrays of one shape."""
+
+    mean: np.ndarray
+    reciprocal: np.ndarray
+    places: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowStatisticsSpec:
+    """The statistics of rows of ``features`` signed values of ``input_bits``.
+
+    ``epsilon`` is added to the variance times features squared; it keeps the deviation of a constant row from being 0.
+
+    Raises:
+        ValueError: for sizes outside of what the widths allow.
+    """
+
+    features: int
+    input_bits: int
+    epsilon: int
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.features <= 4096:
+            raise ValueError(f"layer norm features must be 8 to 4096, not {self.features}")
+        if not 8 <= self.input_bits <= 18:
+            raise ValueError(f"layer norm inputs must have 8 to 18 bits, not {self.input_bits}")
+        if not 1 <= self.epsilon < 1 << 32:
+            raise ValueError(f"layer norm epsilon must be 1 to {(1 << 32) - 1}, not {self.epsilon}")
+
+    @property
+    def scale_bits(self) -> int:
+        """L: the features' number as a power of two, rounded up."""
+        return (self.features - 1).bit_length()
+
+    @property
+    def sum_bits(self) -> int:
+        """Width of a signed sum."""
+        return self.input_bits + self.scale_bits
+
+    @property
+    def square_bits(self) -> int:
+        """Width of an unsigned sum of squares."""
+        return (self.features << (2 * self.input_bits - 2)).bit_length()
+
+    @property
+    def variance_bits(self) -> int:
+        """W: even, and wide enough for V of a row that is half of it at either end of the range."""
+        largest = (self.features * ((1 << self.input_bits) - 1)) ** 2 // 4 + self.epsilon
+        return max(RADICAND_BITS, largest.bit_length() + largest.bit_length() % 2)
+
+    @property
+    def mean_factor(self) -> int:
+        """MEAN; rounded half up."""
+        return ((1 << (MEAN_FACTOR_BITS + self.scale_bits)) // self.features + 1) >> 1
+
+    @property
+    def mean_shift(self) -> int:
+        """Places that leave `MEAN_FRACTION` bits of the product with MEAN."""
+        return MEAN_FACTOR_BITS - 1 + self.scale_bits - MEAN_FRACTION
+
+    @property
+    def mean_bits(self) -> int:
+        """Width of a mean."""
+        return self.input_bits + MEAN_FRACTION
+
+    @property
+    def greatest_places(self) -> int:
+        """The places that belong to z = 0."""
+        product_fraction = MEAN_FRACTION + self.variance_bits // 2 + RECIPROCAL_BITS - 1
+        return product_fraction - self.scale_bits - NORMALISED_FRACTION
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the acceptance of a row's sums to its statistics."""
+        roots = root_latency(RADICAND_BITS) + divide_latency(RECIPROCAL_BITS)
+        return self.sum_bits + normalise_latency(self.variance_bits, 2) + roots
+
+    @property
+    def resources(self) -> Resources:
+        """LUT and FF, as Yosys maps them."""
+        wide = self.variance_bits
+        moments = self.sum_bits + self.square_bits + self.sum_bits + wide + self.mean_shift + self.mean_bits
+        # Sum, difference and normalisation of V's width; what depends little on sizes: mean, root and quotient.
+        return Resources(lut=7 * wide + 160, ff=moments + wide + 155)
+
+    @property
+    def sums(self) -> data.StructLayout:
+        """What is known of a row when it is complete."""
+        return data.StructLayout({"total": signed(self.sum_bits), "squares": unsigned(self.square_bits)})
+
+    @property
+    def layout(self) -> data.StructLayout:
+        """The statistics of a row."""
+        fields = {
+            "mean": signed(self.mean_bits),
+            "reciprocal": unsigned(RECIPROCAL_BITS),
+            "places": unsigned(PLACES_BITS),
+        }
+        return data.StructLayout(fields)
+
+    def reference(self, total: np.ndarray, squares: np.ndarray) -> Statistics:
+        """The statistics of rows of the given sums.
+
+        A row that is not constant has V >= d (one value that differs by 1), so that z <= W - L and places >= 8 - L/2.
+        Those of a constant row may be below 0, and are given modulo 32, as the hardware does: all its values equal the
+        mean, whose rounding is exact.
+        """
+        total, squares = np.asarray(total, dtype=np.int64), np.asarray(squares, dtype=np.int64)
+        mean = round_shift(total * self.mean_factor, self.mean_shift)
+        variance = self.features * squares - total**2 + self.epsilon
+        z = (self.variance_bits - bit_length(variance)) // 2 * 2
+        radicand = (variance << z) >> (self.variance_bits - RADICAND_BITS)
+        root = np.sqrt(radicand).astype(np.int64)  # exact: far below 2^52
+        return Statistics(mean, NUMERATOR // root, (self.greatest_places - z // 2) % (1 << PLACES_BITS))
+
+
+class Moments(SerialUnit):
+    """``sum * MEAN`` and ``d * squares - sum^2``, a bit of sum and of d a cycle, the upper ones first."""
+
+    def __init__(self, spec: RowStatisticsSpec):
+        self.spec = spec
+        self.steps = spec.sum_bits - 1  # the sign bit is dealt with while the operands are loaded
+        result = data.StructLayout({"mean": signed(spec.mean_bits), "variance": unsigned(spec.variance_bits)})
+        super().__init__({"input": In(stream.Signature(spec.sums)), "output": Out(stream.Signature(result))})
+        self._sums = Signal(spec.sums, reset_less=True)
+        self._bits = Signal(self.steps, reset_less=True)  # of the sum, the next one on top
+        # Modulo 2^W: the parts of V may be too wide for it, V is not.
+        self._variance = Signal(spec.variance_bits, reset_less=True)
+        self._mean = Signal(signed(spec.mean_shift + spec.mean_bits), reset_less=True)
+
+    def load(self, m: Module) -> None:
+        sums = self.input.payload
+        negative = sums.total < 0
+        m.d.sync += [
+            self._sums.eq(sums),
+            self._bits.eq(sums.total),
+            self._variance.eq(Mux(negative, sums.total, 0)),
+            self._mean.eq(Mux(negative, -self.spec.mean_factor, 0)),
+        ]
+
+    def step(self, m: Module, remaining: Signal) -> None:
+        bit, features = self._bits[-1], Const(self.spec.features << 1, self.steps + 1)
+        m.d.sync += [
+            self._bits.eq(self._bits << 1),
+            self._variance.eq(
+                (self._variance << 1)
+                - Mux(bit, self._sums.total, 0)
+                + Mux(features.bit_select(remaining, 1), self._sums.squares, 0)
+            ),
+            self._mean.eq((self._mean << 1) + Mux(bit, self.spec.mean_factor, 0)),
+        ]
+
+    def result(self) -> list[Any]:
+        return [
+            self.output.payload.mean.eq(rounded_shift(self._mean, self.spec.mean_shift)),
+            self.output.payload.variance.eq(self._variance + self.spec.epsilon),
+        ]
+
+
+class RowStatistics(wiring.Component):
+    """One row at a time, bit by bit: `RowStatisticsSpec.latency` cycles, and one more until the next row is taken.
+
+    Members: ``input`` (stream of `RowStatisticsSpec.sums`), ``output`` (stream of `RowStatisticsSpec.layout`).
+    """
+
+    def __init__(self, spec: RowStatisticsSpec):
+        self.spec = spec
+        super().__init__({"input": In(stream.Signature(spec.sums)), "output": Out(stream.Signature(spec.layout))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec = self.spec
+        m.submodules.moments = moments = Moments(spec)
+        m.submodules.normalise = normalise = Normalise(spec.variance_bits, 2)
+        m.submodules.root = root = SquareRoot(RADICAND_BITS)
+        m.submodules.divide = divide = Divider(NUMERATOR.bit_length(), RADICAND_BITS // 2, RECIPROCAL_BITS)
+        taken = Signal()
+        connect(m, self.input, moments.input)
+        m.d.comb += [
+            normalise.input.valid.eq(moments.output.valid),
+            normalise.input.payload.eq(moments.output.payload.variance),
+            root.input.valid.eq(normalise.output.valid),
+            root.input.payload.eq(normalise.output.payload.value[-RADICAND_BITS:]),
+            divide.input.valid.eq(root.output.valid),
+            divide.input.payload.numerator.eq(NUMERATOR),
+            divide.input.payload.denominator.eq(root.output.payload),
+            self.output.valid.eq(divide.output.valid),
+            self.output.payload.mean.eq(moments.output.payload.mean),
+            self.output.payload.reciprocal.eq(divide.output.payload),
+            self.output.payload.places.eq(spec.greatest_places - normalise.output.payload.shift[1:]),
+            # Every unit holds its result until the last one's is taken: mean and shift are among them.
+            taken.eq(self.output.valid & self.output.ready),
+        ]
+        m.d.comb += [unit.output.ready.eq(taken) for unit in (moments, normalise, root, divide)]
+        return m

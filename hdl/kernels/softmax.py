@@ -1,0 +1,311 @@
+"""Streaming softmax between the scores and the weighted sums: no division on the way, one reciprocal a row and head.
+
+Pass 1 stores a head's scores and finds each row's maximum M. Pass 2 reads them back and emits for every key
+``e = floor(127 * exp(-i / 16) + 0.5)`` with ``i = round_shift((M - s) * factor, shift)``, adding up D. The reciprocal
+of D follows as the row's factor, while the next heads are under way; the weighted sums of the numerators take it last.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..fixed import limits, round_shift
+from ..hierarchy import place
+from ..memory import RamSpec
+from ..pipeline import delay
+from ..resources import Resources
+from ..stream import PipelineBuffer, connect, pipeline_resources, tile
+from .parameters import ChannelParameters, ChannelWord, RowFactor, RowFactors
+from .softmax_parts import KeyCounter, RowReciprocals, ScoreStore
+from .softmax_row import EXPONENTIALS, FACTOR_BITS, NUMERATOR_ONE, RowMaximum, RowNumerators, RowSpec
+
+__all__ = ["Softmax", "SoftmaxSpec"]
+
+HEADS_AHEAD = 3
+"""Heads between the start of their first and the end of their second pass: one in each, and one turning round."""
+
+TOTALS_AHEAD = 3
+"""Heads between the start of their second pass and the acceptance of their sum by the reciprocal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftmaxSpec:
+    """Softmax over up to ``max_length`` keys, ``rows`` queries at a time, ``lanes`` keys a beat, ``heads`` in turn.
+
+    Keys arrive in multiples of ``key_multiple`` (columns of the scores unit; those beyond the sequence are ignored) and
+    leave in multiples of ``value_multiple`` (zeros beyond the sequence). ``causal``: query q sees the keys 0..q.
+
+    Raises:
+        ValueError: for a geometry that cannot work, with the figure that is wrong.
+    """
+
+    rows: int
+    lanes: int
+    heads: int
+    max_length: int
+    score_bits: int
+    key_multiple: int
+    value_multiple: int
+    causal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rows not in (1, 2, 4, 8):
+            raise ValueError(f"softmax rows must be 1, 2, 4 or 8, not {self.rows}")
+        for name in ("lanes", "heads", "max_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"softmax {name} must be at least 1, not {getattr(self, name)}")
+        if not 2 <= self.score_bits <= 26:
+            raise ValueError(f"softmax score_bits must be 2 to 26, not {self.score_bits}")
+        for name in ("key_multiple", "value_multiple"):
+            multiple = getattr(self, name)
+            if multiple < 1 or multiple % self.lanes:
+                raise ValueError(f"softmax {name} must be a multiple of its {self.lanes} lanes, not {multiple}")
+
+    @property
+    def length_bits(self) -> int:
+        """Width of a number of tokens."""
+        return self.max_length.bit_length()
+
+    @property
+    def max_tiles(self) -> int:
+        """Tiles of the longest sequence."""
+        return ceil(self.max_length / self.rows)
+
+    @property
+    def sum_bits(self) -> int:
+        """Width B of a row's sum of numerators."""
+        return (NUMERATOR_ONE * self.max_length).bit_length()
+
+    @property
+    def row(self) -> RowSpec:
+        """What the parts of a row share."""
+        return RowSpec(lanes=self.lanes, score_bits=self.score_bits, sum_bits=self.sum_bits)
+
+    @property
+    def store(self) -> RamSpec:
+        """The ring between the passes: a head's scores, and those of the next until the second pass begins."""
+        beats = ceil(self.max_length / self.lanes) + self.turnaround
+        return RamSpec(self.rows * self.lanes * self.score_bits, beats, "block" if beats > 64 else "distributed")
+
+    @property
+    def turnaround(self) -> int:
+        """Cycles from the acceptance of a head's last beat of scores to the first read of its second pass."""
+        return self.row.maximum_latency + 1
+
+    @property
+    def stages(self) -> int:
+        """Cycles from a read to its numerators."""
+        return self.store.latency + self.row.numerator_latency
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the acceptance of the first head's last scores to that of its first numerators, no stalls."""
+        return self.turnaround + self.stages + 1
+
+    @property
+    def factor_latency(self) -> int:
+        """Cycles from the acceptance of a head's last numerators to that of its factors, no stalls."""
+        return self.row.sum_latency - self.row.numerator_latency + RowReciprocals.latency(self.sum_bits)
+
+    @property
+    def heads_ahead(self) -> int:
+        """Heads whose numerators can leave before the first factors are taken: queued, normalised, divided."""
+        return TOTALS_AHEAD + 2
+
+    @property
+    def resources(self) -> Resources:
+        """DSP, RAM, LUT and FF; LUT and FF are estimates."""
+        rows, lanes, bits = self.rows, self.lanes, self.score_bits
+        row = self.row.maximum_resources + self.row.numerator_resources
+        # Maximum and mask wait for the scores to be read; the scale waits longer, in a LUT a bit.
+        waiting = self.store.latency * (rows * bits + lanes * (rows if self.causal else 1))
+        scale = FACTOR_BITS + ChannelWord["shift"].width
+        pipelines = self.stages + self.row.sum_latency + 2 * self.row.maximum_latency
+        queues = (
+            (rows * lanes * 8, self.stages + 2),
+            (rows * bits + self.length_bits, HEADS_AHEAD),
+            (rows * self.sum_bits, TOTALS_AHEAD),
+        )
+        return sum(
+            (pipeline_resources(width, depth) for width, depth in queues),
+            row * rows
+            + ScoreStore.resources(self.store)
+            + KeyCounter.resources(rows=rows, lanes=lanes, max_length=self.max_length, causal=self.causal) * 2
+            + RowReciprocals.resources(rows=rows, sum_bits=self.sum_bits)
+            + Resources(lut=20 + 3 * self.length_bits + scale, ff=waiting + pipelines + 2 * self.length_bits),
+        )
+
+    def beats_in(self, tokens: int) -> int:
+        """Beats of scores a head and tile for a sequence of ``tokens``."""
+        return ceil(tokens / self.key_multiple) * self.key_multiple // self.lanes
+
+    def beats_out(self, tokens: int) -> int:
+        """Beats of numerators a head and tile for a sequence of ``tokens``."""
+        return ceil(tokens / self.value_multiple) * self.value_multiple // self.lanes
+
+    def cycles(self, tokens: int) -> int:
+        """Cycles a tile (all heads) of a sequence of ``tokens``, in steady state."""
+        return self.heads * max(self.beats_in(tokens), self.beats_out(tokens), RowReciprocals.interval)
+
+    def reference(self, scores: np.ndarray, scales: ChannelParameters) -> tuple[np.ndarray, RowFactors]:
+        """Numerators [heads, queries, keys] and row factors [heads, queries] of integer scores [heads, queries, keys].
+
+        ``scales`` has a word a head: factor (0..2**17-1) and shift count. Query q is at position q of the sequence.
+
+        Raises:
+            ValueError: for a factor that is negative, which the hardware takes as unsigned.
+        """
+        if scales.factor.min() < 0:
+            raise ValueError(f"softmax factor must be 0..{(1 << FACTOR_BITS) - 1}, not {scales.factor.min()}")
+        queries, keys = scores.shape[1:]
+        valid = np.ones((queries, keys), dtype=bool)
+        if self.causal:
+            valid = np.arange(keys) <= np.arange(queries)[:, np.newaxis]
+        scores = np.asarray(scores, dtype=np.int64)
+        maximum = np.where(valid, scores, limits(self.score_bits)[0]).max(axis=-1, keepdims=True)
+        distance = np.where(valid, maximum - scores, 0)
+        factor, shift = (field.reshape(-1, 1, 1) for field in (scales.factor, scales.shift))
+        index = np.minimum(round_shift(distance * factor, shift), len(EXPONENTIALS) - 1)
+        numerators = np.where(valid, EXPONENTIALS[index], 0)
+        return numerators, RowReciprocals.reference(numerators.sum(axis=-1), self.sum_bits)
+
+
+class Softmax(wiring.Component):
+    """A beat of scores in and a beat of numerators out in each cycle; heads, tiles and layers overlap.
+
+    Members:
+        control: stream, a word a layer: its number of ``tokens``, 1..max_length; taken with the layer's last scores.
+        scores: tile stream, rows x lanes signed ``score_bits``; `SoftmaxSpec.beats_in` beats for each tile and head.
+        scales: stream of `ChannelWord`, one for each tile and head: factor (as unsigned 17 bits) and shift count.
+        numerators: tile stream, rows x lanes signed 8, 0..127; `SoftmaxSpec.beats_out` beats for each tile and head.
+        factors: stream, `RowFactor` x rows, for each tile and head: ``2**22`` over the sum of its numerators.
+    """
+
+    def __init__(self, spec: SoftmaxSpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "control": In(stream.Signature(data.StructLayout({"tokens": range(spec.max_length + 1)}))),
+                "scores": In(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.score_bits)))),
+                "scales": In(stream.Signature(ChannelWord)),
+                "numerators": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(8)))),
+                "factors": Out(stream.Signature(data.ArrayLayout(RowFactor, spec.rows))),
+            }
+        )
+
+    def _head(self) -> data.StructLayout:
+        """What the second pass must know of a head."""
+        spec = self.spec
+        maximum, tokens = data.ArrayLayout(signed(spec.score_bits), spec.rows), range(spec.max_length + 1)
+        position = {"tile": range(max(spec.max_tiles, 2))} if spec.causal else {}
+        return data.StructLayout({"maximum": maximum, "tokens": tokens} | position)
+
+    def _keys(self, multiple: int) -> KeyCounter:
+        spec = self.spec
+        return KeyCounter(
+            rows=spec.rows, lanes=spec.lanes, max_length=spec.max_length, multiple=multiple, causal=spec.causal
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.store = store = ScoreStore(self.scores.payload.shape(), self.spec.store)
+        m.submodules.heads = heads = PipelineBuffer(self._head(), HEADS_AHEAD)
+        self._first_pass(m, platform, store, heads)
+        self._second_pass(m, platform, store, heads)
+        return m
+
+    def _first_pass(self, m: Module, platform: Any, store: ScoreStore, heads: PipelineBuffer) -> None:
+        """Stores the scores, and queues every head with its maxima."""
+        spec = self.spec
+        m.submodules.arriving = keys = self._keys(spec.key_multiple)
+        head, place_in_layer = Signal(range(max(spec.heads, 2))), Signal.like(keys.tile, name="tile")
+        tokens = self.control.payload.tokens
+        go, head_ends, tile_ends, layer_ends = Signal(name="arrives"), Signal(), Signal(), Signal()
+        m.d.comb += [
+            go.eq(self.scores.valid & self.control.valid & (store.room | ~keys.real) & (heads.room | ~keys.first)),
+            head_ends.eq(go & keys.last),
+            tile_ends.eq(head_ends & (head == spec.heads - 1)),
+            layer_ends.eq(tile_ends & (place_in_layer == (tokens - 1) >> (spec.rows - 1).bit_length())),
+            self.scores.ready.eq(go),
+            self.control.ready.eq(layer_ends),
+            keys.tokens.eq(tokens),
+            keys.tile.eq(place_in_layer),
+            keys.step.eq(go),
+            store.write.eq(go & keys.real),
+            store.scores.eq(self.scores.payload),
+            heads.take.eq(go & keys.first),
+        ]
+        with m.If(head_ends):
+            m.d.sync += head.eq(Mux(tile_ends, 0, head + 1))
+        with m.If(tile_ends):
+            m.d.sync += place_in_layer.eq(Mux(layer_ends, 0, place_in_layer + 1))
+
+        latency = spec.row.maximum_latency
+        m.d.comb += [
+            heads.push.eq(delay(m, "maximum_valid", head_ends, latency, control=True)),
+            heads.payload.tokens.eq(delay(m, "maximum_tokens", tokens, latency)),
+        ]
+        if spec.causal:
+            m.d.comb += heads.payload.tile.eq(delay(m, "maximum_tile", place_in_layer, latency))
+        for row in range(spec.rows):
+            maximum = RowMaximum(spec.row)
+            m.submodules[f"maximum_{row}"] = place(platform, maximum)
+            m.d.comb += [
+                maximum.scores.eq(self.scores.payload[row]),
+                maximum.valid.eq(Mux(go, keys.valid[row], 0)),
+                maximum.first.eq(go & keys.first),
+                heads.payload.maximum[row].eq(maximum.maximum),
+            ]
+
+    def _second_pass(self, m: Module, platform: Any, store: ScoreStore, heads: PipelineBuffer) -> None:
+        """Reads a head's scores back, turns them into numerators, and their sums into factors."""
+        spec = self.spec
+        m.submodules.leaving = keys = self._keys(spec.value_multiple)
+        m.submodules.results = results = PipelineBuffer(self.numerators.payload.shape(), spec.stages + 2)
+        m.submodules.reciprocals = reciprocals = RowReciprocals(rows=spec.rows, sum_bits=spec.sum_bits)
+        m.submodules.totals = totals = PipelineBuffer(reciprocals.totals.payload.shape(), TOTALS_AHEAD)
+        head, scale = heads.output.payload, self.scales.payload
+        go, ends = Signal(name="leaves"), Signal()
+        m.d.comb += [
+            go.eq(heads.output.valid & self.scales.valid & results.room & (totals.room | ~keys.first)),
+            ends.eq(go & keys.last),
+            heads.output.ready.eq(ends),
+            self.scales.ready.eq(ends),
+            keys.tokens.eq(head.tokens),
+            keys.step.eq(go),
+            store.read.eq(go & keys.real),
+            results.take.eq(go),
+            totals.take.eq(go & keys.first),
+        ]
+        if spec.causal:
+            m.d.comb += keys.tile.eq(head.tile)
+        connect(m, results.output, self.numerators)
+        connect(m, totals.output, reciprocals.totals)
+        connect(m, reciprocals.factors, self.factors)
+
+        read = spec.store.latency
+        sum_latency = read + spec.row.sum_latency
+        m.d.comb += [
+            results.push.eq(delay(m, "numerators_valid", go, spec.stages, control=True)),
+            totals.push.eq(delay(m, "total_valid", ends, sum_latency, control=True)),
+        ]
+        first = delay(m, "first", go & keys.first, read)
+        factor, shift = delay(m, "factor", scale.factor, read), delay(m, "shift", scale.shift, read)
+        for row in range(spec.rows):
+            part = RowNumerators(spec.row)
+            m.submodules[f"row_{row}"] = place(platform, part)
+            m.d.comb += [
+                part.scores.eq(store.stored[row]),
+                part.valid.eq(delay(m, f"valid_{row}", Mux(go, keys.valid[row], 0), read)),
+                part.first.eq(first),
+                part.maximum.eq(delay(m, f"maximum_{row}", head.maximum[row], read)),
+                part.factor.eq(factor),
+                part.shift.eq(shift),
+                totals.payload[row].eq(part.total),
+            ]
+            m.d.comb += [results.payload[row][lane].eq(part.numerators[lane]) for lane in range(spec.lanes)]

@@ -1,0 +1,171 @@
+"""What a softmax has once: the walk over the keys, the store between the passes, the reciprocals of all rows."""
+
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..hierarchy import place
+from ..memory import Ram, RamSpec
+from ..resources import Resources
+from ..serial import Divider, Normalise, divide_latency, normalise_latency
+from .parameters import RowFactor, RowFactors
+from .softmax_row import NUMERATOR_BITS
+
+__all__ = ["KeyCounter", "RowReciprocals", "ScoreStore"]
+
+MANTISSA_BITS = 17
+"""Of a reciprocal, which is above 2**15 and at most 2**16."""
+
+
+class KeyCounter(wiring.Component):
+    """Walks over a head's keys in beats of ``lanes``, up to the first multiple of ``multiple`` that covers all tokens.
+
+    No division: a head ends with the first whole multiple whose next key is not below ``tokens``. Members: ``tokens``,
+    ``tile`` (the queries'), ``step`` (strobe: on to the next beat); of the present beat: ``first`` and ``last`` of its
+    head, ``real`` (has a key below ``tokens``), ``valid[row]`` (a bit a lane: this query sees this key).
+    """
+
+    def __init__(self, *, rows: int, lanes: int, max_length: int, multiple: int, causal: bool):
+        self.rows, self.lanes, self.causal = rows, lanes, causal
+        self.max_length, self.multiple = max_length, multiple
+        super().__init__(
+            {
+                "tokens": In(range(max_length + 1)),
+                "tile": In(range(max(-(-max_length // rows), 2))),
+                "step": In(1),
+                "first": Out(1, init=1),
+                "last": Out(1),
+                "real": Out(1),
+                "valid": Out(data.ArrayLayout(unsigned(lanes), rows)),
+            }
+        )
+
+    @staticmethod
+    def resources(*, rows: int, lanes: int, max_length: int, causal: bool) -> Resources:
+        """LUT and FF: a counter and a comparison a lane, and another comparison a row where the mask is causal."""
+        bits = max_length.bit_length()
+        seen = rows * lanes * bits // 2 if causal else 0
+        return Resources(lut=22 + 13 * bits * lanes // 10 + seen, ff=14 + bits * lanes)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        rows, lanes, parts = self.rows, self.lanes, self.multiple // self.lanes
+        end = self.max_length + self.multiple + lanes
+        # The keys of this beat, and the first of the next.
+        keys = [Signal(range(end), init=lane, name=f"key{lane}") for lane in range(lanes + 1)]
+        part = Signal(range(max(parts, 2)))
+        whole = part == parts - 1
+        m.d.comb += [self.last.eq(whole & (keys[-1] >= self.tokens)), self.real.eq(keys[0] < self.tokens)]
+        with m.If(self.step):
+            m.d.sync += [self.first.eq(self.last), part.eq(Mux(whole, 0, part + 1))]
+            m.d.sync += [key.eq(Mux(self.last, lane, key + lanes)) for lane, key in enumerate(keys)]
+        for row in range(rows):
+            query = Cat(Const(row, (rows - 1).bit_length()), self.tile)
+            for lane, key in enumerate(keys[:-1]):
+                seen = key <= query if self.causal else 1
+                m.d.comb += self.valid[row][lane].eq((key < self.tokens) & seen)
+        return m
+
+
+class ScoreStore(wiring.Component):
+    """A ring of beats between the passes: ``write`` one while there is ``room``; ``read`` lets the oldest go.
+
+    Members: ``room`` (registered), ``write`` with ``scores``, ``read``, ``stored`` (`RamSpec.latency` cycles later).
+    """
+
+    def __init__(self, shape: data.Layout, ram: RamSpec):
+        self.ram = ram
+        super().__init__({"room": Out(1), "write": In(1), "scores": In(shape), "read": In(1), "stored": Out(shape)})
+
+    @staticmethod
+    def resources(ram: RamSpec) -> Resources:
+        """The RAM, both pointers and the count of free places."""
+        bits = ram.depth.bit_length()
+        return ram.resources + Resources(lut=6 * bits, ff=3 * bits)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec = self.ram
+        ram = Ram(spec.width, spec.depth, spec.style)
+        m.submodules.ram = place(platform, ram)
+        free = Signal(range(spec.depth + 1), init=spec.depth)
+        m.d.sync += free.eq(free + self.read - self.write)
+        m.d.comb += [
+            self.room.eq(free != 0),
+            ram.write_enable.eq(self.write),
+            ram.write_data.eq(self.scores.as_value()),
+            self.stored.as_value().eq(ram.read_data),
+        ]
+        for address, step in ((ram.write_address, self.write), (ram.read_address, self.read)):
+            pointer = Signal.like(address)
+            m.d.comb += address.eq(pointer)
+            with m.If(step):
+                m.d.sync += pointer.eq(Mux(pointer == spec.depth - 1, 0, pointer + 1))
+        return m
+
+
+class RowReciprocals(wiring.Component):
+    """The factors of all rows from the sums of their numerators, bit by bit, all rows in step.
+
+    Members: ``totals`` (stream, ``sum_bits`` x rows; each 127 at least), ``factors`` (stream, `RowFactor` x rows).
+    """
+
+    def __init__(self, *, rows: int, sum_bits: int):
+        self.rows, self.sum_bits = rows, sum_bits
+        super().__init__(
+            {
+                "totals": In(stream.Signature(data.ArrayLayout(unsigned(sum_bits), rows))),
+                "factors": Out(stream.Signature(data.ArrayLayout(RowFactor, rows))),
+            }
+        )
+
+    @staticmethod
+    def reference(totals: np.ndarray, sum_bits: int) -> RowFactors:
+        """The factors of integer sums of any shape, ``2**22 / total`` to 16 bits."""
+        places = sum_bits - np.frexp(totals.astype(np.float64))[1]
+        mantissa = (1 << (sum_bits + MANTISSA_BITS - 2)) // (totals << places)
+        return RowFactors(mantissa=mantissa, exponent=sum_bits - NUMERATOR_BITS - places)
+
+    @staticmethod
+    def latency(sum_bits: int) -> int:
+        """Cycles from sums to factors."""
+        return normalise_latency(sum_bits) + divide_latency(MANTISSA_BITS)
+
+    @staticmethod
+    def resources(*, rows: int, sum_bits: int) -> Resources:
+        """LUT and FF of a normaliser and a divider for each row."""
+        return Resources(lut=3 * sum_bits + 80, ff=4 * sum_bits + 20) * rows
+
+    interval = divide_latency(MANTISSA_BITS) + 1
+    """Least cycles from factors to factors: a division, and the cycle in which its result is taken."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        bits = self.sum_bits
+        for row in range(self.rows):
+            # All rows take the same number of cycles, so the first one speaks for all to the outside.
+            normalise = Normalise(bits)
+            divider = Divider(bits + MANTISSA_BITS - 1, bits, MANTISSA_BITS)
+            m.submodules[f"normalise_{row}"] = normalise
+            m.submodules[f"divider_{row}"] = divider
+            exponent = Signal(RowFactor["exponent"].shape, name=f"exponent{row}", reset_less=True)
+            normal = normalise.output
+            m.d.comb += [
+                normalise.input.valid.eq(self.totals.valid),
+                normalise.input.payload.eq(self.totals.payload[row]),
+                divider.input.valid.eq(normal.valid),
+                divider.input.payload.numerator.eq(1 << (bits + MANTISSA_BITS - 2)),
+                divider.input.payload.denominator.eq(normal.payload.value),
+                normal.ready.eq(divider.input.ready),
+                divider.output.ready.eq(self.factors.ready),
+                self.factors.payload[row].mantissa.eq(divider.output.payload),
+                self.factors.payload[row].exponent.eq(exponent),
+            ]
+            with m.If(normal.valid & normal.ready):
+                m.d.sync += exponent.eq(bits - NUMERATOR_BITS - normal.payload.shift)
+            if row == 0:
+                m.d.comb += [self.totals.ready.eq(normalise.input.ready), self.factors.valid.eq(divider.output.valid)]
+        return m

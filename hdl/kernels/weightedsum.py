@@ -1,0 +1,124 @@
+"""Attention's weighted sums: softmax numerators times values, on a systolic array whose weights are the layer's
+values."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Cat, Module, Mux, Signal
+
+from ..memory import ReplaySpec
+from .attention import AttentionSpec, AttentionUnit
+from .banks import BankSpec, Placement
+from .linear import exact_matmul
+from .systolic import ArraySpec, SystolicArray
+
+__all__ = ["WeightedSums", "WeightedSumsSpec"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedSumsSpec(AttentionSpec):
+    """Geometry of the weighted sums: a column holds a feature in each pass, a pass contracts over the tokens."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.head_size % self.columns:
+            raise ValueError(f"weighted sums columns must divide the head size {self.head_size}, not {self.columns}")
+        if self.columns % self.lanes_stored:
+            raise ValueError(
+                f"weighted sums value lanes must divide its {self.columns} columns, not {self.lanes_stored}"
+            )
+
+    @property
+    def passes(self) -> int:
+        """Passes a head and tile."""
+        return self.head_size // self.columns
+
+    def words(self, tokens: int) -> int:
+        """Words of numerators a pass for a sequence of ``tokens``."""
+        return ceil(tokens / self.depth)
+
+    @property
+    def banks(self) -> BankSpec:
+        """Where a value lies: head, pass, word of tokens."""
+        return BankSpec(
+            max_tiles=self.max_tiles, heads=self.heads, max_passes=self.passes, max_words=self.words(self.max_length)
+        )
+
+    @property
+    def array(self) -> ArraySpec:
+        """The systolic array inside."""
+        return ArraySpec(
+            rows=self.rows, columns=self.columns, cascades=self.cascades, lanes=self.lanes,
+            terms=self.words(self.max_length) * self.depth, least_words=1,
+            ram_depth=self.banks.depth, ram_style=self.ram_style, byte_enables=True,
+        )  # fmt: skip
+
+    @property
+    def replay(self) -> ReplaySpec:
+        """The numerators of a head: one is read while the next arrives."""
+        words = 2 * self.words(self.max_length)
+        style = "block" if words > 64 else "distributed"
+        return ReplaySpec(self.rows * self.depth * 8, words, style, self.passes)
+
+    def cycles(self, tokens: int) -> int:
+        """Cycles a layer (paper, section 4: l^2 d / M)."""
+        passes = self.tiles(tokens) * self.heads * self.passes
+        return passes * self.array.pass_cycles(self.words(tokens))
+
+    def reference(self, numerators: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Sums, int64 [tokens, hidden], of numerators [heads, tokens, keys] and int8 values [keys, hidden]
+        (-127..127)."""
+        split = values.reshape(len(values), self.heads, self.head_size).transpose(1, 0, 2)
+        sums = exact_matmul(numerators, split)
+        return sums.transpose(1, 0, 2).reshape(numerators.shape[1], self.heads * self.head_size)
+
+
+class WeightedSums(AttentionUnit):
+    """The weighted-sums unit, with the value buffer.
+
+    Members: those of `AttentionUnit`, with values ``stored``; ``activations`` are for every tile and head the
+    numerators of `WeightedSumsSpec.words` * D keys in order, zero beyond the sequence.
+    """
+
+    spec: WeightedSumsSpec
+
+    def placement(self) -> Placement:
+        spec = self.spec
+        beats = spec.head_size // spec.lanes_stored
+        turns = spec.columns // spec.lanes_stored  # beats that fill a pass's columns
+        return Placement(spec.banks, steps=beats, steps_a_unit=turns, unit_stride=spec.banks.pass_stride)
+
+    def bounds(self, order: Any) -> tuple[Any, Any]:
+        return order.words, self.spec.passes
+
+    def write(self, m: Module, array: SystolicArray, placement: Placement, accept: Signal) -> None:
+        """Writes a feature's T tokens as bytes of its column's word of tokens."""
+        spec = self.spec
+        slots = spec.depth // spec.rows  # tiles that fill a word of tokens
+        slot, word_start = Signal(range(max(slots, 2))), Signal(spec.banks.address)
+        with m.If(placement.stored):
+            m.d.sync += [slot.eq(0), word_start.eq(0)]
+        with m.Elif(placement.tile):
+            m.d.sync += slot.eq(Mux(slot == slots - 1, 0, slot + 1))
+            with m.If(slot == slots - 1):
+                m.d.sync += word_start.eq(word_start + 1)
+
+        beat = Signal(self.stored.payload.shape(), reset_less=True)
+        address, turn = Signal(spec.banks.address, reset_less=True), Signal(spec.columns // spec.lanes_stored)
+        written = Signal(spec.depth, reset_less=True)  # bytes of the word
+        m.d.sync += [
+            beat.eq(self.stored.payload),
+            address.eq(placement.base + word_start),
+            turn.eq(Mux(accept, 1 << placement.within, 0)),
+            written.eq(((1 << spec.rows) - 1) << (slot * spec.rows)),
+        ]
+        for column, write in enumerate(array.write):
+            feature = spec.array.feature(column)
+            tokens = Cat(beat[row][feature % spec.lanes_stored] for row in range(spec.rows))
+            m.d.comb += [
+                write.address.eq(address),
+                write.data.eq(tokens.replicate(slots)),
+                write.enable.eq(Mux(turn[feature // spec.lanes_stored], written, 0)),
+            ]

@@ -1,0 +1,98 @@
+"""Real scale factors as the integers of channel words, with their ranges kept."""
+
+import numpy as np
+
+from ..kernels.layernorm import LayerNormSpec
+from ..kernels.parameters import BIAS_FRACTION, ChannelParameters
+
+__all__ = ["attention_scales", "norm_channels", "quantise_rows", "requantise_channels"]
+
+LEVELS = 127
+"""The greatest magnitude of an int8 weight."""
+
+FACTOR_BITS = 16
+"""Bits of a requantiser's factor, which is normalised to use them all."""
+
+MAX_SHIFT = 47
+"""The greatest shift of a requantiser's channel: with the greatest exponent of a row, 15, it stays below 63."""
+
+SCORE_FACTOR_BITS = 17
+STEPS_PER_E_FOLD = 16
+"""The table of exponentials has exp(-i / 16)."""
+
+NORM_FACTOR_BITS = 17
+"""Bits of LayerNorm's factor, gamma, beside its sign."""
+
+MAX_NORM_SHIFT = 62
+
+
+def quantise_rows(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int8 weights [outputs, inputs] and their scales [outputs], for real ones: the largest of a row becomes 127.
+
+    A row of zeros has scale 0.
+    """
+    weight = np.asarray(weight, dtype=np.float64)
+    scale = np.abs(weight).max(axis=1) / LEVELS
+    return np.rint(weight / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8), scale
+
+
+def normalised(gain: np.ndarray, bits: int, fraction: int, max_shift: int) -> tuple[np.ndarray, np.ndarray]:
+    """Factors of ``bits`` bits, the highest set, and shifts: ``gain`` (0 or more) is factor * 2**-(fraction + shift).
+
+    Gains too small for the greatest shift get factors with fewer bits, at last 0.
+
+    Raises:
+        ValueError: for a gain too great for shift 0.
+    """
+    # A gain is in [2**(exponent - 1), 2**exponent); for 0 any shift will do.
+    exponent = np.where(gain > 0, np.frexp(gain)[1], bits - fraction)
+    shift = np.minimum(bits - fraction - exponent, max_shift)
+    factor = np.rint(np.ldexp(gain, fraction + shift)).astype(np.int64)
+    # Rounding may reach the next power of two.
+    over = factor >> bits > 0
+    shift, factor = shift - over, np.where(over, factor >> 1, factor)
+    if shift.min() < 0:
+        raise ValueError(f"gain must be below {2.0 ** (bits - fraction):g}, not {gain.max():g}")
+    return factor, shift.astype(np.int64)
+
+
+def requantise_channels(gain: np.ndarray, bias: np.ndarray, column_sum: np.ndarray | int = 0) -> ChannelParameters:
+    """Channels that make ``sum * row factor * gain + bias``, in units of the output's last place, of a sum.
+
+    Raises:
+        ValueError: for a gain or a bias beyond the words' ranges.
+    """
+    factor, shift = normalised(gain, FACTOR_BITS, FACTOR_BITS + BIAS_FRACTION, MAX_SHIFT)
+    return ChannelParameters(
+        factor=factor,
+        shift=shift,
+        bias=_fixed_bias(bias),
+        column_sum=np.broadcast_to(column_sum, gain.shape).astype(np.int64),
+    )
+
+
+def attention_scales(gain: np.ndarray) -> ChannelParameters:
+    """A softmax's words [heads], for the ``gain`` from its integer scores to those that are exponentiated.
+
+    Raises:
+        ValueError: for a gain beyond the words' range.
+    """
+    factor, shift = normalised(gain * STEPS_PER_E_FOLD, SCORE_FACTOR_BITS, 0, MAX_NORM_SHIFT)
+    zero = np.zeros_like(factor)
+    return ChannelParameters(factor=factor, shift=shift, bias=zero, column_sum=zero)
+
+
+def norm_channels(gamma: np.ndarray, beta: np.ndarray) -> ChannelParameters:
+    """A LayerNorm's words [hidden], for ``gamma`` and ``beta`` in units of the output's last place.
+
+    Raises:
+        ValueError: for a value beyond the words' ranges.
+    """
+    unit = LayerNormSpec(rows=1, lanes=1, features=len(gamma)).unit
+    factor, shift = normalised(np.abs(gamma) / unit, NORM_FACTOR_BITS, BIAS_FRACTION, MAX_NORM_SHIFT)
+    signed = np.where(gamma < 0, -factor, factor)
+    return ChannelParameters(factor=signed, shift=shift, bias=_fixed_bias(beta), column_sum=np.zeros_like(factor))
+
+
+def _fixed_bias(bias: np.ndarray) -> np.ndarray:
+    return np.rint(np.ldexp(bias, BIAS_FRACTION)).astype(np.int64)

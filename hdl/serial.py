@@ -1,0 +1,176 @@
+"""Arithmetic a bit a cycle, for what is needed once a row: normalisation, division, square root.
+
+Each takes one operand set from its ``input`` stream, works a fixed number of cycles (`latency`, from acceptance to a
+valid output), and holds the result until it is taken.
+"""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = [
+    "Divider",
+    "Normalise",
+    "SerialUnit",
+    "SquareRoot",
+    "divide_latency",
+    "normalise_latency",
+    "root_latency",
+]
+
+
+def divide_latency(quotient_bits: int) -> int:
+    """`Divider.latency`, for specs: a quotient bit a cycle."""
+    return quotient_bits + 1
+
+
+def root_latency(bits: int) -> int:
+    """`SquareRoot.latency`, for specs: a bit of the root a cycle."""
+    return bits // 2 + 1
+
+
+def normalise_latency(bits: int, multiple: int = 1) -> int:
+    """`Normalise.latency`, for specs: one halving of the range of shifts a cycle."""
+    return max((bits // multiple - 1).bit_length(), 1) + 1
+
+
+class SerialUnit(wiring.Component):
+    """Takes an operand, works ``steps`` cycles, offers the result; subclasses give ``load`` and ``step``."""
+
+    steps: int
+
+    @property
+    def latency(self) -> int:
+        """Cycles from acceptance of the operands to a valid result."""
+        return self.steps + 1
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        remaining, busy = Signal(range(self.steps + 1)), Signal()
+        accept = self.input.valid & self.input.ready
+        m.d.comb += [self.input.ready.eq(~busy), self.output.valid.eq(busy & (remaining == 0))]
+        m.d.comb += self.result()
+        with m.If(accept):
+            m.d.sync += [busy.eq(1), remaining.eq(self.steps)]
+            self.load(m)
+        with m.Elif(remaining != 0):
+            m.d.sync += remaining.eq(remaining - 1)
+            self.step(m, remaining)
+        with m.Elif(self.output.valid & self.output.ready):
+            m.d.sync += busy.eq(0)
+        return m
+
+    def load(self, m: Module) -> None:
+        """Takes the operands."""
+        raise NotImplementedError
+
+    def result(self) -> list[Any]:
+        """Statements that drive the output's payload."""
+        raise NotImplementedError
+
+    def step(self, m: Module, remaining: Signal) -> None:
+        """Does one step; ``remaining`` counts down from ``steps`` to 1."""
+        raise NotImplementedError
+
+
+class Divider(SerialUnit):
+    """``floor(numerator / denominator)`` of ``quotient_bits`` bits, restoring division; all unsigned.
+
+    The quotient must fit: ``numerator >> quotient_bits < denominator``.
+    """
+
+    def __init__(self, numerator_bits: int, denominator_bits: int, quotient_bits: int):
+        self.steps = divide_latency(quotient_bits) - 1
+        operands = data.StructLayout({"numerator": unsigned(numerator_bits), "denominator": unsigned(denominator_bits)})
+        super().__init__(
+            {"input": In(stream.Signature(operands)), "output": Out(stream.Signature(unsigned(quotient_bits)))}
+        )
+        self._denominator = Signal(denominator_bits, reset_less=True)
+        self._remainder = Signal(denominator_bits, reset_less=True)
+        self._bits = Signal(
+            quotient_bits, reset_less=True
+        )  # numerator bits leave at the top, quotient bits enter below
+
+    def load(self, m: Module) -> None:
+        numerator = self.input.payload.numerator
+        m.d.sync += [
+            self._denominator.eq(self.input.payload.denominator),
+            self._remainder.eq(numerator >> self.steps),
+            self._bits.eq(numerator),
+        ]
+
+    def result(self) -> list[Any]:
+        return [self.output.payload.eq(self._bits)]
+
+    def step(self, m: Module, remaining: Signal) -> None:
+        trial = Cat(self._bits[-1], self._remainder)
+        difference = trial - self._denominator
+        fits = ~difference[-1]
+        m.d.sync += [
+            self._remainder.eq(Mux(fits, difference, trial)),
+            self._bits.eq(Cat(fits, self._bits[:-1])),
+        ]
+
+
+class SquareRoot(SerialUnit):
+    """``isqrt(radicand)`` for an unsigned radicand of an even number of ``bits``: a result bit a cycle."""
+
+    def __init__(self, bits: int):
+        if bits < 2 or bits % 2:
+            raise ValueError(f"square root radicand must have an even number of bits, not {bits}")
+        self.steps = root_latency(bits) - 1
+        super().__init__(
+            {"input": In(stream.Signature(unsigned(bits))), "output": Out(stream.Signature(unsigned(bits // 2)))}
+        )
+        self._radicand = Signal(bits, reset_less=True)
+        self._remainder = Signal(bits // 2 + 2, reset_less=True)
+        self._root = Signal(bits // 2, reset_less=True)
+
+    def load(self, m: Module) -> None:
+        m.d.sync += [self._radicand.eq(self.input.payload), self._remainder.eq(0), self._root.eq(0)]
+
+    def result(self) -> list[Any]:
+        return [self.output.payload.eq(self._root)]
+
+    def step(self, m: Module, remaining: Signal) -> None:
+        trial = Cat(self._radicand[-2:], self._remainder)
+        difference = trial - Cat(Const(1, 2), self._root)
+        fits = ~difference[-1]
+        m.d.sync += [
+            self._remainder.eq(Mux(fits, difference, trial)),
+            self._root.eq(Cat(fits, self._root[:-1])),
+            self._radicand.eq(self._radicand << 2),
+        ]
+
+
+class Normalise(SerialUnit):
+    """Shifts an unsigned ``value`` left, by a multiple of ``step`` bits, until one of its ``step`` upper bits is set.
+
+    Output: ``value`` shifted and ``shift``, the number of places. A zero stays zero. One halving of the range a cycle.
+    """
+
+    def __init__(self, bits: int, multiple: int = 1):
+        if bits % multiple:
+            raise ValueError(f"normalised value must have a multiple of {multiple} bits, not {bits}")
+        self.bits, self.multiple = bits, multiple
+        self.steps = normalise_latency(bits, multiple) - 1
+        result = data.StructLayout({"value": unsigned(bits), "shift": unsigned(bits.bit_length())})
+        super().__init__({"input": In(stream.Signature(unsigned(bits))), "output": Out(stream.Signature(result))})
+
+        self._value = Signal(bits, reset_less=True)
+        self._shift = Signal(bits.bit_length(), reset_less=True)
+
+    def load(self, m: Module) -> None:
+        m.d.sync += [self._value.eq(self.input.payload), self._shift.eq(0)]
+
+    def result(self) -> list[Any]:
+        return [self.output.payload.value.eq(self._value), self.output.payload.shift.eq(self._shift)]
+
+    def step(self, m: Module, remaining: Signal) -> None:
+        for k in range(self.steps):
+            # Large steps first: with k steps to go after this one, by 2**k places.
+            amount = self.multiple << k
+            with m.If((remaining == k + 1) & (amount < self.bits) & ~self._value[self.bits - amount :].any()):
+                m.d.sync += [self._value.eq(self._value << amount), self._shift.eq(self._shift + amount)]

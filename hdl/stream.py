@@ -1,0 +1,270 @@
+"""Tile streams: payload shapes, the checked connect, and the few pieces of plumbing that every kernel uses.
+
+A stream of a tensor [tokens, features] moves tile by tile: one beat holds ``rows`` tokens x ``lanes`` consecutive
+features, ``payload[row][lane]``; inside a tile the features come in order. Handshake: `amaranth.lib.stream`; ``valid``
+never waits for ``ready``, and a payload is steady while it waits.
+"""
+
+from collections.abc import Iterable
+from functools import reduce
+from math import ceil
+from operator import and_
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .resources import Resources, ram_blocks
+
+__all__ = [
+    "Fork",
+    "Pack",
+    "PipelineBuffer",
+    "StreamBuffer",
+    "Unpack",
+    "buffer_resources",
+    "connect",
+    "join",
+    "pipeline_resources",
+    "tile",
+]
+
+
+def tile(rows: int, lanes: int, shape: ShapeLike) -> data.ArrayLayout:
+    """The payload of a tile stream: ``payload[row][lane]``, each of ``shape``."""
+    return data.ArrayLayout(data.ArrayLayout(shape, lanes), rows)
+
+
+def connect(m: Module, source: Any, sink: Any) -> None:
+    """Connects two streams of the same payload shape; `wiring.connect` would accept any two.
+
+    ``source`` is an output (of a submodule) or an own input; ``sink`` the other way round; flipping is done here.
+
+    Raises:
+        TypeError: where the payload shapes differ.
+    """
+    given, wanted = source.payload, sink.payload
+    if given.shape() != wanted.shape():
+        raise TypeError(f"streams must have one payload shape, not {given.shape()!r} and {wanted.shape()!r}")
+    m.d.comb += [
+        Value.cast(wanted).eq(Value.cast(given)),
+        sink.valid.eq(source.valid),
+        source.ready.eq(sink.ready),
+    ]
+
+
+def join(m: Module, streams: Iterable[Any], room: Value) -> Value:
+    """Takes a beat from each of ``streams`` in one cycle, whenever all have one and ``room`` is high; returns that."""
+    streams = list(streams)
+    go = Signal(name="go")
+    m.d.comb += go.eq(reduce(and_, (s.valid for s in streams)) & room)
+    m.d.comb += [s.ready.eq(go) for s in streams]
+    return go
+
+
+class StreamBuffer(wiring.Component):
+    """A FIFO of ``depth`` beats in distributed RAM, with a registered output.
+
+    Latency one cycle, a beat a cycle. ``input.ready`` and ``output.valid`` come straight from registers, so a buffer
+    cuts every combinational path through a handshake.
+    """
+
+    def __init__(self, shape: ShapeLike, depth: int = 2):
+        if depth < 2:
+            raise ValueError(f"stream buffer depth must be at least 2, not {depth}")
+        self.depth = depth
+        super().__init__({"input": In(stream.Signature(shape)), "output": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        words = self.depth - 1  # one more waits in the output register
+        payload = Value.cast(self.input.payload)
+        queued = Signal(len(payload), reset_less=True)
+        level = Signal(range(words + 1))
+        push, pop = Signal(), Signal()
+        taken = Signal()  # the output register is free, or becomes so
+        m.d.comb += [
+            taken.eq(~self.output.valid | self.output.ready),
+            pop.eq(taken & (level != 0)),
+            push.eq(self.input.valid & self.input.ready & ~(taken & (level == 0))),
+            self.input.ready.eq(level != words),
+        ]
+        m.d.sync += level.eq(level + push - pop)
+        with m.If(taken):
+            m.d.sync += self.output.valid.eq((level != 0) | (self.input.valid & self.input.ready))
+        held = Signal(len(payload), reset_less=True)
+        with m.If(taken):
+            m.d.sync += held.eq(Mux(level != 0, queued, payload))
+        m.d.comb += Value.cast(self.output.payload).eq(held)
+        if words == 1:
+            with m.If(push):
+                m.d.sync += queued.eq(payload)
+        else:
+            self._memory(m, words, payload, queued, push, pop)
+        return m
+
+    @staticmethod
+    def _memory(m: Module, words: int, payload: Value, queued: Signal, push: Signal, pop: Signal) -> None:
+        m.submodules.memory = memory = Memory(
+            shape=len(payload), depth=words, init=[], attrs={"ram_style": "distributed"}
+        )
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        m.d.comb += [write.data.eq(payload), write.en.eq(push), queued.eq(read.data)]
+        for port, step in ((write, push), (read, pop)):
+            pointer = Signal(range(words))
+            m.d.comb += port.addr.eq(pointer)
+            with m.If(step):
+                m.d.sync += pointer.eq(Mux(pointer == words - 1, 0, pointer + 1))
+
+
+def buffer_resources(width: int, depth: int) -> Resources:
+    """What a `StreamBuffer` of ``depth`` beats of ``width`` bits takes."""
+    if depth == 2:
+        return Resources(lut=width + 4, ff=2 * width + 2)
+    pointer = (depth - 1).bit_length()
+    return ram_blocks(width, depth - 1, "distributed") + Resources(
+        lut=width + 4 * pointer + 2, ff=width + 3 * pointer + 1
+    )
+
+
+def pipeline_resources(width: int, depth: int) -> Resources:
+    """What a `PipelineBuffer` of ``depth`` beats of ``width`` bits takes."""
+    count = depth.bit_length()
+    return buffer_resources(width, depth) + Resources(lut=count, ff=count)
+
+
+class PipelineBuffer(wiring.Component):
+    """The end of a pipeline that never stalls.
+
+    A pipeline of fixed latency takes a beat (``take``) only while there is ``room`` for everything in flight, and
+    delivers each result with ``push``, for which there is always a place. No enable reaches into the pipeline. With a
+    depth of the pipeline's latency + 2 it takes a beat a cycle. Members: ``room`` (registered), ``take``, ``push`` (a
+    one-cycle strobe) with ``payload``; ``output``, the stream.
+    """
+
+    def __init__(self, shape: ShapeLike, depth: int):
+        self.depth = max(depth, 2)
+        super().__init__(
+            {
+                "room": Out(1),
+                "take": In(1),
+                "push": In(1),
+                "payload": In(shape),
+                "output": Out(stream.Signature(shape)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.fifo = fifo = StreamBuffer(self.output.payload.shape(), self.depth)
+        in_flight = Signal(range(self.depth + 1))
+        done = self.output.valid & self.output.ready
+        m.d.sync += in_flight.eq(in_flight + self.take - done)
+        m.d.comb += [
+            self.room.eq(in_flight != self.depth),
+            fifo.input.valid.eq(self.push),
+            Value.cast(fifo.input.payload).eq(Value.cast(self.payload)),
+        ]
+        connect(m, fifo.output, self.output)
+        return m
+
+
+class Fork(wiring.Component):
+    """One stream to several readers, each with a buffer of ``depth`` beats of its own. Members: ``outputs[i]``."""
+
+    def __init__(self, shape: ShapeLike, readers: int, depth: int = 2):
+        self.readers, self.depth = readers, depth
+        super().__init__({"input": In(stream.Signature(shape)), "outputs": Out(stream.Signature(shape)).array(readers)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        buffers = [StreamBuffer(self.input.payload.shape(), self.depth) for _ in range(self.readers)]
+        go = Signal()
+        m.d.comb += go.eq(self.input.valid & reduce(and_, (b.input.ready for b in buffers)))
+        m.d.comb += self.input.ready.eq(go)
+        for i, buffer in enumerate(buffers):
+            m.submodules[f"buffer_{i}"] = buffer
+            m.d.comb += Value.cast(buffer.input.payload).eq(Value.cast(self.input.payload))
+            m.d.comb += buffer.input.valid.eq(go)
+            connect(m, buffer.output, self.outputs[i])
+        return m
+
+
+class Pack(wiring.Component):
+    """Gathers beats of ``lanes`` features into words of ``lanes * ratio``; a row of ``beats`` beats that is no multiple
+    of ``ratio`` ends with a word filled up with zeros. A beat a cycle; a word leaves the cycle after its last beat."""
+
+    def __init__(self, rows: int, lanes: int, ratio: int, shape: ShapeLike, *, beats: int):
+        if min(rows, lanes, ratio, beats) < 1:
+            raise ValueError(f"pack sizes must be at least 1, not {(rows, lanes, ratio, beats)}")
+        self.rows, self.lanes, self.ratio, self.beats = rows, lanes, ratio, beats
+        super().__init__(
+            {
+                "input": In(stream.Signature(tile(rows, lanes, shape))),
+                "output": Out(stream.Signature(tile(rows, lanes * ratio, shape))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.buffer = buffer = StreamBuffer(self.output.payload.shape())
+        part, beat = Signal(range(self.ratio)), Signal(range(self.beats))
+        last = (part == self.ratio - 1) | (beat == self.beats - 1)
+        m.d.comb += [
+            self.input.ready.eq(buffer.input.ready | ~last),
+            buffer.input.valid.eq(self.input.valid & last),
+        ]
+        with m.If(self.input.valid & self.input.ready):
+            m.d.sync += part.eq(Mux(last, 0, part + 1))
+            m.d.sync += beat.eq(Mux(beat == self.beats - 1, 0, beat + 1))
+        for row in range(self.rows):
+            now = Value.cast(self.input.payload[row])
+            words = []
+            for i in range(self.ratio):
+                # A part already gathered, the one arriving, or nothing yet.
+                gathered = Signal(len(now), name=f"row{row}_part{i}", reset_less=True)
+                with m.If(self.input.valid & (part == i)):
+                    m.d.sync += gathered.eq(now)
+                words.append(Mux(part == i, now, Mux(part > i, gathered, Const(0, len(now)))))
+            m.d.comb += Value.cast(buffer.input.payload[row]).eq(Cat(words))
+        connect(m, buffer.output, self.output)
+        return m
+
+
+class Unpack(wiring.Component):
+    """Cuts words of ``lanes * ratio`` features into beats of ``lanes``, ``beats`` a row; drops the rest of the last."""
+
+    def __init__(self, rows: int, lanes: int, ratio: int, shape: ShapeLike, *, beats: int):
+        if min(rows, lanes, ratio, beats) < 1:
+            raise ValueError(f"unpack sizes must be at least 1, not {(rows, lanes, ratio, beats)}")
+        self.rows, self.lanes, self.ratio, self.beats = rows, lanes, ratio, beats
+        super().__init__(
+            {
+                "input": In(stream.Signature(tile(rows, lanes * ratio, shape))),
+                "output": Out(stream.Signature(tile(rows, lanes, shape))),
+            }
+        )
+
+    @property
+    def words(self) -> int:
+        """Words a row."""
+        return ceil(self.beats / self.ratio)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.buffer = buffer = StreamBuffer(self.output.payload.shape())
+        part, beat = Signal(range(self.ratio)), Signal(range(self.beats))
+        last = (part == self.ratio - 1) | (beat == self.beats - 1)
+        go = self.input.valid & buffer.input.ready
+        m.d.comb += [buffer.input.valid.eq(self.input.valid), self.input.ready.eq(buffer.input.ready & last)]
+        with m.If(go):
+            m.d.sync += part.eq(Mux(last, 0, part + 1))
+            m.d.sync += beat.eq(Mux(beat == self.beats - 1, 0, beat + 1))
+        for row in range(self.rows):
+            word = Value.cast(self.input.payload[row])
+            width = len(word) // self.ratio
+            m.d.comb += Value.cast(buffer.input.payload[row]).eq(word.word_select(part, width))
+        connect(m, buffer.output, self.output)
+        return m

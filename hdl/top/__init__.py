@@ -1,0 +1,1 @@
+"""Composition of the accelerator out of kernels, emission, and the command line."""

@@ -1,0 +1,82 @@
+"""Tables for people: the units of a pipeline, the models and the devices."""
+
+from dataclasses import astuple
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from ..model.spec import load_model, presets
+from ..resources import Resources
+from .manifest import cycles, unit_cycles
+from .platforms import DEVICES, Device
+from .spec import PipelineSpec
+
+__all__ = ["devices_table", "models_table", "summary", "units_table"]
+
+COUNTED = ("DSP", "BRAM36", "URAM", "LUT", "FF")
+
+
+def units_table(spec: PipelineSpec, device: Device, title: str) -> Table:
+    """Every unit's geometry, MAC a cycle, cycles a tile of the longest sequence, and what it takes of the device."""
+    table = new_table(title, "unit", "geometry", "MAC/cycle", "cycles a tile", *COUNTED)
+    tile = unit_cycles(spec, spec.max_length)
+    for name, unit in spec.units.items():
+        array = getattr(unit, "array", None)
+        macs = f"{array.macs:,}" if array else ""
+        table.add_row(name, geometry(unit), macs, f"{tile[name]:,}", *counts(unit.resources))
+    table.add_row("parameters", "replay buffers", "", "", *counts(spec.parameter_resources), end_section=True)
+    total, available = spec.resources, device.resources
+    table.add_row("all", "", f"{spec.macs:,}", f"{max(tile.values()):,}", *counts(total))
+    shares = (f"{need / have:.0%}" for need, have in zip(astuple(total), astuple(available), strict=True))
+    table.add_row(f"of {device.name}", "", "", "", *shares)
+    return table
+
+
+def geometry(unit: Any) -> str:
+    """How a unit is laid out: its array's rows x columns x depth, or the lanes of its streams."""
+    array = getattr(unit, "array", None)
+    if array is not None:
+        return f"{array.rows} x {array.columns} x {array.depth}"
+    return f"{unit.rows} x {unit.lanes} lanes"
+
+
+def counts(resources: Resources) -> list[str]:
+    """The counts of resources, in the order of `COUNTED`."""
+    return [f"{count:,g}" if isinstance(count, float) else f"{count:,}" for count in astuple(resources)]
+
+
+def summary(spec: PipelineSpec, device: Device) -> str:
+    """The estimate for the longest sequence, in a sentence."""
+    longest = cycles(spec, device)[-1]
+    return (
+        f"{longest['tokens']} tokens through {spec.max_layers} layers: about {longest['run_estimate']:,} cycles, "
+        f"{longest['run_estimate_ms']:.2f} ms at {device.clock_mhz} MHz (an estimate; the clock is an assumption)"
+    )
+
+
+def models_table() -> Table:
+    """The built-in models."""
+    table = new_table("models", "name", "layers", "hidden", "heads", "intermediate", "positions", "weights a layer")
+    for name in presets():
+        model = load_model(name)
+        sizes = (model.layers, model.hidden, model.heads, model.intermediate, model.max_positions, model.layer_weights)
+        table.add_row(name, *(f"{size:,}" for size in sizes))
+    return table
+
+
+def devices_table() -> Table:
+    """The devices."""
+    table = new_table("devices", "name", "board", "part", *COUNTED)
+    for device in DEVICES.values():
+        table.add_row(device.name, device.board, device.part, *counts(device.resources))
+    return table
+
+
+def new_table(title: str, *columns: str) -> Table:
+    """A table with its words to the left and its numbers to the right."""
+    words = {"name", "unit", "geometry", "board", "part"}
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, justify="left" if column in words else "right", no_wrap=column in words)
+    return table

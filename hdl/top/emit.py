@@ -1,0 +1,126 @@
+"""Emission of a pipeline to a folder: Verilog, constraints, a synthesis script and a manifest, all of it or nothing."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from string import Template
+from tempfile import TemporaryDirectory
+
+from ..errors import InputError
+from .emitter import PRIMITIVE_DEFINE, Emitter
+from .manifest import GENERATOR, build_manifest
+from .pipeline import Pipeline
+from .platforms import Device
+from .spec import PipelineSpec
+
+__all__ = ["TOP", "emit", "files_of", "fill"]
+
+TOP = "pipeline"
+"""The name of the top module."""
+
+MANIFEST = "manifest.json"
+
+SOURCES = Path(__file__).parents[2] / "constraints"
+"""The templates of constraints and scripts: beside the packages, in a checkout as in an installation."""
+
+Progress = Callable[[str], None]
+"""Takes what is being done now, in a few words."""
+
+
+class Source(Template):
+    """A template whose places are ``@{name}``, which mean nothing in Tcl."""
+
+    delimiter = "@"
+
+
+def emit(
+    spec: PipelineSpec, device: Device, out: Path, model_name: str, *, progress: Progress = lambda doing: None
+) -> Path:
+    """Writes the folder ``out``: rtl/*.v, constraints/*.xdc, synth.tcl and manifest.json; returns it.
+
+    It appears when it is complete. One that is there already is replaced, whole, if it is empty or an earlier
+    emission. The same pipeline gives the same bytes.
+
+    Raises:
+        InputError: for a folder with other contents, and for one that cannot be written.
+    """
+    try:
+        target = out.resolve()
+        check_replaceable(target)
+        ancestor = next(path for path in target.parents if path.exists())
+        with TemporaryDirectory(prefix=".emitting-", dir=ancestor, ignore_cleanup_errors=True) as workshop:
+            files = files_of(spec, device, model_name, progress=progress)
+            progress("writing")
+            write_files(Path(workshop, "new"), files)
+            put_in_place(Path(workshop, "new"), target, Path(workshop, "old"))
+    except OSError as error:
+        raise InputError(f"output folder {out} cannot be written: {error.strerror or error}") from error
+    return out
+
+
+def files_of(
+    spec: PipelineSpec, device: Device, model_name: str, *, progress: Progress = lambda doing: None
+) -> dict[str, str]:
+    """The contents of an emission, by path."""
+    progress("composing the pipeline and converting it to Verilog")
+    emitter = Emitter()
+    verilog = emitter.emit(Pipeline(spec), TOP)
+    manifest = build_manifest(spec, device, model_name, emitter.modules, TOP)
+    timing, board = f"{device.name}.xdc", f"{device.name}_board.xdc"
+    return {
+        **{f"rtl/{name}": text for name, text in sorted(verilog.items())},
+        f"constraints/{timing}": fill(timing, period_ns=f"{1000 / device.clock_mhz:.3f}"),
+        f"constraints/{board}": fill(board),
+        "synth.tcl": fill("synth.tcl", part=device.part, top=TOP, define=PRIMITIVE_DEFINE, constraints=timing),
+        MANIFEST: json.dumps(manifest, indent=2) + "\n",
+    }
+
+
+def fill(name: str, **values: str) -> str:
+    """One of the `SOURCES` with its places filled.
+
+    Raises:
+        KeyError: for a place without a value.
+    """
+    return Source((SOURCES / name).read_text()).substitute(values)
+
+
+def check_replaceable(target: Path) -> None:
+    """Raises InputError for a path that holds anything but an earlier emission."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise InputError(f"output {target} must be a folder, not a file; choose another --out")
+    if any(target.iterdir()) and not is_emission(target):
+        raise InputError(
+            f"output folder {target} must be empty or an earlier emission, not hold other files; choose another --out"
+        )
+
+
+def is_emission(folder: Path) -> bool:
+    """Whether a folder is one that `emit` wrote."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return bool(manifest["generator"]["name"] == GENERATOR)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Writes files by their paths in a new folder."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def put_in_place(new: Path, target: Path, old: Path) -> None:
+    """Moves ``new`` to ``target``, and what was there to ``old``; back again if that fails or is interrupted."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)

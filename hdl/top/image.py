@@ -1,0 +1,64 @@
+"""The memory image: a quantised model laid out as the memory channels deliver it, a layer after the other.
+
+Weights: for every unit and channel the beats of `LinearSpec.pack`. Parameters: for every layer the 64-bit words of
+the blocks of `PipelineSpec.parameters`, one after the other, eight a beat, filled up to a whole beat.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..model.quantised import QuantisedLayer
+from .spec import LINEAR_UNITS, PARAMETER_WORDS_A_BEAT, PipelineSpec
+
+__all__ = ["MemoryImage", "build_image", "parameter_words"]
+
+
+@dataclass(frozen=True)
+class MemoryImage:
+    """Beats of 64 bytes: ``weights[unit]`` uint8 [channels, layers * beats, 64], ``parameters`` uint8 [layers *
+    beats, 64]."""
+
+    weights: dict[str, np.ndarray]
+    parameters: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of it."""
+        return self.parameters.nbytes + sum(weights.nbytes for weights in self.weights.values())
+
+    def streams(self) -> dict[str, np.ndarray]:
+        """The beats by the pipeline's stream, uint32 [n, 16]."""
+        streams = {"parameters": self.parameters.view("<u4")}
+        for unit, channels in self.weights.items():
+            streams |= {f"weights_{unit}__{i}": beats.view("<u4") for i, beats in enumerate(channels)}
+        return streams
+
+
+def parameter_words(layer: QuantisedLayer, spec: PipelineSpec) -> np.ndarray:
+    """A layer's parameters in the order of `PipelineSpec.parameters`, uint64 [words].
+
+    Raises:
+        ValueError: where a block has not the words that the pipeline expects.
+    """
+    found = []
+    for block in spec.parameters:
+        words = layer.block(block.name)
+        if words.shape != (block.words,):
+            raise ValueError(f"parameters {block.name} must be {block.words} words, not {words.shape}")
+        found.append(words)
+    return np.concatenate(found)
+
+
+def build_image(layers: Sequence[QuantisedLayer], spec: PipelineSpec) -> MemoryImage:
+    """The image of a model's layers for a pipeline."""
+    weights = {}
+    for name in LINEAR_UNITS:
+        unit = spec.linear(name)
+        weights[name] = np.concatenate([unit.pack(layer.weights(name)) for layer in layers], axis=1)
+    beats = np.zeros((len(layers), spec.parameter_beats * PARAMETER_WORDS_A_BEAT), dtype="<u8")
+    for index, layer in enumerate(layers):
+        words = parameter_words(layer, spec)
+        beats[index, : len(words)] = words
+    return MemoryImage(weights, beats.view(np.uint8).reshape(-1, 8 * PARAMETER_WORDS_A_BEAT))

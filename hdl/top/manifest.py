@@ -1,0 +1,201 @@
+"""The manifest of an emission: what was made, for what, how to feed it, what it takes and gives; values for JSON."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from math import ceil
+from typing import Any
+
+from amaranth.hdl import Shape
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In
+
+from ..kernels.residual import ResidualSpec
+from ..resources import Resources
+from .emitter import PRIMITIVE_DEFINE, VerilogModule
+from .pipeline import Pipeline
+from .platforms import Device
+from .spec import LINEAR_UNITS, PARAMETER_WORDS_A_BEAT, PipelineSpec
+
+__all__ = ["GENERATOR", "VERSION", "build_manifest", "cycles", "unit_cycles"]
+
+GENERATOR, VERSION = "spatial-llm", "0.1.0"
+
+BEAT_BYTES = 8 * PARAMETER_WORDS_A_BEAT
+
+LENGTHS = (16, 32, 64, 128, 256, 384, 512)
+"""Sequence lengths for which cycles are told, beside the longest."""
+
+WEIGHT_ORDER = (
+    "beat b of a layer fills word b // groups of the RAMs; its 64-bit part p, lowest first, is for the channel's RAM"
+    " r = 8 * (b % groups) + p if r < rams; that is the unit's RAM channel * rams + r; RAM column * cascades + cascade"
+    " has in word pass * words + w, in byte k, the int8 weight of output pass * columns + feature[column] and input"
+    " (w * cascades + cascade) * 8 + k; what lies beyond the last RAM or input is 0"
+)
+
+
+def build_manifest(
+    spec: PipelineSpec, device: Device, model_name: str, modules: Mapping[str, VerilogModule], top: str
+) -> dict[str, Any]:
+    """Everything that `manifest.json` tells of a pipeline whose Verilog has these modules."""
+    network = {name: getattr(spec, name) for name in ("hidden", "heads", "intermediate", "max_length", "max_layers")}
+    geometry = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in network}
+    shapes = {name: value._asdict() if hasattr(value, "_asdict") else value for name, value in geometry.items()}
+    return {
+        "generator": {"name": GENERATOR, "version": VERSION},
+        "model": {"name": model_name, **network},
+        "device": {"name": device.name, "board": device.board, "part": device.part, "clock_mhz": device.clock_mhz},
+        "geometry": shapes,
+        "verilog": {
+            "top": top,
+            "clock": "clk",
+            "reset": "rst (synchronous, active high)",
+            "dsp48e2_define": PRIMITIVE_DEFINE,
+        },
+        "ports": list(ports(spec)),
+        "memory": {"beat_bytes": BEAT_BYTES, "weights": weights(spec), "parameters": parameters(spec)},
+        "cycles": cycles(spec, device),
+        "resources": resources(spec, device),
+        "modules": instances(modules, top),
+    }
+
+
+def ports(spec: PipelineSpec) -> Iterator[dict[str, Any]]:
+    """Every stream of the top: its signals in Verilog, its direction and its payload's layout, lowest bits first."""
+    pipeline = Pipeline(spec)
+    pipeline._MustUse__used = True  # only its ports are asked for
+    for path, port in streams(pipeline.signature.members):
+        name = "__".join(map(str, path))
+        shape = port.signature.members["payload"].shape
+        yield {
+            "stream": name,
+            "direction": "in" if port.flow == In else "out",
+            "signals": [f"{name}__{signal}" for signal in ("payload", "valid", "ready")],
+            "payload_bits": Shape.cast(shape).width,
+            "payload": layout(shape),
+        }
+
+
+def streams(members: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """The streams of a signature with their paths; of an array each."""
+    for name, member in members.items():
+        if not isinstance(member.signature, stream.Signature):
+            raise TypeError(f"port {name} must be a stream, not {member}")
+        if member.dimensions:
+            (count,) = member.dimensions
+            yield from (((*path, name, i), member) for i in range(count))
+        else:
+            yield (*path, name), member
+
+
+def layout(shape: Any) -> dict[str, Any]:
+    """A payload's layout: bits of a number, an array's elements, or fields with their offsets."""
+    if isinstance(shape, data.ArrayLayout):
+        return {"length": shape.length, "elements": layout(shape.elem_shape)}
+    if isinstance(shape, data.StructLayout):
+        return {"fields": {name: {"offset": field.offset, **layout(field.shape)} for name, field in shape}}
+    shape = Shape.cast(shape)
+    return {"bits": shape.width, "signed": shape.signed}
+
+
+def weights(spec: PipelineSpec) -> dict[str, Any]:
+    """What a layer takes of every channel of weights, and what there is to know of a unit to put them in order."""
+    units = {}
+    for name in LINEAR_UNITS:
+        unit = spec.linear(name)
+        units[name] = {
+            "streams": [f"weights_{name}__{i}" for i in range(unit.channels)],
+            "beats_a_layer": unit.layer_beats,
+            "bytes_a_layer": unit.layer_beats * BEAT_BYTES,
+            "outputs": unit.outputs,
+            "inputs": unit.inputs,
+            "columns": unit.columns,
+            "cascades": unit.cascades,
+            "rams": unit.channel_rams,
+            "groups": unit.groups,
+            "words": unit.words,
+            "feature": [unit.array.feature(column) for column in range(unit.columns)],
+        }
+    return {"order": WEIGHT_ORDER, "units": units}
+
+
+def parameters(spec: PipelineSpec) -> dict[str, Any]:
+    """The blocks of a layer's parameters with their offsets, in 64-bit words."""
+    blocks, offset = [], 0
+    for block in spec.parameters:
+        blocks.append({"name": block.name, "offset": offset, "words": block.words})
+        offset += block.words
+    beats = spec.parameter_beats
+    return {
+        "stream": "parameters",
+        "beats_a_layer": beats,
+        "bytes_a_layer": beats * BEAT_BYTES,
+        "word_bits": 64,
+        "blocks": blocks,
+    }
+
+
+def cycles(spec: PipelineSpec, device: Device) -> list[dict[str, Any]]:
+    """For some lengths, the longest last: the cycles a tile of every unit, and estimates of a layer's and a run's."""
+    lengths = [length for length in LENGTHS if length < spec.max_length]
+    found = []
+    for tokens in (*lengths, spec.max_length):
+        tile = unit_cycles(spec, tokens)
+        layer = ceil(tokens / spec.rows) * max(tile.values()) + spec.fill_cycles(tokens)
+        run = layer * spec.max_layers
+        found.append(
+            {
+                "tokens": tokens,
+                "tile": tile,
+                "layer_estimate": layer,
+                "run_estimate": run,
+                "run_estimate_ms": round(run / device.clock_mhz / 1000, 4),
+            }
+        )
+    return found
+
+
+def unit_cycles(spec: PipelineSpec, tokens: int) -> dict[str, int]:
+    """The cycles a tile takes every unit, for a sequence of ``tokens``; the largest sets the pace."""
+    arrays = spec.tile_cycles(tokens)
+    found = {}
+    unit: Any
+    for name, unit in spec.units.items():
+        if name in arrays:
+            found[name] = arrays[name]
+        else:
+            found[name] = unit.cycles(spec.tile_beats) if isinstance(unit, ResidualSpec) else unit.cycles()
+    return found
+
+
+def resources(spec: PipelineSpec, device: Device) -> dict[str, Any]:
+    """What each unit takes, all of it, and the share of the device."""
+    units = {name: asdict(unit.resources) for name, unit in spec.units.items()}
+    total = spec.resources
+    return {
+        "units": units | {"parameters": asdict(spec.parameter_resources)},
+        "total": asdict(total),
+        "device": asdict(device.resources),
+        "share": share(total, device),
+    }
+
+
+def share(needed: Resources, device: Device) -> dict[str, float]:
+    """The part of the device's resources that is needed."""
+    return {name: round(getattr(needed, name) / count, 4) for name, count in asdict(device.resources).items()}
+
+
+def instances(modules: Mapping[str, VerilogModule], top: str) -> dict[str, Any]:
+    """Every module's file, kind, and how often it stands in the design."""
+    counts: Counter[str] = Counter()
+
+    def count(name: str, times: int) -> None:
+        counts[name] += times
+        for child, number in modules[name].instances.items():
+            count(child, times * number)
+
+    count(top, 1)
+    return {
+        name: {"file": f"rtl/{name}.v", "kind": modules[name].kind, "instances": counts[name]}
+        for name in sorted(modules)
+    }

@@ -1,0 +1,294 @@
+"""The spatial pipeline: one encoder layer in hardware, its output fed back so that layer l+1 starts as its first
+tokens leave l.
+
+tokens -> rows -> QKV -> scores -> softmax -> sums -> rows -> projection -> (+) -> norm -> rows -> FFN1 -> activation
+   ^             K, V into banks                                                    -> rows -> FFN2 -> (+) -> norm -+
+   +----------------------------------------------------------------------------------------------------------------+
+"""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..hierarchy import place
+from ..kernels.activation import Activation
+from ..kernels.layernorm import LayerNorm
+from ..kernels.linear import CHANNEL_BITS, Linear
+from ..kernels.requantise import Requantise
+from ..kernels.residual import ResidualAdd
+from ..kernels.rowquantise import RowQuantise
+from ..kernels.scores import Scores
+from ..kernels.softmax import Softmax
+from ..kernels.weightedsum import WeightedSums
+from ..stream import Fork, StreamBuffer, connect, tile
+from .control import Control, LayerOrder, Parameters, RunOrder
+from .spec import LINEAR_UNITS, PipelineSpec
+
+__all__ = ["Pipeline"]
+
+
+class Entry(wiring.Component):
+    """The tokens of a layer: from outside for a run's first, from the end of the pipeline for the others."""
+
+    def __init__(self, spec: PipelineSpec):
+        self.spec = spec
+        tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
+        super().__init__(
+            {
+                "order": In(stream.Signature(LayerOrder(spec))),
+                "outside": In(tokens),
+                "feedback": In(tokens),
+                "output": Out(tokens),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        first = self.order.payload.first
+        ends = count_layer(m, self.spec, self.order, self.output.valid & self.output.ready)
+        m.d.comb += [
+            self.output.payload.eq(Mux(first, self.outside.payload.as_value(), self.feedback.payload.as_value())),
+            self.output.valid.eq(self.order.valid & Mux(first, self.outside.valid, self.feedback.valid)),
+            self.outside.ready.eq(self.order.valid & first & self.output.ready),
+            self.feedback.ready.eq(self.order.valid & ~first & self.output.ready),
+            self.order.ready.eq(ends),
+        ]
+        return m
+
+
+class Exit(wiring.Component):
+    """Where a layer's output goes: back to the entry, but the last layer's (with ``trace`` every layer's) to the
+    outside."""
+
+    def __init__(self, spec: PipelineSpec):
+        self.spec = spec
+        tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
+        super().__init__(
+            {
+                "order": In(stream.Signature(LayerOrder(spec))),
+                "input": In(tokens),
+                "outside": Out(tokens),
+                "feedback": Out(tokens),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        order = self.order.payload
+        m.submodules.outside = outside = StreamBuffer(self.outside.payload.shape())
+        m.submodules.feedback = feedback = StreamBuffer(self.feedback.payload.shape())
+        leaves, returns = order.last | order.trace, ~order.last
+        go = Signal()
+        ends = count_layer(m, self.spec, self.order, go)
+        m.d.comb += [
+            go.eq(
+                self.order.valid
+                & self.input.valid
+                & (outside.input.ready | ~leaves)
+                & (feedback.input.ready | ~returns)
+            ),
+            self.input.ready.eq(go),
+            outside.input.valid.eq(go & leaves),
+            feedback.input.valid.eq(go & returns),
+            outside.input.payload.eq(self.input.payload),
+            feedback.input.payload.eq(self.input.payload),
+            self.order.ready.eq(ends),
+        ]
+        connect(m, outside.output, self.outside)
+        connect(m, feedback.output, self.feedback)
+        return m
+
+
+def count_layer(m: Module, spec: PipelineSpec, order: Any, beat_moves: Any) -> Signal:
+    """High in the cycle in which the last beat of a layer's last tile moves."""
+    beat, tile_index = Signal(range(spec.tile_beats)), Signal(range(spec.max_tiles))
+    ends, tile_ends = Signal(), Signal()
+    m.d.comb += [
+        tile_ends.eq(beat_moves & (beat == spec.tile_beats - 1)),
+        ends.eq(tile_ends & (tile_index == order.payload.tiles - 1)),
+    ]
+    with m.If(beat_moves):
+        m.d.sync += beat.eq(Mux(tile_ends, 0, beat + 1))
+    with m.If(tile_ends):
+        m.d.sync += tile_index.eq(Mux(ends, 0, tile_index + 1))
+    return ends
+
+
+class Split(wiring.Component):
+    """Cuts the output of the QKV unit, keys, values, queries of a tile one after the other, in three streams."""
+
+    def __init__(self, spec: PipelineSpec):
+        self.spec = spec
+        byte_tile = stream.Signature(tile(spec.rows, spec.lanes, signed(8)))
+        super().__init__({"input": In(byte_tile), "outputs": Out(byte_tile).array(3)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        part, beat = Signal(range(3)), Signal(range(self.spec.tile_beats))
+        with m.If(self.input.valid & self.input.ready):
+            m.d.sync += beat.eq(beat + 1)
+            with m.If(beat == self.spec.tile_beats - 1):
+                m.d.sync += [beat.eq(0), part.eq(Mux(part == 2, 0, part + 1))]
+        ready = 0
+        for i, output in enumerate(self.outputs):
+            m.submodules[f"buffer_{i}"] = buffer = StreamBuffer(self.input.payload.shape())
+            m.d.comb += [
+                buffer.input.payload.eq(self.input.payload),
+                buffer.input.valid.eq(self.input.valid & (part == i)),
+            ]
+            ready |= buffer.input.ready & (part == i)
+            connect(m, buffer.output, output)
+        m.d.comb += self.input.ready.eq(ready)
+        return m
+
+
+class Pipeline(wiring.Component):
+    """The whole accelerator but its memory: parameters and weights arrive on streams, tokens go in and out.
+
+    Members: ``run`` (stream of `RunOrder`), ``tokens`` (tile stream of int16, the embedded tokens of a run),
+    ``outputs`` (tile stream of int16, the last layer's, or with ``trace`` every layer's), ``parameters`` (512-bit
+    beats, `PipelineSpec.parameters` a layer), ``weights_UNIT[i]`` (512-bit beats, `LinearSpec.pack` a layer). Rows
+    beyond a sequence's last token carry garbage.
+    """
+
+    def __init__(self, spec: PipelineSpec):
+        self.spec = spec
+        tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
+        channel = stream.Signature(unsigned(CHANNEL_BITS))
+        weights = {f"weights_{name}": In(channel).array(spec.linear(name).channels) for name in LINEAR_UNITS}
+        super().__init__(
+            {
+                "run": In(stream.Signature(RunOrder(spec))),
+                "tokens": In(tokens),
+                "outputs": Out(tokens),
+                "parameters": In(channel),
+                **weights,
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        return _Composition(self, platform).m
+
+
+ORDER_READERS = (*LINEAR_UNITS, "scores", "sums", "softmax", "activation", "entry", "exit", "parameters")
+"""What takes an order a layer."""
+
+
+class _Composition:
+    """Builds the module of a pipeline: places each kernel and connects it to what comes before."""
+
+    def __init__(self, pipeline: Pipeline, platform: Any):
+        self.m, self.platform, self.pipeline, self.spec = Module(), platform, pipeline, pipeline.spec
+        m, spec = self.m, self.spec
+        control = self.add("control", Control(spec))
+        orders = self.add("orders", Fork(LayerOrder(spec), len(ORDER_READERS)))
+        self.orders = dict(zip(ORDER_READERS, orders.outputs, strict=True))
+        self.parameters = self.add("parameters", Parameters(spec))
+        connect(m, pipeline.run, control.run)
+        connect(m, control.orders, orders.input)
+        connect(m, pipeline.parameters, self.parameters.channel)
+        self.order("parameters", self.parameters.order, "tiles")
+
+        entry, leave = self.add("entry", Entry(spec)), self.add("exit", Exit(spec))
+        connect(m, self.orders["entry"], entry.order)
+        connect(m, self.orders["exit"], leave.order)
+        connect(m, pipeline.tokens, entry.outside)
+        connect(m, leave.feedback, entry.feedback)
+        connect(m, leave.outside, pipeline.outputs)
+        attended = self.residual(1, entry.output, self.attention)
+        connect(m, self.residual(2, attended, self.feed_forward), leave.input)
+
+    def add(self, name: str, component: Any) -> Any:
+        """Adds a component, a kernel as a module of its own; returns it."""
+        is_kernel = hasattr(component, "spec")
+        self.m.submodules[name] = place(self.platform, component) if is_kernel else component
+        return component
+
+    def order(self, name: str, sink: Any, *fields: str, **constants: int) -> None:
+        """Gives ``sink`` the named fields of a unit's layer order, in the order of its own fields."""
+        source, payload = self.orders[name], sink.payload
+        self.m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
+        if isinstance(payload, data.View):
+            named = zip(payload.shape().members, fields, strict=True)
+            for own, field in named:
+                self.m.d.comb += payload[own].eq(constants[field] if field in constants else source.payload[field])
+        else:
+            self.m.d.comb += payload.eq(source.payload[fields[0]])
+
+    def residual(self, index: int, tokens: Any, branch: Any) -> Any:
+        """``norm(tokens + branch(tokens))``."""
+        m, spec = self.m, self.spec
+        fork = self.add(f"fork{index}", Fork(tokens.payload.shape(), 2))
+        add = self.add(f"residual{index}", ResidualAdd(spec.residual1 if index == 1 else spec.residual2))
+        norm = self.add(f"norm{index}", LayerNorm(spec.norm))
+        connect(m, tokens, fork.input)
+        connect(m, fork.outputs[0], add.skip)
+        connect(m, branch(fork.outputs[1]), add.branch)
+        connect(m, add.total, norm.values)
+        self.channels(f"residual{index}", add.channels)
+        self.channels(f"norm{index}", norm.channels)
+        return norm.normalised
+
+    def channels(self, block: str, sink: Any) -> None:
+        """Gives ``sink`` the parameters of a block."""
+        source = getattr(self.parameters, block)
+        self.m.d.comb += [
+            Value.cast(sink.payload).eq(Value.cast(source.payload)),
+            sink.valid.eq(source.valid),
+            source.ready.eq(sink.ready),
+        ]
+
+    def linear(self, name: str, tokens: Any) -> Any:
+        """Row quantiser, linear unit and requantiser."""
+        m, spec = self.m, self.spec
+        rows = self.add(f"rows_{name}", RowQuantise(spec.row_quantise(name)))
+        unit = self.add(name, Linear(spec.linear(name)))
+        requantise = self.add(f"requantise_{name}", Requantise(spec.requantise(name)))
+        # A factor waits while its tile is in the unit: two in the activation buffer, one in the sums, one arriving.
+        factors = self.add(f"factors_{name}", StreamBuffer(rows.factors.payload.shape(), 4))
+        connect(m, tokens, rows.values)
+        self.channels(f"limit_{name}", rows.limit)
+        connect(m, rows.quantised, unit.activations)
+        connect(m, rows.factors, factors.input)
+        self.order(name, unit.order, "tiles")
+        for i, channel in enumerate(getattr(self.pipeline, f"weights_{name}")):
+            connect(m, channel, unit.weights[i])
+        connect(m, unit.sums, requantise.sums)
+        connect(m, factors.output, requantise.factors)
+        self.channels(name, requantise.channels)
+        return requantise.values
+
+    def attention(self, tokens: Any) -> Any:
+        """Self-attention, projection included."""
+        m, spec = self.m, self.spec
+        split = self.add("split", Split(spec))
+        scores = self.add("scores", Scores(spec.scores_unit))
+        softmax = self.add("softmax", Softmax(spec.softmax))
+        sums = self.add("sums", WeightedSums(spec.sums_unit))
+        context = self.add("requantise_context", Requantise(spec.requantise("context")))
+        factors = self.add("factors_context", StreamBuffer(softmax.factors.payload.shape(), spec.heads_in_sums))
+        connect(m, self.linear("qkv", tokens), split.input)
+        for source, sink in zip(split.outputs, (scores.stored, sums.stored, scores.activations), strict=True):
+            connect(m, source, sink)
+        self.order("scores", scores.order, "tiles", "key_passes", "words", words=spec.scores_unit.words)
+        self.order("sums", sums.order, "tiles", "passes", "value_words", passes=spec.sums_unit.passes)
+        self.order("softmax", softmax.control, "tokens")
+        connect(m, scores.sums, softmax.scores)
+        self.channels("scores", softmax.scales)
+        connect(m, softmax.numerators, sums.activations)
+        connect(m, softmax.factors, factors.input)
+        connect(m, sums.sums, context.sums)
+        connect(m, factors.output, context.factors)
+        self.channels("context", context.channels)
+        return self.linear("projection", context.values)
+
+    def feed_forward(self, tokens: Any) -> Any:
+        """Two linear units with an activation between."""
+        m, spec = self.m, self.spec
+        activation = self.add("activation", Activation(spec.activation))
+        connect(m, self.linear("ffn1", tokens), activation.values)
+        self.order("activation", activation.order, "tiles")
+        self.channels("activation", activation.table)
+        return self.linear("ffn2", activation.activated)

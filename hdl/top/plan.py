@@ -1,0 +1,42 @@
+"""From a model and a device to a pipeline: what the command line and the simulations start from."""
+
+from ..errors import InputError
+from ..model.spec import BertSpec
+from .geometry import Network, choose
+from .platforms import Device
+from .spec import PipelineSpec
+
+__all__ = ["MAX_LENGTH", "TILES", "plan"]
+
+MAX_LENGTH = 512
+"""The longest sequence where none is asked for, if the model has so many positions."""
+
+TILES = (2, 4, 8)
+"""Tokens a tile can have."""
+
+
+def plan(model: BertSpec, device: Device, *, tile: int = 4, max_length: int | None = None) -> PipelineSpec:
+    """The fastest pipeline of a model that a device has room for, with tiles of ``tile`` tokens.
+
+    Raises:
+        InputError: for a tile or a length that is out of range, and for a model that does not fit the device.
+    """
+    if tile not in TILES:
+        raise InputError(f"tile must be {', '.join(map(str, TILES[:-1]))} or {TILES[-1]} tokens, not {tile}")
+    if max_length is None:
+        max_length = min(MAX_LENGTH, model.max_positions)
+    if not 1 <= max_length <= model.max_positions:
+        raise InputError(
+            f"max-length must be 1 to {model.max_positions}, the positions of model {model.name!r}, not {max_length}"
+        )
+    network = Network(
+        hidden=model.hidden,
+        heads=model.heads,
+        intermediate=model.intermediate,
+        layers=model.layers,
+        max_length=max_length,
+    )
+    try:
+        return choose(network, device.resources, rows=tile)
+    except InputError as error:
+        raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {tile}: {error}") from None

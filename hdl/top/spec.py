@@ -1,0 +1,300 @@
+"""The geometry of a pipeline: how every unit of a layer is laid out, and what follows from it."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import NamedTuple, Protocol
+
+from ..kernels.activation import ActivationSpec
+from ..kernels.layernorm import LayerNormSpec
+from ..kernels.linear import CHANNEL_BITS, LinearSpec
+from ..kernels.requantise import RequantiseSpec
+from ..kernels.residual import ResidualSpec
+from ..kernels.rowquantise import RowQuantiseSpec
+from ..kernels.scores import ScoresSpec
+from ..kernels.softmax import SoftmaxSpec
+from ..kernels.weightedsum import WeightedSumsSpec
+from ..memory import ReplaySpec
+from ..model.quantised import LINEAR_UNITS
+from ..resources import Resources
+
+__all__ = ["LINEAR_UNITS", "PARAMETER_WORDS_A_BEAT", "ArrayShape", "ParameterBlock", "PipelineSpec", "Unit"]
+
+PARAMETER_WORDS_A_BEAT = CHANNEL_BITS // 64
+
+
+class Unit(Protocol):
+    """A kernel's spec."""
+
+    @property
+    def resources(self) -> Resources:
+        """What the kernel takes."""
+        ...
+
+
+class ArrayShape(NamedTuple):
+    """Columns C and cascades P of a systolic array (D = 8 P)."""
+
+    columns: int
+    cascades: int
+
+
+class ParameterBlock(NamedTuple):
+    """A kernel's parameters of a layer: 64-bit ``words``, read ``lanes`` a beat; a table is loaded once, others
+    replayed a tile."""
+
+    name: str
+    words: int
+    lanes: int
+    table: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineSpec:
+    """One layer of an encoder in hardware.
+
+    The network: ``hidden`` features, ``heads``, ``intermediate`` features of the feed-forward part, sequences of up
+    to ``max_length`` tokens, ``max_layers``. The geometry: ``rows`` tokens a tile; the arrays' shapes; ``lanes``
+    features a beat of the token streams, ``ffn_lanes`` of the stream between the feed-forward units, ``score_lanes``
+    of scores and numerators; ``channels`` memory channels for each weight-bearing unit, in the order of `LINEAR_UNITS`.
+
+    Raises:
+        ValueError: for a geometry that cannot work, with the figure that is wrong.
+    """
+
+    hidden: int
+    heads: int
+    intermediate: int
+    max_length: int
+    max_layers: int
+    rows: int
+    lanes: int
+    ffn_lanes: int
+    score_lanes: int
+    qkv: ArrayShape
+    projection: ArrayShape
+    ffn1: ArrayShape
+    ffn2: ArrayShape
+    scores: ArrayShape
+    sums: ArrayShape
+    channels: tuple[int, int, int, int]
+
+    def __post_init__(self) -> None:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden size must be a multiple of its {self.heads} heads, not {self.hidden}")
+        for name in LINEAR_UNITS:
+            self.linear(name)
+        _ = self.scores_unit, self.sums_unit, self.softmax, self.residual1, self.residual2
+
+    @property
+    def head_size(self) -> int:
+        """Features of a head."""
+        return self.hidden // self.heads
+
+    @property
+    def max_tiles(self) -> int:
+        """Tiles of the longest sequence."""
+        return ceil(self.max_length / self.rows)
+
+    def linear(self, name: str) -> LinearSpec:
+        """The linear unit ``name``, one of `LINEAR_UNITS`."""
+        inputs, outputs, lanes_in, lanes = {
+            "qkv": (self.hidden, 3 * self.hidden, self.lanes, self.lanes),
+            "projection": (self.hidden, self.hidden, self.lanes, self.lanes),
+            "ffn1": (self.hidden, self.intermediate, self.lanes, self.ffn_lanes),
+            "ffn2": (self.intermediate, self.hidden, self.ffn_lanes, self.lanes),
+        }[name]
+        shape: ArrayShape = getattr(self, name)
+        layer_words = outputs // shape.columns * ceil(inputs / (8 * shape.cascades))
+        # Two layers where one URAM288 holds them; at least one always.
+        depth = max(layer_words, min(2 * layer_words, 4096))
+        return LinearSpec(
+            rows=self.rows, inputs=inputs, outputs=outputs, columns=shape.columns, cascades=shape.cascades,
+            lanes_in=lanes_in, lanes=lanes, channels=self.channels[LINEAR_UNITS.index(name)], ram_depth=depth,
+            max_tiles=self.max_tiles, ram_style="ultra" if depth > 512 else "block",
+        )  # fmt: skip
+
+    @property
+    def scores_unit(self) -> ScoresSpec:
+        """Queries times keys."""
+        return ScoresSpec(
+            rows=self.rows, heads=self.heads, head_size=self.head_size, max_length=self.max_length,
+            columns=self.scores.columns, cascades=self.scores.cascades, lanes_in=self.lanes, lanes_stored=self.lanes,
+            lanes=self.score_lanes, ram_style=self._bank_style,
+        )  # fmt: skip
+
+    @property
+    def sums_unit(self) -> WeightedSumsSpec:
+        """Numerators times values."""
+        return WeightedSumsSpec(
+            rows=self.rows, heads=self.heads, head_size=self.head_size, max_length=self.max_length,
+            columns=self.sums.columns, cascades=self.sums.cascades, lanes_in=self.score_lanes, lanes_stored=self.lanes,
+            lanes=self.lanes, ram_style=self._bank_style,
+        )  # fmt: skip
+
+    @property
+    def _bank_style(self) -> str:
+        words = (
+            2 * self.heads * ceil(self.max_length / self.scores.columns) * self.head_size // (8 * self.scores.cascades)
+        )
+        return "ultra" if words > 1024 else "block"
+
+    @property
+    def softmax(self) -> SoftmaxSpec:
+        """Softmax over the scores of a head."""
+        return SoftmaxSpec(
+            rows=self.rows, lanes=self.score_lanes, heads=self.heads, max_length=self.max_length,
+            score_bits=self.scores_unit.array.sum_bits, key_multiple=self.scores.columns,
+            value_multiple=8 * self.sums.cascades,
+        )  # fmt: skip
+
+    def requantise(self, name: str) -> RequantiseSpec:
+        """The requantiser behind a linear unit, or behind the weighted sums (``context``)."""
+        sums = self.sums_unit.array.sum_bits if name == "context" else self.linear(name).array.sum_bits
+        channels = self.hidden if name == "context" else self.linear(name).outputs
+        return RequantiseSpec(
+            rows=self.rows, lanes=self.ffn_lanes if name == "ffn1" else self.lanes, channels=channels,
+            group=self.head_size if name == "context" else channels, sum_bits=sums,
+            output_bits=8 if name == "qkv" else 16, symmetric=name == "qkv", zero_point=name == "ffn2",
+        )  # fmt: skip
+
+    def row_quantise(self, name: str) -> RowQuantiseSpec:
+        """The row quantiser in front of a linear unit."""
+        unit = self.linear(name)
+        return RowQuantiseSpec(rows=self.rows, lanes=unit.lanes_in, features=unit.inputs, unsigned=name == "ffn2")
+
+    @property
+    def activation(self) -> ActivationSpec:
+        """The activation between the feed-forward units."""
+        return ActivationSpec(
+            rows=self.rows, lanes=self.ffn_lanes, features=self.intermediate, max_tiles=self.max_tiles
+        )
+
+    @property
+    def norm(self) -> LayerNormSpec:
+        """Both layer normalisations."""
+        return LayerNormSpec(rows=self.rows, lanes=self.lanes, features=self.hidden)
+
+    @property
+    def tile_beats(self) -> int:
+        """Beats of a tile of tokens."""
+        return self.hidden // self.lanes
+
+    @property
+    def residual1(self) -> ResidualSpec:
+        """The addition behind attention. Its tokens wait for the barrier: the whole sequence, the tokens in flight."""
+        return ResidualSpec(rows=self.rows, lanes=self.lanes, depth=self.max_tiles * self.tile_beats)
+
+    @property
+    def residual2(self) -> ResidualSpec:
+        """The addition behind the feed-forward part. Its tokens wait for the tiles between: see
+        `feed_forward_tiles`."""
+        tiles = min(self.feed_forward_tiles, self.max_tiles)
+        return ResidualSpec(rows=self.rows, lanes=self.lanes, depth=tiles * self.tile_beats)
+
+    @property
+    def feed_forward_tiles(self) -> int:
+        """Tiles between the fork behind the first normalisation and the second addition, all stages busy.
+
+        Two in each row quantiser and each activation buffer (one read, one arriving), and one that leaves FFN2.
+        """
+        return 2 * 2 + 2 * 2 + 1
+
+    @property
+    def heads_in_sums(self) -> int:
+        """Heads between softmax and the requantiser of its weighted sums: in its buffer, and passes in flight."""
+        unit = self.sums_unit
+        return unit.replay.depth + ceil(unit.array.passes_in_flight / unit.passes) + 2
+
+    @property
+    def parameters(self) -> tuple[ParameterBlock, ...]:
+        """The parameters of a layer, in the order in which they arrive."""
+        limits = [ParameterBlock(f"limit_{name}", 1, 1) for name in LINEAR_UNITS]
+        channels = [
+            ParameterBlock("qkv", 3 * self.hidden, self.lanes),
+            ParameterBlock("scores", self.heads, 1),
+            ParameterBlock("context", self.hidden, self.lanes),
+            ParameterBlock("projection", self.hidden, self.lanes),
+            ParameterBlock("residual1", self.hidden, self.lanes),
+            ParameterBlock("norm1", self.hidden, self.lanes),
+            ParameterBlock("ffn1", self.intermediate, self.ffn_lanes),
+            ParameterBlock("activation", self.activation.words, 1, table=True),
+            ParameterBlock("ffn2", self.hidden, self.lanes),
+            ParameterBlock("residual2", self.hidden, self.lanes),
+            ParameterBlock("norm2", self.hidden, self.lanes),
+        ]
+        return (*limits, *channels)
+
+    @property
+    def parameter_beats(self) -> int:
+        """Beats of the parameter channel a layer."""
+        return ceil(sum(block.words for block in self.parameters) / PARAMETER_WORDS_A_BEAT)
+
+    @property
+    def units(self) -> dict[str, Unit]:
+        """The spec of every kernel by its name in the pipeline, in the order of the data."""
+        units: dict[str, Unit] = {}
+        for name in LINEAR_UNITS:
+            units[f"rows_{name}"] = self.row_quantise(name)
+            units[name] = self.linear(name)
+            units[f"requantise_{name}"] = self.requantise(name)
+            if name == "qkv":
+                units |= {"scores": self.scores_unit, "softmax": self.softmax, "sums": self.sums_unit}
+                units["requantise_context"] = self.requantise("context")
+            elif name == "projection":
+                units |= {"residual1": self.residual1, "norm1": self.norm}
+            elif name == "ffn1":
+                units["activation"] = self.activation
+            else:
+                units |= {"residual2": self.residual2, "norm2": self.norm}
+        return units
+
+    def replay(self, block: ParameterBlock) -> ReplaySpec:
+        """The replay buffer of a block of parameters: two layers, so that the one channel never waits for a unit
+        behind."""
+        beats = block.words // block.lanes
+        return ReplaySpec(64 * block.lanes, 2 * beats, "block" if beats > 32 else "distributed", self.max_tiles)
+
+    @property
+    def parameter_resources(self) -> Resources:
+        """The buffers of all parameters."""
+        buffers = (self.replay(block) for block in self.parameters if not block.table)
+        return sum((buffer.resources for buffer in buffers), Resources(lut=2200, ff=2000))
+
+    @property
+    def resources(self) -> Resources:
+        """The whole pipeline: DSP, BRAM and URAM counts, LUT and FF estimates."""
+        return sum((unit.resources for unit in self.units.values()), self.parameter_resources)
+
+    @property
+    def macs(self) -> int:
+        """Multiplications a cycle of all arrays."""
+        arrays = [self.linear(name).array for name in LINEAR_UNITS] + [self.scores_unit.array, self.sums_unit.array]
+        return sum(array.macs for array in arrays)
+
+    def tile_cycles(self, tokens: int) -> dict[str, int]:
+        """Cycles a tile takes each array, for a sequence of ``tokens``; the largest sets the pace."""
+        tiles = ceil(tokens / self.rows)
+        linear = {name: self.linear(name).cycles(1) for name in LINEAR_UNITS}
+        return linear | {
+            "scores": self.scores_unit.cycles(tokens) // tiles,
+            "softmax": self.softmax.cycles(tokens),
+            "sums": self.sums_unit.cycles(tokens) // tiles,
+        }
+
+    @property
+    def row_cycles(self) -> int:
+        """Cycles a tile takes the slowest of what works row by row: quantisers, normalisations, softmax's
+        reciprocals."""
+        rows = max(self.row_quantise(name).cycles() for name in LINEAR_UNITS)
+        return max(rows, self.norm.cycles(), self.softmax.cycles(1))
+
+    def fill_cycles(self, tokens: int) -> int:
+        """Cycles a layer's barrier costs, about: a tile through every stage, each of which needs whole rows."""
+        cycles = self.tile_cycles(tokens)
+        arrays = sum(cycles[name] for name in ("projection", "ffn1", "ffn2")) + 2 * cycles["qkv"] // 3 + cycles["sums"]
+        rows = 5 * self.tile_beats + self.intermediate // self.ffn_lanes
+        return arrays + rows
+
+    def layer_macs(self, tokens: int) -> int:
+        """Multiplications of a layer over a sequence (paper, section 4: 4 l d^2 + 2 l d dFFN + 2 l^2 d)."""
+        return tokens * self.hidden * (4 * self.hidden + 2 * self.intermediate + 2 * tokens)

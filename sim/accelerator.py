@@ -1,0 +1,146 @@
+"""The whole accelerator in a simulator: tokens of a sequence in, every layer's output out, with the cycles it took."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from hdl.top.image import MemoryImage
+from hdl.top.pipeline import Pipeline
+from hdl.top.spec import PipelineSpec
+from sim import beats
+from sim.amaranth_simulation import simulate
+from sim.simulation import Progress
+from sim.streams import RunResult, StreamPort, stream_ports
+from sim.verilator import build
+
+__all__ = ["Accelerator", "AcceleratorRun"]
+
+TOKEN_BITS = 16
+MAX_IDLE = 100_000
+"""Cycles without a beat on any stream after which a simulation is given up; the longest pause is a layer's fill."""
+
+Simulate = Callable[[Mapping[str, np.ndarray], Mapping[str, int], int | None, Path | None, Progress | None], RunResult]
+"""Runs beats by port, to so many beats by port, with pauses by a seed, waves to a file, and reports of progress."""
+
+
+@dataclass(frozen=True)
+class AcceleratorRun:
+    """One sequence: ``layers`` int64 [layers, tokens, hidden], the output of each; ``cycles`` from the first beat in
+    to the last out."""
+
+    layers: np.ndarray
+    cycles: int
+
+
+class Accelerator:
+    """A pipeline in a simulator, with a model in its memory; sequences of any length and number of layers, one after
+    the other."""
+
+    def __init__(self, spec: PipelineSpec, image: MemoryImage, simulator: Simulate, resources: ExitStack | None = None):
+        self.spec = spec
+        self._streams = image.streams()
+        self._image_layers = len(image.parameters) // spec.parameter_beats
+        self._simulate, self._resources = simulator, resources or ExitStack()
+
+    @classmethod
+    def verilated(
+        cls,
+        spec: PipelineSpec,
+        sources: Mapping[str, str],
+        image: MemoryImage,
+        *,
+        threads: int = 2,
+        trace: bool = False,
+        optimise: str = "-O2",
+    ) -> Self:
+        """The emitted Verilog in Verilator: one live instance, no reset between the sequences."""
+        design = build(sources, "pipeline", ports_of(spec), threads=threads, trace=trace, optimise=optimise)
+        resources = ExitStack()
+        live = resources.enter_context(design.start())
+
+        def run(
+            inputs: Mapping[str, np.ndarray],
+            expect: Mapping[str, int],
+            gaps: int | None,
+            waves: Path | None,
+            progress: Progress | None,
+        ) -> RunResult:
+            return live.run(inputs, expect, gaps=gaps, max_idle=MAX_IDLE, waves=waves, progress=progress)
+
+        return cls(spec, image, run, resources)
+
+    @classmethod
+    def interpreted(cls, spec: PipelineSpec, image: MemoryImage) -> Self:
+        """The Amaranth design in Amaranth's own simulator, from reset for every sequence; for small pipelines."""
+
+        def run(
+            inputs: Mapping[str, np.ndarray],
+            expect: Mapping[str, int],
+            gaps: int | None,
+            waves: Path | None,
+            progress: Progress | None,
+        ) -> RunResult:
+            return simulate(Pipeline(spec), ports_of(spec), inputs, expect, gaps=gaps, waves=waves, progress=progress)
+
+        return cls(spec, image, run)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._resources.close()
+
+    def run(
+        self,
+        tokens: np.ndarray,
+        *,
+        layers: int | None = None,
+        gaps: int | None = None,
+        waves: Path | None = None,
+        progress: Progress | None = None,
+    ) -> AcceleratorRun:
+        """Runs a sequence of embedded tokens, int16 [tokens, hidden], through the first ``layers`` layers (default:
+        all).
+
+        Raises:
+            Deadlock: nothing moved for a long time.
+        """
+        spec = self.spec
+        layers = layers or self._image_layers
+        count = ceil(len(tokens) / spec.rows)
+        order = {"tokens": [len(tokens)], "layers": [layers], "trace": [1]}
+        inputs = {
+            "run": beats.encode(unused(Pipeline(spec)).run.payload.shape(), order),
+            "tokens": beats.pack(self._beats(tokens, count) & 0xFFFF, TOKEN_BITS),
+            **{name: part[: len(part) // self._image_layers * layers] for name, part in self._streams.items()},
+        }
+        wanted = layers * count * spec.tile_beats
+        result = self._simulate(inputs, {"outputs": wanted}, gaps, waves, progress)
+        values = beats.unpack(result.outputs["outputs"], TOKEN_BITS, spec.rows * spec.lanes, signed=True)
+        tiles = values.reshape(layers, count, spec.tile_beats, spec.rows, spec.lanes).transpose(0, 1, 3, 2, 4)
+        cycles = int(result.accepted["outputs"][-1] - result.accepted["tokens"][0]) + 1
+        return AcceleratorRun(tiles.reshape(layers, count * spec.rows, spec.hidden)[:, : len(tokens)], cycles)
+
+    def _beats(self, tokens: np.ndarray, count: int) -> np.ndarray:
+        """[tokens, hidden] as beats [n, rows * lanes], the last tile filled up with zeros."""
+        spec = self.spec
+        padded = np.zeros((count * spec.rows, spec.hidden), np.int64)
+        padded[: len(tokens)] = tokens
+        tiles = padded.reshape(count, spec.rows, spec.tile_beats, spec.lanes).transpose(0, 2, 1, 3)
+        return tiles.reshape(-1, spec.rows * spec.lanes)
+
+
+def ports_of(spec: PipelineSpec) -> list[StreamPort]:
+    """The streams of a pipeline's top."""
+    return [port for port, _ in stream_ports(unused(Pipeline(spec))).values()]
+
+
+def unused(pipeline: Pipeline) -> Pipeline:
+    """A pipeline that is only asked for its ports, which Amaranth would warn about."""
+    pipeline._MustUse__used = True
+    return pipeline

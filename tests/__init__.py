@@ -1,0 +1,1 @@
+"""The tests mirror the packages; ``harness`` is what the kernels' tests share."""

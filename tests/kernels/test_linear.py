@@ -1,0 +1,99 @@
+"""The linear unit: bit-exact over geometries, layers and gaps; latency and cycles as its spec says."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hdl.kernels.linear import Linear, LinearSpec
+
+from ..harness import run_streams
+
+SMALL = LinearSpec(
+    rows=2, inputs=32, outputs=12, columns=4, cascades=1, lanes_in=1, lanes=1, channels=1, ram_depth=16, max_tiles=8
+)
+GEOMETRIES = {
+    "one column": replace(SMALL, outputs=3, columns=1, ram_depth=12, ram_style="block"),
+    "one lane": SMALL,
+    "several lanes": replace(SMALL, columns=6, lanes=3, ram_depth=9),
+    "several cascades": replace(SMALL, rows=4, inputs=80, cascades=2, lanes_in=2, ram_depth=20),
+    "odd cascades, inputs that do not fill them": replace(
+        SMALL, inputs=60, cascades=3, lanes_in=4, lanes=2, ram_depth=9
+    ),
+    "several channels, groups of RAMs": replace(
+        SMALL, inputs=64, outputs=24, columns=12, cascades=2, channels=2, lanes=3, rows=8, ram_depth=10
+    ),
+}
+
+
+def channel_beats(spec: LinearSpec, layers: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """The memory channels' beats for the weights of several layers."""
+    packed = np.concatenate([spec.pack(weights) for weights in layers], axis=1)
+    return {
+        f"weights__{i}": np.array([int.from_bytes(beat.tobytes(), "little") for beat in channel], dtype=object)
+        for i, channel in enumerate(packed)
+    }
+
+
+def stimulus(spec: LinearSpec, tiles: list[int], seed: int) -> tuple[dict, np.ndarray]:
+    """Inputs for layers of so many tiles each, extremes among them, and the sums as [beats, rows, lanes]."""
+    rng = np.random.default_rng(seed)
+    activations, sums, layers = [], [], []
+    for count in tiles:
+        weights = rng.integers(-127, 128, (spec.outputs, spec.inputs))
+        values = rng.integers(-128, 128, (count * spec.rows, spec.inputs))
+        weights[0], values[0] = rng.choice([-127, 127]), -128
+        layers.append(weights.astype(np.int8))
+        activations.append(as_beats(values, spec.rows, spec.lanes_in))
+        sums.append(as_beats(spec.reference(values, weights), spec.rows, spec.lanes))
+    inputs = {"order": tiles, "activations": np.concatenate(activations)} | channel_beats(spec, layers)
+    return inputs, np.concatenate(sums)
+
+
+def as_beats(values: np.ndarray, rows: int, lanes: int) -> np.ndarray:
+    """[tokens, features] as beats [n, rows, lanes], tile by tile."""
+    tokens, features = values.shape
+    return values.reshape(tokens // rows, rows, features // lanes, lanes).swapaxes(1, 2).reshape(-1, rows, lanes)
+
+
+@pytest.mark.parametrize("gaps", [None, 3])
+@pytest.mark.parametrize("spec", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_sums_equal_the_reference(spec: LinearSpec, gaps: int | None) -> None:
+    inputs, sums = stimulus(spec, [2, 1, 3], seed=1)
+    result = run_streams(Linear(spec), inputs, {"sums": len(sums)}, gaps=gaps)
+    np.testing.assert_array_equal(result.outputs["sums"], sums)
+
+
+@pytest.mark.parametrize("spec", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_emitted_verilog_equals_the_reference(spec: LinearSpec) -> None:
+    inputs, sums = stimulus(spec, [2, 1, 3], seed=2)
+    result = run_streams(Linear(spec), inputs, {"sums": len(sums)}, gaps=5, simulator="verilator")
+    np.testing.assert_array_equal(result.outputs["sums"], sums)
+
+
+@pytest.mark.parametrize("spec", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_latency_and_cycles_are_the_specs(spec: LinearSpec) -> None:
+    # One tile whose weights are there first (the activations wait for them), then many tiles at full speed.
+    tiles = 6
+    inputs, sums = stimulus(spec, [tiles], seed=3)
+    result = run_streams(Linear(spec), inputs, {"sums": len(sums)})
+    accepted = result.accepted["sums"]
+    beats = spec.outputs // spec.lanes
+    starts = accepted[::beats]
+    arrive = spec.inputs // spec.lanes_in
+    pace = max(spec.cycles(1), arrive)
+    assert set(np.diff(starts[2:])) == {pace}
+
+
+def test_latency() -> None:
+    inputs, sums = stimulus(SMALL, [1], seed=4)
+    result = run_streams(Linear(SMALL), inputs, {"sums": len(sums)})
+    last_beat = result.accepted["activations"][-1]
+    assert result.accepted["weights__0"][-1] < last_beat
+    assert result.accepted["sums"][0] - last_beat == SMALL.latency
+
+
+def test_reset_in_the_middle() -> None:
+    inputs, sums = stimulus(SMALL, [2, 1], seed=5)
+    result = run_streams(Linear(SMALL), inputs, {"sums": len(sums)}, reset_at=90)
+    np.testing.assert_array_equal(result.outputs["sums"], sums)

@@ -1,0 +1,152 @@
+"""The reader and the writer of safetensors, and files that are damaged in every way."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hdl.errors import InputError
+from hdl.model.safetensors import SafeTensors, write_safetensors
+
+
+def written(path: Path, header: Any, data: bytes = b"") -> Path:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
+def entry(begin: int, end: int, *, kind: str = "F32", shape: tuple[int, ...] = (2,)) -> dict[str, Any]:
+    return {"dtype": kind, "shape": list(shape), "data_offsets": [begin, end]}
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(InputError) as error:
+        SafeTensors(path)
+    return str(error.value).replace(str(path), "FILE")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tensors.safetensors"
+
+
+def test_what_was_written_is_read(path: Path) -> None:
+    tensors = {
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "transposed": np.arange(6, dtype=np.int8).reshape(2, 3).T,
+        "words": np.array([2**63 + 1], dtype=np.uint64),
+        "none": np.zeros((0, 4), dtype=np.int16),
+        "scalar": np.array(2.5),
+    }
+    write_safetensors(path, tensors, {"who": "me"})
+    file = SafeTensors(path)
+    assert file.metadata == {"who": "me"}
+    assert list(file.entries) == list(tensors)
+    for name, tensor in tensors.items():
+        assert file.raw(name).dtype == tensor.dtype
+        np.testing.assert_array_equal(file.raw(name), tensor)
+
+
+def test_floats_of_all_widths(path: Path) -> None:
+    values = np.array([1.5, -0.25, 3.0, 0.0], dtype=np.float32)
+    brain = (values.view(np.uint32) >> 16).astype(np.uint16)
+    data = values.tobytes() + values.astype(np.float16).tobytes() + brain.tobytes()
+    header = {
+        "full": entry(0, 16, shape=(4,)),
+        "half": entry(16, 24, kind="F16", shape=(2, 2)),
+        "brain": entry(24, 32, kind="BF16", shape=(4,)),
+    }
+    file = SafeTensors(written(path, header, data))
+    for name in header:
+        assert file.floats(name).dtype == np.float32
+        np.testing.assert_array_equal(file.floats(name).ravel(), values)
+    assert file.floats("half").shape == (2, 2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite(path: Path, value: float) -> None:
+    write_safetensors(path, {"w": np.array([[0, 1], [value, 2]], dtype=np.float32)}, {})
+    with pytest.raises(InputError, match=f"tensor 'w' must be finite, but is {value} at \\[1, 0\\]$"):
+        SafeTensors(path).floats("w")
+
+
+def test_integers_are_no_weights(path: Path) -> None:
+    write_safetensors(path, {"w": np.zeros(3, dtype=np.int64)}, {})
+    with pytest.raises(InputError, match="tensor 'w' must be of type F32, F16 or BF16, not I64$"):
+        SafeTensors(path).floats("w")
+
+
+def test_files_that_are_something_else(path: Path, tmp_path: Path) -> None:
+    assert refused(path) == "FILE cannot be read: No such file or directory"
+    assert refused(tmp_path) == "FILE cannot be read: Is a directory"
+    path.write_bytes(b"PK\3\4")
+    assert refused(path) == "FILE must be a safetensors file, but its header does not fit its 4 bytes"
+    path.write_bytes((1 << 40).to_bytes(8, "little") + bytes(100))
+    assert refused(path) == "FILE must be a safetensors file, but its header does not fit its 108 bytes"
+    assert refused(written(path, b"\xff\xff\xff")) == "FILE must be a safetensors file, but its header is not JSON"
+    assert refused(written(path, b"{'a'}")) == "FILE must be a safetensors file, but its header is not JSON"
+    assert refused(written(path, [1, 2])) == "FILE must be a safetensors file, but its header is no JSON object"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        7,
+        entry(0, 8) | {"shape": 2},
+        entry(0, 8) | {"shape": [-2]},
+        entry(0, 8) | {"data_offsets": [0]},
+        entry(0, 8) | {"data_offsets": [0, 8.0]},
+    ],
+)
+def test_entries_that_are_not_of_the_format(path: Path, wrong: Any) -> None:
+    expected = "FILE: the header's entry of tensor 'w' must have a dtype, a shape and two offsets"
+    assert refused(written(path, {"w": wrong}, bytes(8))) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"w": entry(0, 12)}, "FILE: tensor 'w' of shape [2] must take 8 bytes, not 12"),
+        ({"a": entry(0, 8), "b": entry(4, 12)}, "FILE: tensor 'b' overlaps tensor 'a'"),
+        ({"a": entry(0, 8), "b": entry(12, 20)}, "FILE: tensor 'b' leaves a gap after tensor 'a'"),
+        ({"a": entry(4, 12)}, "FILE: tensor 'a' leaves a gap after the header"),
+    ],
+)
+def test_places_that_are_wrong(path: Path, header: Any, message: str) -> None:
+    assert refused(written(path, header, bytes(20))) == message
+
+
+def test_unknown_type(path: Path) -> None:
+    message = refused(written(path, {"w": entry(0, 8, kind="F8")}, bytes(8)))
+    assert message.startswith("FILE: tensor 'w' must be of a type among F64, F32,")
+    assert message.endswith(", not 'F8'")
+
+
+def test_files_of_another_length(path: Path) -> None:
+    write_safetensors(path, {"w": np.zeros(10, dtype=np.float32)}, {})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    size = len(whole)
+    expected = f"FILE is cut off: its tensors end at byte {size}, but it has {size - 1}; get it again"
+    assert refused(path) == expected
+    path.write_bytes(whole + b"x")
+    assert refused(path) == f"FILE must end with its last tensor at byte {size}, but it has {size + 1}"
+
+
+def test_a_file_cut_off_while_it_is_open(path: Path) -> None:
+    write_safetensors(path, {"w": np.zeros(10, dtype=np.float32)}, {})
+    file = SafeTensors(path)
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(InputError, match="was cut off while it was read; get it again$"):
+        file.raw("w")
+
+
+def test_nothing_is_left_of_a_file_that_could_not_be_written(path: Path) -> None:
+    path.write_bytes(b"before")
+    with pytest.raises(KeyError):
+        write_safetensors(path, {"w": np.zeros(2, dtype=np.complex64)}, {})
+    assert path.read_bytes() == b"before"
+    assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,140 @@
+"""Models by name and by file, and every way in which that can go wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hdl.errors import InputError
+from hdl.model.spec import BertSpec, load_model, presets
+
+CONFIG = {
+    "model_type": "bert",
+    "num_hidden_layers": 3,
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "max_position_embeddings": 32,
+    "vocab_size": 100,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12,
+    "hidden_act": "gelu",
+}
+FIELDS = {
+    "layers": 3,
+    "hidden": 64,
+    "heads": 4,
+    "intermediate": 128,
+    "max_positions": 32,
+    "vocabulary": 100,
+    "token_types": 2,
+    "layer_norm_eps": 1e-12,
+    "activation": "gelu",
+}
+
+
+def refused(name: str | Path) -> str:
+    with pytest.raises(InputError) as error:
+        load_model(str(name))
+    return str(error.value)
+
+
+def written(folder: Path, name: str, contents: Any) -> Path:
+    path = folder / name
+    path.write_text(json.dumps(contents) if path.suffix == ".json" else yaml.safe_dump(contents))
+    return path
+
+
+def test_presets_are_the_published_models() -> None:
+    assert presets() == ("bert-base", "bert-large", "minilm-l6", "tiny-bert")
+    base, large, minilm = (load_model(name) for name in presets()[:3])
+    assert (base.layers, base.hidden, base.heads, base.intermediate) == (12, 768, 12, 3072)
+    assert (large.layers, large.hidden, large.heads, large.intermediate) == (24, 1024, 16, 4096)
+    assert (minilm.layers, minilm.hidden, minilm.heads, minilm.intermediate) == (6, 384, 12, 1536)
+    assert base.head_size == 64
+    assert base.layer_weights == 7_077_888
+    assert all(load_model(name).name == name for name in presets())
+
+
+def test_configuration_of_hugging_face_by_file_and_by_folder(tmp_path: Path) -> None:
+    path = written(tmp_path, "config.json", CONFIG)
+    expected = BertSpec(name=tmp_path.name, **FIELDS)
+    assert load_model(str(path)) == expected
+    assert load_model(str(tmp_path)) == expected
+    assert load_model(str(written(tmp_path, "own.json", CONFIG))).name == "own"
+
+
+def test_yaml_file_like_a_preset(tmp_path: Path) -> None:
+    assert load_model(str(written(tmp_path, "mine.yaml", FIELDS))) == BertSpec(name="mine", **FIELDS)
+
+
+def test_unknown_name() -> None:
+    known = "known: bert-base, bert-large, minilm-l6, tiny-bert, or a path to a config.json"
+    assert refused("bert-bsae") == f"model 'bert-bsae' is unknown, did you mean 'bert-base'?; {known}"
+    assert refused("resnet") == f"model 'resnet' is unknown; {known}"
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    missing = tmp_path / "nothing.json"
+    assert refused(missing) == f"model file {missing} cannot be read: No such file or directory"
+    assert refused(tmp_path) == f"model file {tmp_path / 'config.json'} cannot be read: No such file or directory"
+    binary = tmp_path / "binary.json"
+    binary.write_bytes(b"\xff\xfe\xff")
+    assert refused(binary) == f"model file {binary} cannot be read: it is not text"
+
+
+def test_files_that_are_no_json_or_yaml(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    message = refused(tmp_path)
+    assert message.startswith(f"model file {tmp_path / 'config.json'} must be valid JSON: Expecting property name")
+    (tmp_path / "a.yaml").write_text("a: [")
+    message = refused(tmp_path / "a.yaml")
+    assert message.startswith(f"model file {tmp_path / 'a.yaml'} must be valid YAML: while parsing")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "gpt2"}, "model_type in PATH must be bert, the only architecture supported, not 'gpt2'"),
+        (
+            {"position_embedding_type": "relative_key"},
+            "position_embedding_type in PATH must be absolute, not 'relative_key'",
+        ),
+        (
+            {"is_decoder": True},
+            "PATH must describe an encoder, not a decoder; is_decoder and add_cross_attention must be false",
+        ),
+        ({"vocab_size": None}, "vocabulary of model 'c' must be a whole number of at least 1, not None"),
+        ({"hidden_act": "relu"}, "activation of model 'c' must be gelu, the only one supported, not 'relu'"),
+        ({"num_attention_heads": 5}, "hidden of model 'c' must be a multiple of its 5 heads, not 64"),
+        ({"num_hidden_layers": 0}, "layers of model 'c' must be a whole number of at least 1, not 0"),
+        ({"num_hidden_layers": True}, "layers of model 'c' must be a whole number of at least 1, not True"),
+        ({"hidden_size": "64"}, "hidden of model 'c' must be a whole number of at least 1, not '64'"),
+        ({"intermediate_size": 5000}, "intermediate of model 'c' must be at most 4096, not 5000"),
+        ({"layer_norm_eps": 0.1}, "layer_norm_eps of model 'c' must be 0 to 0.0001, not 0.1"),
+        ({"layer_norm_eps": "tiny"}, "layer_norm_eps of model 'c' must be 0 to 0.0001, not 'tiny'"),
+    ],
+)
+def test_configurations_that_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = written(tmp_path, "c.json", CONFIG | change)
+    assert refused(path) == message.replace("PATH", str(path))
+
+
+def test_configurations_that_are_incomplete(tmp_path: Path) -> None:
+    path = written(tmp_path, "c.json", {name: value for name, value in CONFIG.items() if name != "hidden_size"})
+    assert refused(path) == f"{path} lacks the field 'hidden_size'"
+    path = written(tmp_path, "c.json", [1])
+    advice = "must be a Hugging Face configuration with a model_type; take the file beside the weights"
+    assert refused(path) == f"{path} {advice}"
+
+
+def test_yaml_with_wrong_fields(tmp_path: Path) -> None:
+    path = written(tmp_path, "m.yaml", FIELDS | {"hiden": 64})
+    assert refused(path) == f"{path} has an unknown field 'hiden', did you mean 'hidden'?"
+    path = written(tmp_path, "m.yaml", {name: value for name, value in FIELDS.items() if name != "heads"})
+    assert refused(path) == f"{path} lacks the field 'heads'"
+    path = written(tmp_path, "m.yaml", [1, 2])
+    assert refused(path) == f"{path} must be a mapping of fields to values, not list"

@@ -1,0 +1,66 @@
+"""``python -m sim``: text through both simulators, and every bad input in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from sim.cli import main
+
+TINY = ["--model", "tiny-bert", "--max-length", "16"]
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr of a command that must exit with 2."""
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    (line,) = output.err.splitlines()
+    return line.removeprefix("error: ")
+
+
+def test_verilator_is_bit_exact_on_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TINY, "--text", "Hi there", "--text", "to 1"]) == 0
+    assert "bit-exact: all 1,024 values that left a layer equal the integer reference's" in capsys.readouterr().out
+
+
+def test_amaranth_is_bit_exact_on_text_and_writes_waves(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    waves = tmp_path / "waves.vcd"
+    assert main([*TINY, "--simulator", "amaranth", "--text", "Hi", "--waves", str(waves)]) == 0
+    assert "bit-exact" in capsys.readouterr().out
+    assert waves.read_text().startswith("$")
+
+
+def test_an_empty_text_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused([*TINY, "--text", " "], capsys) == "text must have at least one word, not be empty"
+
+
+def test_a_text_that_is_too_long_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused([*TINY, "--text", "seventeen letters and more"], capsys)
+    assert (
+        line
+        == "text 'seventeen letters and more' must have at most 16 tokens, not 28; shorten it or raise --max-length"
+    )
+
+
+def test_a_model_too_large_for_amaranths_simulator_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(["--model", "bert-base", "--simulator", "amaranth", "--text", "Hi"], capsys)
+    assert line == (
+        "Amaranth's simulator is for models of up to 50,000 weights a layer, such as tiny-bert; "
+        "'bert-base' has 7,077,888: use --simulator verilator"
+    )
+
+
+def test_waves_that_cannot_be_written_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "none" / "waves.vcd"
+    line = refused([*TINY, "--text", "Hi", "--waves", str(path)], capsys)
+    assert line == f"waves file {path} cannot be written: No such file or directory"
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(["--model", "minilm", "--text", "Hi"], capsys)
+    assert "minilm-l6" in line
+    assert "bert-base" in line
+
+
+def test_threads_below_one_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused([*TINY, "--text", "Hi", "--threads", "0"], capsys) == "threads must be at least 1, not 0"

@@ -1,0 +1,243 @@
+"""RAMs and the replay buffer: what is read, when, and how soon its place is free again."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.sim import Simulator
+
+from hdl.memory import Ram, RamSpec, ReplayBuffer, ReplayControl, ReplayOrder, ReplaySpec
+from hdl.stream import connect
+from sim.streams import Deadlock
+
+from .harness import StreamResult, run_streams
+from .synthesis import assert_mapped, synthesise
+
+
+def access(ram: Ram, operations: list[tuple[int, int, int, int]]) -> list[int]:
+    """The data of a read in every cycle, for operations (write enable, write address, write data, read address)."""
+    answers = []
+
+    async def testbench(ctx: Any) -> None:
+        for enable, write, value, read in operations + [(0, 0, 0, 0)] * ram.spec.latency:
+            ctx.set(ram.write_enable, enable)
+            ctx.set(ram.write_address, write)
+            ctx.set(ram.write_data, value)
+            ctx.set(ram.read_address, read)
+            await ctx.tick()
+            answers.append(ctx.get(ram.read_data))
+
+    simulator = Simulator(ram)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    return answers[ram.spec.latency - 1 : -1]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        RamSpec(8, 2, "distributed"),
+        RamSpec(8, 20, "block"),
+        RamSpec(24, 20, "ultra", granularity=8),
+        RamSpec(8, 4096 + 9, "block"),
+        RamSpec(8, 2 * 4096 + 9, "ultra"),
+    ],
+)
+def test_ram_answers_after_its_latency(spec: RamSpec) -> None:
+    rng = np.random.default_rng(1)
+    ram = Ram(spec.width, spec.depth, spec.style, spec.granularity)
+    groups = spec.width // spec.granularity
+    # A few addresses of every block, so that words are written again, and reads change between blocks.
+    addresses = sorted({0, 1, 7, 4095, 4096, 8191, spec.depth // 2, spec.depth - 1} & set(range(spec.depth)))
+    steps = [((1 << groups) - 1, address) for address in addresses]
+    steps += [(int(rng.integers(1 << groups)), int(rng.choice(addresses))) for _ in range(300)]
+    content: dict[int, int] = {}
+    operations, expected = [], []
+    for enable, write in steps:
+        # Whatever has been written, but not what is being written.
+        known = [address for address in content if address != write]
+        read, value = int(rng.choice(known or [0])), int(rng.integers(1 << spec.width))
+        operations.append((enable, write, value, read))
+        expected.append(content[read] if known else None)
+        for group in range(groups):
+            if enable >> group & 1:
+                mask = ((1 << spec.granularity) - 1) << group * spec.granularity
+                content[write] = content.get(write, 0) & ~mask | value & mask
+    answers = access(ram, operations)
+    assert [
+        answer if wanted is not None else None for answer, wanted in zip(answers, expected, strict=True)
+    ] == expected
+
+
+class Replay(wiring.Component):
+    """A replay buffer whose outputs carry `last` in their payload."""
+
+    def __init__(self, depth: int, max_repeat: int, style: str = "distributed"):
+        self.depth, self.max_repeat, self.style = depth, max_repeat, style
+        self.payload = data.StructLayout({"word": unsigned(8), "last": 1})
+        super().__init__(
+            {
+                "input": In(stream.Signature(unsigned(8))),
+                "order": In(stream.Signature(ReplayOrder(depth, max_repeat))),
+                "output": Out(stream.Signature(self.payload)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.replay = replay = ReplayBuffer(
+            unsigned(8), self.depth, style=self.style, max_repeat=self.max_repeat
+        )
+        connect(m, self.input, replay.input)
+        connect(m, self.order, replay.order)
+        m.d.comb += [
+            self.output.payload.word.eq(replay.output.payload),
+            self.output.payload.last.eq(replay.last),
+            self.output.valid.eq(replay.output.valid),
+            replay.output.ready.eq(self.output.ready),
+        ]
+        return m
+
+
+def replay(buffer: Replay, orders: list[tuple[int, int]], **options: Any) -> StreamResult:
+    """Runs orders (length, repeat) over words that count up, and compares what comes out."""
+    words = np.arange(sum(length for length, _ in orders)) % 251
+    expected, lasts, start = [], [], 0
+    for length, repeat in orders:
+        expected += [*words[start : start + length]] * repeat
+        lasts += ([0] * (length - 1) + [1]) * repeat
+        start += length
+    lengths, repeats = zip(*orders, strict=True)
+    inputs = {"input": words, "order": {"length": lengths, "repeat": repeats}}
+    result = run_streams(buffer, inputs, {"output": len(expected)}, **options)
+    np.testing.assert_array_equal(result.outputs["output"]["word"], expected)
+    np.testing.assert_array_equal(result.outputs["output"]["last"], lasts)
+    return result
+
+
+def random_orders(depth: int, max_repeat: int, seed: int) -> list[tuple[int, int]]:
+    rng = np.random.default_rng(seed)
+    extremes = [(1, 1), (depth, max_repeat), (depth, 1), (1, max_repeat), (depth, 2 if max_repeat > 1 else 1)]
+    return extremes + [(int(rng.integers(1, depth + 1)), int(rng.integers(1, max_repeat + 1))) for _ in range(12)]
+
+
+@pytest.mark.parametrize("gaps", [None, 1, 2])
+@pytest.mark.parametrize(("depth", "max_repeat"), [(8, 4), (11, 3), (1, 2), (6, 1)])
+def test_replay_reads_every_order_its_times(depth: int, max_repeat: int, gaps: int | None) -> None:
+    replay(Replay(depth, max_repeat), random_orders(depth, max_repeat, seed=depth), gaps=gaps)
+
+
+def test_replay_in_a_ram_of_several_blocks() -> None:
+    orders = [(4000, 1), (4500, 2), (4090, 1)]
+    result = replay(Replay(4500, 2, "block"), orders)
+    assert result.latency("input", "output") == ReplaySpec(8, 4500, "block", 2).latency
+
+
+def test_emitted_verilog_replays() -> None:
+    replay(Replay(11, 3), random_orders(11, 3, seed=3), gaps=3, simulator="verilator")
+
+
+def test_a_reset_starts_anew() -> None:
+    replay(Replay(11, 3), random_orders(11, 3, seed=4), gaps=4, reset_at=50)
+
+
+def test_first_reading_runs_along_with_the_writing() -> None:
+    result = replay(Replay(16, 4), [(16, 4), (16, 4)])
+    assert result.latency("input", "output") == ReplaySpec(8, 16, "distributed", 4).latency
+    # A beat a cycle, through all readings, and from one order to the next: its words come during the last reading.
+    taken = result.accepted["output"]
+    assert taken[-1] - taken[0] + 1 == len(taken)
+
+
+def test_words_are_let_go_one_by_one() -> None:
+    result = replay(Replay(16, 3), [(16, 3), (16, 1)])
+    free = result.accepted["input"][16:]
+    # The second order's words follow those of the first as these are read for the last time, a word a cycle.
+    assert (np.diff(free) == 1).all()
+    last_reading = result.accepted["output"][32:48]
+    assert (free <= last_reading).all()
+    assert free[0] > result.accepted["output"][24]
+
+
+def test_replay_holds_its_depth() -> None:
+    assert run_streams(Replay(8, 1), {"input": np.arange(8)}, {}).cycles == 8
+    with pytest.raises(Deadlock):
+        run_streams(Replay(8, 1), {"input": np.arange(9)}, {}, timeout=20)
+    # Words that were read for the last time, and wait in front of the output, do not count.
+    waiting = ReplaySpec(8, 8, "distributed", 1).latency
+    inputs = {"input": np.arange(8 + waiting), "order": {"length": [1] * waiting, "repeat": [1] * waiting}}
+    run_streams(Replay(8, 1), inputs, {})
+    inputs["input"] = np.arange(8 + waiting + 1)
+    with pytest.raises(Deadlock):
+        run_streams(Replay(8, 1), inputs, {}, timeout=20)
+
+
+def test_held_words_are_let_go_later() -> None:
+    """Where RAMs are read some cycles after their address is known, their words wait as long."""
+
+    def cycle_of_release(hold: int) -> int:
+        control, released = ReplayControl(4, 1, hold=hold), []
+
+        async def testbench(ctx: Any) -> None:
+            ctx.set(control.order.payload, {"length": 4, "repeat": 1})
+            ctx.set(control.order.valid, 1)
+            ctx.set(control.addresses.ready, 1)
+            for cycle in range(20):
+                ctx.set(control.written, cycle < 4)
+                await ctx.tick()
+                if cycle >= 4 and ctx.get(control.free) == 4:
+                    released.append(cycle)
+
+        simulator = Simulator(control)
+        simulator.add_clock(1e-6)
+        simulator.add_testbench(testbench)
+        simulator.run()
+        return released[0]
+
+    assert [cycle_of_release(hold) - cycle_of_release(0) for hold in (1, 2, 5)] == [1, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (lambda: RamSpec(8, 8, "lut"), "RAM style must be ultra, block or distributed, not 'lut'"),
+        (lambda: RamSpec(8, 0, "block"), "RAM must have whole groups of 8 bits and words, not 8 bits x 0 words"),
+        (lambda: RamSpec(64, 8, "ultra", 9), "RAM must have whole groups of 9 bits and words, not 64 bits x 8 words"),
+        (lambda: ReplaySpec(8, 0, "block", 1), "replay buffer needs at least 1 word and 1 reading, not 0 and 1"),
+        (lambda: ReplaySpec(8, 4, "block", 0), "replay buffer needs at least 1 word and 1 reading, not 4 and 0"),
+    ],
+)
+def test_impossible_specs_are_refused(spec: Any, message: str) -> None:
+    with pytest.raises(ValueError) as error:
+        spec()
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        RamSpec(64, 4096, "ultra", granularity=8),  # the weights' and the values': one URAM288
+        RamSpec(68, 844, "block"),
+        RamSpec(16, 4096 + 500, "block"),
+        RamSpec(40, 100, "distributed"),
+    ],
+)
+def test_resources_of_a_ram_are_those_of_synthesis(spec: RamSpec) -> None:
+    estimate, found = spec.resources, synthesise(Ram(spec.width, spec.depth, spec.style, spec.granularity))
+    assert (estimate.bram36, estimate.uram) == (found.bram36, found.uram)
+    # A single RAM has few LUTs or none: decoders of a few LUTs and registers make up much of them.
+    assert abs(estimate.lut - found.lut) <= 4 + 0.2 * found.lut
+    assert abs(estimate.ff - found.ff) <= 4
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [ReplaySpec(64, 24, "distributed", 8), ReplaySpec(64, 768, "block", 96), ReplaySpec(64, 9000, "ultra", 128)],
+)
+def test_resources_of_a_replay_buffer_are_those_of_synthesis(spec: ReplaySpec) -> None:
+    buffer = ReplayBuffer(unsigned(spec.width), spec.depth, style=spec.style, max_repeat=spec.max_repeat)
+    assert_mapped(buffer, spec.resources)

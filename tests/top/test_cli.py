@@ -1,0 +1,206 @@
+"""The command line: what it prints, and that every mistake is one line on stderr and exit code 2."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hdl.model.quantised import QuantisedBert
+from hdl.model.spec import load_model
+from hdl.resources import Resources
+from hdl.top import cli, platforms
+from hdl.top import emit as emission
+from hdl.top.cli import main
+from hdl.top.plan import plan
+from hdl.top.platforms import load_device
+
+ROOT = Path(__file__).parents[2]
+KNOWN = "known: bert-base, bert-large, minilm-l6, tiny-bert, or a path to a config.json"
+
+OF_TINY = "the positions of model 'tiny-bert'"
+
+CONFIG = {
+    "model_type": "bert", "num_hidden_layers": 1, "hidden_size": 4096, "num_attention_heads": 64,
+    "intermediate_size": 4096, "max_position_embeddings": 64, "vocab_size": 300, "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12, "hidden_act": "gelu",
+}  # fmt: skip
+"""A network too large for every device there is."""
+
+
+class Run:
+    """What a command line gave."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str):
+        self.code = main(arguments)
+        self.out, self.err = capsys.readouterr()
+
+    def complaint(self) -> str:
+        """The one line on stderr of a mistake."""
+        assert (self.code, self.out) == (2, "")
+        assert self.err.startswith("error: ")
+        assert self.err.count("\n") == 1
+        return self.err.removeprefix("error: ").rstrip("\n")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Emissions that take no time; the specs that were to be emitted."""
+    specs: list[Any] = []
+
+    def files_of(spec: Any, *arguments: Any, **options: Any) -> dict[str, str]:
+        specs.append(spec)
+        return {"rtl/pipeline.v": "module\n", "manifest.json": '{"generator": {"name": "spatial-llm"}}\n'}
+
+    monkeypatch.setattr(emission, "files_of", files_of)
+    return specs
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "list")
+    assert (run.code, run.err) == (0, "")
+    rows = [line.split() for line in run.out.splitlines()]
+    assert ["bert-base", "12", "768", "12", "3,072", "512", "7,077,888"] in rows
+    assert ["u280", "Alveo", "U280", "xcu280-fsvh2892-2L-e", "9,024", "2,016", "960", "1,303,680", "2,607,360"] in rows
+
+
+@pytest.mark.parametrize("arguments", [("--model", "tiny-bert", "describe"), ("describe", "--model", "tiny-bert")])
+def test_describe(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    run = Run(capsys, *arguments, "--tile", "2", "--max-length", "40")
+    assert (run.code, run.err) == (0, "")
+    assert max(map(len, run.out.splitlines())) <= cli.PLAIN_WIDTH
+    lines = run.out.splitlines()
+    assert lines[0].rstrip() == "tiny-bert on Alveo U280, 2 tokens a tile, at most 40 tokens"
+    rows = {words[0]: words[1:] for line in lines if (words := line.split())}
+    spec = plan(load_model("tiny-bert"), load_device("u280"), tile=2, max_length=40)
+    assert set(spec.units) < set(rows)
+    array, taken = spec.linear("qkv").array, spec.linear("qkv").resources
+    shape = f"2 x {array.columns} x {array.depth}"
+    speed = f"{array.macs:,} {spec.tile_cycles(40)['qkv']}"
+    assert (
+        " ".join(rows["qkv"]) == f"{shape} {speed} {taken.dsp} {taken.bram36:g} {taken.uram} {taken.lut:,} {taken.ff:,}"
+    )
+    assert rows["all"][0] == f"{spec.macs:,}"
+    assert "40 tokens through 2 layers: about " in run.out
+
+
+def test_a_command_s_own_model_goes_before_the_one_given_earlier(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "--model", "bert-base", "describe", "--model", "tiny-bert")
+    assert run.out.startswith("tiny-bert on ")
+
+
+def test_emit(
+    capsys: pytest.CaptureFixture[str], quick: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Run(capsys, "--model", "tiny-bert", "emit")
+    assert (run.code, run.err) == (0, "")
+    speed = f"{quick[0].macs:,} MAC/cycle"
+    assert run.out.startswith(f"build/tiny-bert-u280: 1 modules in 7 bytes of Verilog, {speed}; ")
+    assert (tmp_path / "build/tiny-bert-u280/rtl/pipeline.v").is_file()
+    run = Run(capsys, "emit", "--model", "tiny-bert", "--out", "x/y", "--tile", "8", "--max-length", "9")
+    assert (run.code, run.err) == (0, "")
+    assert (tmp_path / "x/y/manifest.json").is_file()
+    assert [(spec.rows, spec.max_length) for spec in quick] == [(4, 128), (8, 9)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("describe", f"a model must be given with --model; {KNOWN}"),
+        ("quantise --out x", f"a model must be given with --model; {KNOWN}"),
+        ("--model bert-bsae emit", f"model 'bert-bsae' is unknown, did you mean 'bert-base'?; {KNOWN}"),
+        ("emit --model nothing", f"model 'nothing' is unknown; {KNOWN}"),
+        ("emit --model no/config.json", "model file no/config.json cannot be read: No such file or directory"),
+        ("emit --model tiny-bert --device u55", "device 'u55' is unknown; known: u280"),
+        ("emit --model tiny-bert --tile 3", "tile must be 2, 4 or 8 tokens, not 3"),
+        ("emit --model tiny-bert --tile -4", "tile must be 2, 4 or 8 tokens, not -4"),
+        ("emit --model tiny-bert --tile 4.5", "Invalid value for '--tile': '4.5' is not a valid integer; see --help"),
+        ("emit --model tiny-bert --max-length 0", f"max-length must be 1 to 128, {OF_TINY}, not 0"),
+        ("emit --model tiny-bert --max-length -1", f"max-length must be 1 to 128, {OF_TINY}, not -1"),
+        ("emit --model tiny-bert --max-length 129", f"max-length must be 1 to 128, {OF_TINY}, not 129"),
+        ("quantise --model tiny-bert", "Missing option '--out'; see --help"),
+        ("", "Missing command; see --help"),
+        ("make", "No such command 'make'; see --help"),
+        ("emit --model tiny-bert more", "Got unexpected extra argument (more); see --help"),
+    ],
+)  # fmt: skip
+def test_mistakes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Run(capsys, *arguments.split()).complaint() == message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_does_not_fit_is_refused_with_what_lacks(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    run = Run(capsys, "emit", "--model", str(tmp_path / "config.json"), "--out", str(tmp_path / "out"))
+    name = tmp_path.name
+    assert run.complaint().startswith(
+        f"model '{name}' on device 'u280' with tiles of 4: the smallest geometry does not fit: "
+    )
+    assert run.err.endswith(" URAM288 needed, 768 planned (80% of 960)\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+    few = Resources(dsp=300, bram36=2000, uram=900, lut=1_000_000, ff=2_000_000)
+    small = replace(platforms.DEVICES["u280"], name="small", slrs=(few,))
+    monkeypatch.setitem(platforms.DEVICES, "small", small)
+    run = Run(capsys, "describe", "--model", "tiny-bert", "--device", "small", "--tile", "8")
+    assert run.complaint().endswith(" DSP48E2 needed, 240 planned (80% of 300)")
+
+
+@pytest.mark.usefixtures("quick")
+def test_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    run = Run(capsys, "emit", "--model", "tiny-bert", "--out", str(tmp_path))
+    assert run.complaint().startswith(f"output folder {tmp_path} must be empty or an earlier emission")
+    run = Run(capsys, "emit", "--model", "tiny-bert", "--out", "/proc/nothing")
+    assert run.complaint().startswith("output folder /proc/nothing cannot be written: ")
+    run = Run(capsys, "quantise", "--model", "tiny-bert", "--out", str(tmp_path / "mine" / "below"))
+    assert "Not a directory" in run.complaint() or "File exists" in run.err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_quantise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name, flags in (("dynamic", []), ("static", ["--static"])):
+        out = tmp_path / name
+        run = Run(capsys, "quantise", "--model", "tiny-bert", "--out", str(out), *flags)
+        assert (run.code, run.err) == (0, "")
+        assert run.out.startswith(f"{out}: tiny-bert, random weights")
+        limits = [layer.limits for layer in QuantisedBert.load(out).layers]
+        assert all(all(limit) if flags else not any(limit) for limit in limits)
+
+
+def test_quantise_without_the_checkpoint_that_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = [
+        "--model",
+        "tiny-bert",
+        "--out",
+        str(tmp_path / "out"),
+        "--checkpoint",
+        str(tmp_path / "no.safetensors"),
+    ]
+    assert str(tmp_path / "no.safetensors") in Run(capsys, "quantise", *arguments).complaint()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_in_the_midst_of_it_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hdl.top", "--model", "tiny-bert", "emit", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not any(tmp_path.iterdir()):  # until it has begun
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.strip()) == (130, "", "interrupted; nothing was written")
+    assert list(tmp_path.iterdir()) == []
