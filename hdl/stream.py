@@ -6,9 +6,7 @@ never waits for ``ready``, and a payload is steady while it waits.
 """
 
 from collections.abc import Iterable
-from functools import reduce
 from math import ceil
-from operator import and_
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value
@@ -59,7 +57,7 @@ def join(m: Module, streams: Iterable[Any], room: Value) -> Value:
     """Takes a beat from each of ``streams`` in one cycle, whenever all have one and ``room`` is high; returns that."""
     streams = list(streams)
     go = Signal(name="go")
-    m.d.comb += go.eq(reduce(and_, (s.valid for s in streams)) & room)
+    m.d.comb += go.eq(Cat(s.valid for s in streams).all() & room)
     m.d.comb += [s.ready.eq(go) for s in streams]
     return go
 
@@ -182,7 +180,7 @@ class Fork(wiring.Component):
         m = Module()
         buffers = [StreamBuffer(self.input.payload.shape(), self.depth) for _ in range(self.readers)]
         go = Signal()
-        m.d.comb += go.eq(self.input.valid & reduce(and_, (b.input.ready for b in buffers)))
+        m.d.comb += go.eq(self.input.valid & Cat(b.input.ready for b in buffers).all())
         m.d.comb += self.input.ready.eq(go)
         for i, buffer in enumerate(buffers):
             m.submodules[f"buffer_{i}"] = buffer

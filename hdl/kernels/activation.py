@@ -4,7 +4,7 @@ x + 2**15 = index * 2**f + fraction                (f fraction bits: 6 for 1,024
 y = saturate(base[index] + round_shift(delta[index] * fraction, f), 16 bits unsigned)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -104,9 +104,9 @@ class ActivationSpec:
     @property
     def resources(self) -> Resources:
         """DSP, RAM, LUT and FF; LUT and FF are estimates, the registers around the products count outside the DSPs."""
-        # Word, rise, product and sum without the bits below the rounding, result; base and fraction wait in LUTs.
-        ram = replace(self.table.resources, lut=0, ff=0)
-        element = ram + Resources(dsp=1, lut=48 + self.fraction_bits, ff=84)
+        # Rise, base twice, product, sum without the bits below the rounding, result; the fraction waits in LUTs.
+        registers = 5 * OUTPUT_BITS + self.fraction_bits + (OUTPUT_BITS + 2)
+        element = self.table.resources + Resources(dsp=1, lut=2 * OUTPUT_BITS + self.fraction_bits, ff=registers)
         counters = self.index_bits + (self.features // self.lanes).bit_length() + self.max_tiles.bit_length()
         writing = TableEntry.size + self.index_bits + BANKS
         elements = self.rows * self.lanes

@@ -6,13 +6,11 @@ that the next layer's follow at once.
 """
 
 from dataclasses import dataclass
-from functools import reduce
 from math import ceil
-from operator import and_
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -219,7 +217,7 @@ class Linear(wiring.Component):
         ]
         connect(m, weights.addresses, array.addresses)
         ahead = [self._load(m, channel, weights, array) for channel in range(spec.channels)]
-        m.d.comb += weights.written.eq(reduce(and_, ahead))
+        m.d.comb += weights.written.eq(Cat(ahead).all())
         connect(m, array.sums, self.sums)
         return m
 

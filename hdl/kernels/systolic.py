@@ -6,10 +6,8 @@ them to a chain that carries them out. Wires run between neighbours only.
 """
 
 from dataclasses import astuple, dataclass
-from functools import reduce
 from itertools import pairwise
 from math import ceil
-from operator import and_
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, signed, unsigned
@@ -315,10 +313,8 @@ class SystolicArray(wiring.Component):
         spec = self.spec
         in_flight, beat = Signal(range(spec.passes_in_flight + 1)), Signal(range(max(spec.chain, 2)))
         first = Signal(init=1)
-        room, since_end = (
-            Signal(),
-            Signal(range(spec.chain + 1)),
-        )  # cycles since a pass ended, counting to the chain's length
+        room = Signal()
+        since_end = Signal(range(spec.chain + 1))  # cycles since a pass ended, counting to the chain's length
         m.d.comb += room.eq(
             (~first | (in_flight != spec.passes_in_flight))
             & (~self.activations.payload.last | (since_end >= spec.chain - 1))
@@ -375,4 +371,4 @@ class SystolicArray(wiring.Component):
             sums = [fifo.output.payload.word_select(r, spec.sum_bits) for r in range(spec.rows)]
             m.d.comb += [self.sums.payload[r][lane].eq(value) for r, value in enumerate(sums)]
             fifos.append(fifo)
-        m.d.comb += self.sums.valid.eq(reduce(and_, (fifo.output.valid for fifo in fifos)))
+        m.d.comb += self.sums.valid.eq(Cat(fifo.output.valid for fifo in fifos).all())

@@ -1,0 +1,91 @@
+"""What a design takes of the U280 by Yosys, and its deepest paths. ``python -m bench.synthesis [model]``."""
+
+import sys
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from hdl.model.spec import load_model
+from hdl.resources import Resources
+from hdl.top.emitter import Emitter, VerilogModule
+from hdl.top.geometry import PLANNED
+from hdl.top.pipeline import Pipeline
+from hdl.top.plan import plan
+from hdl.top.platforms import Device, load_device
+from hdl.top.spec import PipelineSpec
+from sim import paths
+from sim.synthesis import rolled_up, synthesise
+
+COUNTED = {"dsp": "DSP", "bram36": "BRAM36", "uram": "URAM", "lut": "LUT", "ff": "FF"}
+MOST = {paths.multiplications: 1, paths.additions: 3}
+"""What a path between registers holds at most."""
+
+SHOWN = 10
+
+
+def resources_table(
+    spec: PipelineSpec, device: Device, modules: Mapping[str, VerilogModule], found: Mapping[str, Resources]
+) -> tuple[Table, bool]:
+    """Every unit's resources, Yosys' and in brackets the spec's; and whether all is within the plan."""
+    table = Table(title=f"{device.board}: Yosys (estimate)", title_justify="left")
+    table.add_column("unit")
+    for heading in COUNTED.values():
+        table.add_column(heading, justify="right")
+    units = {name: (found[named(modules, unit)], unit.resources) for name, unit in spec.units.items()}
+    inside = sum((own for own, _ in units.values()), Resources())
+    total = found["pipeline"]
+    units["parameters and control"] = (total + -1 * inside, spec.parameter_resources)
+    for name, pair in units.items():
+        table.add_row(name, *cells(*pair))
+    table.add_section()
+    table.add_row("all", *cells(total, spec.resources))
+    shares = {name: getattr(total, name) / getattr(device.resources, name) for name in COUNTED}
+    table.add_row("of the device", *(f"{share:.1%}" for share in shares.values()))
+    table.add_row("at most", *(f"{PLANNED[name]:.0%}" for name in COUNTED))
+    return table, all(share <= PLANNED[name] for name, share in shares.items())
+
+
+def named(modules: Mapping[str, VerilogModule], unit: object) -> str:
+    """The module of a unit."""
+    return next(module.name for module in modules.values() if module.spec == unit)
+
+
+def cells(found: Resources, estimate: Resources) -> list[str]:
+    """Found and estimated counts."""
+    return [f"{a:,g} ({b:,g})" for a, b in zip(map(float, found), map(float, estimate), strict=True)]
+
+
+def paths_table(found: Mapping[str, paths.Path], title: str) -> Table:
+    """The paths of the greatest weight, with what they do."""
+    table = Table(title=title, title_justify="left", show_lines=True)
+    table.add_column("", justify="right")
+    table.add_column("from, through, to")
+    for path in sorted(found.values(), key=lambda path: -path.weight)[:SHOWN]:
+        table.add_row(str(path.weight), str(path))
+    return table
+
+
+def main() -> int:
+    """Prints the tables; 1 where more is taken than planned, or a path is too deep."""
+    console = Console(highlight=False, width=140)
+    model, device = load_model(sys.argv[1] if len(sys.argv) > 1 else "bert-base"), load_device("u280")
+    spec = plan(model, device)
+    emitter = Emitter()
+    sources = emitter.emit(Pipeline(spec), "pipeline")
+    count = len(emitter.modules)
+    with console.status("") as status:
+        own = synthesise(emitter.modules, progress=lambda done: status.update(f"{done} of {count} modules mapped"))
+    table, failed = resources_table(spec, device, emitter.modules, rolled_up(emitter.modules, own))
+    console.print(table)
+    failed = not failed
+    for weight in (paths.levels, *MOST):
+        found = paths.longest_paths(sources, "pipeline", weight)
+        console.print(paths_table(found, f"deepest paths by {weight.__name__}"))
+        most = MOST.get(weight)
+        failed |= most is not None and max(path.weight for path in found.values()) > most
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
