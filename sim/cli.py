@@ -167,7 +167,8 @@ def report(results: Sequence[Result], prepared: Prepared, spec: PipelineSpec, si
     verdict."""
     console = Console(highlight=False, width=None if Console().is_terminal else 110)
     network, dsps = prepared.quantised.spec, spec.resources.dsp
-    table = Table(title=f"{network.name}, {prepared.weights.source.split('/')[0].removesuffix(' of ')}, {simulator}")
+    kind = "trained" if prepared.trained else "random"
+    table = Table(title=f"{network.name}, {kind} weights, {simulator}")
     for heading in ("text", "tokens", "cosine to float", "cycles", "share of the limit", "ms at 300 MHz"):
         table.add_column(heading, justify="left" if heading == "text" else "right")
     for result in results:

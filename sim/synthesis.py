@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from hdl.resources import Resources
 from hdl.top.emitter import VerilogModule
@@ -111,7 +112,8 @@ def _counted(cells: Cells) -> Resources:
     total = Resources()
     for cell, count in cells.items():
         if cell in _KINDS:
-            total += Resources(**{_KINDS[cell]: count / 2 if cell == "RAMB18E2" else count})
+            blocks: dict[str, Any] = {_KINDS[cell]: count / 2 if cell == "RAMB18E2" else count}
+            total += Resources(**blocks)
         elif cell.startswith("LUT") or cell in _LUTS:
             total += Resources(lut=count * _LUTS.get(cell, 1))
         elif cell.startswith("FD"):

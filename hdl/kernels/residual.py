@@ -92,7 +92,7 @@ class ResidualSpec:
         """RAM, LUT and FF."""
         totals = self.rows * self.lanes * TOTAL_SHAPE.width
         # The FIFO's orders are constants, which leaves less of its control.
-        rounding = Resources(lut=5 * self.width, ff=2 * self.width + totals)
+        rounding = Resources(lut=3 * self.width, ff=2 * self.width + totals)
         return self.fifo.resources + rounding + pipeline_resources(totals, self.latency + 1)
 
     def reference(self, skip: np.ndarray, branch: np.ndarray, channels: ChannelParameters) -> np.ndarray:

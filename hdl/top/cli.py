@@ -157,7 +157,7 @@ def run_command(command: click.Command, name: str, arguments: Sequence[str] | No
     try:
         return command.main(arguments, prog_name=name, standalone_mode=False) or 0
     except click.Abort:  # what click makes of an interrupt
-        return complain("interrupted; nothing was written", 130)
+        return complain("interrupted; nothing was written")
     except click.UsageError as error:
         return complain(f"error: {error.format_message().rstrip('.')}; see --help")
     except InputError as error:
@@ -166,10 +166,10 @@ def run_command(command: click.Command, name: str, arguments: Sequence[str] | No
         return complain(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
 
 
-def complain(message: str, code: int = 2) -> int:
+def complain(message: str) -> int:
     """Says what is wrong, in one line on stderr; returns the exit code."""
     click.echo(" ".join(message.split()), err=True)
-    return code
+    return 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

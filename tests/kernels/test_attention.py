@@ -11,7 +11,8 @@ from hdl.kernels.scores import Scores, ScoresSpec
 from hdl.kernels.weightedsum import WeightedSums, WeightedSumsSpec
 
 from ..harness import run_streams
-from .test_linear import as_beats
+from ..synthesis import assert_mapped
+from .tensors import as_beats
 
 SCORES = ScoresSpec(
     rows=2, heads=2, head_size=16, max_length=12, columns=4, cascades=1, lanes_in=1, lanes_stored=1, lanes=1
@@ -139,3 +140,20 @@ def test_reset_in_the_middle() -> None:
     inputs, sums = sums_stimulus(SUMS, [9, 4], seed=4)
     result = run_streams(WeightedSums(SUMS), inputs, {"sums": len(sums)}, reset_at=150)
     np.testing.assert_array_equal(result.outputs["sums"], sums)
+
+
+LARGE = {"rows": 4, "heads": 12, "head_size": 64, "max_length": 512, "lanes_stored": 1, "lanes": 1}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ScoresSpec(columns=12, cascades=2, lanes_in=1, **LARGE),
+        ScoresSpec(columns=24, cascades=1, lanes_in=2, **LARGE | {"lanes_stored": 2, "lanes": 2}),
+        WeightedSumsSpec(columns=8, cascades=3, lanes_in=1, **LARGE),
+        WeightedSumsSpec(columns=16, cascades=1, lanes_in=2, **LARGE | {"lanes_stored": 2, "lanes": 2}),
+    ],
+)
+def test_resources_are_those_of_synthesis(spec: AttentionSpec) -> None:
+    component = Scores(spec) if isinstance(spec, ScoresSpec) else WeightedSums(spec)
+    assert_mapped(component, spec.resources)

@@ -8,6 +8,8 @@ import pytest
 from hdl.kernels.linear import Linear, LinearSpec
 
 from ..harness import run_streams
+from ..synthesis import assert_mapped
+from .tensors import as_beats
 
 SMALL = LinearSpec(
     rows=2, inputs=32, outputs=12, columns=4, cascades=1, lanes_in=1, lanes=1, channels=1, ram_depth=16, max_tiles=8
@@ -48,12 +50,6 @@ def stimulus(spec: LinearSpec, tiles: list[int], seed: int) -> tuple[dict, np.nd
         sums.append(as_beats(spec.reference(values, weights), spec.rows, spec.lanes))
     inputs = {"order": tiles, "activations": np.concatenate(activations)} | channel_beats(spec, layers)
     return inputs, np.concatenate(sums)
-
-
-def as_beats(values: np.ndarray, rows: int, lanes: int) -> np.ndarray:
-    """[tokens, features] as beats [n, rows, lanes], tile by tile."""
-    tokens, features = values.shape
-    return values.reshape(tokens // rows, rows, features // lanes, lanes).swapaxes(1, 2).reshape(-1, rows, lanes)
 
 
 @pytest.mark.parametrize("gaps", [None, 3])
@@ -97,3 +93,34 @@ def test_reset_in_the_middle() -> None:
     inputs, sums = stimulus(SMALL, [2, 1], seed=5)
     result = run_streams(Linear(SMALL), inputs, {"sums": len(sums)}, reset_at=90)
     np.testing.assert_array_equal(result.outputs["sums"], sums)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"columns": 5}, "linear columns must divide its 12 outputs, not 5"),
+        ({"lanes_in": 3}, "linear input lanes must divide its 32 inputs and depth 8, not 3"),
+        ({"ram_depth": 11}, "linear RAM must hold the 12 words of a layer, not 11; add columns or cascades"),
+        ({"channels": 5}, "linear channels must be 1 to 4, one for each column at most, not 5"),
+        ({"rows": 3}, "array rows must be 2, 4 or 8, not 3"),
+        ({"cascades": 9}, "array must have a column and 1 to 8 cascades, not 4 and 9"),
+        ({"lanes": 3}, "array lanes must divide its 4 columns, not 3"),
+        ({"inputs": 8192, "ram_depth": 4096}, "array contraction must have at most 4096 terms, not 8192"),
+    ],
+)
+def test_impossible_specs_are_refused(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError) as error:
+        replace(SMALL, **changes)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        replace(SMALL, rows=4, inputs=768, outputs=768, columns=8, cascades=4, ram_depth=4096, max_tiles=128),
+        replace(SMALL, rows=4, inputs=384, outputs=1536, columns=16, cascades=1, lanes=2, ram_depth=4608, max_tiles=64),
+    ],
+    ids=["deep", "wide"],
+)
+def test_resources_are_those_of_synthesis(spec: LinearSpec) -> None:
+    assert_mapped(Linear(spec), spec.resources)
