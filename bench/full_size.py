@@ -11,12 +11,12 @@ from rich.table import Table
 from hdl.model import reference
 from hdl.model.prepare import prepare
 from hdl.model.spec import load_model
+from hdl.perf.device import load_device
+from hdl.perf.plan import plan
+from hdl.perf.spec import PipelineSpec
 from hdl.top.emitter import Emitter
 from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline
-from hdl.top.plan import plan
-from hdl.top.platforms import load_device
-from hdl.top.spec import PipelineSpec
 from sim.accelerator import Accelerator
 
 GOALS = {128: 0.65, 512: 0.80}

@@ -7,13 +7,13 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.model.spec import load_model
+from hdl.perf.device import Device, load_device
+from hdl.perf.geometry import PLANNED
+from hdl.perf.plan import plan
+from hdl.perf.spec import PipelineSpec
 from hdl.resources import Resources
 from hdl.top.emitter import Emitter, VerilogModule
-from hdl.top.geometry import PLANNED
 from hdl.top.pipeline import Pipeline
-from hdl.top.plan import plan
-from hdl.top.platforms import Device, load_device
-from hdl.top.spec import PipelineSpec
 from sim import paths
 from sim.synthesis import rolled_up, synthesise
 

@@ -9,9 +9,9 @@ from typing import Self
 
 import numpy as np
 
+from hdl.perf.spec import PipelineSpec
 from hdl.top.image import MemoryImage
 from hdl.top.pipeline import Pipeline
-from hdl.top.spec import PipelineSpec
 from sim import beats
 from sim.amaranth_simulation import simulate
 from sim.simulation import Progress

@@ -16,13 +16,13 @@ from hdl.errors import InputError
 from hdl.model import floating, reference
 from hdl.model.prepare import Prepared, prepare
 from hdl.model.spec import BertSpec, load_model
+from hdl.perf.device import load_device
+from hdl.perf.plan import plan
+from hdl.perf.spec import PipelineSpec
 from hdl.top.cli import run_command
 from hdl.top.emitter import Emitter
 from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline
-from hdl.top.plan import plan
-from hdl.top.platforms import load_device
-from hdl.top.spec import PipelineSpec
 from sim.accelerator import Accelerator, AcceleratorRun
 
 __all__ = ["main"]

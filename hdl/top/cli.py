@@ -14,11 +14,11 @@ from rich.console import Console
 from ..errors import InputError
 from ..model.prepare import prepare
 from ..model.spec import BertSpec, load_model, presets
+from ..perf.device import Device, load_device
+from ..perf.plan import plan
+from ..perf.spec import PipelineSpec
 from .describe import devices_table, models_table, summary, units_table
 from .emit import Progress, emit
-from .plan import plan
-from .platforms import Device, load_device
-from .spec import PipelineSpec
 
 __all__ = ["main", "run_command", "shown_progress"]
 

@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..kernels.linear import CHANNEL_BITS
 from ..memory import ReplayBuffer
+from ..perf.spec import PARAMETER_WORDS_A_BEAT, PipelineSpec
 from ..serial import Divider
 from ..stream import Fork, Pack, Unpack, connect, tile
-from .spec import PARAMETER_WORDS_A_BEAT, PipelineSpec
 
 __all__ = ["Control", "LayerOrder", "Parameters", "RunOrder"]
 

@@ -7,10 +7,10 @@ from rich import box
 from rich.table import Table
 
 from ..model.spec import load_model, presets
+from ..perf.device import Device, devices, load_device
+from ..perf.spec import PipelineSpec
 from ..resources import Resources
 from .manifest import cycles, unit_cycles
-from .platforms import DEVICES, Device
-from .spec import PipelineSpec
 
 __all__ = ["devices_table", "models_table", "summary", "units_table"]
 
@@ -68,7 +68,7 @@ def models_table() -> Table:
 def devices_table() -> Table:
     """The devices."""
     table = new_table("devices", "name", "board", "part", *COUNTED)
-    for device in DEVICES.values():
+    for device in map(load_device, devices()):
         table.add_row(device.name, device.board, device.part, *counts(device.resources))
     return table
 

@@ -7,11 +7,12 @@ from string import Template
 from tempfile import TemporaryDirectory
 
 from ..errors import InputError
+from ..perf.device import Device
+from ..perf.spec import PipelineSpec
 from .emitter import PRIMITIVE_DEFINE, Emitter
 from .manifest import GENERATOR, build_manifest
 from .pipeline import Pipeline
-from .platforms import Device
-from .spec import PipelineSpec
+from .platforms import BOARDS
 
 __all__ = ["TOP", "emit", "files_of", "fill"]
 
@@ -42,8 +43,10 @@ def emit(
     emission. The same pipeline gives the same bytes.
 
     Raises:
-        InputError: for a folder with other contents, and for one that cannot be written.
+        InputError: for a device without constraints, a folder with other contents, and one that cannot be written.
     """
+    if device.name not in BOARDS:
+        raise InputError(f"emission needs a device with constraints: {', '.join(BOARDS)}, not {device.name!r}")
     try:
         target = out.resolve()
         check_replaceable(target)

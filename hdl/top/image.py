@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..model.quantised import QuantisedLayer
-from .spec import LINEAR_UNITS, PARAMETER_WORDS_A_BEAT, PipelineSpec
+from ..perf.spec import LINEAR_UNITS, PARAMETER_WORDS_A_BEAT, PipelineSpec
 
 __all__ = ["MemoryImage", "build_image", "parameter_words"]
 

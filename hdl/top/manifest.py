@@ -11,11 +11,11 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In
 
 from ..kernels.residual import ResidualSpec
+from ..perf.device import Device
+from ..perf.spec import LINEAR_UNITS, PARAMETER_WORDS_A_BEAT, PipelineSpec
 from ..resources import Resources
 from .emitter import PRIMITIVE_DEFINE, VerilogModule
 from .pipeline import Pipeline
-from .platforms import Device
-from .spec import LINEAR_UNITS, PARAMETER_WORDS_A_BEAT, PipelineSpec
 
 __all__ = ["GENERATOR", "VERSION", "build_manifest", "cycles", "unit_cycles"]
 

@@ -22,9 +22,9 @@ from ..kernels.rowquantise import RowQuantise
 from ..kernels.scores import Scores
 from ..kernels.softmax import Softmax
 from ..kernels.weightedsum import WeightedSums
+from ..perf.spec import LINEAR_UNITS, PipelineSpec
 from ..stream import Fork, StreamBuffer, connect, tile
 from .control import Control, LayerOrder, Parameters, RunOrder
-from .spec import LINEAR_UNITS, PipelineSpec
 
 __all__ = ["Pipeline"]
 

@@ -1,7 +1,5 @@
-"""The devices that pipelines are made for, and Amaranth's platforms of the boards they sit on."""
+"""Amaranth's platforms of the boards that pipelines are made for."""
 
-import difflib
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from amaranth.build import Attrs, Clock, DiffPairs, Pins, PinsN, Resource
@@ -9,10 +7,7 @@ from amaranth.hdl import Fragment, Module
 from amaranth.lib import io
 from amaranth.vendor import XilinxPlatform
 
-from ..errors import InputError
-from ..resources import Resources
-
-__all__ = ["DEVICES", "Device", "U280Platform", "load_device"]
+__all__ = ["BOARDS", "U280Platform"]
 
 
 class U280Platform(XilinxPlatform):
@@ -57,51 +52,5 @@ class U280Platform(XilinxPlatform):
         return super().prepare(m, name, **kwargs)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """An FPGA on its board.
-
-    ``part`` is its name for the vendor's tools, ``slrs`` what each SLR has, the lowest first, ``clock_mhz`` the clock
-    that is planned for.
-    """
-
-    name: str
-    board: str
-    part: str
-    slrs: tuple[Resources, ...]
-    clock_mhz: int
-
-    @property
-    def resources(self) -> Resources:
-        """What the whole device has."""
-        return sum(self.slrs, Resources())
-
-
-U280 = Device(
-    name="u280",
-    board="Alveo U280",
-    part="-".join((U280Platform.device, U280Platform.package, U280Platform.speed)),
-    slrs=(
-        # The HBM's controllers stand where the lowest would have more DSPs.
-        Resources(dsp=2880, bram36=672, uram=320, lut=439_680, ff=879_360),
-        Resources(dsp=3072, bram36=672, uram=320, lut=432_000, ff=864_000),
-        Resources(dsp=3072, bram36=672, uram=320, lut=432_000, ff=864_000),
-    ),
-    clock_mhz=300,
-)
-
-DEVICES = {device.name: device for device in (U280,)}
-"""The devices by name."""
-
-
-def load_device(name: str) -> Device:
-    """The device of that name.
-
-    Raises:
-        InputError: for an unknown one, with those that are known.
-    """
-    if name not in DEVICES:
-        close = difflib.get_close_matches(name, DEVICES, n=1)
-        suggestion = f", did you mean {close[0]!r}?" if close else ""
-        raise InputError(f"device {name!r} is unknown{suggestion}; known: {', '.join(DEVICES)}")
-    return DEVICES[name]
+BOARDS = {"u280": U280Platform}
+"""The devices for which there are constraints, by name."""

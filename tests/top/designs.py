@@ -9,7 +9,7 @@ from hdl.model.quantise import quantise
 from hdl.model.quantised import QuantisedBert
 from hdl.model.spec import BertSpec
 from hdl.model.weights import random_weights
-from hdl.top.spec import ArrayShape, PipelineSpec
+from hdl.perf.spec import ArrayShape, PipelineSpec
 
 TINY = PipelineSpec(
     hidden=32, heads=2, intermediate=64, max_length=32, max_layers=4, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,

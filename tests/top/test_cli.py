@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ import pytest
 
 from hdl.model.quantised import QuantisedBert
 from hdl.model.spec import load_model
-from hdl.resources import Resources
-from hdl.top import cli, platforms
+from hdl.perf.device import Region, devices, load_device
+from hdl.perf.plan import plan
+from hdl.top import cli
 from hdl.top import emit as emission
 from hdl.top.cli import main
-from hdl.top.plan import plan
-from hdl.top.platforms import load_device
 
 ROOT = Path(__file__).parents[2]
 KNOWN = "known: bert-base, bert-large, minilm-l6, tiny-bert, or a path to a config.json"
@@ -117,7 +115,7 @@ def test_emit(
         ("--model bert-bsae emit", f"model 'bert-bsae' is unknown, did you mean 'bert-base'?; {KNOWN}"),
         ("emit --model nothing", f"model 'nothing' is unknown; {KNOWN}"),
         ("emit --model no/config.json", "model file no/config.json cannot be read: No such file or directory"),
-        ("emit --model tiny-bert --device u55", "device 'u55' is unknown; known: u280"),
+        ("emit --model tiny-bert --device nil", f"device 'nil' is unknown; known: {', '.join(devices())}"),
         ("emit --model tiny-bert --tile 3", "tile must be 2, 4 or 8 tokens, not 3"),
         ("emit --model tiny-bert --tile -4", "tile must be 2, 4 or 8 tokens, not -4"),
         ("emit --model tiny-bert --tile 4.5", "Invalid value for '--tile': '4.5' is not a valid integer; see --help"),
@@ -150,9 +148,9 @@ def test_a_model_that_does_not_fit_is_refused_with_what_lacks(
     assert run.err.endswith(" URAM288 needed, 768 planned (80% of 960)\n")
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
-    few = Resources(dsp=300, bram36=2000, uram=900, lut=1_000_000, ff=2_000_000)
-    small = replace(platforms.DEVICES["u280"], name="small", slrs=(few,))
-    monkeypatch.setitem(platforms.DEVICES, "small", small)
+    few = Region(dsp=300, bram36=2000, uram=900, lut=1_000_000, ff=2_000_000)
+    small = load_device("u280").model_copy(update={"name": "small", "slrs": (few,)})
+    monkeypatch.setattr(cli, "load_device", lambda name: small)
     run = Run(capsys, "describe", "--model", "tiny-bert", "--device", "small", "--tile", "8")
     assert run.complaint().endswith(" DSP48E2 needed, 240 planned (80% of 300)")
 

@@ -7,10 +7,10 @@ import pytest
 from hdl.kernels.residual import ResidualSpec
 from hdl.kernels.scores import ScoresSpec
 from hdl.memory import ReplaySpec
+from hdl.perf.spec import ArrayShape, PipelineSpec
 from hdl.top.emitter import Emitter
 from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline
-from hdl.top.spec import ArrayShape, PipelineSpec
 from sim.accelerator import Accelerator
 from sim.streams import Deadlock
 

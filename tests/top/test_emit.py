@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from hdl.errors import InputError
+from hdl.perf.device import load_device
+from hdl.perf.spec import LINEAR_UNITS, ArrayShape, PipelineSpec
 from hdl.top import emit as emission
 from hdl.top.emit import emit
 from hdl.top.manifest import VERSION
-from hdl.top.platforms import load_device
-from hdl.top.spec import LINEAR_UNITS, ArrayShape, PipelineSpec
 
 ROOT = Path(__file__).parents[2]
 U280 = load_device("u280")
@@ -67,7 +67,7 @@ def test_the_files(folder: Path, manifest: dict[str, Any]) -> None:
 
 def test_the_same_pipeline_gives_the_same_bytes_in_another_process(folder: Path, tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib\nfrom hdl.top.emit import emit\nfrom hdl.top.platforms import load_device\n"
+        "import sys, pathlib\nfrom hdl.top.emit import emit\nfrom hdl.perf.device import load_device\n"
         "from tests.top.test_emit import SMALL\nemit(SMALL, load_device('u280'), pathlib.Path(sys.argv[1]), 'small')"
     )
     # Another seed of hashes, so another order of sets; another folder, so other paths.

@@ -5,10 +5,10 @@ from functools import cache
 import numpy as np
 import pytest
 
+from hdl.perf.spec import PipelineSpec
 from hdl.top.emitter import Emitter
 from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline
-from hdl.top.spec import PipelineSpec
 from sim.accelerator import Accelerator
 
 from .designs import ODD, TINY, expected_layers, random_model, texts

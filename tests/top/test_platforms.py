@@ -1,15 +1,14 @@
-"""Devices, and the U280 as an Amaranth platform."""
+"""The U280 as an Amaranth platform."""
 
 import re
-from dataclasses import astuple
 from typing import Any
 
 import pytest
 from amaranth.hdl import Elaboratable, Module, Signal
 from amaranth.lib import io
 
-from hdl.errors import InputError
-from hdl.top.platforms import DEVICES, U280Platform, load_device
+from hdl.perf.device import load_device
+from hdl.top.platforms import BOARDS, U280Platform
 
 FACTS = {"clk100_0__p": "G31", "clk100_0__n": "F31", "cpu_reset_0__io": "L30", "hbm_cattrip_0__io": "D32"}
 """Pins of a design with nothing but a clock and a reset."""
@@ -37,21 +36,10 @@ def built(*, alarm: bool) -> dict[str, str]:
     return {name: text if isinstance(text, str) else text.decode() for name, text in files.items()}
 
 
-def test_u280() -> None:
-    device = load_device("u280")
-    assert (device.name, device.board, device.part) == ("u280", "Alveo U280", "xcu280-fsvh2892-2L-e")
-    assert astuple(device.resources) == (9024, 2016, 960, 1_303_680, 2_607_360)
-    assert len(device.slrs) == 3
-    assert device.clock_mhz == 300
-
-
-def test_an_unknown_device_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError) as error:
-        load_device("u820")
-    assert str(error.value) == "device 'u820' is unknown, did you mean 'u280'?; known: u280"
-    with pytest.raises(InputError) as error:
-        load_device("stratix")
-    assert str(error.value) == f"device 'stratix' is unknown; known: {', '.join(DEVICES)}"
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_board_s_part_is_that_of_its_device(name: str) -> None:
+    board = BOARDS[name]
+    assert load_device(name).part == "-".join((board.device, board.package, board.speed))
 
 
 def test_a_plain_design_gets_its_pins_and_the_alarm_held_low() -> None:

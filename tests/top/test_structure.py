@@ -2,9 +2,9 @@
 
 import pytest
 
+from hdl.perf.spec import PipelineSpec
 from hdl.top.emitter import PRIMITIVE_DEFINE, Emitter
 from hdl.top.pipeline import Pipeline
-from hdl.top.spec import PipelineSpec
 from sim.paths import additions, longest_paths, multiplications
 from sim.verilator import WAIVERS, lint
 

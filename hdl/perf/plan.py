@@ -2,14 +2,17 @@
 
 from ..errors import InputError
 from ..model.spec import BertSpec
+from .device import Device
 from .geometry import Network, choose
-from .platforms import Device
 from .spec import PipelineSpec
 
 __all__ = ["MAX_LENGTH", "TILES", "plan"]
 
 MAX_LENGTH = 512
 """The longest sequence where none is asked for, if the model has so many positions."""
+
+FAMILY = "ultrascale+"
+"""The devices whose DSPs and memories the kernels are made of."""
 
 TILES = (2, 4, 8)
 """Tokens a tile can have."""
@@ -19,7 +22,8 @@ def plan(model: BertSpec, device: Device, *, tile: int = 4, max_length: int | No
     """The fastest pipeline of a model that a device has room for, with tiles of ``tile`` tokens.
 
     Raises:
-        InputError: for a tile or a length that is out of range, and for a model that does not fit the device.
+        InputError: for a tile or a length that is out of range, another family of devices, and a model that does not
+            fit the device.
     """
     if tile not in TILES:
         raise InputError(f"tile must be {', '.join(map(str, TILES[:-1]))} or {TILES[-1]} tokens, not {tile}")
@@ -29,6 +33,8 @@ def plan(model: BertSpec, device: Device, *, tile: int = 4, max_length: int | No
         raise InputError(
             f"max-length must be 1 to {model.max_positions}, the positions of model {model.name!r}, not {max_length}"
         )
+    if device.family != FAMILY:
+        raise InputError(f"pipelines are for devices of the family {FAMILY}, not {device.family} as {device.name!r}")
     network = Network(
         hidden=model.hidden,
         heads=model.heads,

@@ -1,0 +1,142 @@
+"""The devices: FPGAs that pipelines are made for, and what they are compared with; one YAML file each.
+
+Every figure of a file has its source in the file; `tests/perf/test_device.py` holds that.
+"""
+
+import difflib
+from functools import cache
+from importlib import resources as files
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import InputError
+from ..resources import Resources
+
+__all__ = ["Device", "Link", "Memory", "Power", "Region", "devices", "load_device", "parse_device"]
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Figures(BaseModel):
+    """Figures as a YAML file has them: no others, of the types that are written here, and never changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Region(_Figures):
+    """What an SLR (or the whole of a device without) has."""
+
+    dsp: Count
+    bram36: Count
+    uram: Count
+    lut: Count
+    ff: Count
+
+    @property
+    def resources(self) -> Resources:
+        """The same as `Resources`."""
+        return Resources(dsp=self.dsp, bram36=self.bram36, uram=self.uram, lut=self.lut, ff=self.ff)
+
+
+class Memory(_Figures):
+    """A level of off-chip memory: ``capacity_gb`` of 10**9 bytes, ``bandwidth_gb_s`` in 10**9 bytes a second over
+    all ``ports`` of ``port_bits``, in region ``slr``."""
+
+    name: str
+    capacity_gb: Positive
+    bandwidth_gb_s: Positive
+    ports: Annotated[int, Field(ge=1)]
+    port_bits: Annotated[int, Field(ge=1)]
+    slr: Count = 0
+
+
+class Link(_Figures):
+    """What joins devices to each other: ``bandwidth_gb_s`` one way over all links of this name, and the latency of a
+    message."""
+
+    name: str
+    bandwidth_gb_s: Positive
+    latency_us: Positive
+
+
+class Power(_Figures):
+    """``tdp_w``: the most the board takes. ``typical_w``: what is reported under load of this kind, where a source has
+    it."""
+
+    tdp_w: Positive
+    typical_w: Positive | None = None
+
+
+class Device(_Figures):
+    """A device on its board.
+
+    ``kind``: an ``fpga`` or a ``gpu``. ``family``: what its DSPs are; pipelines are made for ``ultrascale+``.
+    ``part``: its name for the vendor's tools. ``slrs``: the lowest first. ``crossings``: signals between neighbouring
+    SLRs. ``clock_mhz``: the clock that is planned for. ``tops``: the peak by number format, in 10**12 operations
+    a second, two a multiplication. ``memories``: the nearest first; ``onchip_mb``: on-chip memory of what has no
+    regions. ``sources``: where figures come from, by the name of the field, a dot, and the name of the member.
+    """
+
+    name: str
+    kind: Literal["fpga", "gpu"]
+    board: str
+    family: str
+    part: str | None = None
+    clock_mhz: Annotated[int, Field(ge=1)]
+    slrs: tuple[Region, ...] = ()
+    crossings: Count = 0
+    tops: dict[str, Positive]
+    memories: tuple[Memory, ...]
+    onchip_mb: Positive | None = None
+    links: tuple[Link, ...] = ()
+    power: Power
+    sources: dict[str, str]
+
+    @property
+    def resources(self) -> Resources:
+        """What the whole device has."""
+        return sum((region.resources for region in self.slrs), Resources())
+
+    @property
+    def memory(self) -> Memory:
+        """The nearest level of off-chip memory, where weights lie."""
+        return self.memories[0]
+
+
+@cache
+def devices() -> tuple[str, ...]:
+    """The names of the built-in devices."""
+    folder = files.files(__package__) / "devices"
+    return tuple(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")))
+
+
+@cache
+def load_device(name: str) -> Device:
+    """The device of that name.
+
+    Raises:
+        InputError: for an unknown one, with those that are known.
+    """
+    if name not in devices():
+        close = difflib.get_close_matches(name, devices(), n=1)
+        suggestion = f", did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"device {name!r} is unknown{suggestion}; known: {', '.join(devices())}")
+    text = (files.files(__package__) / "devices" / f"{name}.yaml").read_text()
+    return parse_device(name, yaml.safe_load(text), f"device {name!r}")
+
+
+def parse_device(name: str, values: Any, source: str) -> Device:
+    """A device of the contents of a YAML file.
+
+    Raises:
+        InputError: for the first figure that is missing, misnamed or out of range.
+    """
+    try:
+        return Device.model_validate({"name": name, **values})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"{source}: {place}: {first['msg'].lower()}, not {first['input']!r}") from None
