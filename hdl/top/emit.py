@@ -74,7 +74,7 @@ def files_of(
         **{f"rtl/{name}": text for name, text in sorted(verilog.items())},
         f"constraints/{timing}": fill(timing, period_ns=f"{1000 / device.clock_mhz:.3f}"),
         f"constraints/{board}": fill(board),
-        "synth.tcl": fill("synth.tcl", part=device.part, top=TOP, define=PRIMITIVE_DEFINE, constraints=timing),
+        "synth.tcl": fill("synth.tcl", part=str(device.part), top=TOP, define=PRIMITIVE_DEFINE, constraints=timing),
         MANIFEST: json.dumps(manifest, indent=2) + "\n",
     }
 
