@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.model.spec import load_model
+from hdl.perf.budget import PLANNED
 from hdl.perf.device import Device, load_device
-from hdl.perf.geometry import PLANNED
 from hdl.perf.plan import plan
 from hdl.perf.spec import PipelineSpec
 from hdl.resources import Resources

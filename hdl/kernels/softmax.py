@@ -113,6 +113,11 @@ class SoftmaxSpec:
         return self.row.sum_latency - self.row.numerator_latency + RowReciprocals.latency(self.sum_bits)
 
     @property
+    def factor_cycles(self) -> int:
+        """Least cycles from a head's factors to the next's."""
+        return RowReciprocals.interval
+
+    @property
     def heads_ahead(self) -> int:
         """Heads whose numerators can leave before the first factors are taken: queued, normalised, divided."""
         return TOTALS_AHEAD + 2

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
@@ -13,7 +13,7 @@ import yaml
 
 from ..errors import InputError
 
-__all__ = ["BertSpec", "load_model", "presets"]
+__all__ = ["BertSpec", "built_in", "check_fields", "load_model", "model_type", "presets", "read_values"]
 
 MAX_INNER = 4096
 """Features that a matrix product may contract over: 4096 * 128 * 127 still fits sums of 27 bits."""
@@ -99,14 +99,7 @@ class BertSpec:
         Raises:
             InputError: for what is no mapping, and for keys that are unknown or missing.
         """
-        if not isinstance(values, Mapping):
-            raise InputError(f"{source} must be a mapping of fields to values, not {type(values).__name__}")
-        known = {field.name for field in fields(cls)} - {"name"}
-        for key in values:
-            if key not in known:
-                raise InputError(f"{source} has an unknown field {key!r}{_suggestion(str(key), known)}")
-        if missing := sorted(known - set(values)):
-            raise InputError(f"{source} lacks the field {missing[0]!r}")
+        check_fields(values, {field.name for field in fields(cls)} - {"name"}, source)
         return cls(name=name, **values)
 
     @classmethod
@@ -116,13 +109,9 @@ class BertSpec:
         Raises:
             InputError: for another architecture than BERT, and for variants of BERT that the hardware does not compute.
         """
-        if not isinstance(config, Mapping) or "model_type" not in config:
+        if (architecture := model_type(config, source)) != "bert":
             raise InputError(
-                f"{source} must be a Hugging Face configuration with a model_type; take the file beside the weights"
-            )
-        if config["model_type"] != "bert":
-            raise InputError(
-                f"model_type in {source} must be bert, the only architecture supported, not {config['model_type']!r}"
+                f"model_type in {source} must be bert, the only architecture supported, not {architecture!r}"
             )
         if config.get("position_embedding_type", "absolute") != "absolute":
             raise InputError(
@@ -138,10 +127,15 @@ class BertSpec:
 
 
 @cache
+def built_in(folder: str) -> tuple[str, ...]:
+    """The names of the YAML files in a folder beside this module."""
+    files = (resources.files(__package__) / folder).iterdir()
+    return tuple(sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")))
+
+
 def presets() -> tuple[str, ...]:
     """The names of the built-in models."""
-    folder = resources.files(__package__) / "presets"
-    return tuple(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")))
+    return built_in("presets")
 
 
 def load_model(name_or_path: str) -> BertSpec:
@@ -155,13 +149,24 @@ def load_model(name_or_path: str) -> BertSpec:
     if name_or_path in presets():
         file = resources.files(__package__) / "presets" / f"{name_or_path}.yaml"
         return BertSpec.from_mapping(name_or_path, yaml.safe_load(file.read_text()), f"preset {name_or_path!r}")
+    name, path, values = read_values(name_or_path, presets())
+    read = BertSpec.from_mapping if path.suffix == ".yaml" else BertSpec.from_config
+    return read(name, values, str(path))
+
+
+def read_values(name_or_path: str, known: Collection[str]) -> tuple[str, Path, Any]:
+    """The name of the model in a `config.json`, in a folder with one, or in a YAML file; the file; and its contents.
+
+    Raises:
+        InputError: for what is no path, as an unknown name beside the ``known`` ones, and for a file that is not there
+            or not readable.
+    """
     path = Path(name_or_path)
     if path.is_dir():
         path /= "config.json"
     elif not path.exists() and path.suffix not in (".json", ".yaml"):
-        known = ", ".join(presets())
-        unknown = f"model {name_or_path!r} is unknown{_suggestion(name_or_path, presets())}"
-        raise InputError(f"{unknown}; known: {known}, or a path to a config.json")
+        unknown = f"model {name_or_path!r} is unknown{_suggestion(name_or_path, known)}"
+        raise InputError(f"{unknown}; known: {', '.join(known)}, or a path to a config.json")
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -173,11 +178,35 @@ def load_model(name_or_path: str) -> BertSpec:
         raise InputError(
             f"model file {path} must be valid {path.suffix[1:].upper()}: {' '.join(str(error).split())}"
         ) from None
-    if path.suffix == ".yaml":
-        return BertSpec.from_mapping(path.stem, values, str(path))
-    return BertSpec.from_config(
-        path.resolve().parent.name if path.name == "config.json" else path.stem, values, str(path)
-    )
+    return path.resolve().parent.name if path.name == "config.json" else path.stem, path, values
+
+
+def model_type(config: Any, source: str) -> Any:
+    """The architecture that a Hugging Face `config.json` says it is of; ``source`` is named in errors.
+
+    Raises:
+        InputError: for contents that say none.
+    """
+    if not isinstance(config, Mapping) or "model_type" not in config:
+        raise InputError(
+            f"{source} must be a Hugging Face configuration with a model_type; take the file beside the weights"
+        )
+    return config["model_type"]
+
+
+def check_fields(values: Any, known: Set[str], source: str) -> None:
+    """Refuses ``values`` that are not a mapping of exactly the ``known`` fields; ``source`` is named in errors.
+
+    Raises:
+        InputError: for what is no mapping, and for keys that are unknown or missing.
+    """
+    if not isinstance(values, Mapping):
+        raise InputError(f"{source} must be a mapping of fields to values, not {type(values).__name__}")
+    for key in values:
+        if key not in known:
+            raise InputError(f"{source} has an unknown field {key!r}{_suggestion(str(key), known)}")
+    if missing := sorted(known - set(values)):
+        raise InputError(f"{source} lacks the field {missing[0]!r}")
 
 
 def _suggestion(wrong: str, known: Iterable[str]) -> str:

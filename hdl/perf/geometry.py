@@ -6,17 +6,19 @@ the least target that fits the budget is found by bisection.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from math import ceil
+from typing import Any
 
 from ..errors import InputError
+from ..model.network import Network
 from ..resources import Resources
+from .budget import shortfall
+from .decoder import DecoderSpec
 from .spec import LINEAR_UNITS, ArrayShape, PipelineSpec
 
-__all__ = ["Network", "choose", "divisors", "shortfall"]
-
-PLANNED = {"dsp": 0.80, "bram36": 0.80, "uram": 0.80, "lut": 0.70, "ff": 0.50}
-"""Shares of a device that a design is planned to take at most; beyond them routing fails or slows."""
+__all__ = ["choose", "divisors"]
 
 TOLERANCE = 1.01
 """Geometries that are slower by no more than this are as good as the fastest, and may be smaller."""
@@ -25,17 +27,6 @@ LEAST_BEATS = 16
 """Beats a row has at least where it has several lanes."""
 
 MAX_COLUMNS, MAX_CASCADES = 96, 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """What the geometry depends on: the shape of the network and the longest sequence."""
-
-    hidden: int
-    heads: int
-    intermediate: int
-    layers: int
-    max_length: int
 
 
 def divisors(number: int) -> list[int]:
@@ -52,9 +43,11 @@ class Option:
     dsps: int
 
 
-def choose(network: Network, available: Resources, *, rows: int = 4, channels: int = 24) -> PipelineSpec:
+def choose(
+    network: Network, max_length: int, available: Resources, *, rows: int = 4, channels: int = 24, cache: bool = False
+) -> PipelineSpec:
     """The fastest geometry for sequences of ``max_length`` tokens; of those about as fast, the one with the fewest
-    DSPs.
+    DSPs. ``cache``: a decoder's keys and values lie on chip.
 
     Raises:
         InputError: where even the smallest does not fit, with the resource that lacks and by how much.
@@ -62,12 +55,13 @@ def choose(network: Network, available: Resources, *, rows: int = 4, channels: i
     candidates: list[PipelineSpec] = []
     smallest: PipelineSpec | None = None
     for lanes in lane_choices(network):
-        menus = menus_for(network, rows, *lanes)
+        menus = menus_for(network, max_length, rows, *lanes)
         if menus is None:
             continue
         paces = sorted({option.cycles for menu in menus.values() for option in menu})
         paces = [pace for pace in paces if all(menu[0].cycles <= pace for menu in menus.values())]
-        least = assemble(network, rows, lanes, menus, paces[-1], channels)
+        build = partial(assemble, network, max_length, rows, lanes, menus, channels=channels, cache=cache)
+        least = build(paces[-1])
         smallest = smallest or least
         # Arrays faster than what works row by row would only wait for it.
         paces = [pace for pace in paces if pace >= least.row_cycles] or paces[-1:]
@@ -75,7 +69,7 @@ def choose(network: Network, available: Resources, *, rows: int = 4, channels: i
         found: PipelineSpec | None = None
         while low <= high:
             middle = (low + high) // 2
-            spec = assemble(network, rows, lanes, menus, paces[middle], channels)
+            spec = build(paces[middle])
             if shortfall(spec.resources, available) is None:
                 found, high = spec, middle - 1
             else:
@@ -100,21 +94,9 @@ def layer_cycles(spec: PipelineSpec) -> int:
     return spec.max_tiles * pace + spec.fill_cycles(spec.max_length)
 
 
-def shortfall(needed: Resources, available: Resources) -> str | None:
-    """Which resource is short by most, with what is needed and what is planned; None where all suffice."""
-    worst: tuple[float, str] | None = None
-    for name, share in PLANNED.items():
-        need, planned = getattr(needed, name), share * getattr(available, name)
-        if need > planned and (worst is None or need / max(planned, 1) > worst[0]):
-            label = {"dsp": "DSP48E2", "bram36": "BRAM36", "uram": "URAM288", "lut": "LUT", "ff": "FF"}[name]
-            text = f"{need:,.0f} {label} needed, {planned:,.0f} planned ({share:.0%} of {getattr(available, name):,})"
-            worst = (need / max(planned, 1), text)
-    return worst[1] if worst else None
-
-
 def lane_choices(network: Network) -> Iterator[tuple[int, int, int]]:
     """Lanes of the token streams, between the feed-forward units, and of the scores."""
-    head_size = network.hidden // network.heads
+    head_size = network.head_size
     for lanes, ffn, scores in product((1, 2, 4, 8), (1, 2, 4, 8), (1, 2, 3, 4, 6, 8)):
         # The serial work of a row takes as long as some beats: shorter rows would gain nothing.
         long_enough = lanes == 1 or network.hidden // lanes >= LEAST_BEATS
@@ -123,16 +105,19 @@ def lane_choices(network: Network) -> Iterator[tuple[int, int, int]]:
 
 
 def menus_for(
-    network: Network, rows: int, lanes: int, ffn_lanes: int, score_lanes: int
+    network: Network, max_length: int, rows: int, lanes: int, ffn_lanes: int, score_lanes: int
 ) -> dict[str, list[Option]] | None:
     """For each array the options worth having, fastest first (so the last is the smallest); None where one has none."""
-    d, ffn, head_size, heads = network.hidden, network.intermediate, network.hidden // network.heads, network.heads
-    tiles = ceil(network.max_length / rows)
+    head_size, heads = network.head_size, network.heads
+    tiles = ceil(max_length / rows)
+    # A decoder's tiles see half of the keys on average, and wait in front of attention for those that see more.
+    share = 0.5 if network.causal else 1.0
+    sizes = {operator.name: (operator.inputs, operator.outputs) for operator in network.operators}
     menus = {
-        "qkv": linear_options(rows, d, 3 * d, lanes, lanes),
-        "projection": linear_options(rows, d, d, lanes, lanes),
-        "ffn1": linear_options(rows, d, ffn, lanes, ffn_lanes),
-        "ffn2": linear_options(rows, ffn, d, ffn_lanes, lanes),
+        "qkv": linear_options(rows, *sizes["qkv"], lanes, lanes),
+        "projection": linear_options(rows, *sizes["projection"], lanes, lanes),
+        "ffn1": linear_options(rows, *sizes["ffn1"], lanes, ffn_lanes),
+        "ffn2": linear_options(rows, *sizes["ffn2"], ffn_lanes, lanes),
         "scores": [],
         "sums": [],
     }
@@ -141,12 +126,12 @@ def menus_for(
             for cascades in [p for p in divisors(head_size // 8) if p <= MAX_CASCADES] if head_size % 8 == 0 else []:
                 if 8 * cascades % lanes == 0:
                     words = max(head_size // (8 * cascades), columns // score_lanes)
-                    cycles = heads * ceil(network.max_length / columns) * words
+                    cycles = heads * ceil(share * ceil(max_length / columns) * words)
                     menus["scores"].append(option(rows, columns, cascades, cycles))
     for columns in divisors(head_size):
         for cascades in range(1, MAX_CASCADES + 1):
             if 8 * cascades % score_lanes == 0 and columns % lanes == 0:
-                words = max(ceil(network.max_length / (8 * cascades)), columns // lanes)
+                words = max(ceil(share * ceil(max_length / (8 * cascades))), columns // lanes)
                 menus["sums"].append(option(rows, columns, cascades, heads * head_size // columns * words))
     menus = {name: worthwhile(menu) for name, menu in menus.items()}
     return menus if all(menus.values()) else None
@@ -180,7 +165,15 @@ def worthwhile(menu: Iterable[Option]) -> list[Option]:
 
 
 def assemble(
-    network: Network, rows: int, lanes: tuple[int, int, int], menus: dict[str, list[Option]], pace: int, channels: int
+    network: Network,
+    max_length: int,
+    rows: int,
+    lanes: tuple[int, int, int],
+    menus: dict[str, list[Option]],
+    pace: int,
+    *,
+    channels: int,
+    cache: bool,
 ) -> PipelineSpec:
     """The smallest pipeline in which every unit keeps the pace."""
     shapes = {name: next(o for o in reversed(menu) if o.cycles <= pace).shape for name, menu in menus.items()}
@@ -191,8 +184,13 @@ def assemble(
         name: max(1, min(round(channels * count / total), ceil(count / 8), shapes[name].columns))
         for name, count in weights.items()
     }
-    return PipelineSpec(
-        hidden=network.hidden, heads=network.heads, intermediate=network.intermediate, max_length=network.max_length,
+    common: dict[str, Any] = dict(
+        hidden=network.hidden, heads=network.heads, intermediate=network.intermediate, max_length=max_length,
         max_layers=network.layers, rows=rows, lanes=lanes[0], ffn_lanes=lanes[1], score_lanes=lanes[2],
         channels=(share["qkv"], share["projection"], share["ffn1"], share["ffn2"]), **shapes,
     )  # fmt: skip
+    if not network.causal:
+        return PipelineSpec(**common)
+    return DecoderSpec(
+        kv_heads=network.kv_heads, gated=network.gated, vocabulary=network.vocabulary, cache_on_chip=cache, **common
+    )

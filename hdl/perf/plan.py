@@ -1,9 +1,10 @@
 """From a model and a device to a pipeline: what the command line and the simulations start from."""
 
 from ..errors import InputError
+from ..model.network import Network
 from ..model.spec import BertSpec
 from .device import Device
-from .geometry import Network, choose
+from .geometry import choose
 from .spec import PipelineSpec
 
 __all__ = ["MAX_LENGTH", "TILES", "plan"]
@@ -35,14 +36,7 @@ def plan(model: BertSpec, device: Device, *, tile: int = 4, max_length: int | No
         )
     if device.family != FAMILY:
         raise InputError(f"pipelines are for devices of the family {FAMILY}, not {device.family} as {device.name!r}")
-    network = Network(
-        hidden=model.hidden,
-        heads=model.heads,
-        intermediate=model.intermediate,
-        layers=model.layers,
-        max_length=max_length,
-    )
     try:
-        return choose(network, device.resources, rows=tile)
+        return choose(Network.from_bert(model), max_length, device.resources, rows=tile)
     except InputError as error:
         raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {tile}: {error}") from None

@@ -91,6 +91,16 @@ class PipelineSpec:
         return self.hidden // self.heads
 
     @property
+    def qkv_features(self) -> int:
+        """Features of a token's keys, values and queries together."""
+        return 3 * self.hidden
+
+    @property
+    def ffn1_features(self) -> int:
+        """Features that leave the first feed-forward unit."""
+        return self.intermediate
+
+    @property
     def max_tiles(self) -> int:
         """Tiles of the longest sequence."""
         return ceil(self.max_length / self.rows)
@@ -98,9 +108,9 @@ class PipelineSpec:
     def linear(self, name: str) -> LinearSpec:
         """The linear unit ``name``, one of `LINEAR_UNITS`."""
         inputs, outputs, lanes_in, lanes = {
-            "qkv": (self.hidden, 3 * self.hidden, self.lanes, self.lanes),
+            "qkv": (self.hidden, self.qkv_features, self.lanes, self.lanes),
             "projection": (self.hidden, self.hidden, self.lanes, self.lanes),
-            "ffn1": (self.hidden, self.intermediate, self.lanes, self.ffn_lanes),
+            "ffn1": (self.hidden, self.ffn1_features, self.lanes, self.ffn_lanes),
             "ffn2": (self.intermediate, self.hidden, self.ffn_lanes, self.lanes),
         }[name]
         shape: ArrayShape = getattr(self, name)

@@ -42,6 +42,56 @@ def test_every_figure_has_a_source(name: str) -> None:
     assert all(len(source) > 10 for source in device.sources.values())
 
 
+PUBLISHED = {
+    "kv260": (1_248, 144, 64, 117_120, 234_240),
+    "u250": (12_288, 2_688, 1_280, 1_728_000, 3_456_000),
+    "u280": (9_024, 2_016, 960, 1_303_680, 2_607_360),
+    "u50": (5_952, 1_344, 640, 871_680, 1_743_360),
+    "u55c": (9_024, 2_016, 960, 1_303_680, 2_607_360),
+    "vck5000": (1_968, 967, 463, 899_840, 1_799_680),
+    "vhk158": (7_392, 2_541, 1_301, 1_753_984, 3_507_968),
+}
+"""DSP, BRAM36, URAM, LUT and FF of whole devices, as their data sheets have them."""
+
+
+@pytest.mark.parametrize("name", devices())
+def test_regions_add_up_to_the_published_device(name: str) -> None:
+    device = load_device(name)
+    if device.slrs:
+        assert astuple(device.resources) == PUBLISHED[name]
+    else:
+        assert name not in PUBLISHED
+        assert device.onchip_mb
+
+
+@pytest.mark.parametrize("name", devices())
+def test_only_gpus_have_no_part(name: str) -> None:
+    device = load_device(name)
+    assert (device.part is None) == (device.kind == "gpu")
+
+
+PORT_GBIT_S = 0.450
+"""The fastest that a pipeline drives a bit of a port of an UltraScale+ device: an AXI port of the HBM at 450 MHz."""
+
+PIN_GBIT_S = {"DDR4": 3.2, "HBM2": 2.43, "HBM2e": 3.2, "GDDR6": 14}
+"""The fastest of the memories' data pins, which the ports of the others count."""
+
+
+@pytest.mark.parametrize("name", devices())
+def test_no_memory_is_faster_than_its_ports(name: str) -> None:
+    device = load_device(name)
+    for memory in device.memories:
+        rate = PORT_GBIT_S if device.family == "ultrascale+" else PIN_GBIT_S[memory.name]
+        assert memory.bandwidth_gb_s <= memory.ports * memory.port_bits * rate / 8, memory.name
+        assert memory.slr < max(len(device.slrs), 1), memory.name
+
+
+@pytest.mark.parametrize("name", devices())
+def test_slrs_have_crossings_between_them(name: str) -> None:
+    device = load_device(name)
+    assert bool(device.crossings) == (len(device.slrs) > 1)
+
+
 def test_an_unknown_device_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError) as error:
         load_device("u820")

@@ -1,0 +1,22 @@
+"""How much of a device a design is planned to take."""
+
+from ..resources import Resources
+
+__all__ = ["LABELS", "PLANNED", "shortfall"]
+
+PLANNED = {"dsp": 0.80, "bram36": 0.80, "uram": 0.80, "lut": 0.70, "ff": 0.50}
+"""Shares of a device that a design is planned to take at most; beyond them routing fails or slows."""
+
+LABELS = {"dsp": "DSP48E2", "bram36": "BRAM36", "uram": "URAM288", "lut": "LUT", "ff": "FF"}
+"""What the resources are called."""
+
+
+def shortfall(needed: Resources, available: Resources) -> str | None:
+    """Which resource is short by most, with what is needed and what is planned; None where all suffice."""
+    worst: tuple[float, str] | None = None
+    for name, share in PLANNED.items():
+        need, planned = getattr(needed, name), share * getattr(available, name)
+        if need > planned and (worst is None or need / max(planned, 1) > worst[0]):
+            planning = f"{planned:,.0f} planned ({share:.0%} of {getattr(available, name):,})"
+            worst = (need / max(planned, 1), f"{need:,.0f} {LABELS[name]} needed, {planning}")
+    return worst[1] if worst else None

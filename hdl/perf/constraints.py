@@ -1,0 +1,110 @@
+"""The constraints of a design on a device: what each needs, what there is, and which of them refuse it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..kernels.shared import weight_bytes
+from .budget import LABELS, PLANNED
+from .design import Design
+from .device import Device
+from .floorplan import floorplan
+
+__all__ = ["STREAM_SHARE", "Constraint", "binding", "constraints"]
+
+STREAM_SHARE = 0.9
+"""Share of a memory's peak bandwidth that long bursts in order get: an assumption for what refresh and turning take."""
+
+SLR_SHARE = 0.9
+"""Share of a single SLR's resources that may be used, where the whole device is within `PLANNED`."""
+
+CROSSING_SHARE = 0.8
+"""Share of the lines between two SLRs that may be used."""
+
+NAMES = {"dsp": "compute", "bram36": "block RAM", "uram": "UltraRAM", "lut": "logic", "ff": "registers"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constraint:
+    """A constraint by name: what is ``needed`` and ``available``, in ``unit``."""
+
+    name: str
+    needed: float
+    available: float
+    unit: str
+
+    @property
+    def met(self) -> bool:
+        """Whether there is enough."""
+        return self.needed <= self.available
+
+    @property
+    def used(self) -> float:
+        """Share of what is available."""
+        return self.needed / self.available if self.available else float(self.needed > 0) * 1e9
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.needed:,.6g} {self.unit} needed, {self.available:,.6g} available"
+
+
+def constraints(design: Design, device: Device, *, tokens: int, sequences: int, clock_mhz: float) -> list[Constraint]:
+    """All constraints of ``design`` on ``device``, for ``sequences`` of up to ``tokens`` tokens each.
+
+    Compute, on-chip memory, logic: within the planned shares of the device, and of each SLR. Memory: capacity for the
+    parameters and the keys and values that are not on chip; a port for every channel; bandwidth that feeds the design
+    at its own pace in the prompt (paper, section 4.2, equations 1 to 4, with the shares of our own).
+    """
+    network = design.network
+    found = [
+        Constraint(
+            name=NAMES[name],
+            needed=getattr(design.resources, name),
+            available=share * getattr(device.resources, name),
+            unit=LABELS[name],
+        )
+        for name, share in PLANNED.items()
+    ]
+    capacity = weight_bytes(network.parameters, design.weight_bits) + sequences * design.cache_bytes
+    gigabyte = 1e9
+    phase = design.prefill(tokens)
+    drawn = phase.bytes / phase.cycles * clock_mhz * 1e6
+    found += [
+        Constraint(
+            name="memory capacity",
+            needed=capacity / gigabyte,
+            available=sum(memory.capacity_gb for memory in device.memories[:1]),
+            unit="GB",
+        ),
+        Constraint(name="memory ports", needed=design.channels, available=device.memory.ports, unit="ports"),
+        Constraint(
+            name="bandwidth",
+            needed=drawn / gigabyte,
+            available=STREAM_SHARE * device.memory.bandwidth_gb_s,
+            unit="GB/s",
+        ),
+    ]
+    return found + _regions(design, device)
+
+
+def _regions(design: Design, device: Device) -> list[Constraint]:
+    """The fullest SLR, and the boundary with the most signals, of the best floorplan."""
+    if len(device.slrs) < 2:
+        return []
+    spec = design.spec
+    plan = floorplan(design.units, design.rest, spec.rows * spec.lanes * 16, device)
+    if plan is None:
+        return [Constraint(name="SLR budget", needed=1.0, available=SLR_SHARE, unit="of the fullest SLR")]
+    return [
+        Constraint(name="SLR budget", needed=max(plan.used), available=SLR_SHARE, unit="of the fullest SLR"),
+        Constraint(
+            name="crossings",
+            needed=max(plan.crossings),
+            available=CROSSING_SHARE * device.crossings,
+            unit="lines between two SLRs",
+        ),
+    ]
+
+
+def binding(found: Iterable[Constraint]) -> Constraint | None:
+    """The constraint that is missed by most; None where all are met."""
+    missed = [one for one in found if not one.met]
+    return max(missed, key=lambda one: one.used, default=None)

@@ -1,0 +1,251 @@
+"""A design of a network, of either kind, and what it does in a phase: cycles, bytes, and what bounds them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from typing import Any, Protocol
+
+from ..kernels.shared import weight_bytes
+from ..model.network import Network
+from ..resources import Resources
+from .decoder import DecoderSpec
+from .spec import PipelineSpec
+from .streamed import StreamedSpec
+
+__all__ = ["Design", "Phase", "SpatialDesign", "StreamedDesign"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A prompt, or a token: ``cycles`` with all data at hand, ``bytes`` from off-chip memory, ``macs`` that the network
+    asks for, and the cycles of a layer by stage."""
+
+    cycles: int
+    bytes: float
+    macs: int
+    stages: Mapping[str, int]
+
+    def cycles_at(self, bytes_a_cycle: float) -> float:
+        """Cycles where memory gives so much: prefetch runs ahead, so the longer of the two counts."""
+        return max(self.cycles, self.bytes / bytes_a_cycle)
+
+
+class Design(Protocol):
+    """What an estimate asks of a design."""
+
+    @property
+    def network(self) -> Network:
+        """What it computes."""
+        ...
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of a weight in memory."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """A word for it."""
+        ...
+
+    @property
+    def spec(self) -> Any:
+        """The geometry: a plain value."""
+        ...
+
+    @property
+    def units(self) -> Mapping[str, Any]:
+        """The specs of its units."""
+        ...
+
+    @property
+    def rest(self) -> Resources:
+        """What belongs to no unit."""
+        ...
+
+    @property
+    def resources(self) -> Resources:
+        """What it takes."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Memory ports it has."""
+        ...
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of keys and values of a sequence in off-chip memory."""
+        ...
+
+    def prefill(self, tokens: int) -> Phase:
+        """A prompt of so many tokens."""
+        ...
+
+    def decode(self, context: int, sequences: int = 1) -> Phase:
+        """A token of each of so many sequences, behind ``context`` others each."""
+        ...
+
+
+@dataclass(frozen=True)
+class SpatialDesign:
+    """Every operator of a layer has a unit of its own, and a layer's weights lie on chip."""
+
+    network: Network
+    spec: PipelineSpec
+    weight_bits: int = 8
+
+    kind = "spatial"
+
+    @cached_property
+    def units(self) -> Mapping[str, Any]:
+        """The specs of its units."""
+        return self.spec.units
+
+    @cached_property
+    def rest(self) -> Resources:
+        """The buffers of parameters, and control."""
+        return self.spec.parameter_resources
+
+    @cached_property
+    def resources(self) -> Resources:
+        """What it takes."""
+        return sum((unit.resources for unit in self.units.values()), self.rest)
+
+    @property
+    def channels(self) -> int:
+        """Those of the weights, one of parameters, and one of keys and values that lie in memory."""
+        return sum(self.spec.channels) + 1 + (1 if self.cache_bytes else 0)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of keys and values of a sequence in off-chip memory."""
+        spec = self.spec
+        return spec.cache.size if isinstance(spec, DecoderSpec) and not spec.cache_on_chip else 0
+
+    @cached_property
+    def layer_bytes(self) -> float:
+        """Weights and parameters of a layer."""
+        return weight_bytes(self.network.layer_weights, self.weight_bits) + 64 * self.spec.parameter_beats
+
+    @cached_property
+    def head_bytes(self) -> float:
+        """Weights of the head."""
+        return weight_bytes(self.network.head_weights, self.weight_bits)
+
+    def prefill(self, tokens: int) -> Phase:
+        """A prompt; its last token through the head."""
+        network, spec = self.network, self.spec
+        tiles = ceil(tokens / spec.rows)
+        cycles = spec.run_cycles(tokens, network.layers)
+        if isinstance(spec, DecoderSpec):
+            cycles += spec.head_cycles()
+        return Phase(
+            cycles=cycles,
+            bytes=network.layers * self.layer_bytes + self.head_bytes,
+            macs=network.layers * network.layer_macs(tokens) + network.head_weights,
+            stages={name: tiles * one for name, one in spec.tile_cycles(tokens).items()},
+        )
+
+    def decode(self, context: int, sequences: int = 1) -> Phase:
+        """Tokens of several sequences share a tile's rows and the weights; each reads keys and values of its own."""
+        network, spec = self.network, self.spec
+        if not isinstance(spec, DecoderSpec):
+            raise TypeError(f"an encoder such as {network.name} does not decode")
+        tiles = ceil(sequences / spec.rows)
+        stages = spec.token_cycles(context)
+        for name in ("scores", "sums"):
+            stages[name] *= sequences
+        for operator in network.operators:
+            stages[operator.name] *= tiles
+        return Phase(
+            cycles=network.layers * sum(stages.values()) + tiles * spec.head_cycles(),
+            bytes=network.layers * self.layer_bytes + self.head_bytes + sequences * spec.cache.bytes_read(context),
+            macs=sequences * (network.layers * network.layer_macs(1, context) + network.head_weights),
+            stages=stages,
+        )
+
+
+@dataclass(frozen=True)
+class StreamedDesign:
+    """One array computes every product, and weights pass through it once for each block of tiles."""
+
+    network: Network
+    spec: StreamedSpec
+    weight_bits: int = 8
+
+    kind = "streamed"
+
+    @property
+    def units(self) -> Mapping[str, Any]:
+        """The specs of its units."""
+        return self.spec.units
+
+    @property
+    def rest(self) -> Resources:
+        """The buffer of activations."""
+        return self.spec.shared.buffer_resources
+
+    @property
+    def resources(self) -> Resources:
+        """What it takes."""
+        return self.spec.resources
+
+    @property
+    def channels(self) -> int:
+        """Memory ports it has."""
+        return self.spec.channels
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of keys and values of a sequence in off-chip memory."""
+        return self.spec.cache.size if self.network.causal else 0
+
+    @cached_property
+    def layer_bytes(self) -> float:
+        """Weights of a layer."""
+        return weight_bytes(self.network.layer_weights, self.weight_bits)
+
+    @cached_property
+    def head_bytes(self) -> float:
+        """Weights of the head."""
+        return weight_bytes(self.network.head_weights, self.weight_bits)
+
+    def prefill(self, tokens: int) -> Phase:
+        """A prompt, a block after the other; its last token through the head."""
+        network, spec = self.network, self.spec
+        tiles = ceil(tokens / spec.rows)
+        stages = spec.product_cycles(tiles) | {
+            "attention": spec.attention_cycles(tokens, 0),
+            "rows": spec.stream_cycles(tiles),
+        }
+        # Keys and values are written once, and read once a layer.
+        kept = 2 * tokens * network.kv_features * network.layers
+        return Phase(
+            cycles=network.layers * sum(stages.values()) + self._head_cycles(1),
+            bytes=network.layers * self.layer_bytes * spec.shared.readings(tiles) + self.head_bytes + kept,
+            macs=network.layers * network.layer_macs(tokens) + network.head_weights,
+            stages=stages,
+        )
+
+    def decode(self, context: int, sequences: int = 1) -> Phase:
+        """Tokens of several sequences share the weights; each reads keys and values of its own."""
+        network, spec = self.network, self.spec
+        tiles = ceil(sequences / spec.rows)
+        stages = spec.product_cycles(tiles) | {
+            "attention": sequences * spec.attention_cycles(1, context),
+            "rows": spec.stream_cycles(tiles),
+        }
+        return Phase(
+            cycles=network.layers * sum(stages.values()) + self._head_cycles(tiles),
+            bytes=network.layers * self.layer_bytes * spec.shared.readings(tiles)
+            + self.head_bytes
+            + sequences * spec.cache.bytes_read(context),
+            macs=sequences * (network.layers * network.layer_macs(1, context) + network.head_weights),
+            stages=stages,
+        )
+
+    def _head_cycles(self, tiles: int) -> int:
+        network = self.network
+        return self.spec.shared.product_cycles(network.hidden, network.vocabulary, tiles) if network.causal else 0

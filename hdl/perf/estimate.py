@@ -1,0 +1,245 @@
+"""Estimates: what a network will do on a device, in time, throughput and energy, beside the limits of both.
+
+from hdl.perf import estimate
+found = estimate("gpt2", "u280", prompt=128, output=64)
+found.first_token.seconds, found.token.seconds, found.tokens_a_second, found.joules_a_token
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InputError
+from ..model.network import Network, load_network
+from ..resources import Resources
+from .candidates import candidates
+from .constraints import STREAM_SHARE, Constraint, binding, constraints
+from .design import Design, Phase
+from .device import Device, load_device
+
+__all__ = ["Estimate", "Timing", "estimate", "estimate_design"]
+
+FAMILIES = ("ultrascale+", "versal")
+"""FPGAs whose DSPs do what the kernels' cascades ask, two int8 products each: the DSP48E2 and its successor."""
+
+WEIGHT_BITS = (8, 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """``seconds`` of a phase, and the least that the device allows: ``compute_limit`` with two products a cycle in each
+    DSP of the design, ``memory_limit`` at the peak bandwidth."""
+
+    seconds: float
+    compute_limit: float
+    memory_limit: float
+
+    @property
+    def limit(self) -> float:
+        """The limit that counts: the longer time."""
+        return max(self.compute_limit, self.memory_limit)
+
+    @property
+    def bound(self) -> str:
+        """Which of the two it is."""
+        return "compute" if self.compute_limit >= self.memory_limit else "memory"
+
+    @property
+    def ratio(self) -> float:
+        """Share of the limit that is reached."""
+        return self.limit / self.seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a design does on a device.
+
+    ``prompt`` and ``output`` tokens of each of ``sequences``; ``clock_mhz`` is an assumption. ``first_token``: the
+    whole prompt, for an encoder the whole of its work; ``token``: one token of every sequence in the middle of the
+    output, None for an encoder. ``watts``: what the board takes, by ``watts_source``.
+    """
+
+    network: Network
+    device: Device
+    design: Design
+    prompt: int
+    output: int
+    sequences: int
+    clock_mhz: float
+    first_token: Timing
+    token: Timing | None
+    watts: float
+    watts_source: str
+    prefill: Phase
+    decode: Phase | None
+    constraints: tuple[Constraint, ...]
+
+    @property
+    def seconds(self) -> float:
+        """All of it: the prompts one after the other, then the tokens of all sequences together."""
+        token = self.token.seconds if self.token else 0.0
+        return (
+            self.sequences * self.first_token.seconds + (self.output - 1) * token
+            if self.output
+            else (self.sequences * self.first_token.seconds)
+        )
+
+    @property
+    def tokens_a_second(self) -> float:
+        """Output tokens a second while decoding, of all sequences; an encoder's are those of its texts."""
+        if self.token is None:
+            return self.prompt / self.first_token.seconds
+        return self.sequences / self.token.seconds
+
+    @property
+    def joules_a_token(self) -> float:
+        """Energy of an output token, of an encoder's text token."""
+        return self.watts / self.tokens_a_second
+
+    @property
+    def resources(self) -> Resources:
+        """What the design takes."""
+        return self.design.resources
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for JSON: seconds, hertz, bytes."""
+        timing = {"first_token": self.first_token, "token": self.token}
+        return {
+            "model": self.network.name,
+            "device": self.device.name,
+            "design": self.design.kind,
+            "prompt": self.prompt,
+            "output": self.output,
+            "sequences": self.sequences,
+            "weight_bits": self.design.weight_bits,
+            "clock_mhz": self.clock_mhz,
+            **{
+                name: None if one is None else {
+                    "seconds": one.seconds, "limit_seconds": one.limit, "bound": one.bound, "ratio": one.ratio
+                }
+                for name, one in timing.items()
+            },
+            "tokens_a_second": self.tokens_a_second,
+            "seconds": self.seconds,
+            "watts": self.watts,
+            "watts_source": self.watts_source,
+            "joules_a_token": self.joules_a_token,
+            "resources": vars(self.resources),
+            "cycles": {"prefill": self.prefill.cycles, "token": self.decode.cycles if self.decode else None},
+            "stages": {
+                "prefill": dict(self.prefill.stages), "token": dict(self.decode.stages) if self.decode else None
+            },
+            "constraints": {
+                one.name: {"needed": one.needed, "available": one.available, "unit": one.unit}
+                for one in self.constraints
+            },
+        }  # fmt: skip
+
+
+def estimate(
+    model: str | Network,
+    device: str | Device,
+    *,
+    prompt: int = 128,
+    output: int | None = None,
+    sequences: int = 1,
+    weight_bits: int = 8,
+    tile: int | None = None,
+    clock_mhz: float | None = None,
+) -> Estimate:
+    """The fastest design of ``model`` on ``device`` for prompts of ``prompt`` tokens and ``output`` tokens (64 where
+    not given; an encoder has none).
+
+    Args:
+        model: a network, the name of a built-in one, or the path of a `config.json`.
+        device: a device, or the name of a built-in one.
+        sequences: how many are in flight at once.
+        weight_bits: 8, or 4 with a scale for each group of 64.
+        tile: tokens worked on at once; all sizes are tried where not given.
+        clock_mhz: the device's planning clock where not given.
+
+    Raises:
+        InputError: for what is out of range or unknown, and where no design fits, with the constraint that refuses it.
+    """
+    network = load_network(model) if isinstance(model, str) else model
+    board = load_device(device) if isinstance(device, str) else device
+    tokens = 0 if not network.causal else 64 if output is None else output
+    _check(network, board, prompt, output, sequences, weight_bits, clock_mhz)
+    clock = clock_mhz or board.clock_mhz
+    designs = candidates(network, board, max_length=prompt + tokens, tile=tile, weight_bits=weight_bits)
+    refused: list[Constraint] = []
+    best: Estimate | None = None
+    for design in designs:
+        found = estimate_design(design, board, prompt=prompt, output=tokens, sequences=sequences, clock_mhz=clock)
+        missed = binding(found.constraints)
+        if missed is not None:
+            refused.append(missed)
+        elif best is None or found.seconds < best.seconds:
+            best = found
+    if best is None:
+        least = min(refused, key=lambda one: one.used)
+        raise InputError(f"model {network.name!r} does not fit device {board.name!r}: {least}")
+    return best
+
+
+def estimate_design(
+    design: Design, device: Device, *, prompt: int, output: int, sequences: int = 1, clock_mhz: float | None = None
+) -> Estimate:
+    """The estimate of one design, whether or not its constraints are met."""
+    clock = (clock_mhz or device.clock_mhz) * 1e6
+    peak = device.memory.bandwidth_gb_s * 1e9
+    prefill = design.prefill(prompt)
+    decode = design.decode(prompt + output // 2, sequences) if design.network.causal and output else None
+
+    def timing(phase: Phase) -> Timing:
+        return Timing(
+            seconds=phase.cycles_at(STREAM_SHARE * peak / clock) / clock,
+            compute_limit=phase.macs / (2 * design.resources.dsp) / clock,
+            memory_limit=phase.bytes / peak,
+        )
+
+    power = device.power
+    return Estimate(
+        network=design.network, device=device, design=design, prompt=prompt, output=output, sequences=sequences,
+        clock_mhz=clock / 1e6, first_token=timing(prefill), token=None if decode is None else timing(decode),
+        watts=power.typical_w or power.tdp_w,
+        watts_source="reported under load" if power.typical_w else "the most that the board takes",
+        prefill=prefill, decode=decode,
+        constraints=tuple(
+            constraints(design, device, tokens=prompt + output, sequences=sequences, clock_mhz=clock / 1e6)
+        ),
+    )  # fmt: skip
+
+
+def _check(
+    network: Network,
+    device: Device,
+    prompt: int,
+    output: int | None,
+    sequences: int,
+    weight_bits: int,
+    clock_mhz: float | None,
+) -> None:
+    """Raises InputError for what is out of range."""
+    if device.kind != "fpga" or device.family not in FAMILIES:
+        known = " and ".join(FAMILIES)
+        raise InputError(f"estimates are for FPGAs of the families {known}, not {device.family} as {device.name!r}")
+    if output and not network.causal:
+        raise InputError(f"output of model {network.name!r}, an encoder, must be 0 tokens, not {output}")
+    if prompt < 1:
+        raise InputError(f"prompt must be at least 1 token, not {prompt}")
+    if output is not None and output < 0:
+        raise InputError(f"output must be at least 0 tokens, not {output}")
+    asked = prompt + (output or 0)
+    if asked > network.max_positions:
+        raise InputError(
+            f"prompt and output of model {network.name!r} must be at most its {network.max_positions} positions, "
+            f"not {asked}"
+        )
+    if sequences < 1:
+        raise InputError(f"sequences must be at least 1, not {sequences}")
+    if weight_bits not in WEIGHT_BITS:
+        raise InputError(f"weight-bits must be 8 or 4, not {weight_bits}")
+    if weight_bits != 8 and not network.causal:
+        raise InputError(f"weight-bits of model {network.name!r}, an encoder, must be 8, not {weight_bits}")
+    if clock_mhz is not None and clock_mhz <= 0:
+        raise InputError(f"clock must be above 0 MHz, not {clock_mhz:g}")

@@ -1,0 +1,103 @@
+"""Where the units of a design lie: in the order of the data, from the lowest SLR up, arrays cut between columns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..kernels.linear import CHANNEL_BITS, LinearSpec
+from ..resources import Resources
+from .device import Device
+
+__all__ = ["Floorplan", "floorplan"]
+
+STEPS = 12
+"""Halvings of the interval in which the least use of the fullest SLR is sought: to a permille."""
+
+
+class Block(NamedTuple):
+    """What is not cut: a unit, or a column of an array; and the signals that a cut behind it would lead on."""
+
+    unit: str
+    resources: Resources
+    cut_bits: int
+
+
+@dataclass(frozen=True)
+class Floorplan:
+    """What of each unit lies in each SLR, ``used`` (share of the scarcest resource) there, and the signals over each
+    boundary."""
+
+    regions: tuple[dict[str, Resources], ...]
+    used: tuple[float, ...]
+    crossings: tuple[int, ...]
+
+
+def floorplan(units: Mapping[str, Any], rest: Resources, stream_bits: int, device: Device) -> Floorplan | None:
+    """The floorplan whose fullest SLR is emptiest; None where the units do not fit the SLRs in their order.
+
+    ``rest``: what belongs to no unit, which lies in the lowest SLR, at the memory. ``stream_bits``: of a stream of
+    tokens, of which a boundary has three: the data, the residual that goes past, the way back.
+    """
+    blocks = [Block("rest", rest, 3 * stream_bits)]
+    for name, unit in units.items():
+        blocks += _blocks(name, unit, 3 * stream_bits)
+    low, high, best = 0.0, 1.0, None
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        found = _place(blocks, device, middle)
+        low, high, best = (low, middle, found) if found else (middle, high, best)
+    best = best or _place(blocks, device, high)
+    return best and _with_channels(best, units)
+
+
+def _blocks(name: str, unit: Any, stream_bits: int) -> list[Block]:
+    """A unit as blocks: the columns of its array one by one, after what feeds them."""
+    array = getattr(unit, "array", unit if hasattr(unit, "column_resources") else None)
+    if array is None:
+        return [Block(name, unit.resources, stream_bits)]
+    # Between columns go the wave of activations and the chain of sums, and past them what belongs to the stream.
+    wave = array.rows * array.depth * 8 + array.rows * array.sum_bits + 16 + stream_bits
+    column: Resources = array.column_resources
+    edge = unit.resources + -array.columns * column
+    return [
+        Block(name, edge, wave),
+        *[Block(name, column, wave)] * (array.columns - 1),
+        Block(name, column, stream_bits),
+    ]
+
+
+def _share(used: Resources, region: Resources) -> float:
+    """The share that the scarcest resource is used to."""
+    return max(need / have if have else (1e9 if need else 0.0) for need, have in zip(used, region, strict=True))
+
+
+def _place(blocks: Sequence[Block], device: Device, share: float) -> Floorplan | None:
+    """All blocks in order, each SLR filled up to ``share`` of any of its resources; None where some are left over."""
+    regions: list[dict[str, Resources]] = []
+    used, crossings, next_block = [], [], 0
+    for region in device.slrs:
+        here: dict[str, Resources] = {}
+        total = Resources()
+        while next_block < len(blocks):
+            block = blocks[next_block]
+            grown = total + block.resources
+            if _share(grown, region.resources) > share:
+                break
+            total, next_block = grown, next_block + 1
+            here[block.unit] = here.get(block.unit, Resources()) + block.resources
+        regions.append(here)
+        used.append(_share(total, region.resources))
+        crossings.append(blocks[next_block - 1].cut_bits if 0 < next_block < len(blocks) else 0)
+    if next_block < len(blocks):
+        return None
+    return Floorplan(tuple(regions), tuple(used), tuple(crossings[:-1]))
+
+
+def _with_channels(plan: Floorplan, units: Mapping[str, Any]) -> Floorplan:
+    """Adds the memory channels of the units above each boundary to what crosses it: memory is at the lowest SLR."""
+    crossings = []
+    for boundary, bits in enumerate(plan.crossings):
+        above = {name for region in plan.regions[boundary + 1 :] for name in region}
+        channels = sum(unit.channels for name, unit in units.items() if name in above and isinstance(unit, LinearSpec))
+        crossings.append(bits + channels * CHANNEL_BITS)
+    return Floorplan(plan.regions, plan.used, tuple(crossings))
