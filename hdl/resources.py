@@ -1,7 +1,7 @@
 """What a piece of hardware takes of an FPGA."""
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cache
 from math import ceil
 
@@ -19,7 +19,10 @@ class Resources:
     ff: int = 0
 
     def __add__(self, other: "Resources") -> "Resources":
-        return Resources(**{k: v + getattr(other, k) for k, v in vars(self).items()})
+        return Resources(
+            dsp=self.dsp + other.dsp, bram36=self.bram36 + other.bram36, uram=self.uram + other.uram,
+            lut=self.lut + other.lut, ff=self.ff + other.ff,
+        )  # fmt: skip
 
     def __mul__(self, times: int) -> "Resources":
         return Resources(**{k: v * times for k, v in vars(self).items()})
@@ -27,7 +30,7 @@ class Resources:
     __rmul__ = __mul__
 
     def __iter__(self) -> Iterator[float]:
-        return iter(astuple(self))
+        return iter((self.dsp, self.bram36, self.uram, self.lut, self.ff))
 
 
 BLOCK_SHAPES = (

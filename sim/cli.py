@@ -19,7 +19,7 @@ from hdl.model.spec import BertSpec, load_model
 from hdl.perf.device import load_device
 from hdl.perf.plan import plan
 from hdl.perf.spec import PipelineSpec
-from hdl.top.cli import run_command
+from hdl.top.console import run_command
 from hdl.top.emitter import Emitter
 from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline

@@ -90,6 +90,12 @@ class AttentionSpec:
         return 1 + words + self.array.latency
 
     @property
+    def activation_latency(self) -> int:
+        """Cycles from the acceptance of the beat that completes a word to the word's entry into the array, its layer
+        stored."""
+        return 1 + self.replay.latency
+
+    @property
     def resources(self) -> Resources:
         """DSP, RAM, LUT and FF; LUT and FF are estimates."""
         writer = Resources(lut=60 + 2 * self.columns, ff=60 + 8 * self.rows + 12 * self.columns)

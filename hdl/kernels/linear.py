@@ -139,7 +139,18 @@ class LinearSpec:
     def latency(self) -> int:
         """Cycles from the acceptance of a tile's last beat to that of its first sums, array idle, weights and tile
         there."""
-        return 1 + self.replay.latency + self.array.latency
+        return self.activation_latency + self.array.latency
+
+    @property
+    def activation_latency(self) -> int:
+        """Cycles from the acceptance of the beat that completes a word to the word's entry into the array."""
+        return 1 + self.replay.latency
+
+    @property
+    def weight_latency(self) -> int:
+        """Cycles from the acceptance of the beat that completes a word of weights in all RAMs to its entry into the
+        array: counted in its channel, then in all."""
+        return 2
 
     @property
     def replay(self) -> ReplaySpec:

@@ -87,6 +87,11 @@ class RequantiseSpec:
         """Cycles from the acceptance of a beat of sums to its beat of values."""
         return self.stages + 1
 
+    @property
+    def depth(self) -> int:
+        """Beats it takes before the first has left."""
+        return self.stages + 2
+
     def cycles(self) -> int:
         """Cycles a tile takes, one tile following the other."""
         return self.channels // self.lanes
@@ -104,7 +109,7 @@ class RequantiseSpec:
         row = Resources(lut=RowFactor.size)
         lane = Resources(lut=shift_bits + ChannelWord["bias"].width, ff=FACTOR_BITS)
         control = Resources(lut=10, ff=self.stages + self.cycles().bit_length())
-        buffer = pipeline_resources(self.rows * self.lanes * self.output_bits, self.stages + 2)
+        buffer = pipeline_resources(self.rows * self.lanes * self.output_bits, self.depth)
         return element * (self.rows * self.lanes) + row * self.rows + lane * self.lanes + control + buffer
 
     def reference(self, sums: np.ndarray, channels: ChannelParameters, factors: RowFactors) -> np.ndarray:
@@ -148,7 +153,7 @@ class Requantise(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.spec
-        m.submodules.buffer = buffer = PipelineBuffer(self.values.payload.shape(), spec.stages + 2)
+        m.submodules.buffer = buffer = PipelineBuffer(self.values.payload.shape(), spec.depth)
         beats = spec.group // spec.lanes
         beat = Signal(range(max(beats, 2)))
         last = beat == beats - 1

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
+import numpy as np
+
 from ..resources import Resources, ram_blocks
 from .systolic import ArraySpec
 
-__all__ = ["MAX_TERMS", "SharedColumnsSpec", "weight_bytes"]
+__all__ = ["MAX_TERMS", "SharedColumnsSpec", "product_pass", "shared_cycles", "weight_bytes"]
 
 MAX_TERMS = 4096
 """Longer contractions are cut in parts, whose sums are added after their scaling."""
@@ -29,6 +31,23 @@ def weight_bytes(weights: int, bits: int) -> float:
     if bits not in (4, 8):
         raise ValueError(f"weights must have 4 or 8 bits, not {bits}")
     return weights if bits == 8 else weights * (4 + GROUP_SCALE_BITS / GROUP) / 8
+
+
+def product_pass(array: ArraySpec, inputs: int) -> int:
+    """Cycles of a pass of a product of ``inputs`` features, or of one of its parts where it is cut."""
+    return array.pass_cycles(ceil(inputs / ceil(inputs / MAX_TERMS) / array.depth))
+
+
+def shared_cycles(features: int, passes: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Cycles in which arrays cover ``features``, of cases side by side: ``passes`` (cycles of one) and ``columns`` are
+    [arrays, cases]. Every array makes as many passes as the time allows; the least time that is enough is found."""
+    low = np.ones(passes.shape[1], dtype=np.int64)
+    high = features * passes.max(axis=0)
+    while (low < high).any():
+        middle = (low + high) // 2
+        enough = (middle // passes * columns).sum(axis=0) >= features
+        low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
+    return low
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,18 +86,10 @@ class SharedColumnsSpec:
         return max(array.latency for array in self.arrays)
 
     def product_cycles(self, inputs: int, outputs: int, tiles: int = 1) -> int:
-        """Cycles for ``tiles`` tiles times ``inputs`` x ``outputs`` weights: every array makes as many passes as the
-        time allows, and the least time is found in which all features are covered."""
-        parts = ceil(inputs / MAX_TERMS)
-        passes = [(array.pass_cycles(ceil(inputs / parts / array.depth)), array.columns) for array in self.arrays]
-        low, high = 1, outputs * parts * max(cycles for cycles, _ in passes)
-        while low < high:
-            middle = (low + high) // 2
-            if sum(middle // cycles * columns for cycles, columns in passes) >= outputs * parts:
-                high = middle
-            else:
-                low = middle + 1
-        return low * tiles
+        """Cycles for ``tiles`` tiles times ``inputs`` x ``outputs`` weights."""
+        parts, passes = ceil(inputs / MAX_TERMS), [product_pass(array, inputs) for array in self.arrays]
+        columns = [array.columns for array in self.arrays]
+        return int(shared_cycles(outputs * parts, np.array(passes)[:, None], np.array(columns)[:, None])[0]) * tiles
 
     def readings(self, tiles: int) -> int:
         """How often the weights pass for so many tiles."""

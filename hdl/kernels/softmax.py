@@ -114,7 +114,7 @@ class SoftmaxSpec:
 
     @property
     def factor_cycles(self) -> int:
-        """Least cycles from a head's factors to the next's."""
+        """Least cycles from a head's factors to the next head's."""
         return RowReciprocals.interval
 
     @property
@@ -155,7 +155,7 @@ class SoftmaxSpec:
 
     def cycles(self, tokens: int) -> int:
         """Cycles a tile (all heads) of a sequence of ``tokens``, in steady state."""
-        return self.heads * max(self.beats_in(tokens), self.beats_out(tokens), RowReciprocals.interval)
+        return self.heads * max(self.beats_in(tokens), self.beats_out(tokens), self.factor_cycles)
 
     def reference(self, scores: np.ndarray, scales: ChannelParameters) -> tuple[np.ndarray, RowFactors]:
         """Numerators [heads, queries, keys] and row factors [heads, queries] of integer scores [heads, queries, keys].

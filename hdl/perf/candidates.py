@@ -14,11 +14,11 @@ from .plan import TILES
 from .spec import ArrayShape
 from .streamed import StreamedSpec
 
-__all__ = ["candidates"]
+__all__ = ["candidates", "weight_channels"]
 
 STREAM_ROWS = (4, 8)
 STREAM_CASCADES = (2, 4, 8)
-STREAM_LANES = (2, 4)
+STREAM_LANES = (4, 8, 16)
 MAX_STREAM_COLUMNS = 192
 MAX_BLOCK_TOKENS = 512
 """Tokens whose activations are held while weights pass once."""
@@ -34,11 +34,15 @@ def candidates(
     """
     found: list[Design] = []
     refusal = f"the head size must be a multiple of 8, not {network.head_size}"
-    for rows in (tile,) if tile else TILES:
+    # A pipeline's heads share the hidden features; those of a streamed design, and of a share of the heads, need not.
+    shared = network.heads * network.head_size == network.hidden
+    for rows in ((tile,) if tile else TILES) if shared else ():
         try:
             # Keys and values on chip where there is room, because decoding then reads weights alone.
             for cache in (True, False) if network.causal else (False,):
-                spec = choose(network, max_length, device.resources, rows=rows, channels=_channels(device), cache=cache)
+                spec = choose(
+                    network, max_length, device.resources, rows=rows, channels=weight_channels(device), cache=cache
+                )
                 found.append(SpatialDesign(network, spec, weight_bits))
         except (InputError, ValueError) as error:
             refusal = str(error)
@@ -48,7 +52,7 @@ def candidates(
     return found
 
 
-def _channels(device: Device) -> int:
+def weight_channels(device: Device) -> int:
     """Memory channels for the weights: all ports but those of parameters and of keys and values, and some to spare."""
     return max(1, 3 * device.memory.ports // 4)
 
@@ -58,17 +62,17 @@ def _streamed(
 ) -> Iterator[StreamedDesign]:
     """For each shape of tile and column as many columns as fit, with the block that they leave room for."""
     for rows, cascades, lanes in product((tile,) if tile else STREAM_ROWS, STREAM_CASCADES, STREAM_LANES):
-        for attention in _attention(network, rows):
+        for attention in _attention(network, rows, max(1, lanes // 8)):
             spec = _widest(network, device, max_length, rows, cascades, lanes, attention)
             if spec is not None:
                 yield StreamedDesign(network, spec, weight_bits)
 
 
-def _attention(network: Network, rows: int) -> Iterator[tuple[ArrayShape, ArrayShape]]:
+def _attention(network: Network, rows: int, cascades: int) -> Iterator[tuple[ArrayShape, ArrayShape]]:
     """Pairs of shapes of scores and sums, of about the same speed."""
     for keys in (16, 32):
         columns = max(d for d in divisors(network.head_size) if d <= keys)
-        yield ArrayShape(max(rows, keys // rows * rows), 1), ArrayShape(columns, 1)
+        yield ArrayShape(max(rows, keys // rows * rows), cascades), ArrayShape(columns, cascades)
 
 
 def _widest(
@@ -89,7 +93,7 @@ def _widest(
             try:
                 spec = StreamedSpec(
                     network=network, rows=rows, shape=ArrayShape(middle * lanes, cascades), block=block, lanes=lanes,
-                    scores=attention[0], sums=attention[1], max_length=max_length, channels=_channels(device),
+                    scores=attention[0], sums=attention[1], max_length=max_length, channels=weight_channels(device),
                 )  # fmt: skip
                 fits = shortfall(spec.resources, device.resources) is None
             except ValueError:

@@ -8,6 +8,9 @@ memory, each of them once.
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
+from typing import Any
+
+import numpy as np
 
 from ..kernels.kvcache import KvCacheSpec
 from ..kernels.scores import ScoresSpec
@@ -16,7 +19,7 @@ from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
 from .spec import LINEAR_UNITS, PipelineSpec, Unit
 
-__all__ = ["DecoderSpec"]
+__all__ = ["DecoderSpec", "average_tile", "ring_cycles"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +88,7 @@ class DecoderSpec(PipelineSpec):
             "softmax": self.softmax,
             "sums": self.sums_unit,
         }
-        ends = [min(end, tokens) for end in range(self.rows, tokens + self.rows, self.rows)]
-        average = {name: ceil(sum(_tile(unit, end) for end in ends) / len(ends)) for name, unit in units.items()}
+        average = {name: average_tile(unit, tokens) for name, unit in units.items()}
         return self.full_tile_cycles(self.rows) | average
 
     def full_tile_cycles(self, tokens: int) -> dict[str, int]:
@@ -98,8 +100,7 @@ class DecoderSpec(PipelineSpec):
         of the slowest unit, and none earlier than it comes out of the layer before."""
         tiles = ceil(tokens / self.rows)
         busy = tiles * max(self.row_cycles, *self.tile_cycles(tokens).values())
-        loop = self.tile_latency(tokens)
-        return (layers - 1) * max(busy, loop) + loop + busy - busy // tiles
+        return int(ring_cycles(tiles, layers, busy, self.tile_latency(tokens)))
 
     def tile_latency(self, tokens: int) -> int:
         """Cycles of a tile through all units, each of which needs its whole rows."""
@@ -130,6 +131,18 @@ class DecoderSpec(PipelineSpec):
     def head_cycles(self) -> int:
         """Cycles of the head's product for one token."""
         return self.shared.product_cycles(self.hidden, self.vocabulary) + self.shared.latency
+
+
+def ring_cycles(tiles: int | np.ndarray, rounds: int | np.ndarray, busy: Any, loop: Any) -> Any:
+    """Cycles of a prompt of ``tiles`` that goes ``rounds`` times around a ring, whose slowest unit is ``busy`` with all
+    of them for so long, and whose units take a single one ``loop`` cycles together. Numbers, or arrays of them."""
+    return (rounds - 1) * np.maximum(busy, loop) + loop + busy - busy // tiles
+
+
+def average_tile(unit: SoftmaxSpec | ScoresSpec | WeightedSumsSpec, tokens: int) -> int:
+    """Cycles of a tile of a prompt of ``tokens``, which sees the keys up to its own place, on average."""
+    ends = [min(end, tokens) for end in range(unit.rows, tokens + unit.rows, unit.rows)]
+    return ceil(sum(_tile(unit, end) for end in ends) / len(ends))
 
 
 def _tile(unit: SoftmaxSpec | ScoresSpec | WeightedSumsSpec, tokens: int) -> int:

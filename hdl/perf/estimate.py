@@ -6,6 +6,7 @@ found.first_token.seconds, found.token.seconds, found.tokens_a_second, found.jou
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..errors import InputError
@@ -15,13 +16,17 @@ from .candidates import candidates
 from .constraints import STREAM_SHARE, Constraint, binding, constraints
 from .design import Design, Phase
 from .device import Device, load_device
+from .plan import check_tile
 
-__all__ = ["Estimate", "Timing", "estimate", "estimate_design"]
+__all__ = ["Estimate", "Timing", "checked_output", "estimate", "estimate_design"]
 
 FAMILIES = ("ultrascale+", "versal")
 """FPGAs whose DSPs do what the kernels' cascades ask, two int8 products each: the DSP48E2 and its successor."""
 
 WEIGHT_BITS = (8, 4)
+
+OUTPUT = 64
+"""Tokens that are generated where no number is asked for, if the model has so many positions left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +76,6 @@ class Estimate:
     watts_source: str
     prefill: Phase
     decode: Phase | None
-    constraints: tuple[Constraint, ...]
 
     @property
     def seconds(self) -> float:
@@ -99,6 +103,14 @@ class Estimate:
     def resources(self) -> Resources:
         """What the design takes."""
         return self.design.resources
+
+    @cached_property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """All constraints, met or not; when asked for, since the floorplan takes most of an estimate's time."""
+        tokens = self.prompt + self.output
+        return tuple(
+            constraints(self.design, self.device, tokens=tokens, sequences=self.sequences, clock_mhz=self.clock_mhz)
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON: seconds, hertz, bytes."""
@@ -146,8 +158,8 @@ def estimate(
     tile: int | None = None,
     clock_mhz: float | None = None,
 ) -> Estimate:
-    """The fastest design of ``model`` on ``device`` for prompts of ``prompt`` tokens and ``output`` tokens (64 where
-    not given; an encoder has none).
+    """The fastest design of ``model`` on ``device`` for prompts of ``prompt`` tokens and ``output`` tokens (`OUTPUT`
+    where not given; an encoder has none).
 
     Args:
         model: a network, the name of a built-in one, or the path of a `config.json`.
@@ -162,23 +174,21 @@ def estimate(
     """
     network = load_network(model) if isinstance(model, str) else model
     board = load_device(device) if isinstance(device, str) else device
-    tokens = 0 if not network.causal else 64 if output is None else output
-    _check(network, board, prompt, output, sequences, weight_bits, clock_mhz)
+    tokens = checked_output(network, board, prompt, output, sequences, weight_bits, tile, clock_mhz)
     clock = clock_mhz or board.clock_mhz
     designs = candidates(network, board, max_length=prompt + tokens, tile=tile, weight_bits=weight_bits)
+    estimates = [
+        estimate_design(design, board, prompt=prompt, output=tokens, sequences=sequences, clock_mhz=clock)
+        for design in designs
+    ]
     refused: list[Constraint] = []
-    best: Estimate | None = None
-    for design in designs:
-        found = estimate_design(design, board, prompt=prompt, output=tokens, sequences=sequences, clock_mhz=clock)
+    for found in sorted(estimates, key=lambda one: one.seconds):
         missed = binding(found.constraints)
-        if missed is not None:
-            refused.append(missed)
-        elif best is None or found.seconds < best.seconds:
-            best = found
-    if best is None:
-        least = min(refused, key=lambda one: one.used)
-        raise InputError(f"model {network.name!r} does not fit device {board.name!r}: {least}")
-    return best
+        if missed is None:
+            return found
+        refused.append(missed)
+    least = min(refused, key=lambda one: one.used)
+    raise InputError(f"model {network.name!r} does not fit device {board.name!r}: {least}")
 
 
 def estimate_design(
@@ -204,22 +214,26 @@ def estimate_design(
         watts=power.typical_w or power.tdp_w,
         watts_source="reported under load" if power.typical_w else "the most that the board takes",
         prefill=prefill, decode=decode,
-        constraints=tuple(
-            constraints(design, device, tokens=prompt + output, sequences=sequences, clock_mhz=clock / 1e6)
-        ),
     )  # fmt: skip
 
 
-def _check(
+def checked_output(
     network: Network,
     device: Device,
     prompt: int,
     output: int | None,
     sequences: int,
     weight_bits: int,
-    clock_mhz: float | None,
-) -> None:
-    """Raises InputError for what is out of range."""
+    tile: int | None = None,
+    clock_mhz: float | None = None,
+) -> int:
+    """The output tokens, `OUTPUT` of a decoder where not given.
+
+    Raises:
+        InputError: for what is out of range.
+    """
+    if output is None:
+        output = min(OUTPUT, max(0, network.max_positions - prompt)) if network.causal else 0
     if device.kind != "fpga" or device.family not in FAMILIES:
         known = " and ".join(FAMILIES)
         raise InputError(f"estimates are for FPGAs of the families {known}, not {device.family} as {device.name!r}")
@@ -227,9 +241,9 @@ def _check(
         raise InputError(f"output of model {network.name!r}, an encoder, must be 0 tokens, not {output}")
     if prompt < 1:
         raise InputError(f"prompt must be at least 1 token, not {prompt}")
-    if output is not None and output < 0:
+    if output < 0:
         raise InputError(f"output must be at least 0 tokens, not {output}")
-    asked = prompt + (output or 0)
+    asked = prompt + output
     if asked > network.max_positions:
         raise InputError(
             f"prompt and output of model {network.name!r} must be at most its {network.max_positions} positions, "
@@ -241,5 +255,8 @@ def _check(
         raise InputError(f"weight-bits must be 8 or 4, not {weight_bits}")
     if weight_bits != 8 and not network.causal:
         raise InputError(f"weight-bits of model {network.name!r}, an encoder, must be 8, not {weight_bits}")
+    if tile is not None:
+        check_tile(tile)
     if clock_mhz is not None and clock_mhz <= 0:
         raise InputError(f"clock must be above 0 MHz, not {clock_mhz:g}")
+    return output

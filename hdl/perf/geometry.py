@@ -77,21 +77,15 @@ def choose(
         if found is not None:
             candidates.append(found)
     if candidates:
-        fastest = min(map(layer_cycles, candidates))
-        close = [spec for spec in candidates if layer_cycles(spec) <= TOLERANCE * fastest]
-        return min(close, key=lambda spec: (spec.resources.dsp, layer_cycles(spec)))
+        cycles = {spec: spec.layer_cycles(max_length) for spec in candidates}
+        close = [spec for spec in candidates if cycles[spec] <= TOLERANCE * min(cycles.values())]
+        return min(close, key=lambda spec: (spec.resources.dsp, cycles[spec]))
     if smallest is None:
         raise InputError(
             f"hidden size {network.hidden} with {network.heads} heads has no geometry; "
             "the head size must be a multiple of 8"
         )
     raise InputError(f"the smallest geometry does not fit: {shortfall(smallest.resources, available)}")
-
-
-def layer_cycles(spec: PipelineSpec) -> int:
-    """Cycles a layer of the longest sequence."""
-    pace = max(spec.row_cycles, *spec.tile_cycles(spec.max_length).values())
-    return spec.max_tiles * pace + spec.fill_cycles(spec.max_length)
 
 
 def lane_choices(network: Network) -> Iterator[tuple[int, int, int]]:

@@ -7,7 +7,7 @@ from .device import Device
 from .geometry import choose
 from .spec import PipelineSpec
 
-__all__ = ["MAX_LENGTH", "TILES", "plan"]
+__all__ = ["MAX_LENGTH", "TILES", "check_tile", "plan"]
 
 MAX_LENGTH = 512
 """The longest sequence where none is asked for, if the model has so many positions."""
@@ -26,8 +26,7 @@ def plan(model: BertSpec, device: Device, *, tile: int = 4, max_length: int | No
         InputError: for a tile or a length that is out of range, another family of devices, and a model that does not
             fit the device.
     """
-    if tile not in TILES:
-        raise InputError(f"tile must be {', '.join(map(str, TILES[:-1]))} or {TILES[-1]} tokens, not {tile}")
+    check_tile(tile)
     if max_length is None:
         max_length = min(MAX_LENGTH, model.max_positions)
     if not 1 <= max_length <= model.max_positions:
@@ -40,3 +39,13 @@ def plan(model: BertSpec, device: Device, *, tile: int = 4, max_length: int | No
         return choose(Network.from_bert(model), max_length, device.resources, rows=tile)
     except InputError as error:
         raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {tile}: {error}") from None
+
+
+def check_tile(tile: int) -> None:
+    """Refuses other sizes of a tile than `TILES`.
+
+    Raises:
+        InputError: with those that there are.
+    """
+    if tile not in TILES:
+        raise InputError(f"tile must be {', '.join(map(str, TILES[:-1]))} or {TILES[-1]} tokens, not {tile}")

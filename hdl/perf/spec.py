@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from ..kernels.activation import ActivationSpec
 from ..kernels.layernorm import LayerNormSpec
 from ..kernels.linear import CHANNEL_BITS, LinearSpec
+from ..kernels.parameters import RowFactor
 from ..kernels.requantise import RequantiseSpec
 from ..kernels.residual import ResidualSpec
 from ..kernels.rowquantise import RowQuantiseSpec
@@ -16,10 +17,15 @@ from ..kernels.weightedsum import WeightedSumsSpec
 from ..memory import ReplaySpec
 from ..model.quantised import LINEAR_UNITS
 from ..resources import Resources
+from ..stream import buffer_resources
+from .cycles import run_cycles
 
 __all__ = ["LINEAR_UNITS", "PARAMETER_WORDS_A_BEAT", "ArrayShape", "ParameterBlock", "PipelineSpec", "Unit"]
 
 PARAMETER_WORDS_A_BEAT = CHANNEL_BITS // 64
+
+ORDER_READERS = 11
+"""Units that take an order a layer: the linear units, attention's three, activation, entry, exit, parameters."""
 
 
 class Unit(Protocol):
@@ -55,7 +61,8 @@ class PipelineSpec:
     The network: ``hidden`` features, ``heads``, ``intermediate`` features of the feed-forward part, sequences of up
     to ``max_length`` tokens, ``max_layers``. The geometry: ``rows`` tokens a tile; the arrays' shapes; ``lanes``
     features a beat of the token streams, ``ffn_lanes`` of the stream between the feed-forward units, ``score_lanes``
-    of scores and numerators; ``channels`` memory channels for each weight-bearing unit, in the order of `LINEAR_UNITS`.
+    of scores and numerators; ``channels`` memory channels for each weight-bearing unit, in the order of `LINEAR_UNITS`;
+    ``weight_layers`` whose weights lie on chip at once, 1 or 2: with 2 the next layer's come while one is computed.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -77,8 +84,11 @@ class PipelineSpec:
     scores: ArrayShape
     sums: ArrayShape
     channels: tuple[int, int, int, int]
+    weight_layers: int = 2
 
     def __post_init__(self) -> None:
+        if self.weight_layers not in (1, 2):
+            raise ValueError(f"pipeline weight_layers must be 1 or 2, not {self.weight_layers}")
         if self.hidden % self.heads:
             raise ValueError(f"hidden size must be a multiple of its {self.heads} heads, not {self.hidden}")
         for name in LINEAR_UNITS:
@@ -115,8 +125,8 @@ class PipelineSpec:
         }[name]
         shape: ArrayShape = getattr(self, name)
         layer_words = outputs // shape.columns * ceil(inputs / (8 * shape.cascades))
-        # Two layers where one URAM288 holds them; at least one always.
-        depth = max(layer_words, min(2 * layer_words, 4096))
+        # Two layers only where one URAM288 holds them; at least one always.
+        depth = max(layer_words, min(self.weight_layers * layer_words, 4096))
         return LinearSpec(
             rows=self.rows, inputs=inputs, outputs=outputs, columns=shape.columns, cascades=shape.cascades,
             lanes_in=lanes_in, lanes=lanes, channels=self.channels[LINEAR_UNITS.index(name)], ram_depth=depth,
@@ -266,9 +276,28 @@ class PipelineSpec:
 
     @property
     def parameter_resources(self) -> Resources:
-        """The buffers of all parameters."""
-        buffers = (self.replay(block) for block in self.parameters if not block.table)
-        return sum((buffer.resources for buffer in buffers), Resources(lut=2200, ff=2000))
+        """What joins the units: the buffers of all parameters, the orders, and the buffers between units."""
+        blocks = [block for block in self.parameters if not block.table]
+        beat, factors = self.rows * self.lanes * 16, self.rows * RowFactor.size
+        buffers = [
+            *[(self.order_bits, 2)] * ORDER_READERS,
+            *[(self.max_tiles.bit_length(), 2)] * len(self.parameters),
+            *[(64 * block.lanes, 2) for block in blocks],
+            (CHANNEL_BITS, 2),
+            *[(factors, 4)] * len(LINEAR_UNITS),
+            (factors, self.heads_in_sums),
+            *[(beat, 2)] * 6,  # two forks, and the exit
+            *[(beat // 2, 2)] * 3,  # keys, values, queries
+        ]
+        replays = sum((self.replay(block).resources for block in blocks), Resources())
+        dealing = Resources(lut=3 * 64 + 12 * len(blocks), ff=16)
+        return sum((buffer_resources(*buffer) for buffer in buffers), replays + dealing)
+
+    @property
+    def order_bits(self) -> int:
+        """Bits of a layer's order: three flags, tokens, tiles, passes over the keys, words of values."""
+        bounds = self.scores_unit.banks.max_passes, self.sums_unit.banks.max_words
+        return 3 + sum(bound.bit_length() for bound in (self.max_length, self.max_tiles, *bounds))
 
     @property
     def resources(self) -> Resources:
@@ -298,12 +327,13 @@ class PipelineSpec:
         rows = max(self.row_quantise(name).cycles() for name in LINEAR_UNITS)
         return max(rows, self.norm.cycles(), self.softmax.cycles(1))
 
-    def fill_cycles(self, tokens: int) -> int:
-        """Cycles a layer's barrier costs, about: a tile through every stage, each of which needs whole rows."""
-        cycles = self.tile_cycles(tokens)
-        arrays = sum(cycles[name] for name in ("projection", "ffn1", "ffn2")) + 2 * cycles["qkv"] // 3 + cycles["sums"]
-        rows = 5 * self.tile_beats + self.intermediate // self.ffn_lanes
-        return arrays + rows
+    def run_cycles(self, tokens: int, layers: int) -> int:
+        """Cycles of a run, from the first beat of tokens accepted to the last beat of the last layer's outputs."""
+        return run_cycles(self, tokens, layers)
+
+    def layer_cycles(self, tokens: int) -> int:
+        """Cycles that a layer more takes."""
+        return self.run_cycles(tokens, 2) - self.run_cycles(tokens, 1)
 
     def layer_macs(self, tokens: int) -> int:
         """Multiplications of a layer over a sequence (paper, section 4: 4 l d^2 + 2 l d dFFN + 2 l^2 d)."""

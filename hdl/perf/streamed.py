@@ -161,6 +161,11 @@ class StreamedSpec:
         return self.network.heads * cycles
 
     def stream_cycles(self, tiles: int) -> int:
-        """Cycles of the row-wise units between products: they keep up with the array but for the last tile of each."""
-        features = sum(operator.inputs for operator in self.network.operators)
-        return ceil(features / (self.lanes * (self.rows if tiles == 1 else 1))) + 4 * self.shared.latency
+        """Cycles of the row-wise units in a layer of ``tiles``. A row is whole only after a product's last pass, and it
+        must be quantised before the next one's first: that does not overlap.
+
+        Where there is one tile, as in decoding, a beat holds ``rows`` x ``lanes`` features of one token.
+        """
+        lanes = self.lanes * (self.rows if tiles == 1 else 1)
+        beats = sum(ceil(operator.inputs / lanes) for operator in self.network.operators)
+        return tiles * beats + len(self.network.operators) * self.shared.latency

@@ -1,36 +1,28 @@
 """The command line: describes, emits and quantises. What a user can mend is one line on stderr, and exit code 2."""
 
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from amaranth.hdl import UnusedElaboratable
-from rich.console import Console
+from click.core import ParameterSource
 
 from ..errors import InputError
+from ..model.network import load_network, networks
 from ..model.prepare import prepare
 from ..model.spec import BertSpec, load_model, presets
 from ..perf.device import Device, load_device
 from ..perf.plan import plan
 from ..perf.spec import PipelineSpec
+from .compare_command import compare_command
+from .console import chosen_name, model_option, run_command, show, shown_progress
 from .describe import devices_table, models_table, summary, units_table
-from .emit import Progress, emit
+from .emit import emit
+from .estimate_command import estimate_command
+from .explore_command import explore_command
+from .point import read_point
 
-__all__ = ["main", "run_command", "shown_progress"]
-
-PLAIN_WIDTH = 110
-"""Columns of a table that goes to a file or a pipe."""
-
-
-def model_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option --model, which may stand before a command or after it."""
-    return click.option("--model", help="A built-in model's name, or the path of its config.json.", metavar="NAME")(
-        command
-    )
+__all__ = ["main"]
 
 
 def hardware_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,6 +48,11 @@ def cli(context: click.Context, model: str | None) -> None:
     context.obj = model
 
 
+cli.add_command(estimate_command)
+cli.add_command(compare_command)
+cli.add_command(explore_command)
+
+
 @cli.command("list")
 def list_command() -> None:
     """List the built-in models and the devices."""
@@ -77,17 +74,28 @@ def describe_command(early: str | None, model: str | None, device: str, tile: in
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The folder.  [default: build/MODEL-DEVICE]", metavar="DIR"
 )
+@click.option(
+    "--point", type=click.Path(path_type=Path), help="A point of an exploration, with its own geometry.", metavar="FILE"
+)
 @click.pass_obj
 def emit_command(
-    early: str | None, model: str | None, device: str, tile: int, max_length: int | None, out: Path | None
+    early: str | None,
+    model: str | None,
+    device: str,
+    tile: int,
+    max_length: int | None,
+    out: Path | None,
+    point: Path | None,
 ) -> None:
     """Write the Verilog, constraints, a synthesis script and a manifest."""
     with shown_progress() as progress:
         progress("choosing the geometry")
-        network, board, spec = planned(model or early, device, tile, max_length)
-        folder = emit(
-            spec, board, out or Path("build", f"{network.name}-{board.name}"), network.name, progress=progress
-        )
+        if point is None:
+            network, board, spec = planned(model or early, device, tile, max_length)
+            name = network.name
+        else:
+            name, board, spec = pointed(point, model or early)
+        folder = emit(spec, board, out or Path("build", f"{name}-{board.name}"), name, progress=progress)
     size = sum(file.stat().st_size for file in folder.glob("rtl/*.v"))
     modules = sum(1 for _ in folder.glob("rtl/*.v"))
     click.echo(
@@ -113,16 +121,27 @@ def quantise_command(early: str | None, model: str | None, out: Path, static: bo
     click.echo(f"{out}: {spec.name}, {quantised.source}, {out.stat().st_size:,} bytes")
 
 
+def pointed(path: Path, model: str | None) -> tuple[str, Device, PipelineSpec]:
+    """The name of the model, the device at the point's clock, and the pipeline of a point."""
+    context = click.get_current_context()
+    for name in ("device", "tile", "max_length"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise InputError(f"--{name.replace('_', '-')} must be left out with --point, which has its own")
+    point = read_point(path, model)
+    board = load_device(point.device).model_copy(update={"clock_mhz": point.clock_mhz})
+    return point.network.name, board, point.spec
+
+
 def chosen_model(name: str | None) -> BertSpec:
-    """The model of that name.
+    """The model of that name, of which hardware can be made.
 
     Raises:
-        InputError: where none is given, or it is unknown.
+        InputError: where none is given, it is unknown, or known for estimates only.
     """
-    if name is None:
-        raise InputError(
-            f"a model must be given with --model; known: {', '.join(presets())}, or a path to a config.json"
-        )
+    name = chosen_name(name, presets())
+    if name in networks() and name not in presets():
+        family = load_network(name).family
+        raise InputError(f"model {name!r} must be of the family bert to be built, not {family}; estimate knows it")
     return load_model(name)
 
 
@@ -130,46 +149,6 @@ def planned(model: str | None, device: str, tile: int, max_length: int | None) -
     """The model, the device and the pipeline that the options ask for."""
     network, board = chosen_model(model), load_device(device)
     return network, board, plan(network, board, tile=tile, max_length=max_length)
-
-
-@contextmanager
-def shown_progress() -> Iterator[Progress]:
-    """Takes what is being done, and shows it on stderr where that is a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda doing: None
-        return
-    with console.status("") as status:
-        yield status.update
-
-
-def show(*parts: Any) -> None:
-    """Tables and sentences on stdout."""
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
-    for part in parts:
-        console.print(part)
-
-
-def run_command(command: click.Command, name: str, arguments: Sequence[str] | None = None) -> int:
-    """Runs a command of that name; returns the exit code. The one place where errors become messages."""
-    # Amaranth warns of every component that was made and not used, which is what an error or an interrupt leaves.
-    warnings.simplefilter("ignore", UnusedElaboratable)
-    try:
-        return command.main(arguments, prog_name=name, standalone_mode=False) or 0
-    except click.Abort:  # what click makes of an interrupt
-        return complain("interrupted; nothing was written")
-    except click.UsageError as error:
-        return complain(f"error: {error.format_message().rstrip('.')}; see --help")
-    except InputError as error:
-        return complain(f"error: {error}")
-    except OSError as error:
-        return complain(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
-
-
-def complain(message: str) -> int:
-    """Says what is wrong, in one line on stderr; returns the exit code."""
-    click.echo(" ".join(message.split()), err=True)
-    return 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from ..model.spec import load_model, presets
+from ..model.network import load_network, networks
 from ..perf.device import Device, devices, load_device
 from ..perf.spec import PipelineSpec
 from ..resources import Resources
@@ -56,26 +56,30 @@ def summary(spec: PipelineSpec, device: Device) -> str:
 
 
 def models_table() -> Table:
-    """The built-in models."""
-    table = new_table("models", "name", "layers", "hidden", "heads", "intermediate", "positions", "weights a layer")
-    for name in presets():
-        model = load_model(name)
-        sizes = (model.layers, model.hidden, model.heads, model.intermediate, model.max_positions, model.layer_weights)
-        table.add_row(name, *(f"{size:,}" for size in sizes))
+    """The built-in models: BERT's can be emitted, the others estimated."""
+    table = new_table(
+        "models", "name", "family", "layers", "hidden", "heads", "feed-forward", "positions", "parameters"
+    )
+    for name in networks():
+        model = load_network(name)
+        sizes = (model.layers, model.hidden, model.heads, model.intermediate, model.max_positions, model.parameters)
+        table.add_row(name, model.family, *(f"{size:,}" for size in sizes))
     return table
 
 
 def devices_table() -> Table:
-    """The devices."""
-    table = new_table("devices", "name", "board", "part", *COUNTED)
-    for device in map(load_device, devices()):
-        table.add_row(device.name, device.board, device.part, *counts(device.resources))
+    """The devices: FPGAs, and the GPUs that they are compared with."""
+    table = new_table("devices", "name", "board", "DSP", "BRAM36", "URAM", "LUT", "memory", "GB/s")
+    for name in devices():
+        device = load_device(name)
+        here = counts(device.resources)[: len(COUNTED) - 1] if device.slrs else [""] * (len(COUNTED) - 1)
+        table.add_row(name, device.board, *here, device.memory.name, f"{device.memory.bandwidth_gb_s:,g}")
     return table
 
 
 def new_table(title: str, *columns: str) -> Table:
     """A table with its words to the left and its numbers to the right."""
-    words = {"name", "unit", "geometry", "board", "part"}
+    words = {"name", "unit", "geometry", "board", "family", "memory"}
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column, justify="left" if column in words else "right", no_wrap=column in words)

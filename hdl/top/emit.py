@@ -1,7 +1,7 @@
 """Emission of a pipeline to a folder: Verilog, constraints, a synthesis script and a manifest, all of it or nothing."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from tempfile import TemporaryDirectory
@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from ..errors import InputError
 from ..perf.device import Device
 from ..perf.spec import PipelineSpec
+from .console import Progress
 from .emitter import PRIMITIVE_DEFINE, Emitter
 from .manifest import GENERATOR, build_manifest
 from .pipeline import Pipeline
@@ -23,9 +24,6 @@ MANIFEST = "manifest.json"
 
 SOURCES = Path(__file__).parents[2] / "constraints"
 """The templates of constraints and scripts: beside the packages, in a checkout as in an installation."""
-
-Progress = Callable[[str], None]
-"""Takes what is being done now, in a few words."""
 
 
 class Source(Template):

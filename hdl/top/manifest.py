@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
-from math import ceil
 from typing import Any
 
 from amaranth.hdl import Shape
@@ -136,18 +135,17 @@ def parameters(spec: PipelineSpec) -> dict[str, Any]:
 
 
 def cycles(spec: PipelineSpec, device: Device) -> list[dict[str, Any]]:
-    """For some lengths, the longest last: the cycles a tile of every unit, and estimates of a layer's and a run's."""
+    """For some lengths, the longest last: the cycles a tile of every unit, of a run, and of a layer more."""
     lengths = [length for length in LENGTHS if length < spec.max_length]
     found = []
     for tokens in (*lengths, spec.max_length):
         tile = unit_cycles(spec, tokens)
-        layer = ceil(tokens / spec.rows) * max(tile.values()) + spec.fill_cycles(tokens)
-        run = layer * spec.max_layers
+        run = spec.run_cycles(tokens, spec.max_layers)
         found.append(
             {
                 "tokens": tokens,
                 "tile": tile,
-                "layer_estimate": layer,
+                "layer_estimate": spec.layer_cycles(tokens),
                 "run_estimate": run,
                 "run_estimate_ms": round(run / device.clock_mhz / 1000, 4),
             }

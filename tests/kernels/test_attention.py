@@ -136,6 +136,22 @@ def check_latency(result, spec: AttentionSpec, words: int) -> None:
     assert result.accepted["sums"][0] - result.accepted["stored"][last] == spec.latency(words)
 
 
+def test_latency_where_activations_come_last() -> None:
+    scores, sums = replace(SCORES, lanes_stored=8), replace(SUMS, lanes_stored=4)
+    inputs, expected, _ = scores_stimulus(scores, [2], seed=6)
+    check_late_activations(run_streams(Scores(scores), inputs, {"sums": len(expected)}), scores, scores.words)
+    inputs, expected = sums_stimulus(sums, [2], seed=6)
+    result = run_streams(WeightedSums(sums), inputs, {"sums": len(expected)})
+    check_late_activations(result, sums, sums.words(2))
+
+
+def check_late_activations(result, spec: AttentionSpec, words: int) -> None:
+    """The first sums come so many cycles after the activations that complete their pass."""
+    last = result.accepted["activations"][words * spec.depth // spec.lanes_in - 1]
+    assert result.accepted["stored"][-1] + spec.latency(words) < last + spec.activation_latency + spec.array.latency
+    assert result.accepted["sums"][0] - last == spec.activation_latency + spec.array.latency
+
+
 def test_reset_in_the_middle() -> None:
     inputs, sums = sums_stimulus(SUMS, [9, 4], seed=4)
     result = run_streams(WeightedSums(SUMS), inputs, {"sums": len(sums)}, reset_at=150)

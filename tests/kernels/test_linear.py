@@ -89,6 +89,15 @@ def test_latency() -> None:
     assert result.accepted["sums"][0] - last_beat == SMALL.latency
 
 
+def test_latency_where_weights_come_last() -> None:
+    spec = replace(SMALL, inputs=128, outputs=24, columns=12, cascades=4, lanes_in=8)
+    inputs, sums = stimulus(spec, [1], seed=6)
+    result = run_streams(Linear(spec), inputs, {"sums": len(sums)})
+    complete = result.accepted["weights__0"][spec.words * spec.groups - 1]
+    assert result.accepted["activations"][-1] + spec.activation_latency < complete
+    assert result.accepted["sums"][0] - complete == spec.weight_latency + spec.array.latency
+
+
 def test_reset_in_the_middle() -> None:
     inputs, sums = stimulus(SMALL, [2, 1], seed=5)
     result = run_streams(Linear(SMALL), inputs, {"sums": len(sums)}, reset_at=90)

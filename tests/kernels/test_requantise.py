@@ -8,6 +8,7 @@ import pytest
 
 from hdl.kernels.parameters import ChannelParameters, RowFactors
 from hdl.kernels.requantise import Requantise, RequantiseSpec
+from sim.streams import Deadlock
 
 from ..harness import StreamResult, run_streams
 from ..synthesis import assert_mapped
@@ -48,16 +49,23 @@ def vectors(spec: RequantiseSpec, seed: int) -> tuple[np.ndarray, ChannelParamet
 
 
 def run(
-    spec: RequantiseSpec, sums: np.ndarray, channels: ChannelParameters, factors: RowFactors, **options: Any
+    spec: RequantiseSpec,
+    sums: np.ndarray,
+    channels: ChannelParameters,
+    factors: RowFactors,
+    *,
+    wanted: int | None = None,
+    **options: Any,
 ) -> StreamResult:
-    """The hardware's run over tiles that all use the same channel parameters."""
+    """The hardware's run over tiles that all use the same channel parameters; as many beats as ``wanted``, or all."""
     again = len(sums) // spec.rows, 1
     inputs = {
         "sums": as_beats(sums, spec.rows, spec.lanes),
         "channels": {name: np.tile(field.reshape(-1, spec.lanes), again) for name, field in vars(channels).items()},
         "factors": {name: row_beats(field, spec.rows) for name, field in vars(factors).items()},
     }
-    return run_streams(Requantise(spec), inputs, {"values": len(inputs["sums"])}, **options)
+    beats = len(inputs["sums"]) if wanted is None else wanted
+    return run_streams(Requantise(spec), inputs, {"values": beats}, **options)
 
 
 def check(spec: RequantiseSpec, seed: int, **options: Any) -> None:
@@ -85,6 +93,17 @@ def test_latency_and_cycles_are_the_specs(spec: RequantiseSpec) -> None:
     # A beat a cycle from the first to the last: no bubble between groups or tiles.
     beats = result.accepted["values"]
     assert beats[-1] - beats[0] + 1 == TILES * spec.cycles()
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_the_specs_depth_is_taken_while_nothing_leaves(spec: RequantiseSpec) -> None:
+    sums, channels, factors = vectors(spec, seed=6)
+    sums = np.concatenate([sums] * 8)
+    factors = RowFactors(mantissa=np.tile(factors.mantissa, (8, 1)), exponent=np.tile(factors.exponent, (8, 1)))
+    with pytest.raises(Deadlock) as stop:
+        run(spec, sums, channels, factors, wanted=0, timeout=100)
+    total = sums.size // spec.rows // spec.lanes
+    assert f"input sums has {total - spec.depth} of {total} beats left" in str(stop.value)
 
 
 def test_a_reset_starts_anew() -> None:

@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
+from hdl.model.network import networks
 from hdl.model.quantised import QuantisedBert
 from hdl.model.spec import load_model
 from hdl.perf.device import Region, devices, load_device
 from hdl.perf.plan import plan
 from hdl.top import cli
 from hdl.top import emit as emission
-from hdl.top.cli import main
+from hdl.top.console import PLAIN_WIDTH
+
+from .commands import Run
 
 ROOT = Path(__file__).parents[2]
 KNOWN = "known: bert-base, bert-large, minilm-l6, tiny-bert, or a path to a config.json"
@@ -29,21 +32,6 @@ CONFIG = {
     "layer_norm_eps": 1e-12, "hidden_act": "gelu",
 }  # fmt: skip
 """A network too large for every device there is."""
-
-
-class Run:
-    """What a command line gave."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str):
-        self.code = main(arguments)
-        self.out, self.err = capsys.readouterr()
-
-    def complaint(self) -> str:
-        """The one line on stderr of a mistake."""
-        assert (self.code, self.out) == (2, "")
-        assert self.err.startswith("error: ")
-        assert self.err.count("\n") == 1
-        return self.err.removeprefix("error: ").rstrip("\n")
 
 
 @pytest.fixture
@@ -63,15 +51,16 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(capsys, "list")
     assert (run.code, run.err) == (0, "")
     rows = [line.split() for line in run.out.splitlines()]
-    assert ["bert-base", "12", "768", "12", "3,072", "512", "7,077,888"] in rows
-    assert ["u280", "Alveo", "U280", "xcu280-fsvh2892-2L-e", "9,024", "2,016", "960", "1,303,680", "2,607,360"] in rows
+    assert ["bert-base", "bert", "12", "768", "12", "3,072", "512", "108,768,768"] in rows
+    assert ["u280", "Alveo", "U280", "9,024", "2,016", "960", "1,303,680", "HBM2", "460"] in rows
+    assert {*networks(), *devices()} < {row[0] for row in rows if row}
 
 
 @pytest.mark.parametrize("arguments", [("--model", "tiny-bert", "describe"), ("describe", "--model", "tiny-bert")])
 def test_describe(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
     run = Run(capsys, *arguments, "--tile", "2", "--max-length", "40")
     assert (run.code, run.err) == (0, "")
-    assert max(map(len, run.out.splitlines())) <= cli.PLAIN_WIDTH
+    assert max(map(len, run.out.splitlines())) <= PLAIN_WIDTH
     lines = run.out.splitlines()
     assert lines[0].rstrip() == "tiny-bert on Alveo U280, 2 tokens a tile, at most 40 tokens"
     rows = {words[0]: words[1:] for line in lines if (words := line.split())}
@@ -114,6 +103,7 @@ def test_emit(
         ("quantise --out x", f"a model must be given with --model; {KNOWN}"),
         ("--model bert-bsae emit", f"model 'bert-bsae' is unknown, did you mean 'bert-base'?; {KNOWN}"),
         ("emit --model nothing", f"model 'nothing' is unknown; {KNOWN}"),
+        ("emit --model gpt2", "model 'gpt2' must be of the family bert to be built, not gpt2; estimate knows it"),
         ("emit --model no/config.json", "model file no/config.json cannot be read: No such file or directory"),
         ("emit --model tiny-bert --device nil", f"device 'nil' is unknown; known: {', '.join(devices())}"),
         ("emit --model tiny-bert --tile 3", "tile must be 2, 4 or 8 tokens, not 3"),

@@ -1,0 +1,158 @@
+"""Estimated against simulated cycles, over models, geometries, tiles, lengths and layers. ``python -m bench.cycles``;
+``--write`` puts the table into docs/cycles.md."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from hdl.model.quantise import quantise
+from hdl.model.spec import BertSpec, load_model
+from hdl.model.weights import random_weights
+from hdl.perf.device import load_device
+from hdl.perf.plan import plan
+from hdl.perf.spec import ArrayShape, PipelineSpec
+from hdl.top.emitter import Emitter
+from hdl.top.image import MemoryImage, build_image
+from hdl.top.pipeline import Pipeline
+from sim.accelerator import Accelerator
+
+EACH, MEAN = 0.05, 0.02
+"""The greatest and the mean difference that are allowed."""
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "cycles.md"
+
+SEED = 1
+
+HEADINGS = ("design", "hidden", "tile", "MAC/cycle", "tokens", "layers", "estimated", "simulated", "difference")
+
+BASE = PipelineSpec(
+    hidden=32, heads=2, intermediate=64, max_length=32, max_layers=4, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,
+    qkv=ArrayShape(4, 2), projection=ArrayShape(4, 1), ffn1=ArrayShape(4, 2), ffn2=ArrayShape(4, 2),
+    scores=ArrayShape(4, 1), sums=ArrayShape(4, 1), channels=(1, 1, 1, 1),
+)  # fmt: skip
+ODD = PipelineSpec(
+    hidden=96, heads=3, intermediate=200, max_length=21, max_layers=2, rows=2, lanes=1, ffn_lanes=2, score_lanes=3,
+    qkv=ArrayShape(6, 3), projection=ArrayShape(3, 3), ffn1=ArrayShape(10, 2), ffn2=ArrayShape(8, 3),
+    scores=ArrayShape(6, 1), sums=ArrayShape(4, 3), channels=(2, 1, 2, 1),
+)  # fmt: skip
+LONG = PipelineSpec(
+    hidden=64, heads=4, intermediate=128, max_length=160, max_layers=3, rows=4, lanes=2, ffn_lanes=4, score_lanes=2,
+    qkv=ArrayShape(16, 2), projection=ArrayShape(8, 2), ffn1=ArrayShape(16, 2), ffn2=ArrayShape(16, 2),
+    scores=ArrayShape(4, 1), sums=ArrayShape(4, 1), channels=(2, 1, 2, 2),
+)  # fmt: skip
+NARROW = PipelineSpec(
+    hidden=128, heads=4, intermediate=384, max_length=64, max_layers=3, rows=8, lanes=4, ffn_lanes=8, score_lanes=4,
+    qkv=ArrayShape(12, 4), projection=ArrayShape(8, 1), ffn1=ArrayShape(24, 1), ffn2=ArrayShape(4, 2),
+    scores=ArrayShape(16, 1), sums=ArrayShape(8, 2), channels=(1, 1, 1, 1),
+)  # fmt: skip
+FAST = PipelineSpec(
+    hidden=64, heads=2, intermediate=128, max_length=48, max_layers=4, rows=2, lanes=1, ffn_lanes=1, score_lanes=1,
+    qkv=ArrayShape(32, 4), projection=ArrayShape(32, 2), ffn1=ArrayShape(32, 4), ffn2=ArrayShape(32, 4),
+    scores=ArrayShape(16, 2), sums=ArrayShape(16, 2), channels=(3, 2, 4, 4),
+)  # fmt: skip
+"""Every unit takes several passes; sizes that are no powers of two; attention sets the pace; one unit is much slower
+than the others, and memory slower than it; arrays are so fast that streams and row-wise units set the pace."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """A pipeline, and the (tokens, layers) to run through it; ``large``: worth a longer build of its simulation."""
+
+    name: str
+    spec: PipelineSpec
+    runs: tuple[tuple[int, int], ...]
+    large: bool = False
+
+
+def designs() -> Iterator[Design]:
+    """What is estimated and simulated, from small to large."""
+    device = load_device("u280")
+    yield Design("several passes", BASE, ((1, 4), (7, 1), (32, 3)))
+    yield Design("odd sizes", ODD, ((1, 2), (5, 1), (21, 2)))
+    yield Design("attention sets the pace", LONG, ((3, 3), (50, 2), (160, 3)))
+    yield Design("one slow unit", NARROW, ((8, 1), (33, 3), (64, 2)))
+    yield Design("fast arrays", FAST, ((2, 1), (20, 4), (48, 3)))
+    for tile in (2, 4, 8):
+        spec = plan(load_model("tiny-bert"), device, tile=tile)
+        yield Design("tiny-bert on u280", spec, ((9, 1), (60, 2), (128, 2)))
+    spec = plan(load_model("minilm-l6"), device, tile=8, max_length=128)
+    yield Design("minilm-l6 on u280, 128 tokens at most", spec, ((8, 1), (40, 2)), large=True)
+    spec = plan(load_model("minilm-l6"), device)
+    yield Design("minilm-l6 on u280", spec, ((4, 2), (16, 6), (60, 2)), large=True)
+    yield Design("bert-base on u280", plan(load_model("bert-base"), device), ((16, 2), (64, 2), (128, 1)), large=True)
+
+
+def random_image(spec: PipelineSpec, layers: int) -> MemoryImage:
+    """The memory of a network of a pipeline's shape with random weights: cycles do not depend on values."""
+    network = BertSpec(
+        name="random", layers=layers, hidden=spec.hidden, heads=spec.heads, intermediate=spec.intermediate,
+        max_positions=spec.max_length, vocabulary=100, token_types=2, layer_norm_eps=1e-12, activation="gelu",
+    )  # fmt: skip
+    texts = np.random.default_rng(SEED).integers(0, network.vocabulary, (2, 8)).tolist()
+    return build_image(quantise(random_weights(network, SEED), texts).layers, spec)
+
+
+def simulate(design: Design) -> Iterator[tuple[int, int, int]]:
+    """Tokens, layers and simulated cycles of each run."""
+    spec = design.spec
+    sources = Emitter().emit(Pipeline(spec), "pipeline")
+    image = random_image(spec, max(layers for _, layers in design.runs))
+    threads, optimise = (2, "-O2") if design.large else (1, "-O0")
+    with Accelerator.verilated(spec, sources, image, threads=threads, optimise=optimise) as accelerator:
+        for tokens, layers in design.runs:
+            values = np.random.default_rng(SEED).integers(-4000, 4000, (tokens, spec.hidden))
+            yield tokens, layers, accelerator.run(values, layers=layers).cycles
+
+
+def markdown(rows: list[tuple[str, ...]], verdict: str) -> str:
+    """The table as a document."""
+    lines = [
+        "# Cycles: estimated and simulated",
+        "",
+        "Made by `python -m bench.cycles --write`. A run's cycles count from the first beat of tokens that is accepted",
+        "to the last beat of the last layer's outputs. Estimated: `PipelineSpec.run_cycles`, before any hardware is made."
+        " Simulated:",
+        "the emitted Verilog in Verilator, with random weights, every stream always ready.",
+        "",
+        "| " + " | ".join(HEADINGS) + " |",
+        "|---|" + "---:|" * (len(HEADINGS) - 1),
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+        verdict + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Prints the table as it comes about; 1 where a difference is too great."""
+    console = Console(highlight=False, width=120)
+    rows, differences = [], []
+    table = Table(title="cycles of a run")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading == "design" else "right")
+    for design in designs():
+        spec = design.spec
+        for tokens, layers, simulated in simulate(design):
+            estimated = spec.run_cycles(tokens, layers)
+            differences.append(estimated / simulated - 1)
+            numbers = (spec.hidden, spec.rows, spec.macs, tokens, layers, estimated, simulated)
+            rows.append((design.name, *(f"{number:,}" for number in numbers), f"{differences[-1]:+.2%}"))
+            table.add_row(*rows[-1])
+        console.print(f"{design.name}: {len(design.runs)} runs simulated")
+    mean, worst = float(np.abs(differences).mean()), float(np.abs(differences).max())
+    verdict = f"{len(rows)} configurations: mean difference {mean:.3%}, greatest {worst:.3%}"
+    console.print(table)
+    console.print(verdict)
+    if "--write" in sys.argv[1:]:
+        DOCUMENT.parent.mkdir(exist_ok=True)
+        DOCUMENT.write_text(markdown(rows, verdict))
+    return int(worst > EACH or mean > MEAN)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Exploration: points a second on one core, and the chooser's time for every network. ``python -m bench.explore``."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from hdl.errors import InputError
+from hdl.model.network import load_network, networks
+from hdl.perf import estimate, load_device
+from hdl.perf import explore as explored
+from hdl.perf.climb import climb
+from hdl.perf.design import SpatialDesign
+from hdl.perf.geometry import choose
+
+DEVICE = "u280"
+
+RATES = {"bert-base": 128, "gpt2": 128, "tiny-bert": 64}
+"""Networks whose designs are explored, with the tokens of their prompts."""
+
+POINTS = 100_000
+
+LEAST_RATE, MOST_SECONDS = 5000, 10
+"""Goals: points a second on one core, seconds of the chooser."""
+
+
+def main() -> int:
+    """Prints both tables; 1 where a goal is missed."""
+    console = Console(highlight=False, width=110)
+    device, missed = load_device(DEVICE), False
+    table = Table(title=f"{POINTS:,} designs on one core, {DEVICE}", title_justify="left")
+    headings = ("network", "points a second", "fit", "front", "best ms", "chosen ms", "climbed ms")
+    for name in headings:
+        table.add_column(name, justify="left" if name == "network" else "right")
+    for name, prompt in RATES.items():
+        network = load_network(name)
+        found = explored(network, device, points=POINTS, prompt=prompt, output=0)
+        missed |= found.rate < LEAST_RATE
+        chosen = choose(network, prompt, device.resources)
+        specs = chosen, climb(network, chosen, device.resources)
+        times = (SpatialDesign(network, spec).prefill(prompt).cycles / device.clock_mhz / 1e3 for spec in specs)
+        best = found.front[0].figures["first_token"] * 1e3
+        table.add_row(
+            name, f"{found.rate:,.0f}", f"{found.feasible:,}", str(len(found.front)), f"{best:.4f}",
+            *(f"{one:.4f}" for one in times),
+        )  # fmt: skip
+    table.add_section()
+    table.add_row("goal", f"{LEAST_RATE:,}")
+    console.print(table)
+
+    table = Table(title=f"The chooser, {DEVICE}: all designs of a network estimated", title_justify="left")
+    for name in ("network", "seconds", "design"):
+        table.add_column(name, justify="right" if name == "seconds" else "left")
+    for name in networks():
+        network = load_network(name)
+        start = time.perf_counter()
+        try:
+            kind = estimate(network, device, prompt=min(128, network.max_positions // 2)).design.kind
+        except InputError as error:
+            kind = str(error)
+        seconds = time.perf_counter() - start
+        missed |= seconds > MOST_SECONDS
+        table.add_row(name, f"{seconds:.1f}", kind)
+    table.add_section()
+    table.add_row("goal", str(MOST_SECONDS))
+    console.print(table)
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""From a geometry that keeps one pace to the fastest in its neighbourhood.
+
+The chooser gives every array the fewest cascades that keep a pace, and so leaves what is over of the device. In short
+sequences and small networks a tile's way through all units counts as much as the pace: there faster arrays than the
+pace asks for help, and lanes that the pace does not need.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+from ..kernels.linear import CHANNEL_RAMS
+from ..model.network import Network
+from ..resources import Resources
+from .asked import ARRAYS
+from .budget import shortfall
+from .geometry import Option, lane_choices, menus_for
+from .spec import LINEAR_UNITS, ArrayShape, PipelineSpec
+
+__all__ = ["climb"]
+
+LANES = ("lanes", "ffn_lanes", "score_lanes")
+
+Menus = dict[tuple[int, int, int], dict[str, list[Option]]]
+"""By lanes, the options of every array, fastest first."""
+
+LEAST_GAIN = 0.002
+"""Share of the cycles that a step must gain."""
+
+
+def climb(network: Network, spec: PipelineSpec, available: Resources) -> PipelineSpec:
+    """The fastest geometry that single steps lead to, each of which fits and gains: another shape for one array, or
+    other lanes. Fastest in a run of the longest sequence through all layers. Of two ways, by the steps that gain most
+    and by those that gain most for their DSPs, the one that leads further."""
+    menus: Menus = {}
+    for lanes in lane_choices(network):
+        if (found := menus_for(network, spec.max_length, spec.rows, *lanes)) is not None:
+            menus[lanes] = found
+    ways = (ascent(network, spec, available, menus, thrifty=thrifty) for thrifty in (False, True))
+    return min(ways, key=lambda one: one.run_cycles(one.max_length, network.layers))
+
+
+def ascent(network: Network, spec: PipelineSpec, available: Resources, menus: Menus, *, thrifty: bool) -> PipelineSpec:
+    """One of the two ways."""
+    best, cycles = spec, spec.run_cycles(spec.max_length, network.layers)
+    while True:
+        worth: dict[PipelineSpec, float] = {}
+        for step in steps(best, menus):
+            if step not in worth and shortfall(step.resources, available) is None:
+                gain = cycles - step.run_cycles(step.max_length, network.layers)
+                if gain > LEAST_GAIN * cycles:
+                    price = max(1, step.resources.dsp - best.resources.dsp) if thrifty else 1
+                    worth[step] = gain / price
+        if not worth:
+            return best
+        best = max(worth, key=worth.__getitem__)
+        cycles = best.run_cycles(best.max_length, network.layers)
+
+
+def steps(spec: PipelineSpec, choices: Menus) -> Iterator[PipelineSpec]:
+    """The neighbours of a geometry that the specs allow."""
+    lanes = spec.lanes, spec.ffn_lanes, spec.score_lanes
+    sizes = {name: size(getattr(spec, name)) for name in ARRAYS}
+    for other, menus in choices.items():
+        # Of each menu, fastest first, the options that are no smaller than the array is, and those that are.
+        least = {name: [one for one in menu if size(one.shape) >= sizes[name]] for name, menu in menus.items()}
+        if other != lanes:
+            changed: dict[str, Any] = dict(zip(LANES, other, strict=True))
+            # As they are, or all of them the next faster: lanes and arrays often gain only together.
+            for place in (1, 2):
+                kept = {name: (found or menus[name][:1])[-min(place, len(found) or 1)] for name, found in least.items()}
+                yield from allowed(spec, changed | {name: one.shape for name, one in kept.items()})
+            continue
+        faster = {name: [one for one in found if size(one.shape) > sizes[name]] for name, found in least.items()}
+        for name, menu in menus.items():
+            for one in [*faster[name][-2:], *[one for one in menu if size(one.shape) < sizes[name]][:1]]:
+                yield from allowed(spec, {name: one.shape})
+        # Where several arrays set the pace, no single one gains anything: all that do, at once.
+        now = {name: found[-1].cycles for name, found in least.items() if found}
+        slowest = [name for name, cycles in now.items() if cycles == max(now.values()) and faster[name]]
+        yield from allowed(spec, {name: faster[name][-1].shape for name in slowest})
+
+
+def size(shape: ArrayShape) -> int:
+    """What an array's DSPs are in proportion to."""
+    return shape.columns * shape.cascades
+
+
+def allowed(spec: PipelineSpec, changes: dict[str, Any]) -> Iterator[PipelineSpec]:
+    """The geometry with changes, its memory channels no more than there is use for; nothing where the specs refuse
+    it."""
+    shapes = {name: changes.get(name, getattr(spec, name)) for name in ARRAYS}
+    channels = tuple(
+        max(1, min(count, ceil(shapes[name].columns * shapes[name].cascades / CHANNEL_RAMS), shapes[name].columns))
+        for name, count in zip(LINEAR_UNITS, spec.channels, strict=True)
+    )
+    try:
+        yield replace(spec, channels=channels, **changes)
+    except ValueError:
+        return

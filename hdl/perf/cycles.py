@@ -1,0 +1,215 @@
+"""The cycles of a run: when each tile leaves each unit, layer by layer, out of the kernels' latencies and cycles.
+
+A pipeline is a flow shop: a unit takes its work in order, a piece as soon as it is there and the one before is done. So
+when a layer's pieces are done follows in one running maximum (`Server.ends`) from when they were there: a numpy
+array for each unit and layer. A piece is what the next unit must have whole: a tile for row quantisers and layer norms, a
+pass of an array, a head for softmax and the weighted sums. What streams adds its latency, and a beat a cycle.
+
+Beside its tokens a layer waits for its last key and value; for its weights, of which memory delivers a word for each
+RAM every few cycles; and for its parameters, which share one channel. Those two decide in short sequences: they come
+from the run's beginning on, as fast as room is made by the layers before.
+
+FIFOs of tokens are taken to be deep enough never to hold anything up; their depths are chosen so.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..kernels.linear import LinearSpec
+from ..kernels.systolic import ArraySpec
+from ..model.quantised import LINEAR_UNITS
+from ..serial import divide_latency
+
+if TYPE_CHECKING:
+    from .spec import PipelineSpec
+
+__all__ = ["run_cycles"]
+
+BUFFER = 1
+"""Cycles that a `StreamBuffer` takes, and the end of a `Pack` or `Unpack`."""
+
+LONG_AGO = -(1 << 40)
+"""When something was there that is never waited for."""
+
+
+class Server:
+    """What serves pieces of work in order, one every ``cycles``, the first not before ``start`` + ``cycles``."""
+
+    def __init__(self, cycles: int, start: int = LONG_AGO):
+        self.cycles, self.last = cycles, start
+
+    def ends(self, earliest: np.ndarray) -> np.ndarray:
+        """When pieces end that would, with nothing before them, end at ``earliest`` (of any shape, in order)."""
+        steps = self.cycles * np.arange(earliest.size)
+        waited = np.maximum.accumulate(earliest.reshape(-1) - steps)
+        ends = np.maximum(waited, self.last + self.cycles) + steps
+        self.last = int(ends[-1])
+        return ends.reshape(earliest.shape)
+
+
+class Weights:
+    """The RAMs of a linear unit: words arrive as those of the layers before are let go, in their last tiles."""
+
+    def __init__(self, unit: LinearSpec, start: int):
+        self.unit, self.channel = unit, Server(unit.groups, start - 1)
+        self.free = np.full(2 * unit.layer_words, LONG_AGO)  # when the places of the last two layers' words became free
+
+    def layer(self) -> np.ndarray:
+        """When each word of the next layer can enter the array."""
+        words = self.unit.layer_words
+        # A RAM holds one layer and more: a word takes the place of the one that came `ram_depth` words before it.
+        room = self.free[2 * words - self.unit.ram_depth :][:words]
+        return self.channel.ends(room + self.unit.groups) + self.unit.weight_latency
+
+    def read(self, passes: np.ndarray) -> None:
+        """A layer's last tile is read in passes that end at these times."""
+        gone = passes[:, np.newaxis] + np.arange(1 - self.unit.words, 1) + self.unit.array.read_delay
+        self.free = np.concatenate([self.free[-gone.size :], gone.reshape(-1)])
+
+
+class Parameters:
+    """The channel of parameters: a word a cycle, block by block, each once the layer before the last lets its own
+    go."""
+
+    def __init__(self, spec: "PipelineSpec", start: int):
+        self.spec, self.next = spec, start
+        self.free = {block.name: [LONG_AGO, LONG_AGO] for block in spec.parameters}
+
+    def layer(self) -> dict[str, np.ndarray]:
+        """When each beat of each block is there for its unit; a table as a whole."""
+        there = {}
+        for block in self.spec.parameters:
+            begins = max(self.next, self.free[block.name][-2]) + BUFFER
+            if block.table:
+                there[block.name] = np.array([begins + self.spec.activation.load_cycles])
+                self.next = begins - BUFFER + self.spec.activation.entries
+            else:
+                words = np.arange(block.lanes - 1, block.words, block.lanes)
+                there[block.name] = begins + words + BUFFER + self.spec.replay(block).latency
+                self.next = begins - BUFFER + block.words
+        return there
+
+    def taken(self, name: str, when: int) -> None:
+        """A layer's last tile begins to take a block (or is through with a table) at this time."""
+        self.free[name].append(when)
+
+
+class Run:
+    """A run of ``tokens`` through a pipeline, layer after layer."""
+
+    def __init__(self, spec: "PipelineSpec", tokens: int):
+        self.spec, self.tokens, self.tiles = spec, tokens, -(-tokens // spec.rows)
+        # Memory delivers from the beginning; tokens are taken when control has divided them into tiles.
+        start = -(divide_latency(spec.max_tiles.bit_length()) + 1)
+        self.weights = {name: Weights(spec.linear(name), start) for name in LINEAR_UNITS}
+        self.parameters = Parameters(spec, start)
+        self.there: dict[str, np.ndarray] = {}  # the parameters of the layer
+        self.servers: dict[str, Server] = {}
+
+    def serve(self, name: str, cycles: int, earliest: np.ndarray) -> np.ndarray:
+        """When pieces end in the unit ``name``."""
+        return self.servers.setdefault(name, Server(cycles)).ends(earliest)
+
+    def layer(self, arrived: np.ndarray) -> np.ndarray:
+        """When the last beat of each tile leaves a layer, of tiles whose last beats enter it at these times."""
+        self.there = self.parameters.layer()
+        attended = self.norm(1, self.linear("projection", self.attention(arrived + BUFFER))[:, -1])
+        return self.norm(2, self.linear("ffn2", self.activation(attended + BUFFER))[:, -1])
+
+    def linear(self, name: str, arrived: np.ndarray, parts: int = 1) -> np.ndarray:
+        """Row quantiser, linear unit and requantiser: when each of ``parts`` of each tile is out, [tiles, parts]."""
+        rows, weights = self.spec.row_quantise(name), self.weights[name]
+        unit, array = weights.unit, weights.unit.array
+        self.parameters.taken(f"limit_{name}", int(arrived[-1]) + rows.maximum_stages + 1)
+        quantised = self.serve(f"rows_{name}", rows.cycles(), arrived + rows.latency + rows.beats - 1)
+        ends = np.full((self.tiles, unit.passes), LONG_AGO)
+        ends[:, 0] = quantised + unit.activation_latency
+        ends[0] = np.maximum(ends[0], weights.layer()[unit.words - 1 :: unit.words])
+        # A pass waits for room in the array's FIFO, where sums wait for the first tile's parameters.
+        ahead = array.passes_in_flight
+        left = self.there[name][array.chain - 1 :: array.chain]
+        ends[0, ahead:] = np.maximum(ends[0, ahead:], left[:-ahead] + unit.words)
+        passes = self.serve(name, array.pass_cycles(unit.words), ends)
+        weights.read(passes[-1])
+        beats = unit.outputs // unit.lanes
+        return self.requantise(name, leave(array, passes, np.arange(beats // parts - 1, beats, beats // parts)))
+
+    def requantise(self, name: str, sums: np.ndarray) -> np.ndarray:
+        """When parts of tiles are requantised whose last sums are there at these times, [tiles, parts]."""
+        unit = self.spec.requantise(name)
+        beats = unit.cycles() // sums.shape[1]
+        sums[0] = np.maximum(sums[0], self.there[name][beats - 1 :: beats])
+        taken = self.serve(f"requantise_{name}", beats, sums)
+        self.parameters.taken(name, int(taken[-1, 0]) - beats + 1)
+        return taken + unit.latency
+
+    def attention(self, arrived: np.ndarray) -> np.ndarray:
+        """When the last beat of each tile's context is out, of tiles whose last beats arrive at these times."""
+        spec, heads = self.spec, self.spec.heads
+        scores, softmax, sums = spec.scores_unit, spec.softmax, spec.sums_unit
+        parts = self.linear("qkv", arrived, 3 * heads) + BUFFER
+        queries, last_key, last_value = parts[:, 2 * heads :], parts[-1, heads - 1], parts[-1, 2 * heads - 1]
+
+        stored = last_key + scores.latency(scores.words) - scores.array.latency
+        passes = scores.passes(self.tokens)
+        ends = np.maximum(queries + scores.activation_latency, stored)
+        there = self.passes("scores", scores.array, ends, passes, scores.words)
+        there[0] = np.maximum(there[0], self.there["scores"])
+        beats = softmax.beats_out(self.tokens)
+        numerators = self.serve("softmax", beats, there + softmax.latency + beats - 1)
+        self.parameters.taken("scores", int(numerators[-1, 0]))
+        factors = self.serve("factors", softmax.factor_cycles, numerators + softmax.factor_latency)
+
+        words = sums.words(self.tokens)
+        stored = last_value + sums.latency(words) - sums.array.latency
+        ends = np.maximum(numerators + sums.activation_latency, stored)
+        there = self.passes("sums", sums.array, ends, sums.passes, words)
+        beats = spec.head_size // spec.lanes
+        return self.requantise("context", np.maximum(there, factors + BUFFER + beats - 1))[:, -1]
+
+    def passes(self, name: str, array: ArraySpec, first: np.ndarray, passes: int, words: int) -> np.ndarray:
+        """When the last sums of each head leave an array, heads of ``passes`` whose first could end at ``first``."""
+        cycles = array.pass_cycles(words)
+        ends = self.serve(name, passes * cycles, first + (passes - 1) * cycles)
+        return ends + array.latency + array.chain - 1
+
+    def activation(self, arrived: np.ndarray) -> np.ndarray:
+        """The first feed-forward unit and the activation: when the last beat of each tile is activated."""
+        unit, sums = self.spec.activation, self.there["ffn1"]
+        # Until the table is there, the requantiser takes what it can hold; its room is seen a cycle late.
+        held = self.spec.requantise("ffn1").depth
+        table = self.there["activation"][0] + np.arange(unit.cycles())
+        sums[held:] = np.maximum(sums[held:], table[:-held] + 1)
+        values = self.linear("ffn1", arrived)[:, -1]
+        values[0] = max(values[0], table[-1])
+        taken = self.serve("activation", unit.cycles(), values)
+        self.parameters.taken("activation", int(taken[-1]))
+        return taken + unit.latency
+
+    def norm(self, index: int, branch: np.ndarray) -> np.ndarray:
+        """Residual addition and layer norm: when each tile's last beat is out, its branch there at these times."""
+        spec, beats = self.spec, self.spec.tile_beats
+        adder = spec.residual1 if index == 1 else spec.residual2
+        branch[0] = max(branch[0], self.there[f"residual{index}"][-1])
+        added = self.serve(f"residual{index}", adder.cycles(beats), branch)
+        self.parameters.taken(f"residual{index}", int(added[-1]) - beats + 1)
+        ends = added + adder.latency + spec.norm.latency + beats - 1
+        ends[0] = max(ends[0], self.there[f"norm{index}"][-1] + spec.norm.stages + 1)
+        left = self.serve(f"norm{index}", spec.norm.cycles(), ends)
+        self.parameters.taken(f"norm{index}", int(left[-1]) - beats + 1)
+        return left
+
+
+def leave(array: ArraySpec, passes: np.ndarray, beats: np.ndarray) -> np.ndarray:
+    """When these beats of each tile leave an array, its passes [tiles, passes] ending at such times."""
+    return passes[:, beats // array.chain] + array.latency + beats % array.chain
+
+
+def run_cycles(spec: "PipelineSpec", tokens: int, layers: int) -> int:
+    """Cycles from the first beat of tokens to the last beat of the last layer's outputs, both counted."""
+    run = Run(spec, tokens)
+    ends = np.arange(1, run.tiles + 1) * spec.tile_beats - 1
+    for _ in range(layers):
+        ends = run.layer(ends) + BUFFER
+    return int(ends[-1]) + 1

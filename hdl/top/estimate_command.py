@@ -1,0 +1,110 @@
+"""The command `estimate`: one model on one device, as tables or as JSON."""
+
+import json
+from typing import Any
+
+import click
+from rich.table import Table
+
+from ..perf.constraints import Constraint
+from ..perf.estimate import Estimate, Timing, estimate
+from .console import chosen_name, model_option, show, shown_progress
+from .describe import new_table
+
+__all__ = ["estimate_command", "workload_options"]
+
+MILLI, MICRO = 1e3, 1e6
+
+
+def workload_options(command: Any) -> Any:
+    """The options of what is to be run: model, device, lengths, sequences in flight, format and clock."""
+    options = [
+        model_option,
+        click.option("--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME"),
+        click.option("--prompt", type=int, default=128, show_default=True, help="Tokens that are given."),
+        click.option("--output", type=int, help="Tokens that are generated.  [default: 64; none by an encoder]"),
+        click.option("--sequences", type=int, default=1, show_default=True, help="Sequences in flight."),
+        click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of a weight: 8 or 4."),
+        click.option("--tile", type=int, help="Tokens worked on at once.  [default: the best of 2, 4 and 8]"),
+        click.option("--clock", "clock_mhz", type=float, help="The clock in MHz.  [default: the device's]"),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command("estimate")
+@workload_options
+@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
+@click.pass_obj
+def estimate_command(early: str | None, /, model: str | None, device: str, as_json: bool, **workload: Any) -> None:
+    """Estimate time, throughput and energy of a model on a device, with the best geometry that fits."""
+    with shown_progress() as progress:
+        progress("choosing the geometry")
+        found = estimate(chosen_name(model or early), device, **workload)
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=2))
+    else:
+        show(figures_table(found), stages_table(found), constraints_table(found.constraints), assumptions(found))
+
+
+def figures_table(found: Estimate) -> Table:
+    """Time to the first token, time a token, throughput and energy, each beside its limit."""
+    work = f"{found.prompt} tokens" + (f" and {found.output} more" if found.output else "")
+    flight = f", {found.sequences} in flight" if found.sequences > 1 else ""
+    table = new_table(
+        f"{found.network.name} on {found.device.board}: {work}{flight}; {found.design.kind} design",
+        "name", "figure", "limit", "bound by", "ratio",
+    )  # fmt: skip
+    kind = "first token" if found.network.causal else "the whole text"
+    table.add_row(f"latency of {kind}", *_timing(found.first_token))
+    if found.token is not None:
+        table.add_row("a token of each sequence", *_timing(found.token))
+    per_token = found.token or found.first_token
+    count = found.sequences if found.token else found.prompt
+    table.add_row(
+        "tokens a second", f"{found.tokens_a_second:,.1f}", f"{count / per_token.limit:,.1f}", per_token.bound,
+        f"{per_token.ratio:.0%}",
+    )  # fmt: skip
+    energy = found.watts * per_token.limit / count
+    table.add_row(
+        "energy a token", f"{found.joules_a_token * MILLI:,.2f} mJ", f"{energy * MILLI:,.2f} mJ", per_token.bound,
+        f"{energy / found.joules_a_token:.0%}",
+    )  # fmt: skip
+    return table
+
+
+def _timing(timing: Timing) -> tuple[str, ...]:
+    return _time(timing.seconds), _time(timing.limit), timing.bound, f"{timing.ratio:.0%}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * MILLI:,.3f} ms" if seconds >= 1 / MILLI else f"{seconds * MICRO:,.1f} us"
+
+
+def stages_table(found: Estimate) -> Table:
+    """Cycles of a layer in each unit, for the prompt and for a token."""
+    table = new_table("cycles of a layer by stage, data at hand", "name", "prompt", "token")
+    token = found.decode.stages if found.decode else {}
+    for name in dict.fromkeys((*found.prefill.stages, *token)):
+        cells = (f"{stages[name]:,}" if name in stages else "" for stages in (found.prefill.stages, token))
+        table.add_row(name, *cells)
+    return table
+
+
+def constraints_table(constraints: tuple[Constraint, ...]) -> Table:
+    """What the design needs of what there is."""
+    table = new_table("constraints", "name", "needed", "available", "used")
+    for one in constraints:
+        figures = (f"{number:,.6g}" for number in (one.needed, one.available))
+        table.add_row(f"{one.name}, {one.unit}", *figures, f"{one.used:.0%}")
+    return table
+
+
+def assumptions(found: Estimate) -> str:
+    """What the figures rest on, in a sentence."""
+    return (
+        f"at {found.clock_mhz:g} MHz and {found.watts:g} W ({found.watts_source}), {found.design.weight_bits}-bit "
+        "weights; the clock is an assumption, and limits count two products a cycle in each DSP of the design and the "
+        "whole bandwidth of the memory"
+    )

@@ -1,0 +1,32 @@
+"""A point of an exploration as what is to be emitted."""
+
+import json
+from pathlib import Path
+
+from ..errors import InputError
+from ..perf.device import load_device
+from ..perf.space import Point
+
+__all__ = ["read_point"]
+
+
+def read_point(path: Path, model: str | None = None) -> Point:
+    """The point of a file that `explore` wrote; of ``model``, where that is given.
+
+    Raises:
+        InputError: for a file that cannot be read or holds no point, one of another model, and a decoder's.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"point {path} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(f"point {path} must be JSON as explore writes it: {error}") from None
+    point = Point.from_dict(values, f"point {path}")
+    load_device(point.device)
+    name = point.network.name
+    if model is not None and model != name:
+        raise InputError(f"point {path} is of model {name!r}, not {model!r}; leave out --model")
+    if point.network.causal:
+        raise InputError(f"emission is for encoders so far, and model {name!r} of point {path} is a decoder")
+    return point

@@ -1,0 +1,55 @@
+"""Estimated cycles: those of the simulated Verilog, for small designs; more work never takes fewer."""
+
+from dataclasses import replace
+from itertools import pairwise, product
+
+import pytest
+
+from hdl.model.spec import load_model
+from hdl.perf.device import load_device
+from hdl.perf.plan import plan
+from hdl.perf.spec import ArrayShape, PipelineSpec
+from hdl.top.emitter import Emitter
+from hdl.top.image import build_image
+from hdl.top.pipeline import Pipeline
+from sim.accelerator import Accelerator
+
+from ..top.designs import ODD, TINY, random_model, texts
+
+DESIGNS = {
+    "two rows": ODD,
+    "four rows": TINY,
+    "eight rows, slow attention": replace(TINY, rows=8, scores=ArrayShape(8, 1), score_lanes=1, sums=ArrayShape(2, 1)),
+}
+
+
+@pytest.mark.parametrize("spec", DESIGNS.values(), ids=DESIGNS)
+def test_estimates_are_what_is_simulated(spec: PipelineSpec) -> None:
+    longest, layers = spec.max_length, spec.max_layers
+    runs = [(1, layers), (spec.rows + 1, 1), (longest, 2), (longest // 2, layers), (longest, 1)]
+    model = random_model(spec, layers)
+    sources = Emitter().emit(Pipeline(spec), "pipeline")
+    image = build_image(model.layers, spec)
+    with Accelerator.verilated(spec, sources, image, threads=1, optimise="-O0") as accelerator:
+        for tokens, count in runs:
+            (text,) = texts(spec, [tokens], seed=3)
+            simulated = accelerator.run(model.embed(text), layers=count).cycles
+            assert spec.run_cycles(tokens, count) == pytest.approx(simulated, rel=0.05), (tokens, count)
+
+
+@pytest.mark.parametrize("tile", [2, 4, 8])
+@pytest.mark.parametrize("name", ["tiny-bert", "minilm-l6", "bert-base"])
+def test_more_tokens_or_layers_never_take_fewer_cycles(name: str, tile: int) -> None:
+    spec = plan(load_model(name), load_device("u280"), tile=tile)
+    lengths = [1, *range(7, spec.max_length, spec.max_length // 9), spec.max_length]
+    found = {run: spec.run_cycles(*run) for run in product(lengths, range(1, spec.max_layers + 1))}
+    for (tokens, layers), cycles in found.items():
+        assert cycles <= found.get((tokens, layers + 1), cycles)
+    for layers in range(1, spec.max_layers + 1):
+        assert all(found[a, layers] <= found[b, layers] for a, b in pairwise(lengths))
+
+
+def test_a_layer_takes_no_less_than_its_slowest_unit() -> None:
+    for spec, tokens in product(DESIGNS.values(), (1, 9, 21)):
+        tiles = -(-tokens // spec.rows)
+        assert spec.layer_cycles(tokens) >= tiles * max(spec.row_cycles, *spec.tile_cycles(tokens).values())

@@ -1,0 +1,117 @@
+"""Estimates: what they say follows from the design, the limits bound them, and mistakes are told."""
+
+import json
+from typing import Any
+
+import pytest
+
+from hdl.errors import InputError
+from hdl.model.network import load_network
+from hdl.perf import estimate, estimate_design, load_device
+from hdl.perf.design import SpatialDesign
+from hdl.perf.geometry import choose
+
+U280 = load_device("u280")
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [("bert-base", "spatial"), ("llama-2-7b", "streamed")],
+)
+def test_every_kind_of_network_is_within_its_limits(model: str, kind: str) -> None:
+    found = estimate(model, "u280", prompt=64)
+    assert found.design.kind == kind
+    assert all(constraint.met for constraint in found.constraints)
+    for timing in (found.first_token, found.token):
+        if timing is not None:
+            assert 0 < timing.ratio <= 1
+            assert timing.seconds >= max(timing.compute_limit, timing.memory_limit)
+    assert (found.token is None) == (model == "bert-base")
+
+
+def test_limits_are_those_of_the_arithmetic() -> None:
+    found = estimate("gpt2", U280, prompt=128, output=64)
+    network = load_network("gpt2")
+    macs = 12 * network.layer_macs(128) + network.head_weights
+    assert found.first_token.compute_limit == macs / (2 * found.resources.dsp) / 300e6
+    assert found.token is not None
+    # All weights once a token, at 460 GB/s, and the parameters beside them.
+    assert found.token.memory_limit == pytest.approx(network.weights / 460e9, rel=0.03)
+    assert found.token.bound == "memory"
+    assert found.tokens_a_second == 1 / found.token.seconds
+    assert found.joules_a_token == pytest.approx(225 * found.token.seconds)
+    assert found.seconds == found.first_token.seconds + 63 * found.token.seconds
+
+
+def test_half_the_bits_are_half_the_time_where_memory_is_the_limit() -> None:
+    eight, four = (estimate("llama-3.2-1b", U280, weight_bits=bits) for bits in (8, 4))
+    assert eight.token is not None
+    assert four.token is not None
+    assert four.token.memory_limit == pytest.approx(eight.token.memory_limit * 4.25 / 8, rel=0.02)
+    assert four.token.seconds < 0.8 * eight.token.seconds
+
+
+def test_sequences_in_flight_share_the_weights() -> None:
+    one, four = (estimate("gpt2-medium", U280, sequences=sequences) for sequences in (1, 4))
+    assert one.tokens_a_second < four.tokens_a_second <= 4 * one.tokens_a_second
+
+
+def test_a_longer_prompt_and_a_longer_context_never_take_less() -> None:
+    network = load_network("gpt2")
+    design = SpatialDesign(network, choose(network, 1024, U280.resources))
+    prompts = [design.prefill(tokens).cycles for tokens in (1, 4, 5, 64, 500, 1024)]
+    contexts = [design.decode(tokens).cycles for tokens in (0, 1, 64, 500, 1023)]
+    assert prompts == sorted(prompts)
+    assert contexts == sorted(contexts)
+
+
+def test_a_design_that_does_not_fit_is_estimated_all_the_same() -> None:
+    network = load_network("gpt2")
+    design = SpatialDesign(network, choose(network, 192, U280.resources))
+    small = load_device("u50")
+    found = estimate_design(design, small, prompt=128, output=64)
+    assert not all(constraint.met for constraint in found.constraints)
+    assert found.first_token.seconds > 0
+
+
+def test_all_figures_are_json() -> None:
+    found = estimate("tiny-gpt2", U280, prompt=16, output=8)
+    again = json.loads(json.dumps(found.as_dict()))
+    assert again["model"] == "tiny-gpt2"
+    assert again["token"]["seconds"] == found.token.seconds if found.token else None
+    assert set(again["constraints"]) >= {"compute", "bandwidth", "memory ports", "crossings", "SLR budget"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"prompt": 0}, "prompt must be at least 1 token, not 0"),
+        ({"prompt": -5}, "prompt must be at least 1 token, not -5"),
+        ({"output": -1}, "output must be at least 0 tokens, not -1"),
+        (
+            {"prompt": 1000, "output": 100},
+            "prompt and output of model 'gpt2' must be at most its 1024 positions, not 1100",
+        ),
+        ({"sequences": 0}, "sequences must be at least 1, not 0"),
+        ({"weight_bits": 5}, "weight-bits must be 8 or 4, not 5"),
+        ({"clock_mhz": -1.0}, "clock must be above 0 MHz, not -1"),
+        ({"tile": 3}, "tile must be 2, 4 or 8 tokens, not 3"),
+        ({"device": "a100"}, "estimates are for FPGAs of the families ultrascale+ and versal, not ampere as 'a100'"),
+        ({"model": "bert-base", "output": 3}, "output of model 'bert-base', an encoder, must be 0 tokens, not 3"),
+        ({"model": "bert-base", "weight_bits": 4}, "weight-bits of model 'bert-base', an encoder, must be 8, not 4"),
+    ],
+)  # fmt: skip
+def test_mistakes(arguments: dict[str, Any], message: str) -> None:
+    given = {"model": "gpt2", "device": "u280"} | arguments
+    with pytest.raises(InputError) as error:
+        estimate(given.pop("model"), given.pop("device"), **given)
+    assert str(error.value) == message
+
+
+def test_a_network_that_fits_in_no_way_is_refused_with_the_constraint() -> None:
+    memory = U280.memory.model_copy(update={"capacity_gb": 4})
+    with pytest.raises(InputError) as error:
+        estimate("llama-2-7b", U280.model_copy(update={"memories": (memory,)}))
+    text = str(error.value)
+    assert text.startswith("model 'llama-2-7b' does not fit device 'u280': memory capacity: 6.")
+    assert text.endswith(" GB needed, 4 available")

@@ -1,0 +1,80 @@
+"""The command `compare`."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from hdl.model.network import networks
+from hdl.perf import compare, devices
+from hdl.perf.compare import METRICS
+from hdl.top.console import PLAIN_WIDTH
+
+from .commands import Run
+
+
+def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "--model", "tiny-gpt2", "compare", "--max-length", "64")
+    assert (run.code, run.err) == (0, "")
+    assert max(map(len, run.out.splitlines())) <= PLAIN_WIDTH
+    found = compare("tiny-gpt2", "u280", "a100", max_length=64)
+    point = found.at(16, 32)
+    assert point is not None
+    rows = [line.split() for line in run.out.splitlines() if line.split()[:1] == ["16"]]
+    assert [row[2] for row in rows] == [f"{point.ratio(metric):.2f}" for metric in METRICS]
+    for metric, (meaning, _) in METRICS.items():
+        assert f"tiny-gpt2, {metric}: {meaning}" in run.out
+    count = len(found.points)
+    assert f"times that u280 is better than a100: it wins at {found.wins('latency')} of {count} pairs" in run.out
+    assert "All are estimates" in run.out
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--device", "u50", "--against", "t4", "--software", "eager", "--format", "int8", "--clock", "250")
+    run = Run(capsys, "compare", "--model", "tiny-bert", *options, "--max-length", "32", "--json")
+    assert (run.code, run.err) == (0, "")
+    found = compare(
+        "tiny-bert", "u50", "t4", max_length=32, software="eager", number_format="int8", clock_mhz=250
+    ).as_dict()
+    assert json.loads(run.out) == json.loads(json.dumps(found))
+
+
+def test_pictures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    drawn = []
+    for name in ("a/b", "c"):
+        out = tmp_path / name
+        run = Run(capsys, "--model", "tiny-gpt2", "compare", "--max-length", "64", "--out", str(out))
+        assert (run.code, run.err) == (0, "")
+        assert run.out.endswith(f"{out}: latency.svg, throughput.svg, energy.svg\n")
+        drawn.append({file.name: file.read_bytes() for file in out.iterdir()})
+    assert sorted(drawn[0]) == sorted(f"{metric}.svg" for metric in METRICS)
+    assert drawn[0] == drawn[1]
+    for content in drawn[0].values():
+        assert ElementTree.fromstring(content).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_a_folder_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / "file" / "below"
+    run = Run(capsys, "--model", "tiny-gpt2", "compare", "--max-length", "8", "--out", str(out))
+    assert run.complaint() == f"output folder {out} cannot be written: Not a directory"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", f"a model must be given with --model; known: {', '.join(networks())}, or a path to a config.json"),
+        ("--model gpt2 --device a100", "device must be an FPGA, not a GPU as 'a100'; known: "),
+        ("--model gpt2 --against u50", "against must be a GPU, not an FPGA as 'u50'; known: a100, h100, rtx2080ti, t4"),
+        ("--model gpt2 --against no", f"device 'no' is unknown; known: {', '.join(devices())}"),
+        ("--model gpt2 --max-length 2000", "max-length must be 2 to 1024, the positions of model 'gpt2', not 2000"),
+        ("--model gpt2 --max-length x", "Invalid value for '--max-length': 'x' is not a valid integer; see --help"),
+        ("--model gpt2 --format int2", "format of device 'a100' must be int8 or fp16 or bf16, not 'int2'"),
+        ("--model gpt2 --software no", "software of a GPU must be captured or eager, not 'no'"),
+    ],
+)
+def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:
+    complaint = Run(capsys, "compare", *arguments.split()).complaint()
+    assert complaint == message if not message.endswith("known: ") else complaint.startswith(message)

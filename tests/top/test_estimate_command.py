@@ -1,0 +1,45 @@
+"""The command `estimate`."""
+
+import json
+
+import pytest
+
+from hdl.model.network import networks
+from hdl.perf import estimate
+
+from .commands import Run
+
+
+def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "--model", "gpt2", "estimate", "--tile", "4")
+    assert (run.code, run.err) == (0, "")
+    for text in ("first token", "tokens a second", "energy a token", "memory ports", "crossings", "ffn2", "at 300 MHz"):
+        assert text in run.out
+    found = estimate("gpt2", "u280", tile=4)
+    assert f"{found.tokens_a_second:,.1f}" in run.out
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "estimate", "--model", "llama-3.2-1b", "--weight-bits", "4", "--prompt", "32", "--json")
+    assert (run.code, run.err) == (0, "")
+    assert json.loads(run.out) == json.loads(
+        json.dumps(estimate("llama-3.2-1b", "u280", weight_bits=4, prompt=32).as_dict())
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", f"a model must be given with --model; known: {', '.join(networks())}, or a path to a config.json"),
+        ("--model gpt3", "model 'gpt3' is unknown, did you mean 'gpt2'?; known: "),
+        ("--model gpt2 --device u20", "device 'u20' is unknown, did you mean '"),
+        ("--model gpt2 --prompt -1", "prompt must be at least 1 token, not -1"),
+        (
+            "--model gpt2 --prompt 1025",
+            "prompt and output of model 'gpt2' must be at most its 1024 positions, not 1025",
+        ),
+        ("--model gpt2 --prompt x", "Invalid value for '--prompt': 'x' is not a valid integer; see --help"),
+    ],
+)
+def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:
+    assert Run(capsys, "estimate", *arguments.split()).complaint().startswith(message)

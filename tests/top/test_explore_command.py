@@ -1,0 +1,208 @@
+"""The command `explore`, what it leaves in its folder, and the emission of a point."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from hdl.perf import results
+from hdl.perf.evaluate import FIGURES
+from hdl.perf.space import Point
+from hdl.top import emit as emission
+from hdl.top.cli import main
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--model", "tiny-bert", "--prompt", "24", "--points", "2000", "--jobs", "1"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(arguments)
+    return code, *capsys.readouterr()
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line on stderr of a mistake."""
+    code, out, err = run(capsys, *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    return err.removeprefix("error: ").rstrip("\n")
+
+
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("explored") / "out"
+    assert main(["explore", *SMALL, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_what_is_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = "--points 500 --output 8 --jobs 1 --prompt 16"
+    code, out, err = run(capsys, "--model", "tiny-gpt2", "explore", *options.split())
+    assert (code, err) == (0, "")
+    assert out.startswith("tiny-gpt2 on Alveo U280, 16 tokens and 8 more: ")
+    assert max(map(len, out.splitlines())) <= 110
+    assert "500 points now, " in " ".join(out.split())
+    rows = {words[0]: words[1:] for line in out.splitlines() if (words := line.split())}
+    assert rows["fit"] == ["500", "100.0%"]
+    assert len(rows["001"]) == 10
+    assert (tmp_path / "build/explore-tiny-gpt2-u280/front.json").is_file()
+
+
+def test_files(explored: Path) -> None:
+    names = {path.name for path in explored.iterdir()}
+    assert names == {
+        "exploration.json", "batches", "front", "front.json", "front.png", "front.svg", "points.csv", "points.parquet",
+    }  # fmt: skip
+    summary = json.loads((explored / "front.json").read_text())
+    front = summary["front"]
+    assert (summary["device"], summary["prompt"], summary["seed"], summary["points"]) == ("u280", 24, 0, 2000)
+    assert summary["feasible"] + sum(summary["refused"].values()) == 2000
+    table = pq.read_table(explored / "points.parquet")
+    assert table.num_rows == summary["feasible"]
+    assert {*FIGURES, "rows", "qkv_columns", "clock_mhz"} < set(table.column_names)
+    with (explored / "points.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["dsp"]) for row in rows] == [one["figures"]["dsp"] for one in front]
+    points = sorted((explored / "front").iterdir())
+    assert [json.loads(path.read_text()) for path in points] == front
+    assert (explored / "front.svg").read_text().lstrip().startswith("<?xml")
+    assert (explored / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_again_is_the_same_bytes(capsys: pytest.CaptureFixture[str], explored: Path, tmp_path: Path) -> None:
+    code, out, _ = run(capsys, "explore", *SMALL, "--out", str(tmp_path / "again"))
+    assert code == 0
+    for path in explored.rglob("*"):
+        if path.is_file() and path.suffix != ".npz":
+            assert (tmp_path / "again" / path.relative_to(explored)).read_bytes() == path.read_bytes(), path
+    code, out, _ = run(capsys, "explore", *SMALL, "--out", str(tmp_path / "again"))
+    assert code == 0
+    assert "none anew" in out
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    arguments = ["--points", "200000", "--model", "tiny-bert", "--prompt", "24", "--jobs", "1", "--out"]
+    command = [sys.executable, "-m", "hdl.top", "explore", *arguments]
+    for name, ended in (("killed", signal.SIGKILL), ("interrupted", signal.SIGINT)):
+        out = tmp_path / name
+        process = subprocess.Popen(
+            [*command, str(out)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 60
+        while len(list(out.glob("batches/0*.npz"))) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(ended)
+        _, err = process.communicate(timeout=60)
+        if ended is signal.SIGINT:
+            assert process.returncode == 2
+            text = f"error: interrupted; finished batches are kept in {out}, run again to continue"
+            assert err.strip() == text
+        assert not (out / "front.json").exists()
+    assert main(["explore", *arguments, str(tmp_path / "killed")]) == 0
+    assert main(["explore", *arguments, str(tmp_path / "interrupted")]) == 0
+    for name in ("front.json", "points.parquet"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "interrupted" / name).read_bytes()
+
+
+def test_a_disk_that_is_full_when_results_are_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(28, os.strerror(28))
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(results.pq, "write_table", full)
+        text = complaint(capsys, "explore", *SMALL, "--out", str(out))
+    assert text.startswith(f"output folder {out} cannot be written: No space left on device; finished batches are kept")
+    assert {path.name for path in out.iterdir()} == {"exploration.json", "batches"}
+    assert run(capsys, "explore", *SMALL, "--out", str(out))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("explore", "a model must be given with --model; known: "),
+        ("explore --model nothing", "model 'nothing' is unknown"),
+        ("explore --model tiny-bert --device nil", "device 'nil' is unknown; known: "),
+        ("explore --model tiny-bert --device a100", "estimates are for FPGAs of the families "),
+        ("explore --model tiny-bert --points 0", "points must be at least 1, not 0"),
+        ("explore --model tiny-bert --points x", "Invalid value for '--points': 'x' is not a valid integer; see"),
+        ("explore --model tiny-bert --prompt 129", "prompt and output of model 'tiny-bert' must be at most its 128"),
+        ("explore --model tiny-bert --jobs 0", "jobs must be at least 1, or -1 for one on each core, not 0"),
+        ("explore --model tiny-bert --out /proc/nothing", "output folder /proc/nothing cannot be written: "),
+        ("explore --model tiny-bert --out x --scheduler 127.0.0.1:1", "scheduler '127.0.0.1:1' must be a running Dask"),
+        ("emit --point nothing.json", "point nothing.json cannot be read: No such file or directory"),
+        ("emit --point mine.txt", "point mine.txt must be JSON as explore writes it: "),
+        ("emit --point mine.json", "point mine.json must be a point as explore writes them, but lacks 'network'"),
+        ("emit --tile 4 --point mine.json", "--tile must be left out with --point, which has its own"),
+        ("emit --device u280 --point mine.json", "--device must be left out with --point, which has its own"),
+    ],
+)
+def test_mistakes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("hdl.perf.schedule.CONNECT_SECONDS", 2)
+    (tmp_path / "mine.json").write_text("{}")
+    (tmp_path / "mine.txt").write_text("mine")
+    assert complaint(capsys, *arguments.split()).startswith(message)
+    assert not (tmp_path / "build").exists() or not list((tmp_path / "build").glob("*/front*"))
+
+
+@pytest.fixture
+def emitted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Emissions that take no time: the specs and devices."""
+    found: list[Any] = []
+
+    def files_of(spec: Any, device: Any, *arguments: Any, **options: Any) -> dict[str, str]:
+        found.append((spec, device))
+        return {"rtl/pipeline.v": "module\n", "manifest.json": '{"generator": {"name": "spatial-llm"}}\n'}
+
+    monkeypatch.setattr(emission, "files_of", files_of)
+    return found
+
+
+def test_emission_of_a_point(
+    capsys: pytest.CaptureFixture[str], explored: Path, tmp_path: Path, emitted: list[Any]
+) -> None:
+    for path in sorted((explored / "front").iterdir())[::10]:
+        code, out, err = run(capsys, "emit", "--point", str(path), "--out", str(tmp_path / "emitted"))
+        assert (code, err) == (0, "")
+        spec, device = emitted[-1]
+        point = Point.from_dict(json.loads(path.read_text()), "x")
+        assert (spec, device.clock_mhz, device.name) == (point.spec, point.clock_mhz, "u280")
+        assert f"{spec.macs:,} MAC/cycle" in out
+    assert run(capsys, "--model", "tiny-bert", "emit", "--point", str(path), "--out", str(tmp_path / "emitted"))[0] == 0
+    text = complaint(capsys, "--model", "bert-base", "emit", "--point", str(path), "--out", str(tmp_path / "other"))
+    assert text == f"point {path} is of model 'tiny-bert', not 'bert-base'; leave out --model"
+
+
+def test_a_decoder_s_point_is_not_emitted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code = main(["explore", "--model", "tiny-gpt2", "--points", "100", "--jobs", "1", "--out", str(out)])
+    assert (code, capsys.readouterr().err) == (0, "")
+    point = out / "front" / "point-001.json"
+    text = f"emission is for encoders so far, and model 'tiny-gpt2' of point {point} is a decoder"
+    assert complaint(capsys, "emit", "--point", str(point)) == text
+
+
+def test_a_small_point_is_emitted_in_full(capsys: pytest.CaptureFixture[str], explored: Path, tmp_path: Path) -> None:
+    smallest = sorted((explored / "front").iterdir())[-1]
+    code, _, err = run(capsys, "emit", "--point", str(smallest), "--out", str(tmp_path / "emitted"))
+    assert (code, err) == (0, "")
+    manifest = json.loads((tmp_path / "emitted" / "manifest.json").read_text())
+    values = json.loads(smallest.read_text())
+    assert manifest["geometry"]["rows"] == values["geometry"]["rows"]
+    assert manifest["device"]["clock_mhz"] == values["clock_mhz"]
+    assert manifest["resources"]["total"]["dsp"] * values["copies"] == values["figures"]["dsp"]
