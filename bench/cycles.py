@@ -115,7 +115,7 @@ def markdown(rows: list[tuple[str, ...]], verdict: str) -> str:
         "# Cycles: estimated and simulated",
         "",
         "Made by `python -m bench.cycles --write`. A run's cycles count from the first beat of tokens that is accepted",
-        "to the last beat of the last layer's outputs. Estimated: `PipelineSpec.run_cycles`, before any hardware is made."
+        "to the last beat of the last layer's outputs. Estimated: `PipelineSpec.run_cycles`, before any hardware is made."  # noqa: E501
         " Simulated:",
         "the emitted Verilog in Verilator, with random weights, every stream always ready.",
         "",

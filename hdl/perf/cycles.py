@@ -2,8 +2,8 @@
 
 A pipeline is a flow shop: a unit takes its work in order, a piece as soon as it is there and the one before is done. So
 when a layer's pieces are done follows in one running maximum (`Server.ends`) from when they were there: a numpy
-array for each unit and layer. A piece is what the next unit must have whole: a tile for row quantisers and layer norms, a
-pass of an array, a head for softmax and the weighted sums. What streams adds its latency, and a beat a cycle.
+array for each unit and layer. A piece is what the next unit must have whole: a tile for row quantisers and layer
+norms, a pass of an array, a head for softmax and the weighted sums. What streams adds its latency, and a beat a cycle.
 
 Beside its tokens a layer waits for its last key and value; for its weights, of which memory delivers a word for each
 RAM every few cycles; and for its parameters, which share one channel. Those two decide in short sequences: they come

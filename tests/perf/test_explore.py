@@ -28,7 +28,7 @@ POINTS, SEED, PROMPT = 1500, 3, 24
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH", 256)
-    monkeypatch.setattr("hdl.perf.schedule.CONNECT_SECONDS", 5)
+    monkeypatch.setattr("hdl.perf.schedule.CONNECT_SECONDS", 3)
 
 
 def tiny(**options: Any) -> Any:
@@ -158,7 +158,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_scheduler_that_cannot_be_reached() -> None:
-    for address in ("tcp://127.0.0.1:1", "nonsense://here", "127.0.0.1:1"):
+    for address in ("tcp://127.0.0.1:1", "nonsense://here"):
         with pytest.raises(InputError) as caught:
             tiny(scheduler=address)
         assert str(caught.value) == (
