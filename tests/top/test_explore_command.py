@@ -89,7 +89,7 @@ def test_the_same_again_is_the_same_bytes(capsys: pytest.CaptureFixture[str], ex
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    arguments = ["--points", "200000", "--model", "tiny-bert", "--prompt", "24", "--jobs", "1", "--out"]
+    arguments = ["--points", "120000", "--model", "tiny-bert", "--prompt", "24", "--jobs", "1", "--out"]
     command = [sys.executable, "-m", "hdl.top", "explore", *arguments]
     for name, ended in (("killed", signal.SIGKILL), ("interrupted", signal.SIGINT)):
         out = tmp_path / name
