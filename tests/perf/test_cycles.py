@@ -16,6 +16,9 @@ from sim.accelerator import Accelerator
 
 from ..top.designs import ODD, TINY, random_model, texts
 
+TOLERANCE = 0.01
+"""The project promises 5 %; the estimates are exact here, and a bound of 5 % would hide a stage that is forgotten."""
+
 DESIGNS = {
     "two rows": ODD,
     "four rows": TINY,
@@ -34,7 +37,7 @@ def test_estimates_are_what_is_simulated(spec: PipelineSpec) -> None:
         for tokens, count in runs:
             (text,) = texts(spec, [tokens], seed=3)
             simulated = accelerator.run(model.embed(text), layers=count).cycles
-            assert spec.run_cycles(tokens, count) == pytest.approx(simulated, rel=0.05), (tokens, count)
+            assert spec.run_cycles(tokens, count) == pytest.approx(simulated, rel=TOLERANCE), (tokens, count)
 
 
 @pytest.mark.parametrize("tile", [2, 4, 8])
