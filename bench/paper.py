@@ -111,7 +111,8 @@ def headline() -> str:
              f"{mine_token / DFX_TOKENS:.1f} times: {mine_token:,.0f} tokens/s"],
             ["decoding against an A100", "1.9 times",
              f"{token / then:.1f} times the {then:.0f} tokens/s of Allo's A100", f"{against} times our A100 in FP16"],
-            ["energy of a token against an A100", "5.69 times", "power was not found; 5.69 / 1.9 is 3.0 times the board's for the A100",  # noqa: E501
+            ["energy of a token against an A100", "5.69 times",
+             "power was not found; 5.69 / 1.9 makes the A100's 3.0 times the board's",
              f"{energy} times our A100, both at their most"],
             ["BERT-base, 512 tokens", f"{BERT_MS} ms, 38.45 samples/s", f"{all_layers:.1f} ms (see below)",
              f"{bert_ms:.2f} ms, {1e3 / bert_ms:.1f} samples/s (W8A8, {bert.design.kind})"],
