@@ -8,6 +8,7 @@ from .gpu import GpuEstimate, estimate_gpu
 from .paper import PaperMapping, largest_mapping
 from .paper_designs import PaperDesign, load_paper_design, paper_designs
 from .paper_kernels import kernel_cycles
+from .partition import Partition, partition, scaling
 
 __all__ = [
     "Comparison",
@@ -17,6 +18,7 @@ __all__ = [
     "GpuEstimate",
     "PaperDesign",
     "PaperMapping",
+    "Partition",
     "compare",
     "devices",
     "estimate",
@@ -28,4 +30,6 @@ __all__ = [
     "load_device",
     "load_paper_design",
     "paper_designs",
+    "partition",
+    "scaling",
 ]

@@ -60,7 +60,8 @@ class Estimate:
 
     ``prompt`` and ``output`` tokens of each of ``sequences``; ``clock_mhz`` is an assumption. ``first_token``: the
     whole prompt, for an encoder the whole of its work; ``token``: one token of every sequence in the middle of the
-    output, None for an encoder. ``watts``: what the board takes, by ``watts_source``.
+    output, None for an encoder. ``watts``: what the board takes, by ``watts_source``. ``held``: sequences whose keys
+    and values are in memory.
     """
 
     network: Network
@@ -76,6 +77,7 @@ class Estimate:
     watts_source: str
     prefill: Phase
     decode: Phase | None
+    held: int
 
     @property
     def seconds(self) -> float:
@@ -109,7 +111,7 @@ class Estimate:
         """All constraints, met or not; when asked for, since the floorplan takes most of an estimate's time."""
         tokens = self.prompt + self.output
         return tuple(
-            constraints(self.design, self.device, tokens=tokens, sequences=self.sequences, clock_mhz=self.clock_mhz)
+            constraints(self.design, self.device, tokens=tokens, sequences=self.held, clock_mhz=self.clock_mhz)
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -154,6 +156,7 @@ def estimate(
     prompt: int = 128,
     output: int | None = None,
     sequences: int = 1,
+    held: int | None = None,
     weight_bits: int = 8,
     tile: int | None = None,
     clock_mhz: float | None = None,
@@ -165,6 +168,7 @@ def estimate(
         model: a network, the name of a built-in one, or the path of a `config.json`.
         device: a device, or the name of a built-in one.
         sequences: how many are in flight at once.
+        held: how many have keys and values in memory, where they are more than those in flight here.
         weight_bits: 8, or 4 with a scale for each group of 64.
         tile: tokens worked on at once; all sizes are tried where not given.
         clock_mhz: the device's planning clock where not given.
@@ -177,8 +181,13 @@ def estimate(
     tokens = checked_output(network, board, prompt, output, sequences, weight_bits, tile, clock_mhz)
     clock = clock_mhz or board.clock_mhz
     designs = candidates(network, board, max_length=prompt + tokens, tile=tile, weight_bits=weight_bits)
+    kept = max(sequences, held or 1)
+    # A cache on chip has room for one sequence.
+    designs = [design for design in designs if kept == 1 or not network.causal or design.cache_bytes]
+    if not designs:
+        raise InputError(f"model {network.name!r} on device {board.name!r}: no design holds {kept} sequences at once")
     estimates = [
-        estimate_design(design, board, prompt=prompt, output=tokens, sequences=sequences, clock_mhz=clock)
+        estimate_design(design, board, prompt=prompt, output=tokens, sequences=sequences, held=kept, clock_mhz=clock)
         for design in designs
     ]
     refused: list[Constraint] = []
@@ -192,7 +201,14 @@ def estimate(
 
 
 def estimate_design(
-    design: Design, device: Device, *, prompt: int, output: int, sequences: int = 1, clock_mhz: float | None = None
+    design: Design,
+    device: Device,
+    *,
+    prompt: int,
+    output: int,
+    sequences: int = 1,
+    held: int | None = None,
+    clock_mhz: float | None = None,
 ) -> Estimate:
     """The estimate of one design, whether or not its constraints are met."""
     clock = (clock_mhz or device.clock_mhz) * 1e6
@@ -213,7 +229,7 @@ def estimate_design(
         clock_mhz=clock / 1e6, first_token=timing(prefill), token=None if decode is None else timing(decode),
         watts=power.typical_w or power.tdp_w,
         watts_source="reported under load" if power.typical_w else "the most that the board takes",
-        prefill=prefill, decode=decode,
+        prefill=prefill, decode=decode, held=max(sequences, held or 1),
     )  # fmt: skip
 
 

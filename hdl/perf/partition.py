@@ -11,11 +11,11 @@ from typing import Any
 
 from ..errors import InputError
 from ..model.network import Network, load_network
-from .device import Device, load_device
+from .device import Device, Link, load_device
 from .divide import Splits
 from .estimate import checked_output
 from .share import Work, check_tensor
-from .split import DIVISIBILITY, Split, bound, largest, lost
+from .split import DIVISIBILITY, ON_CHIP, Split, bound, largest, lost
 
 __all__ = ["COUNTS", "MAX_DEVICES", "Partition", "partition", "scaling"]
 
@@ -32,8 +32,9 @@ NOTABLE = 0.005
 class Partition:
     """The fastest way to use up to ``devices`` devices for ``work``.
 
-    ``split``: the shares, and their times. ``least``: the fewest devices that the network fits, whose efficiency is 1.
-    ``efficiency``: how fast all the work is done, against ``least`` devices, over the ratio of their numbers.
+    ``split``: the shares, and their times. ``link``: what joins the devices. ``least``: the fewest devices that the
+    network fits, whose efficiency is 1. ``efficiency``: how fast all the work is done, against ``least`` devices, over
+    the ratio of their numbers.
     ``losses``: shares of all devices' time that are lost against them, by cause, 1 - ``efficiency`` together.
     ``reason``: the cause that bends the curve here, or, where it is straight, what bounds the devices' own time.
     """
@@ -43,6 +44,7 @@ class Partition:
     devices: int
     work: Work
     split: Split
+    link: Link
     least: int
     efficiency: float
     losses: Mapping[str, float]
@@ -124,6 +126,7 @@ def partition(
     sequences: int = 1,
     weight_bits: int = 8,
     tensor: int | None = None,
+    tile: int | None = None,
     clock_mhz: float | None = None,
 ) -> Partition:
     """The fastest way to divide ``model`` over up to ``devices`` devices; its reason is that against the fewest that
@@ -132,7 +135,7 @@ def partition(
     Raises:
         InputError: for what is out of range or unknown, a device without links, and a model that does not fit.
     """
-    splits = _splits(model, device, prompt, output, sequences, weight_bits, tensor, clock_mhz)
+    splits = _splits(model, device, prompt, output, sequences, weight_bits, tensor, tile, clock_mhz)
     return _fastest(splits, splits.least(_checked(devices, tensor)), devices, tensor, [])
 
 
@@ -146,6 +149,7 @@ def scaling(
     sequences: int = 1,
     weight_bits: int = 8,
     tensor: int | None = None,
+    tile: int | None = None,
     clock_mhz: float | None = None,
 ) -> list[Partition]:
     """The partitions on `COUNTS` devices and on ``up_to``, those left out that the model does not fit; the reason of
@@ -154,7 +158,7 @@ def scaling(
     Raises:
         InputError: as `partition`.
     """
-    splits = _splits(model, device, prompt, output, sequences, weight_bits, tensor, clock_mhz)
+    splits = _splits(model, device, prompt, output, sequences, weight_bits, tensor, tile, clock_mhz)
     least = splits.least(_checked(up_to, tensor))
     first = max(least.devices, tensor or 1)
     found: list[Partition] = []
@@ -179,18 +183,19 @@ def _splits(
     sequences: int,
     weight_bits: int,
     tensor: int | None,
+    tile: int | None,
     clock_mhz: float | None,
 ) -> Splits:
     """The splits of a network, once what is asked for is checked."""
     network = load_network(model) if isinstance(model, str) else model
     board = load_device(device) if isinstance(device, str) else device
-    tokens = checked_output(network, board, prompt, output, sequences, weight_bits, clock_mhz=clock_mhz)
+    tokens = checked_output(network, board, prompt, output, sequences, weight_bits, tile, clock_mhz)
     if not board.links:
         raise InputError(f"device {board.name!r} must have links to others, but none are known; choose one with links")
     if tensor is not None:
         check_tensor(network, tensor)
     link = max(board.links, key=lambda one: one.bandwidth_gb_s)
-    work = Work(prompt, tokens, sequences, weight_bits, clock_mhz or board.clock_mhz)
+    work = Work(prompt, tokens, sequences, weight_bits, tile, clock_mhz or board.clock_mhz)
     return Splits(network, board, link, work)
 
 
@@ -211,7 +216,7 @@ def _fastest(splits: Splits, least: Split, devices: int, tensor: int | None, bef
     higher = [one.losses for one in before if one.efficiency >= efficiency]
     return Partition(
         network=splits.network, device=splits.device, devices=devices, work=splits.work, split=best,
-        least=least.devices, efficiency=efficiency, losses=losses,
+        link=splits.link, least=least.devices, efficiency=efficiency, losses=losses,
         reason=_reason(best, losses, higher[-1] if higher else {}),
     )  # fmt: skip
 
@@ -222,6 +227,8 @@ def _reason(split: Split, losses: Mapping[str, float], before: Mapping[str, floa
     bend = sum(growth.values())
     if bend > NOTABLE:
         return largest(growth)
+    if bend < 0 and growth[ON_CHIP] < -NOTABLE:
+        return ON_CHIP
     if bend < -NOTABLE:
         return largest({cause: -more for cause, more in growth.items()})
     return bound(split)

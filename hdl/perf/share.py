@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from ..errors import InputError
 from ..model.network import Network
-from .constraints import binding, constraints
 from .device import Device, Link
 from .estimate import Estimate, estimate
 
@@ -140,12 +139,14 @@ def tensors(network: Network) -> list[int]:
 
 
 class Work(NamedTuple):
-    """What is to be done: ``prompt`` and ``output`` tokens of each of ``sequences``, weights of ``weight_bits``."""
+    """What is to be done: ``prompt`` and ``output`` tokens of each of ``sequences``, with weights of ``weight_bits``,
+    tiles of ``tile`` tokens and a clock of ``clock_mhz``, or the best tile and the device's clock."""
 
     prompt: int
     output: int
     sequences: int
     weight_bits: int
+    tile: int | None = None
     clock_mhz: float | None = None
 
 
@@ -185,19 +186,13 @@ def fitted(network: Network, device: Device, work: Work, place: Place, group: in
     all of them are in its memory.
 
     Raises:
-        InputError: as `estimate`, and where the keys and values of all sequences do not fit.
+        InputError: as `estimate`.
     """
     part = share(network, layers=place.layers, tensor=place.tensor, first=place.first, last=place.last)
-    found = estimate(
-        part, device, prompt=work.prompt, output=work.output, sequences=group, weight_bits=work.weight_bits,
-        clock_mhz=work.clock_mhz,
+    return estimate(
+        part, device, prompt=work.prompt, output=work.output, sequences=group, held=work.sequences,
+        weight_bits=work.weight_bits, tile=work.tile, clock_mhz=work.clock_mhz,
     )  # fmt: skip
-    if group < work.sequences:
-        tokens, clock = work.prompt + work.output, found.clock_mhz
-        every = constraints(found.design, device, tokens=tokens, sequences=work.sequences, clock_mhz=clock)
-        if missed := binding(every):
-            raise InputError(f"model {network.name!r} does not fit device {device.name!r}: {missed}")
-    return found
 
 
 def links(network: Network, link: Link, place: Place, tokens: int, ends: int) -> Transfer:

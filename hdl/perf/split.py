@@ -15,8 +15,8 @@ from .design import Phase
 from .share import Stage, Transfer
 
 __all__ = [
-    "BUBBLES", "COMPUTE", "DIVISIBILITY", "LINK_BANDWIDTH", "LINK_LATENCY", "MEMORY", "ON_CHIP", "ROWS", "Split",
-    "bound", "largest", "lost",
+    "BUBBLES", "CAUSES", "COMPUTE", "DIVISIBILITY", "LINK_BANDWIDTH", "LINK_LATENCY", "MEMORY", "ON_CHIP", "ROWS",
+    "Split", "bound", "largest", "lost",
 ]  # fmt: skip
 
 COMPUTE = "compute"
@@ -29,10 +29,13 @@ LINK_LATENCY = "link latency"
 LINK_BANDWIDTH = "link bandwidth"
 BUBBLES = "pipeline bubbles"
 """Stages that wait because there are fewer groups of sequences in flight than stages."""
-DIVISIBILITY = "divisibility of heads and layers"
+DIVISIBILITY = "divisibility of heads/layers"
 """Stages that wait for one with more layers or the head, and devices for which there is no share."""
 ON_CHIP = "on-chip memory"
 """A gain: what newly fits on chip in smaller shares."""
+
+CAUSES = (COMPUTE, MEMORY, ROWS, LINK_LATENCY, LINK_BANDWIDTH, BUBBLES, DIVISIBILITY, ON_CHIP)
+"""All of them."""
 
 
 class Run(NamedTuple):
@@ -169,7 +172,7 @@ def bound(split: Split) -> str:
 def lost(here: Split, base: Split) -> dict[str, float]:
     """Seconds of the devices by cause that ``here`` takes more than ``base``; less than 0 where it takes less."""
     found = {cause: seconds - base.waits[cause] for cause, seconds in here.waits.items()}
-    found |= dict.fromkeys((COMPUTE, MEMORY, ROWS, ON_CHIP), 0.0)
+    found = dict.fromkeys(CAUSES, 0.0) | found
     runs = list(zip(here.runs, base.runs, strict=True))
     changes = [here.work(run) - base.work(other) for run, other in runs]
     if sum(changes) <= 0:

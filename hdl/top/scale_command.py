@@ -1,0 +1,86 @@
+"""The command `scale`: one model on more and more devices, as a table or as JSON."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.table import Table
+
+from ..perf.partition import MAX_DEVICES, Partition, scaling
+from .console import chosen_name, show, shown_progress
+from .describe import new_table
+from .estimate_command import workload_options
+
+__all__ = ["HEADINGS", "assumptions", "figures", "scale_command"]
+
+MILLI = 1e3
+
+HEADINGS = (
+    "devices",
+    "split",
+    "first ms",
+    "token ms",
+    "tokens/s",
+    "J/token",
+    "speedup",
+    "efficiency",
+    "reason",
+)
+"""The columns of a table of partitions."""
+
+
+@click.command("scale")
+@workload_options
+@click.option(
+    "--devices", type=int, default=MAX_DEVICES, show_default=True, help=f"The most devices, up to {MAX_DEVICES}."
+)
+@click.option("--tensor", type=int, help="Devices that divide each layer.  [default: the best number]")
+@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
+@click.pass_obj
+def scale_command(
+    early: str | None, /, model: str | None, device: str, devices: int, as_json: bool, **workload: Any
+) -> None:
+    """Estimate a model on several devices, divided by layers and within them, and what bends the curve."""
+    with shown_progress() as progress:
+        progress("dividing the model")
+        found = scaling(chosen_name(model or early), device, devices, **workload)
+    if as_json:
+        click.echo(json.dumps([one.as_dict() for one in found], indent=2))
+    else:
+        show(table(found), assumptions(found))
+
+
+def figures(one: Partition) -> tuple[str, ...]:
+    """The cells of a partition, as `HEADINGS` names them."""
+    token = "" if one.token_seconds is None else f"{one.token_seconds * MILLI:,.3f}"
+    rate = f"{one.tokens_a_second:,.{1 if one.tokens_a_second < 1000 else 0}f}"
+    return (
+        f"{one.devices}", f"{one.tensor} x {one.pipeline}", f"{one.first_token_seconds * MILLI:,.2f}", token,
+        rate, f"{one.joules_a_token:,.3g}", f"{one.speedup:.2f}", f"{one.efficiency:.1%}",
+        one.reason,
+    )  # fmt: skip
+
+
+def table(found: Sequence[Partition]) -> Table:
+    """All numbers of devices, from few to many."""
+    work = found[0].work
+    tokens = f"{work.prompt} tokens" + (f" and {work.output} more" if work.output else "")
+    flight = f", {work.sequences} in flight" if work.sequences > 1 else ""
+    made = new_table(f"{found[0].network.name} on several {found[0].device.board}: {tokens}{flight}", *HEADINGS)
+    for one in found:
+        made.add_row(*figures(one))
+    made.columns[-1].justify = "left"
+    return made
+
+
+def assumptions(found: Sequence[Partition]) -> str:
+    """What the figures rest on, in a sentence."""
+    link, least = found[0].link, found[0].least
+    against = "1 device" if least == 1 else f"{least} devices, the fewest that hold the model"
+    return (
+        "split: devices that divide each layer x stages of layers; "
+        f"a ring of {link.name} links, {link.bandwidth_gb_s:g} GB/s and {link.latency_us:g} us a message, "
+        f"at {found[0].work.clock_mhz:g} MHz, nothing overlaps; speedup is that of the whole work, prompts and output, "
+        f"against {against}; energy is that of all boards, those that are left without a share too"
+    )
