@@ -24,8 +24,8 @@ from hdl.perf import (
     load_device,
     load_paper_design,
 )
-from hdl.perf.compare import METRICS
-from hdl.perf.paper_kernels import KERNELS
+from hdl.perf.comparison.compare import METRICS
+from hdl.perf.paper.kernels import KERNELS
 from hdl.resources import Resources
 
 HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from hdl.perf import Partition, scaling
-from hdl.perf.split import CAUSES
+from hdl.perf.partitioning.split import CAUSES
 from hdl.top.scale_command import HEADINGS, assumptions, figures, table
 
 DOCS = Path(__file__).parents[1] / "docs"

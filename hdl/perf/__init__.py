@@ -1,14 +1,14 @@
 """The analytical model: devices, geometries and their chooser, estimates, and what follows from many of them."""
 
-from .compare import Comparison, compare
+from .comparison.compare import Comparison, compare
+from .comparison.gpu import GpuEstimate, estimate_gpu
 from .device import Device, devices, load_device
 from .estimate import Estimate, estimate, estimate_design
-from .explore import Exploration, explore
-from .gpu import GpuEstimate, estimate_gpu
-from .paper import PaperMapping, largest_mapping
-from .paper_designs import PaperDesign, load_paper_design, paper_designs
-from .paper_kernels import kernel_cycles
-from .partition import Partition, partition, scaling
+from .exploration.explore import Exploration, explore
+from .paper.kernels import kernel_cycles
+from .paper.mapping import PaperMapping, largest_mapping
+from .paper.published import PaperDesign, load_paper_design, paper_designs
+from .partitioning.partition import Partition, partition, scaling
 
 __all__ = [
     "Comparison",

@@ -13,10 +13,9 @@ from typing import Any
 from ..kernels.linear import CHANNEL_RAMS
 from ..model.network import Network
 from ..resources import Resources
-from .asked import ARRAYS
 from .budget import shortfall
 from .geometry import Option, lane_choices, menus_for
-from .spec import LINEAR_UNITS, ArrayShape, PipelineSpec
+from .spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
 
 __all__ = ["climb"]
 

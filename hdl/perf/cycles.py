@@ -86,7 +86,7 @@ class Parameters:
                 self.next = begins - BUFFER + self.spec.activation.entries
             else:
                 words = np.arange(block.lanes - 1, block.words, block.lanes)
-                there[block.name] = begins + words + BUFFER + self.spec.replay(block).latency
+                there[block.name] = begins + words + BUFFER + block.replay(self.spec.max_tiles).latency
                 self.next = begins - BUFFER + block.words
         return there
 

@@ -6,26 +6,22 @@ from typing import NamedTuple, Protocol
 
 from ..kernels.activation import ActivationSpec
 from ..kernels.layernorm import LayerNormSpec
-from ..kernels.linear import CHANNEL_BITS, LinearSpec
-from ..kernels.parameters import RowFactor
+from ..kernels.linear import LinearSpec
 from ..kernels.requantise import RequantiseSpec
 from ..kernels.residual import ResidualSpec
 from ..kernels.rowquantise import RowQuantiseSpec
 from ..kernels.scores import ScoresSpec
 from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
-from ..memory import ReplaySpec
 from ..model.quantised import LINEAR_UNITS
 from ..resources import Resources
-from ..stream import buffer_resources
 from .cycles import run_cycles
+from .parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, joint_resources, parameter_blocks
 
-__all__ = ["LINEAR_UNITS", "PARAMETER_WORDS_A_BEAT", "ArrayShape", "ParameterBlock", "PipelineSpec", "Unit"]
+__all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit"]
 
-PARAMETER_WORDS_A_BEAT = CHANNEL_BITS // 64
-
-ORDER_READERS = 11
-"""Units that take an order a layer: the linear units, attention's three, activation, entry, exit, parameters."""
+ARRAYS = (*LINEAR_UNITS, "scores", "sums")
+"""All systolic arrays of a layer."""
 
 
 class Unit(Protocol):
@@ -42,16 +38,6 @@ class ArrayShape(NamedTuple):
 
     columns: int
     cascades: int
-
-
-class ParameterBlock(NamedTuple):
-    """A kernel's parameters of a layer: 64-bit ``words``, read ``lanes`` a beat; a table is loaded once, others
-    replayed a tile."""
-
-    name: str
-    words: int
-    lanes: int
-    table: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,21 +214,7 @@ class PipelineSpec:
     @property
     def parameters(self) -> tuple[ParameterBlock, ...]:
         """The parameters of a layer, in the order in which they arrive."""
-        limits = [ParameterBlock(f"limit_{name}", 1, 1) for name in LINEAR_UNITS]
-        channels = [
-            ParameterBlock("qkv", 3 * self.hidden, self.lanes),
-            ParameterBlock("scores", self.heads, 1),
-            ParameterBlock("context", self.hidden, self.lanes),
-            ParameterBlock("projection", self.hidden, self.lanes),
-            ParameterBlock("residual1", self.hidden, self.lanes),
-            ParameterBlock("norm1", self.hidden, self.lanes),
-            ParameterBlock("ffn1", self.intermediate, self.ffn_lanes),
-            ParameterBlock("activation", self.activation.words, 1, table=True),
-            ParameterBlock("ffn2", self.hidden, self.lanes),
-            ParameterBlock("residual2", self.hidden, self.lanes),
-            ParameterBlock("norm2", self.hidden, self.lanes),
-        ]
-        return (*limits, *channels)
+        return parameter_blocks(self)
 
     @property
     def parameter_beats(self) -> int:
@@ -268,30 +240,10 @@ class PipelineSpec:
                 units |= {"residual2": self.residual2, "norm2": self.norm}
         return units
 
-    def replay(self, block: ParameterBlock) -> ReplaySpec:
-        """The replay buffer of a block of parameters: two layers, so that the one channel never waits for a unit
-        behind."""
-        beats = block.words // block.lanes
-        return ReplaySpec(64 * block.lanes, 2 * beats, "block" if beats > 32 else "distributed", self.max_tiles)
-
     @property
     def parameter_resources(self) -> Resources:
         """What joins the units: the buffers of all parameters, the orders, and the buffers between units."""
-        blocks = [block for block in self.parameters if not block.table]
-        beat, factors = self.rows * self.lanes * 16, self.rows * RowFactor.size
-        buffers = [
-            *[(self.order_bits, 2)] * ORDER_READERS,
-            *[(self.max_tiles.bit_length(), 2)] * len(self.parameters),
-            *[(64 * block.lanes, 2) for block in blocks],
-            (CHANNEL_BITS, 2),
-            *[(factors, 4)] * len(LINEAR_UNITS),
-            (factors, self.heads_in_sums),
-            *[(beat, 2)] * 6,  # two forks, and the exit
-            *[(beat // 2, 2)] * 3,  # keys, values, queries
-        ]
-        replays = sum((self.replay(block).resources for block in blocks), Resources())
-        dealing = Resources(lut=3 * 64 + 12 * len(blocks), ff=16)
-        return sum((buffer_resources(*buffer) for buffer in buffers), replays + dealing)
+        return joint_resources(self)
 
     @property
     def order_bits(self) -> int:

@@ -11,8 +11,8 @@ from rich import box
 from rich.table import Table
 
 from ..errors import InputError
-from ..perf.compare import METRICS, Comparison, Metric, compare
-from ..perf.gpu import SOFTWARE
+from ..perf.comparison.compare import METRICS, Comparison, Metric, compare
+from ..perf.comparison.gpu import SOFTWARE
 from .console import chosen_name, model_option, show, shown_progress
 
 __all__ = ["compare_command", "map_table"]

@@ -9,7 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..kernels.linear import CHANNEL_BITS
 from ..memory import ReplayBuffer
-from ..perf.spec import PARAMETER_WORDS_A_BEAT, PipelineSpec
+from ..perf.parameters import PARAMETER_WORDS_A_BEAT
+from ..perf.spec import PipelineSpec
 from ..serial import Divider
 from ..stream import Fork, Pack, Unpack, connect, tile
 
@@ -143,7 +144,7 @@ class Parameters(wiring.Component):
         if block.table:
             m.d.comb += order.ready.eq(1)  # the kernel keeps the table itself
             return output
-        words = self.spec.replay(block)
+        words = block.replay(self.spec.max_tiles)
         m.submodules[f"pack_{block.name}"] = pack = Pack(1, 1, block.lanes, unsigned(64), beats=block.words)
         shape = tile(1, block.lanes, unsigned(64))
         m.submodules[f"replay_{block.name}"] = replay = ReplayBuffer(

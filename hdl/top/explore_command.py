@@ -12,9 +12,9 @@ from rich.table import Table
 
 from ..errors import InputError
 from ..model.network import load_network
-from ..perf.explore import Exploration, explore
-from ..perf.explore import Progress as Report
-from ..perf.results import write_results
+from ..perf.exploration.explore import Exploration, explore
+from ..perf.exploration.explore import Progress as Report
+from ..perf.exploration.results import write_results
 from .console import chosen_name, model_option, show
 from .describe import new_table
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..model.quantised import QuantisedLayer
-from ..perf.spec import LINEAR_UNITS, PARAMETER_WORDS_A_BEAT, PipelineSpec
+from ..perf.parameters import PARAMETER_WORDS_A_BEAT
+from ..perf.spec import LINEAR_UNITS, PipelineSpec
 
 __all__ = ["MemoryImage", "build_image", "parameter_words"]
 

@@ -11,7 +11,8 @@ from amaranth.lib.wiring import In
 
 from ..kernels.residual import ResidualSpec
 from ..perf.device import Device
-from ..perf.spec import LINEAR_UNITS, PARAMETER_WORDS_A_BEAT, PipelineSpec
+from ..perf.parameters import PARAMETER_WORDS_A_BEAT
+from ..perf.spec import LINEAR_UNITS, PipelineSpec
 from ..resources import Resources
 from .emitter import PRIMITIVE_DEFINE, VerilogModule
 from .pipeline import Pipeline

@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from ..perf.compare import Comparison, Metric
+from ..perf.comparison.compare import Comparison, Metric
 
 __all__ = ["picture"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..perf.device import load_device
-from ..perf.space import Point
+from ..perf.exploration.space import Point
 
 __all__ = ["read_point"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..perf.partition import MAX_DEVICES, Partition, scaling
+from ..perf.partitioning.partition import MAX_DEVICES, Partition, scaling
 from .console import chosen_name, show, shown_progress
 from .describe import new_table
 from .estimate_command import workload_options

@@ -8,7 +8,7 @@ import pytest
 
 from hdl.model.network import networks
 from hdl.perf import compare, devices
-from hdl.perf.compare import METRICS
+from hdl.perf.comparison.compare import METRICS
 from hdl.top.console import PLAIN_WIDTH
 
 from .commands import Run

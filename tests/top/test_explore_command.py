@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from hdl.perf import results
-from hdl.perf.evaluate import FIGURES
-from hdl.perf.space import Point
+from hdl.perf.exploration import results
+from hdl.perf.exploration.evaluate import FIGURES
+from hdl.perf.exploration.space import Point
 from hdl.top import emit as emission
 from hdl.top.cli import main
 
@@ -153,7 +153,7 @@ def test_mistakes(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hdl.perf.schedule.CONNECT_SECONDS", 2)
+    monkeypatch.setattr("hdl.perf.exploration.schedule.CONNECT_SECONDS", 2)
     (tmp_path / "mine.json").write_text("{}")
     (tmp_path / "mine.txt").write_text("mine")
     assert complaint(capsys, *arguments.split()).startswith(message)

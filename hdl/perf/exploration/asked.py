@@ -1,0 +1,180 @@
+"""What the specs say of every option of every unit, each of them asked once: the contents of the tables."""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ...kernels.kvcache import KvCacheSpec
+from ...kernels.shared import product_pass
+from ...model.network import Network
+from ...resources import Resources
+from ..decoder import DecoderSpec, average_tile
+from ..geometry import MAX_CASCADES
+from ..spec import ARRAYS, ArrayShape, PipelineSpec
+from .copies import stream_fill
+
+__all__ = ["LENGTHS", "STYLES", "Asked", "counts"]
+
+LENGTHS = 2
+"""Lengths that cycles are kept for: the prompt; all tokens, for which the constraints are checked."""
+
+STYLES = ("block", "ultra")
+"""Kinds of RAM of keys and values."""
+
+
+def counts(resources: Resources) -> np.ndarray:
+    """Resources as an array, in their order."""
+    return np.array(list(resources), dtype=float)
+
+
+def variant(base: PipelineSpec, **changes: Any) -> PipelineSpec:
+    """A pipeline with another array, not validated as a whole: a unit that is asked for validates itself."""
+    spec = object.__new__(type(base))
+    spec.__dict__.update({field.name: getattr(base, field.name) for field in fields(base)} | changes)
+    return spec
+
+
+def works(base: PipelineSpec, sums: ArrayShape) -> bool:
+    """Whether the weighted sums can have a shape."""
+    try:
+        return variant(base, sums=sums).sums_unit is not None
+    except ValueError:
+        return False
+
+
+class Asked:
+    """What the specs say, each of them asked once."""
+
+    def __init__(self, network: Network, lengths: tuple[int, int], context: int):
+        self.network, self.lengths, self.context = network, lengths, context
+        # The specs are values: equal ones of different groups have equal figures.
+        self.linear_figures = cache(self._linear)
+        self.resources = cache(lambda unit: counts(unit.resources))
+        self.tile = cache(self._tile)
+
+    def linear(self, name: str, base: PipelineSpec, menu: dict[str, list[ArrayShape]]) -> dict[str, Any]:
+        """The options of a linear unit."""
+        return self._table(
+            menu[name],
+            lambda shape: self.linear_figures(*(
+                variant(base, **{name: shape, "weight_layers": layers}).linear(name) for layers in (1, 2)
+            )),
+        )  # fmt: skip
+
+    def _linear(self, *units: Any) -> dict[str, Any]:
+        one = units[0]
+        resources = np.stack([counts(unit.resources) for unit in units])
+        more = counts(replace(one, channels=2).resources) - resources[0] if one.columns > 1 else np.zeros(5)
+        inputs = [operator.inputs for operator in self.network.operators]
+        return {
+            "cycles": [one.cycles(1)] * LENGTHS,
+            "resources": resources,
+            "latency": [unit.array.latency for unit in units],
+            "channel": more,
+            "passes": [product_pass(one.array, each) for each in (*inputs, self.network.hidden)],
+            "layer_words": one.layer_words,
+        }
+
+    def scores(self, name: str, base: PipelineSpec, menu: dict[str, list[ArrayShape]]) -> dict[str, Any]:
+        """The options of the scores."""
+        sums = {shape.cascades: shape for shape in menu["sums"] if works(base, shape)}
+
+        def row(shape: ArrayShape) -> dict[str, Any]:
+            spec = variant(base, scores=shape)
+            unit = spec.scores_unit
+            softmax, rows = np.zeros((MAX_CASCADES + 1, LENGTHS)), np.zeros(MAX_CASCADES + 1)
+            for cascades, other in sums.items():
+                pair = variant(base, scores=shape, sums=other)
+                softmax[cascades] = [self.tile(pair.softmax, length) for length in self.lengths]
+                rows[cascades] = pair.row_cycles
+            return {
+                **self._attention(unit, unit),
+                "style": STYLES.index(unit.ram_style),
+                "softmax": softmax,
+                "rows": rows,
+            }
+
+        return self._table(menu[name], row)
+
+    def sums(self, name: str, base: PipelineSpec, menu: dict[str, list[ArrayShape]]) -> dict[str, Any]:
+        """The options of the weighted sums, with their requantiser."""
+
+        def row(shape: ArrayShape) -> dict[str, Any]:
+            spec = variant(base, sums=shape)
+            units = [replace(spec.sums_unit, ram_style=style) for style in STYLES]
+            requantise = self.resources(spec.requantise("context"))
+            found = self._attention(*units)
+            # What only scores have.
+            own = {"style": 0, "softmax": np.zeros((MAX_CASCADES + 1, LENGTHS)), "rows": np.zeros(MAX_CASCADES + 1)}
+            return found | own | {"resources": found["resources"] + requantise}
+
+        return self._table(menu[name], row)
+
+    def _attention(self, *units: Any) -> dict[str, Any]:
+        seen = min(self.context + 1, self.lengths[1])
+        return {
+            "cycles": [self.tile(units[0], length) for length in self.lengths],
+            "resources": np.stack([self.resources(unit) for unit in units]),
+            "latency": units[0].array.latency,
+            "full": units[0].cycles(seen) // units[0].tiles(seen),
+        }
+
+    def _tile(self, unit: Any, tokens: int) -> int:
+        """Cycles of a tile, as the pipeline's `tile_cycles`."""
+        if self.network.causal:
+            return average_tile(unit, tokens)
+        return unit.cycles(tokens) // unit.tiles(tokens) if hasattr(unit, "tiles") else unit.cycles(tokens)
+
+    def _table(self, shapes: Sequence[ArrayShape], row: Any) -> dict[str, Any]:
+        """Rows of the shapes that the specs allow, the fastest first."""
+        found = []
+        for shape in shapes:
+            try:
+                found.append({"shapes": shape, **row(shape)})
+            except ValueError:
+                continue
+        found.sort(key=lambda one: (one["cycles"][0], -one["shapes"].columns))
+        return {
+            name: [one[name] for one in found] if name == "shapes" else np.array([one[name] for one in found])
+            for name in found[0]
+        }
+
+    def rest(self, base: PipelineSpec) -> Resources:
+        """What no array's shape changes: the other units."""
+        own = {*ARRAYS, "requantise_context", "kv_cache"}
+        units: dict[str, Any] = {name: unit for name, unit in base.units.items() if name not in own}
+        return sum((unit.resources for unit in units.values()), Resources())
+
+    def joints(self, base: PipelineSpec, scores: Sequence[ArrayShape], sums: Sequence[ArrayShape]) -> np.ndarray:
+        """What joins the units, [scores x sums, 5]: the width of an order and the heads in flight follow from both."""
+        found: dict[tuple[int, int], np.ndarray] = {}
+        rows = []
+        for pair in product(scores, sums):
+            spec = variant(base, scores=pair[0], sums=pair[1])
+            key = spec.order_bits, spec.heads_in_sums
+            if key not in found:
+                found[key] = counts(spec.parameter_resources)
+            rows.append(found[key])
+        return np.array(rows)
+
+    def stream(self, base: PipelineSpec) -> tuple[int, int]:
+        """Cycles that a tile and a token take between the arrays; of an encoder as it is screened."""
+        if isinstance(base, DecoderSpec):
+            return base.stream_cycles(base.lanes), base.stream_cycles(base.rows * base.lanes)
+        return stream_fill(base), 0
+
+    def caches(self, base: PipelineSpec, banks: int) -> tuple[np.ndarray, np.ndarray]:
+        """By the RAMs of the KV cache: its resources, on chip and off it, and cycles to read a context."""
+        if not isinstance(base, DecoderSpec):
+            return np.zeros((2, banks + 1, 5)), np.zeros(banks + 1)
+        resources, cycles = np.zeros((2, banks + 1, 5)), np.zeros(banks + 1, dtype=np.int64)
+        for count in range(1, banks + 1):
+            for off_chip in (0, 1):
+                cache: KvCacheSpec = replace(base.cache, banks=count, on_chip=not off_chip)
+                resources[off_chip, count] = counts(cache.resources)
+                cycles[count] = cache.cycles(self.context)
+        return resources, cycles

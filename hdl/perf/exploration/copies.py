@@ -1,0 +1,159 @@
+"""Copies of a layer's hardware: layers on chip, as many as there are copies, one behind the other in a ring.
+
+Copy c computes the layers c, c + C, c + 2 C and so on (paper, section 4.2: C layers on the device). Of a single
+sequence only a decoder's prompt gains, whose tiles fill the ring: an encoder's layer waits for the last key of the one
+before, and a token for itself. Several sequences in flight, one in each copy, gain all of it, and share the memory's
+bandwidth.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from ...model.network import Network
+from ...resources import Resources
+from ..budget import PLANNED
+from ..decoder import DecoderSpec, ring_cycles
+from ..design import Phase, SpatialDesign
+from ..device import Device
+from ..spec import LINEAR_UNITS, PipelineSpec
+
+__all__ = [
+    "CopiedDesign",
+    "encoder_cycles",
+    "energy_proxy",
+    "flight",
+    "reload_cycles",
+    "screened_cycles",
+    "stream_fill",
+]
+
+IDLE_SHARE = 0.5
+"""Share of a board's watts that flow whatever lies on the device and however it is clocked: an assumption."""
+
+
+@dataclass(frozen=True)
+class CopiedDesign(SpatialDesign):
+    """``copies`` of a layer's hardware in a ring; a divisor of the network's layers.
+
+    Raises:
+        ValueError: for a number of copies that the layers are no multiple of.
+    """
+
+    copies: int = 1
+
+    def __post_init__(self) -> None:
+        if self.copies < 1 or self.network.layers % self.copies:
+            raise ValueError(f"copies must divide the {self.network.layers} layers, not {self.copies}")
+
+    @cached_property
+    def units(self) -> Mapping[str, Any]:
+        """The specs of the units of all copies."""
+        if self.copies == 1:
+            return self.spec.units
+        return {f"{name}_{copy}": unit for copy in range(self.copies) for name, unit in self.spec.units.items()}
+
+    @cached_property
+    def rest(self) -> Resources:
+        """The buffers of parameters, and control, of all copies."""
+        return self.spec.parameter_resources * self.copies
+
+    @cached_property
+    def resources(self) -> Resources:
+        """What all copies take."""
+        return self.spec.resources * self.copies
+
+    @property
+    def channels(self) -> int:
+        """Memory ports of all copies."""
+        return super().channels * self.copies
+
+    @property
+    def rounds(self) -> int:
+        """How often a sequence goes around the ring."""
+        return self.network.layers // self.copies
+
+    def prefill(self, tokens: int) -> Phase:
+        """A prompt of one sequence."""
+        found, spec = super().prefill(tokens), self.spec
+        if not isinstance(spec, DecoderSpec):
+            return found
+        tiles = ceil(tokens / spec.rows)
+        busy = tiles * max(spec.row_cycles, *spec.tile_cycles(tokens).values())
+        cycles = int(ring_cycles(tiles, self.rounds, busy, self.copies * spec.tile_latency(tokens)))
+        cycles += (self.rounds - 1) * reload_cycles(spec) + spec.head_cycles()
+        return Phase(cycles=cycles, bytes=found.bytes, macs=found.macs, stages=found.stages)
+
+    def decode(self, context: int, sequences: int = 1) -> Phase:
+        """Tokens of several sequences, in as many groups as there are copies, each of which reads all weights."""
+        group = ceil(sequences / self.copies)
+        groups = ceil(sequences / group)
+        found, network = super().decode(context, group), self.network
+        weights = groups * (network.layers * self.layer_bytes + self.head_bytes)
+        cached = self.spec.cache.bytes_read(context) if isinstance(self.spec, DecoderSpec) else 0
+        return Phase(
+            cycles=found.cycles,
+            bytes=weights + sequences * cached,
+            macs=found.macs // group * sequences,
+            stages=found.stages,
+        )
+
+
+def flight(spec: PipelineSpec, copies: int) -> int:
+    """Sequences in flight that fill a design: one in each copy, or as many as a tile has rows where decoding reads keys
+    and values from memory. A cache on chip has room for one in each copy."""
+    off_chip = isinstance(spec, DecoderSpec) and not spec.cache_on_chip
+    return copies * (spec.rows if off_chip else 1)
+
+
+def reload_cycles(spec: PipelineSpec) -> int:
+    """Cycles from a layer to the next in which the slowest linear unit's weights are not there yet, where only one
+    layer's lie on chip: they come in while the last tile of the layer before lets its own go."""
+    if spec.weight_layers > 1:
+        return 0
+    units = [spec.linear(name) for name in LINEAR_UNITS]
+    return max(0, *(unit.layer_beats - unit.cycles(1) for unit in units))
+
+
+def encoder_cycles(tiles: Any, layers: int, pace: Any, lead: Any, fill: Any, reload: Any) -> Any:
+    """Cycles of a run, about: the first layer's keys and values, two of three parts of ``lead`` a tile; in every layer
+    a tile through all units, the ``fill``, and the others behind it at the ``pace`` of the slowest; between layers what
+    the weights are later than that. Numbers, or arrays of them."""
+    between = np.maximum(0, reload - fill)
+    return layers * ((tiles - 1) * pace + fill) + 2 * tiles * lead // 3 + (layers - 1) * between
+
+
+def screened_cycles(spec: PipelineSpec, tokens: int, layers: int) -> int:
+    """`encoder_cycles` of a pipeline: at once what `PipelineSpec.run_cycles` finds tile by tile, within a tenth for
+    networks that fill a device."""
+    cycles = spec.tile_cycles(tokens)
+    arrays = [spec.linear(name).array for name in LINEAR_UNITS] + [spec.scores_unit.array, spec.sums_unit.array]
+    busy = sum(cycles[name] for name in ("projection", "ffn1", "ffn2", "sums")) + 2 * cycles["qkv"] // 3
+    fill = busy + sum(array.latency for array in arrays) + stream_fill(spec)
+    pace, lead = max(spec.row_cycles, *cycles.values()), max(spec.row_cycles, cycles["qkv"])
+    return int(encoder_cycles(ceil(tokens / spec.rows), layers, pace, lead, fill, reload_cycles(spec)))
+
+
+def stream_fill(spec: PipelineSpec) -> int:
+    """Cycles of a tile between the arrays of an encoder: beats of what needs whole rows, and latencies."""
+    beats = 5 * spec.tile_beats + spec.intermediate // spec.ffn_lanes
+    latencies = sum(spec.row_quantise(name).latency + spec.requantise(name).latency for name in LINEAR_UNITS)
+    return beats + latencies + 2 * spec.norm.latency + spec.softmax.latency + spec.activation.latency
+
+
+def energy_proxy(device: Device, network: Network, resources: Any, clock_mhz: Any, seconds: Any) -> Any:
+    """Joules of a run of ``seconds``, to compare designs by: of the board's watts the `IDLE_SHARE`, and the rest as the
+    clock is to the planning clock and the resources, in the order of `Resources`, on average to those that are planned
+    to be used. Numbers, or arrays of them."""
+    shares = [
+        used / (planned * available)
+        for used, planned, available in zip(resources, PLANNED.values(), device.resources, strict=True)
+        if available
+    ]
+    busy = sum(shares) / len(shares) * (clock_mhz / device.clock_mhz)
+    watts = device.power.typical_w or device.power.tdp_w
+    return watts * (IDLE_SHARE + (1 - IDLE_SHARE) * busy) * seconds

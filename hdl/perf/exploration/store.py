@@ -1,0 +1,142 @@
+"""The folder of an exploration: its finished batches, so that a run that was ended goes on where it stopped."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import IO, Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ...errors import InputError
+from .evaluate import CONSTRAINTS, FIGURES, Evaluated
+from .space import AXES, Space
+
+__all__ = ["Store", "content_hash", "written"]
+
+HEADER = "exploration.json"
+
+
+def content_hash(space: Space) -> str:
+    """What a space is: its network, device, lengths and axes, and every figure of its tables. Spaces of one hash give
+    the same points."""
+    found = hashlib.sha256()
+    axes = space.copies, space.weight_bits, space.clocks, space.channels
+    names = AXES, FIGURES, CONSTRAINTS
+    plain = asdict(space.network), space.device.model_dump(mode="json"), space.prompt, space.output, axes, names
+    found.update(json.dumps(plain, sort_keys=True).encode())
+
+    def add(value: Any) -> None:
+        if isinstance(value, np.ndarray):
+            found.update(np.ascontiguousarray(value).tobytes())
+        elif isinstance(value, dict):
+            for one in value.values():
+                add(one)
+        elif is_dataclass(value):
+            for field in fields(value):
+                add(getattr(value, field.name))
+        else:
+            found.update(repr(value).encode())
+
+    add(space.tables)
+    return found.hexdigest()[:16]
+
+
+@contextmanager
+def written(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears at ``path`` when it is complete, and not at all where it is not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class Store:
+    """Finished batches in a folder, or in memory where there is none.
+
+    Raises:
+        InputError: for a folder of something else, or that cannot be written.
+    """
+
+    def __init__(self, folder: Path | None, header: dict[str, Any]):
+        self.folder, self.header = folder, header
+        self.batches: dict[int, Evaluated] = {}
+        if folder is not None:
+            self.write(self._open)
+
+    def write(self, action: Callable[[], Any]) -> None:
+        """Runs what writes to the folder.
+
+        Raises:
+            InputError: where it cannot be written.
+        """
+        try:
+            action()
+        except OSError as error:
+            raise InputError(
+                f"output folder {self.folder} cannot be written: {error.strerror or error}; what is finished is kept, "
+                "make room or choose another --out and run again"
+            ) from error
+
+    def _open(self) -> None:
+        assert self.folder is not None
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"output {self.folder} must be a folder, not a file; choose another --out")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / HEADER
+        if path.exists():
+            try:
+                found = json.loads(path.read_text())
+            except ValueError:
+                found = None
+            if found != self.header:
+                other = found if isinstance(found, dict) else {}
+                wrong = next((key for key in self.header if other.get(key) != self.header[key]), "contents")
+                raise InputError(
+                    f"output folder {self.folder} must be of the same exploration, not of {wrong} "
+                    f"{other.get(wrong)!r} instead of {self.header.get(wrong)!r}; choose another --out"
+                )
+        elif any(not path.name.startswith(".") for path in self.folder.iterdir()):
+            raise InputError(
+                f"output folder {self.folder} must be empty or an earlier exploration, not hold other files; "
+                "choose another --out"
+            )
+        else:
+            with written(path) as file:
+                file.write(json.dumps(self.header, indent=2).encode() + b"\n")
+        for number in range(self.header["batches"]):
+            if (batch := self._load(number)) is not None:
+                self.batches[number] = batch
+
+    def _path(self, number: int) -> Path:
+        assert self.folder is not None
+        return self.folder / "batches" / f"{number:06}.npz"
+
+    def _load(self, number: int) -> Evaluated | None:
+        """A finished batch; None where it is not there, or not whole."""
+        try:
+            with self._path(number).open("rb") as file, np.load(file) as arrays:
+                return Evaluated(**{field.name: arrays[field.name] for field in fields(Evaluated)})
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None
+
+    def add(self, number: int, batch: Evaluated) -> None:
+        """Keeps a finished batch."""
+        self.batches[number] = batch
+        if self.folder is not None:
+            self.write(lambda: self._save(number, batch))
+
+    def _save(self, number: int, batch: Evaluated) -> None:
+        with written(self._path(number)) as file:
+            np.savez(file, **vars(batch))

@@ -1,0 +1,74 @@
+"""The parameters of a layer: blocks in the order of their channel, replay buffers, and what else joins the units."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..kernels.linear import CHANNEL_BITS
+from ..kernels.parameters import RowFactor
+from ..memory import ReplaySpec
+from ..model.quantised import LINEAR_UNITS
+from ..resources import Resources
+from ..stream import buffer_resources
+
+if TYPE_CHECKING:
+    from .spec import PipelineSpec
+
+__all__ = ["PARAMETER_WORDS_A_BEAT", "ParameterBlock", "joint_resources", "parameter_blocks"]
+
+PARAMETER_WORDS_A_BEAT = CHANNEL_BITS // 64
+
+ORDER_READERS = 11
+"""Units that take an order a layer: the linear units, attention's three, activation, entry, exit, parameters."""
+
+
+class ParameterBlock(NamedTuple):
+    """A kernel's parameters of a layer: 64-bit ``words``, read ``lanes`` a beat; a table is loaded once, others
+    replayed a tile."""
+
+    name: str
+    words: int
+    lanes: int
+    table: bool = False
+
+    def replay(self, max_tiles: int) -> ReplaySpec:
+        """Its replay buffer: two layers, so that the one channel never waits for a unit behind."""
+        beats = self.words // self.lanes
+        return ReplaySpec(64 * self.lanes, 2 * beats, "block" if beats > 32 else "distributed", max_tiles)
+
+
+def parameter_blocks(spec: "PipelineSpec") -> tuple[ParameterBlock, ...]:
+    """The parameters of a layer, in the order in which they arrive."""
+    hidden, lanes = spec.hidden, spec.lanes
+    limits = [ParameterBlock(f"limit_{name}", 1, 1) for name in LINEAR_UNITS]
+    channels = [
+        ParameterBlock("qkv", 3 * hidden, lanes),
+        ParameterBlock("scores", spec.heads, 1),
+        ParameterBlock("context", hidden, lanes),
+        ParameterBlock("projection", hidden, lanes),
+        ParameterBlock("residual1", hidden, lanes),
+        ParameterBlock("norm1", hidden, lanes),
+        ParameterBlock("ffn1", spec.intermediate, spec.ffn_lanes),
+        ParameterBlock("activation", spec.activation.words, 1, table=True),
+        ParameterBlock("ffn2", hidden, lanes),
+        ParameterBlock("residual2", hidden, lanes),
+        ParameterBlock("norm2", hidden, lanes),
+    ]
+    return (*limits, *channels)
+
+
+def joint_resources(spec: "PipelineSpec") -> Resources:
+    """What joins the units: the buffers of all parameters, the orders, and the buffers between units."""
+    blocks = [block for block in spec.parameters if not block.table]
+    beat, factors = spec.rows * spec.lanes * 16, spec.rows * RowFactor.size
+    buffers = [
+        *[(spec.order_bits, 2)] * ORDER_READERS,
+        *[(spec.max_tiles.bit_length(), 2)] * len(spec.parameters),
+        *[(64 * block.lanes, 2) for block in blocks],
+        (CHANNEL_BITS, 2),
+        *[(factors, 4)] * len(LINEAR_UNITS),
+        (factors, spec.heads_in_sums),
+        *[(beat, 2)] * 6,  # two forks, and the exit
+        *[(beat // 2, 2)] * 3,  # keys, values, queries
+    ]
+    replays = sum((block.replay(spec.max_tiles).resources for block in blocks), Resources())
+    dealing = Resources(lut=3 * 64 + 12 * len(blocks), ff=16)
+    return sum((buffer_resources(*buffer) for buffer in buffers), replays + dealing)

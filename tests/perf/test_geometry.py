@@ -1,0 +1,117 @@
+"""The chooser, and the climb from what it chooses, against all there is: small spaces, enumerated."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from hdl.model.network import Network, load_network
+from hdl.perf.budget import shortfall
+from hdl.perf.climb import climb
+from hdl.perf.device import Device, Region, load_device
+from hdl.perf.exploration.evaluate import evaluate
+from hdl.perf.exploration.pareto import nondominated
+from hdl.perf.exploration.space import AXES, Space
+from hdl.perf.geometry import choose
+from hdl.perf.spec import ARRAYS
+
+ROWS = 4
+
+SHARE = 1.03
+"""How much slower than the best the chosen geometry may be."""
+
+RUN = 250
+"""Points of the least screened cycles that are run tile by tile."""
+
+
+def network(hidden: int, heads: int, intermediate: int, family: str) -> Network:
+    causal = family != "bert"
+    return Network(
+        name="small", family=family, layers=2, hidden=hidden, heads=heads, kv_heads=heads, head_size=hidden // heads,
+        intermediate=intermediate, gated=False, max_positions=512, vocabulary=64 if causal else 100, tied=True,
+    )  # fmt: skip
+
+
+def device(dsp: int) -> Device:
+    """A device with so many DSPs, and in proportion of the rest what large ones have."""
+    region = Region(dsp=dsp, bram36=100 + dsp // 2, uram=20 + dsp // 4, lut=150 * dsp, ff=300 * dsp)
+    return load_device("u280").model_copy(update={"slrs": (region,)})
+
+
+def worthwhile(space: Space, group: int, name: str) -> np.ndarray:
+    """An array's options that no other equals or beats in every figure there is of it."""
+    options = space.tables.options[name]
+    part = slice(options.start[group], options.start[group] + options.size[group])
+    figures = [options.cycles[part], options.resources[part].reshape(options.size[group], -1)]
+    figures += [options.latency[part].reshape(options.size[group], -1), -options.cascades[part, None]]
+    if name in ("scores", "sums"):
+        figures = [*figures[:3], options.softmax[part].reshape(options.size[group], -1)]
+        # What softmax takes depends on the cascades of the sums, so that none beats another.
+        figures += [options.rows[part], options.cascades[part, None], -options.cascades[part, None]]
+    else:
+        figures = figures[:3]
+    costs = np.concatenate(figures, axis=1)
+    rows, first = np.unique(costs, axis=0, return_index=True)
+    return np.asarray(first[nondominated(rows)])
+
+
+def everything(space: Space) -> Iterator[np.ndarray]:
+    """All points with tiles of `ROWS` and two layers' weights, but for options that are beaten in everything."""
+    for group, (rows, *_) in enumerate(space.tables.groups):
+        if rows != ROWS:
+            continue
+        axes = [worthwhile(space, group, name) for name in ARRAYS]
+        mesh = np.stack([each.reshape(-1) for each in np.meshgrid(*axes, indexing="ij")], axis=1)
+        points = np.zeros((len(mesh), len(AXES)), dtype=np.int64)
+        points[:, 0] = group
+        points[:, 1 : 1 + len(ARRAYS)] = mesh
+        points[:, AXES.index("weight_layers")] = 1
+        points[:, AXES.index("clock")] = len(space.clocks) - 1
+        if space.network.causal:
+            points[:, AXES.index("cache")] = 1
+        for start in range(0, len(points), 1 << 15):
+            yield points[start : start + (1 << 15)]
+
+
+def best_of_all(space: Space) -> int:
+    """Cycles of the best of all points, those of the least screened cycles run tile by tile."""
+    least = []
+    for points in everything(space):
+        found = evaluate(space, points)
+        order = np.argsort(found.figures[:, 0], kind="stable")[:RUN]
+        least += list(zip(found.figures[order, 0], found.choices[order], strict=True))
+    least.sort(key=lambda one: one[0])
+    tokens, layers = space.prompt, space.network.layers
+    return min(space.point(choice).spec.run_cycles(tokens, layers) for _, choice in least[:RUN])
+
+
+@pytest.mark.parametrize(
+    ("shape", "length", "dsps"),
+    [
+        ((16, 2, 32, "bert"), 128, 1200), ((32, 2, 64, "bert"), 32, 2400),
+        ((32, 2, 64, "bert"), 128, 600), ((32, 2, 64, "bert"), 128, 1200), ((32, 1, 64, "gpt2"), 32, 2400),
+        ((32, 1, 64, "gpt2"), 128, 600),
+    ],
+)  # fmt: skip
+def test_the_chosen_geometry_is_near_the_best_of_all(shape: tuple[int, int, int, str], length: int, dsps: int) -> None:
+    small, board = network(*shape), device(dsps)
+    best = best_of_all(Space(network=small, device=board, prompt=length, output=0))
+    chosen = climb(small, choose(small, length, board.resources, rows=ROWS), board.resources)
+    assert shortfall(chosen.resources, board.resources) is None
+    assert chosen.run_cycles(length, small.layers) <= SHARE * best
+
+
+@pytest.mark.parametrize("name", ["minilm-l6", "gpt2"])
+def test_networks_that_fill_a_device_have_little_to_gain(name: str) -> None:
+    filling, board = load_network(name), load_device("u280")
+    chosen = choose(filling, 128, board.resources, rows=ROWS)
+    climbed = climb(filling, chosen, board.resources)
+    assert chosen.run_cycles(128, filling.layers) <= SHARE * climbed.run_cycles(128, filling.layers)
+
+
+def test_a_climb_ends_where_nothing_fits_that_gains() -> None:
+    small, board = network(16, 2, 32, "bert"), device(600)
+    chosen = choose(small, 32, board.resources, rows=ROWS)
+    climbed = climb(small, chosen, board.resources)
+    assert climb(small, climbed, board.resources) == climbed
+    assert climb(small, chosen, chosen.resources).resources.dsp <= chosen.resources.dsp / 0.8
