@@ -2,7 +2,7 @@
 
 from ..resources import Resources
 
-__all__ = ["LABELS", "PLANNED", "shortfall"]
+__all__ = ["LABELS", "PLANNED", "scaled", "shortfall"]
 
 PLANNED = {"dsp": 0.80, "bram36": 0.80, "uram": 0.80, "lut": 0.70, "ff": 0.50}
 """Shares of a device that a design is planned to take at most; beyond them routing fails or slows."""
@@ -20,3 +20,8 @@ def shortfall(needed: Resources, available: Resources) -> str | None:
             planning = f"{planned:,.0f} planned ({share:.0%} of {getattr(available, name):,})"
             worst = (need / max(planned, 1), f"{need:,.0f} {LABELS[name]} needed, {planning}")
     return worst[1] if worst else None
+
+
+def scaled(available: Resources, share: float) -> Resources:
+    """A share of all resources, rounded down."""
+    return Resources(**{name: int(share * getattr(available, name)) for name in PLANNED})

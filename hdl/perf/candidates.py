@@ -1,15 +1,18 @@
 """The designs that are worth an estimate: the spatial one where a layer lies on chip, and streamed ones."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from math import ceil
 
 from ..errors import InputError
 from ..model.network import Network
-from .budget import shortfall
+from ..resources import Resources
+from .budget import scaled, shortfall
+from .chooser import choose
 from .design import Design, SpatialDesign, StreamedDesign
 from .device import Device
-from .geometry import choose, divisors
+from .geometry import divisors
 from .plan import TILES
 from .spec import ArrayShape
 from .streamed import StreamedSpec
@@ -25,31 +28,66 @@ MAX_BLOCK_TOKENS = 512
 
 
 def candidates(
-    network: Network, device: Device, *, max_length: int, tile: int | None, weight_bits: int
+    network: Network,
+    device: Device,
+    *,
+    max_length: int,
+    tile: int | None,
+    weight_bits: int,
+    cost: Callable[[Design], float],
+    share: float = 1.0,
 ) -> list[Design]:
-    """Designs of ``network`` that fit ``device``, for sequences of up to ``max_length``; ``tile``: only of that size.
+    """Designs of ``network`` that fit ``device``, for sequences of up to ``max_length``.
+
+    Args:
+        tile: only of that size.
+        cost: what a design is judged by, where there is a choice: less is better.
+        share: of the resources that are planned to be used, for designs that leave more room.
 
     Raises:
-        InputError: where none fits, with what lacks in the last one tried.
+        InputError: where none fits, with what each kind of design lacks.
     """
+    kinds: dict[str, Iterator[SpatialDesign | str] | Iterator[StreamedDesign | str]] = {}
+    kinds["spatial"] = _spatial(network, device, max_length, tile, weight_bits, cost, share)
+    if network.causal:
+        kinds["streamed"] = _streamed(network, device, max_length, tile, weight_bits, share)
     found: list[Design] = []
-    refusal = f"the head size must be a multiple of 8, not {network.head_size}"
-    # A pipeline's heads share the hidden features; those of a streamed design, and of a share of the heads, need not.
-    shared = network.heads * network.head_size == network.hidden
-    for rows in ((tile,) if tile else TILES) if shared else ():
-        try:
-            # Keys and values on chip where there is room, because decoding then reads weights alone.
-            for cache in (True, False) if network.causal else (False,):
-                spec = choose(
-                    network, max_length, device.resources, rows=rows, channels=weight_channels(device), cache=cache
-                )
-                found.append(SpatialDesign(network, spec, weight_bits))
-        except (InputError, ValueError) as error:
-            refusal = str(error)
-    found += _streamed(network, device, max_length, tile, weight_bits) if network.causal else []
+    refusals: dict[str, str] = {}
+    for kind, designs in kinds.items():
+        for one in designs:
+            if isinstance(one, str):
+                refusals.setdefault(kind, one)
+            else:
+                found.append(one)
     if not found:
-        raise InputError(f"model {network.name!r} on device {device.name!r}: {refusal}")
+        reasons = "; ".join(f"{kind} design: {why}" for kind, why in refusals.items())
+        raise InputError(f"model {network.name!r} does not fit device {device.name!r}: {reasons}")
     return found
+
+
+def _spatial(
+    network: Network,
+    device: Device,
+    max_length: int,
+    tile: int | None,
+    weight_bits: int,
+    cost: Callable[[Design], float],
+    share: float,
+) -> Iterator[SpatialDesign | str]:
+    """The best pipeline for each tile, and for keys and values on chip and off it; or why there is none."""
+    # A pipeline's heads share the hidden features; those of a streamed design, and of a share of the heads, need not.
+    if network.heads * network.head_size != network.hidden:
+        yield f"heads must share the {network.hidden} hidden features, not have {network.head_size} each"
+        return
+    for rows, cache in product((tile,) if tile else TILES, (True, False) if network.causal else (False,)):
+        try:
+            spec = choose(
+                network, max_length, scaled(device.resources, share), rows=rows, channels=weight_channels(device),
+                cache=cache, cost=lambda spec: cost(SpatialDesign(network, spec, weight_bits)),
+            )  # fmt: skip
+            yield SpatialDesign(network, spec, weight_bits)
+        except (InputError, ValueError) as error:
+            yield str(error)
 
 
 def weight_channels(device: Device) -> int:
@@ -58,14 +96,26 @@ def weight_channels(device: Device) -> int:
 
 
 def _streamed(
-    network: Network, device: Device, max_length: int, tile: int | None, weight_bits: int
-) -> Iterator[StreamedDesign]:
-    """For each shape of tile and column as many columns as fit, with the block that they leave room for."""
+    network: Network, device: Device, max_length: int, tile: int | None, weight_bits: int, share: float
+) -> Iterator[StreamedDesign | str]:
+    """For each shape of tile and column, and each block, as many columns as fit; or what even the smallest array
+    lacks."""
+    available = scaled(device.resources, share)
+    most = ceil(min(max_length, MAX_BLOCK_TOKENS) / 2)
+    blocks = [2**power for power in range(most.bit_length())]
     for rows, cascades, lanes in product((tile,) if tile else STREAM_ROWS, STREAM_CASCADES, STREAM_LANES):
-        for attention in _attention(network, rows, max(1, lanes // 8)):
-            spec = _widest(network, device, max_length, rows, cascades, lanes, attention)
-            if spec is not None:
+        for (scores, sums), block in product(_attention(network, rows, max(1, lanes // 8)), blocks):
+            if (block - 1) * rows >= min(max_length, MAX_BLOCK_TOKENS):
+                continue
+            build = partial(
+                StreamedSpec, network=network, rows=rows, block=block, lanes=lanes, scores=scores, sums=sums,
+                max_length=max_length, channels=weight_channels(device),
+            )  # fmt: skip
+            try:
+                spec = _widest(build, available, lanes, cascades)
                 yield StreamedDesign(network, spec, weight_bits)
+            except (InputError, ValueError) as error:
+                yield str(error)
 
 
 def _attention(network: Network, rows: int, cascades: int) -> Iterator[tuple[ArrayShape, ArrayShape]]:
@@ -75,31 +125,22 @@ def _attention(network: Network, rows: int, cascades: int) -> Iterator[tuple[Arr
         yield ArrayShape(max(rows, keys // rows * rows), cascades), ArrayShape(columns, cascades)
 
 
-def _widest(
-    network: Network,
-    device: Device,
-    max_length: int,
-    rows: int,
-    cascades: int,
-    lanes: int,
-    attention: tuple[ArrayShape, ArrayShape],
-) -> StreamedSpec | None:
-    """The most columns that fit, with the largest block that does; None where none does."""
-    block = ceil(min(max_length, MAX_BLOCK_TOKENS) / rows)
-    while block:
-        low, high, best = 1, MAX_STREAM_COLUMNS // lanes, None
-        while low <= high:
-            middle = (low + high) // 2
-            try:
-                spec = StreamedSpec(
-                    network=network, rows=rows, shape=ArrayShape(middle * lanes, cascades), block=block, lanes=lanes,
-                    scores=attention[0], sums=attention[1], max_length=max_length, channels=weight_channels(device),
-                )  # fmt: skip
-                fits = shortfall(spec.resources, device.resources) is None
-            except ValueError:
-                return None
-            low, high, best = (middle + 1, high, spec) if fits else (low, middle - 1, best)
-        if best is not None:
-            return best
-        block //= 2
-    return None
+def _widest(build: Callable[..., StreamedSpec], available: Resources, lanes: int, cascades: int) -> StreamedSpec:
+    """The spec of the most columns that fits, found by bisection.
+
+    Raises:
+        InputError: where not even one column fits, with what lacks.
+        ValueError: as the spec.
+    """
+
+    def spec(columns: int) -> StreamedSpec:
+        return build(shape=ArrayShape(columns * lanes, cascades))
+
+    if missing := shortfall(spec(1).resources, available):
+        raise InputError(f"the smallest array does not fit: {missing}")
+    low, high = 1, MAX_STREAM_COLUMNS // lanes
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = shortfall(spec(middle).resources, available) is None
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return spec(low)

@@ -7,14 +7,15 @@ pace asks for help, and lanes that the pace does not need.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import ceil
+from functools import cache
+from math import ceil, inf
 from typing import Any
 
 from ..kernels.linear import CHANNEL_RAMS
 from ..model.network import Network
 from ..resources import Resources
 from .budget import shortfall
-from .geometry import Option, lane_choices, menus_for
+from .geometry import Cost, Option, lane_choices, menus_for
 from .spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
 
 __all__ = ["climb"]
@@ -25,36 +26,35 @@ Menus = dict[tuple[int, int, int], dict[str, list[Option]]]
 """By lanes, the options of every array, fastest first."""
 
 LEAST_GAIN = 0.002
-"""Share of the cycles that a step must gain."""
+"""Share of the cost that a step must gain."""
 
 
-def climb(network: Network, spec: PipelineSpec, available: Resources) -> PipelineSpec:
-    """The fastest geometry that single steps lead to, each of which fits and gains: another shape for one array, or
-    other lanes. Fastest in a run of the longest sequence through all layers. Of two ways, by the steps that gain most
-    and by those that gain most for their DSPs, the one that leads further."""
+def climb(network: Network, spec: PipelineSpec, available: Resources, cost: Cost) -> PipelineSpec:
+    """The best geometry that single steps lead to, each of which fits and gains: another shape for one array, or other
+    lanes. Of two ways, by the steps that gain most and by those that gain most for their DSPs, the one that leads
+    further."""
     menus: Menus = {}
     for lanes in lane_choices(network):
         if (found := menus_for(network, spec.max_length, spec.rows, *lanes)) is not None:
             menus[lanes] = found
-    ways = (ascent(network, spec, available, menus, thrifty=thrifty) for thrifty in (False, True))
-    return min(ways, key=lambda one: one.run_cycles(one.max_length, network.layers))
+    # The two ways begin alike.
+    costs = cache(lambda one: cost(one) if shortfall(one.resources, available) is None else inf)
+    return min((ascent(spec, menus, costs, thrifty=thrifty) for thrifty in (False, True)), key=cost)
 
 
-def ascent(network: Network, spec: PipelineSpec, available: Resources, menus: Menus, *, thrifty: bool) -> PipelineSpec:
+def ascent(spec: PipelineSpec, menus: Menus, cost: Cost, *, thrifty: bool) -> PipelineSpec:
     """One of the two ways."""
-    best, cycles = spec, spec.run_cycles(spec.max_length, network.layers)
+    best = spec
     while True:
         worth: dict[PipelineSpec, float] = {}
-        for step in steps(best, menus):
-            if step not in worth and shortfall(step.resources, available) is None:
-                gain = cycles - step.run_cycles(step.max_length, network.layers)
-                if gain > LEAST_GAIN * cycles:
-                    price = max(1, step.resources.dsp - best.resources.dsp) if thrifty else 1
-                    worth[step] = gain / price
+        for step in dict.fromkeys(steps(best, menus)):
+            gain = cost(best) - cost(step)
+            if gain > LEAST_GAIN * cost(best):
+                price = max(1, step.resources.dsp - best.resources.dsp) if thrifty else 1
+                worth[step] = gain / price
         if not worth:
             return best
         best = max(worth, key=worth.__getitem__)
-        cycles = best.run_cycles(best.max_length, network.layers)
 
 
 def steps(spec: PipelineSpec, choices: Menus) -> Iterator[PipelineSpec]:

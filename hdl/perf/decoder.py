@@ -6,7 +6,7 @@ memory, each of them once.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil
 from typing import Any
 
@@ -76,7 +76,7 @@ class DecoderSpec(PipelineSpec):
         arrays = tuple(self.linear(name).array for name in LINEAR_UNITS)
         return SharedColumnsSpec(arrays=arrays, block=1, max_inputs=max(self.hidden, self.intermediate))
 
-    @property
+    @cached_property
     def units(self) -> dict[str, Unit]:
         """The spec of every kernel by its name in the pipeline, the cache last."""
         return super().units | {"kv_cache": self.cache}
@@ -139,6 +139,7 @@ def ring_cycles(tiles: int | np.ndarray, rounds: int | np.ndarray, busy: Any, lo
     return (rounds - 1) * np.maximum(busy, loop) + loop + busy - busy // tiles
 
 
+@lru_cache(maxsize=1 << 14)
 def average_tile(unit: SoftmaxSpec | ScoresSpec | WeightedSumsSpec, tokens: int) -> int:
     """Cycles of a tile of a prompt of ``tokens``, which sees the keys up to its own place, on average."""
     ends = [min(end, tokens) for end in range(unit.rows, tokens + unit.rows, unit.rows)]

@@ -111,7 +111,7 @@ class SpatialDesign:
     @cached_property
     def resources(self) -> Resources:
         """What it takes."""
-        return sum((unit.resources for unit in self.units.values()), self.rest)
+        return self.spec.resources
 
     @property
     def channels(self) -> int:

@@ -25,6 +25,10 @@ FAMILIES = ("ultrascale+", "versal")
 
 WEIGHT_BITS = (8, 4)
 
+SHARES = (1.0, 0.9, 0.8, 0.7)
+"""Of the resources planned to be used, tried in turn until a design meets the constraints that only a whole design can
+be held to: its floorplan, and the bandwidth that it asks for."""
+
 OUTPUT = 64
 """Tokens that are generated where no number is asked for, if the model has so many positions left."""
 
@@ -180,22 +184,33 @@ def estimate(
     board = load_device(device) if isinstance(device, str) else device
     tokens = checked_output(network, board, prompt, output, sequences, weight_bits, tile, clock_mhz)
     clock = clock_mhz or board.clock_mhz
-    designs = candidates(network, board, max_length=prompt + tokens, tile=tile, weight_bits=weight_bits)
     kept = max(sequences, held or 1)
-    # A cache on chip has room for one sequence.
-    designs = [design for design in designs if kept == 1 or not network.causal or design.cache_bytes]
-    if not designs:
-        raise InputError(f"model {network.name!r} on device {board.name!r}: no design holds {kept} sequences at once")
-    estimates = [
-        estimate_design(design, board, prompt=prompt, output=tokens, sequences=sequences, held=kept, clock_mhz=clock)
-        for design in designs
-    ]
+
+    def estimated(design: Design) -> Estimate:
+        return estimate_design(
+            design, board, prompt=prompt, output=tokens, sequences=sequences, held=kept, clock_mhz=clock
+        )
+
     refused: list[Constraint] = []
-    for found in sorted(estimates, key=lambda one: one.seconds):
-        missed = binding(found.constraints)
-        if missed is None:
-            return found
-        refused.append(missed)
+    for share in SHARES:
+        try:
+            designs = candidates(
+                network, board, max_length=prompt + tokens, tile=tile, weight_bits=weight_bits,
+                cost=lambda design: estimated(design).seconds, share=share,
+            )  # fmt: skip
+        except InputError:
+            if refused:
+                break
+            raise
+        # A cache on chip has room for one sequence.
+        designs = [design for design in designs if kept == 1 or not network.causal or design.cache_bytes]
+        for found in sorted(map(estimated, designs), key=lambda one: one.seconds):
+            missed = binding(found.constraints)
+            if missed is None:
+                return found
+            refused.append(missed)
+    if not refused:
+        raise InputError(f"model {network.name!r} on device {board.name!r}: no design holds {kept} sequences at once")
     least = min(refused, key=lambda one: one.used)
     raise InputError(f"model {network.name!r} does not fit device {board.name!r}: {least}")
 

@@ -1,10 +1,10 @@
-"""The chooser: the fastest pipeline of a model that a device has room for.
+"""Geometries of one pace: the fastest that a device has room for.
 
 The slowest unit sets the pace, so every array gets the fewest cascades that keep up with a target of cycles a tile;
 the least target that fits the budget is found by bisection.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -18,10 +18,13 @@ from .budget import shortfall
 from .decoder import DecoderSpec
 from .spec import LINEAR_UNITS, ArrayShape, PipelineSpec
 
-__all__ = ["choose", "divisors"]
+__all__ = ["TOLERANCE", "Cost", "balanced", "divisors", "lane_choices", "menus_for"]
+
+Cost = Callable[[PipelineSpec], float]
+"""What a geometry is judged by: less is better."""
 
 TOLERANCE = 1.01
-"""Geometries that are slower by no more than this are as good as the fastest, and may be smaller."""
+"""Geometries that cost no more than this times the best are as good, and may be smaller."""
 
 LEAST_BEATS = 16
 """Beats a row has at least where it has several lanes."""
@@ -43,11 +46,11 @@ class Option:
     dsps: int
 
 
-def choose(
-    network: Network, max_length: int, available: Resources, *, rows: int = 4, channels: int = 24, cache: bool = False
+def balanced(
+    network: Network, max_length: int, available: Resources, cost: Cost, *, rows: int, channels: int, cache: bool
 ) -> PipelineSpec:
-    """The fastest geometry for sequences of ``max_length`` tokens; of those about as fast, the one with the fewest
-    DSPs. ``cache``: a decoder's keys and values lie on chip.
+    """The best geometry whose arrays keep one pace, for sequences of up to ``max_length`` tokens; of those about as
+    good, the one with the fewest DSPs. ``cache``: a decoder's keys and values lie on chip.
 
     Raises:
         InputError: where even the smallest does not fit, with the resource that lacks and by how much.
@@ -77,9 +80,9 @@ def choose(
         if found is not None:
             candidates.append(found)
     if candidates:
-        cycles = {spec: spec.layer_cycles(max_length) for spec in candidates}
-        close = [spec for spec in candidates if cycles[spec] <= TOLERANCE * min(cycles.values())]
-        return min(close, key=lambda spec: (spec.resources.dsp, cycles[spec]))
+        costs = {spec: cost(spec) for spec in candidates}
+        close = [spec for spec in candidates if costs[spec] <= TOLERANCE * min(costs.values())]
+        return min(close, key=lambda spec: (spec.resources.dsp, costs[spec]))
     if smallest is None:
         raise InputError(
             f"hidden size {network.hidden} with {network.heads} heads has no geometry; "

@@ -3,8 +3,8 @@
 from ..errors import InputError
 from ..model.network import Network
 from ..model.spec import BertSpec
+from .chooser import choose
 from .device import Device
-from .geometry import choose
 from .spec import PipelineSpec
 
 __all__ = ["MAX_LENGTH", "TILES", "check_tile", "plan"]

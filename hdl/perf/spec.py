@@ -1,6 +1,8 @@
 """The geometry of a pipeline: how every unit of a layer is laid out, and what follows from it."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from math import ceil
 from typing import NamedTuple, Protocol
 
@@ -24,13 +26,19 @@ ARRAYS = (*LINEAR_UNITS, "scores", "sums")
 """All systolic arrays of a layer."""
 
 
-class Unit(Protocol):
+class Unit(Hashable, Protocol):
     """A kernel's spec."""
 
     @property
     def resources(self) -> Resources:
         """What the kernel takes."""
         ...
+
+
+@lru_cache(maxsize=1 << 14)
+def unit_resources(unit: Unit) -> Resources:
+    """What a unit takes: geometries that are compared have most of their units in common."""
+    return unit.resources
 
 
 class ArrayShape(NamedTuple):
@@ -103,6 +111,17 @@ class PipelineSpec:
 
     def linear(self, name: str) -> LinearSpec:
         """The linear unit ``name``, one of `LINEAR_UNITS`."""
+        units = self._linear_units
+        if name not in units:
+            units[name] = self._linear_unit(name)
+        return units[name]
+
+    @cached_property
+    def _linear_units(self) -> dict[str, LinearSpec]:
+        """Those that were asked for: a geometry is asked for them often."""
+        return {}
+
+    def _linear_unit(self, name: str) -> LinearSpec:
         inputs, outputs, lanes_in, lanes = {
             "qkv": (self.hidden, self.qkv_features, self.lanes, self.lanes),
             "projection": (self.hidden, self.hidden, self.lanes, self.lanes),
@@ -221,7 +240,7 @@ class PipelineSpec:
         """Beats of the parameter channel a layer."""
         return ceil(sum(block.words for block in self.parameters) / PARAMETER_WORDS_A_BEAT)
 
-    @property
+    @cached_property
     def units(self) -> dict[str, Unit]:
         """The spec of every kernel by its name in the pipeline, in the order of the data."""
         units: dict[str, Unit] = {}
@@ -251,10 +270,10 @@ class PipelineSpec:
         bounds = self.scores_unit.banks.max_passes, self.sums_unit.banks.max_words
         return 3 + sum(bound.bit_length() for bound in (self.max_length, self.max_tiles, *bounds))
 
-    @property
+    @cached_property
     def resources(self) -> Resources:
         """The whole pipeline: DSP, BRAM and URAM counts, LUT and FF estimates."""
-        return sum((unit.resources for unit in self.units.values()), self.parameter_resources)
+        return sum((unit_resources(unit) for unit in self.units.values()), self.parameter_resources)
 
     @property
     def macs(self) -> int:

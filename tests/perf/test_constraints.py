@@ -5,11 +5,11 @@ from functools import cache
 import pytest
 
 from hdl.model.network import load_network
+from hdl.perf.chooser import choose
 from hdl.perf.constraints import binding, constraints
 from hdl.perf.design import SpatialDesign
 from hdl.perf.device import Device, Memory, load_device
 from hdl.perf.floorplan import floorplan
-from hdl.perf.geometry import choose
 
 U280 = load_device("u280")
 TOKENS = 192

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from itertools import pairwise, product
 
+import numpy as np
 import pytest
 
 from hdl.model.spec import load_model
+from hdl.perf.cycles import BUFFER, Run
 from hdl.perf.device import load_device
 from hdl.perf.plan import plan
 from hdl.perf.spec import ArrayShape, PipelineSpec
@@ -56,3 +58,13 @@ def test_a_layer_takes_no_less_than_its_slowest_unit() -> None:
     for spec, tokens in product(DESIGNS.values(), (1, 9, 21)):
         tiles = -(-tokens // spec.rows)
         assert spec.layer_cycles(tokens) >= tiles * max(spec.row_cycles, *spec.tile_cycles(tokens).values())
+
+
+@pytest.mark.parametrize("tokens", [1, 30, 128])
+def test_layers_that_are_counted_are_as_if_followed(tokens: int) -> None:
+    spec = plan(load_model("minilm-l6"), load_device("u280"), max_length=128)
+    run = Run(spec, tokens)
+    ends = np.arange(1, run.tiles + 1) * spec.tile_beats - 1
+    for layers in range(1, 9):
+        ends = run.layer(ends) + BUFFER
+        assert spec.run_cycles(tokens, layers) == ends[-1] + 1

@@ -8,8 +8,8 @@ import pytest
 from hdl.errors import InputError
 from hdl.model.network import load_network
 from hdl.perf import estimate, estimate_design, load_device
+from hdl.perf.chooser import choose
 from hdl.perf.design import SpatialDesign
-from hdl.perf.geometry import choose
 
 U280 = load_device("u280")
 

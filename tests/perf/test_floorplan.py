@@ -3,9 +3,9 @@
 from functools import cache
 
 from hdl.model.network import load_network
+from hdl.perf.chooser import choose
 from hdl.perf.device import load_device
 from hdl.perf.floorplan import Floorplan, floorplan
-from hdl.perf.geometry import choose
 from hdl.perf.spec import PipelineSpec
 from hdl.resources import Resources
 

@@ -8,11 +8,11 @@ import pytest
 from hdl.errors import InputError
 from hdl.model.network import Network, load_network
 from hdl.perf import Device, estimate, estimate_design, load_device, partition, scaling
+from hdl.perf.chooser import choose
 from hdl.perf.constraints import STREAM_SHARE
 from hdl.perf.decoder import DecoderSpec
 from hdl.perf.design import SpatialDesign
 from hdl.perf.device import Link
-from hdl.perf.geometry import choose
 from hdl.perf.partitioning.divide import Splits
 from hdl.perf.partitioning.share import (
     Place,

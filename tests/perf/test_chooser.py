@@ -1,4 +1,4 @@
-"""The chooser, and the climb from what it chooses, against all there is: small spaces, enumerated."""
+"""The chooser against all there is, in small spaces that can be enumerated; its parts."""
 
 from collections.abc import Iterator
 
@@ -7,13 +7,14 @@ import pytest
 
 from hdl.model.network import Network, load_network
 from hdl.perf.budget import shortfall
+from hdl.perf.chooser import choose
 from hdl.perf.climb import climb
 from hdl.perf.device import Device, Region, load_device
 from hdl.perf.exploration.evaluate import evaluate
 from hdl.perf.exploration.pareto import nondominated
 from hdl.perf.exploration.space import AXES, Space
-from hdl.perf.geometry import choose
-from hdl.perf.spec import ARRAYS
+from hdl.perf.geometry import TOLERANCE, balanced
+from hdl.perf.spec import ARRAYS, PipelineSpec
 
 ROWS = 4
 
@@ -96,22 +97,41 @@ def best_of_all(space: Space) -> int:
 def test_the_chosen_geometry_is_near_the_best_of_all(shape: tuple[int, int, int, str], length: int, dsps: int) -> None:
     small, board = network(*shape), device(dsps)
     best = best_of_all(Space(network=small, device=board, prompt=length, output=0))
-    chosen = climb(small, choose(small, length, board.resources, rows=ROWS), board.resources)
+    chosen = choose(small, length, board.resources, rows=ROWS)
     assert shortfall(chosen.resources, board.resources) is None
     assert chosen.run_cycles(length, small.layers) <= SHARE * best
 
 
-@pytest.mark.parametrize("name", ["minilm-l6", "gpt2"])
-def test_networks_that_fill_a_device_have_little_to_gain(name: str) -> None:
-    filling, board = load_network(name), load_device("u280")
-    chosen = choose(filling, 128, board.resources, rows=ROWS)
-    climbed = climb(filling, chosen, board.resources)
-    assert chosen.run_cycles(128, filling.layers) <= SHARE * climbed.run_cycles(128, filling.layers)
+def test_of_geometries_about_as_good_the_smaller_is_taken() -> None:
+    filling, board = load_network("gpt2"), load_device("u280")
+
+    def cost(spec: PipelineSpec) -> float:
+        return spec.run_cycles(512, filling.layers)
+
+    start = balanced(filling, 512, board.resources, cost, rows=8, channels=24, cache=False)
+    climbed = climb(filling, start, board.resources, cost)
+    chosen = choose(filling, 512, board.resources, rows=8)
+    assert cost(start) <= TOLERANCE * cost(climbed)
+    assert chosen == start
+
+
+def test_a_cost_of_its_own_is_followed() -> None:
+    small, board = network(32, 1, 64, "gpt2"), device(600)
+    fastest = choose(small, 64, board.resources, rows=ROWS)
+    smallest = choose(small, 64, board.resources, rows=ROWS, cost=lambda spec: spec.resources.dsp)
+    assert smallest.resources.dsp < fastest.resources.dsp
+    assert smallest.run_cycles(64, 2) > fastest.run_cycles(64, 2)
 
 
 def test_a_climb_ends_where_nothing_fits_that_gains() -> None:
     small, board = network(16, 2, 32, "bert"), device(600)
-    chosen = choose(small, 32, board.resources, rows=ROWS)
-    climbed = climb(small, chosen, board.resources)
-    assert climb(small, climbed, board.resources) == climbed
-    assert climb(small, chosen, chosen.resources).resources.dsp <= chosen.resources.dsp / 0.8
+
+    def cost(spec: PipelineSpec) -> float:
+        return spec.run_cycles(32, small.layers)
+
+    start = balanced(small, 32, board.resources, cost, rows=ROWS, channels=24, cache=False)
+    climbed = climb(small, start, board.resources, cost)
+    assert cost(climbed) < cost(start)
+    assert climb(small, climbed, board.resources, cost) == climbed
+    # With no more than it has, planned shares of it, nothing larger fits.
+    assert climb(small, start, start.resources, cost).resources.dsp <= start.resources.dsp

@@ -1,0 +1,42 @@
+"""The chooser: the best pipeline of a network that a device has room for."""
+
+from ..model.network import Network
+from ..resources import Resources
+from .climb import climb
+from .geometry import TOLERANCE, Cost, balanced
+from .spec import PipelineSpec
+
+__all__ = ["choose"]
+
+
+def choose(
+    network: Network,
+    max_length: int,
+    available: Resources,
+    *,
+    rows: int = 4,
+    channels: int = 24,
+    cache: bool = False,
+    cost: Cost | None = None,
+) -> PipelineSpec:
+    """The best geometry for sequences of up to ``max_length`` tokens; of those about as good, one with fewer DSPs.
+
+    First the best whose arrays keep one pace, then what single steps from there gain.
+
+    Args:
+        rows: tokens a tile.
+        channels: memory channels for weights.
+        cache: a decoder's keys and values lie on chip.
+        cost: what counts; by default the cycles of a run of ``max_length`` tokens through all layers.
+
+    Raises:
+        InputError: where even the smallest does not fit, with the resource that lacks and by how much.
+    """
+
+    def cycles(spec: PipelineSpec) -> float:
+        return spec.run_cycles(max_length, network.layers)
+
+    cost = cost or cycles
+    start = balanced(network, max_length, available, cost, rows=rows, channels=channels, cache=cache)
+    climbed = climb(network, start, available, cost)
+    return start if cost(start) <= TOLERANCE * cost(climbed) else climbed
