@@ -2,7 +2,6 @@
 ``python -m bench.scaling``; ``--write`` puts the tables into docs/scaling.md and the curves into docs/scaling.svg."""
 
 import sys
-from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from hdl.perf import Partition, scaling
+from hdl.perf.drawing import as_svg
 from hdl.perf.partitioning.split import CAUSES
 from hdl.top.scale_command import HEADINGS, assumptions, figures, table
 
@@ -111,10 +111,7 @@ def picture(curves: dict[Case, list[Partition]]) -> str:
         axes.set_xticks(ticks := [1, 2, 4, 8, 16, 32, 64], labels=[str(tick) for tick in ticks])
         axes.set_xlabel("devices")
         axes.grid(alpha=0.3)
-    drawn = StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": MODEL}):
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return drawn.getvalue()
+    return as_svg(figure, MODEL)
 
 
 def main() -> int:

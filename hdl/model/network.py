@@ -4,13 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from importlib import resources
 from typing import Any, NamedTuple, Self
 
-import yaml
-
+from ..builtin import built_in, read_built_in
 from ..errors import InputError
-from .spec import BertSpec, built_in, check_fields, load_model, model_type, presets, read_values
+from .spec import BertSpec, check_fields, load_model, model_type, presets, read_values
 
 __all__ = ["Network", "Operator", "load_network", "networks"]
 
@@ -232,7 +230,7 @@ class Network:
 @cache
 def networks() -> tuple[str, ...]:
     """The names of the built-in networks, the presets of BERT among them."""
-    return tuple(sorted((*presets(), *built_in("networks"))))
+    return tuple(sorted((*presets(), *built_in(__package__, "networks"))))
 
 
 def load_network(name_or_path: str) -> Network:
@@ -246,8 +244,8 @@ def load_network(name_or_path: str) -> Network:
     if name_or_path in presets():
         return Network.from_bert(load_model(name_or_path))
     if name_or_path in networks():
-        file = resources.files(__package__) / "networks" / f"{name_or_path}.yaml"
-        return Network.from_mapping(name_or_path, yaml.safe_load(file.read_text()), f"network {name_or_path!r}")
+        values = read_built_in(__package__, "networks", name_or_path, "network")
+        return Network.from_mapping(name_or_path, values, f"network {name_or_path!r}")
     name, path, values = read_values(name_or_path, networks())
     read = Network.from_mapping if path.suffix == ".yaml" else Network.from_config
     return read(name, values, str(path))

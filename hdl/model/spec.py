@@ -1,19 +1,17 @@
 """The shape of a network: BERT encoders, from presets or from a Hugging Face `config.json`."""
 
-import difflib
 import json
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, fields
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 
+from ..builtin import built_in, read_built_in, suggestion
 from ..errors import InputError
 
-__all__ = ["BertSpec", "built_in", "check_fields", "load_model", "model_type", "presets", "read_values"]
+__all__ = ["BertSpec", "check_fields", "load_model", "model_type", "presets", "read_values"]
 
 MAX_INNER = 4096
 """Features that a matrix product may contract over: 4096 * 128 * 127 still fits sums of 27 bits."""
@@ -126,16 +124,9 @@ class BertSpec:
         return cls(name=name, **{own: config[key] for key, own in CONFIG_KEYS.items()})
 
 
-@cache
-def built_in(folder: str) -> tuple[str, ...]:
-    """The names of the YAML files in a folder beside this module."""
-    files = (resources.files(__package__) / folder).iterdir()
-    return tuple(sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml")))
-
-
 def presets() -> tuple[str, ...]:
     """The names of the built-in models."""
-    return built_in("presets")
+    return built_in(__package__, "presets")
 
 
 def load_model(name_or_path: str) -> BertSpec:
@@ -147,8 +138,8 @@ def load_model(name_or_path: str) -> BertSpec:
             supported.
     """
     if name_or_path in presets():
-        file = resources.files(__package__) / "presets" / f"{name_or_path}.yaml"
-        return BertSpec.from_mapping(name_or_path, yaml.safe_load(file.read_text()), f"preset {name_or_path!r}")
+        values = read_built_in(__package__, "presets", name_or_path, "preset")
+        return BertSpec.from_mapping(name_or_path, values, f"preset {name_or_path!r}")
     name, path, values = read_values(name_or_path, presets())
     read = BertSpec.from_mapping if path.suffix == ".yaml" else BertSpec.from_config
     return read(name, values, str(path))
@@ -165,7 +156,7 @@ def read_values(name_or_path: str, known: Collection[str]) -> tuple[str, Path, A
     if path.is_dir():
         path /= "config.json"
     elif not path.exists() and path.suffix not in (".json", ".yaml"):
-        unknown = f"model {name_or_path!r} is unknown{_suggestion(name_or_path, known)}"
+        unknown = f"model {name_or_path!r} is unknown{suggestion(name_or_path, known)}"
         raise InputError(f"{unknown}; known: {', '.join(known)}, or a path to a config.json")
     try:
         text = path.read_text()
@@ -204,12 +195,6 @@ def check_fields(values: Any, known: Set[str], source: str) -> None:
         raise InputError(f"{source} must be a mapping of fields to values, not {type(values).__name__}")
     for key in values:
         if key not in known:
-            raise InputError(f"{source} has an unknown field {key!r}{_suggestion(str(key), known)}")
+            raise InputError(f"{source} has an unknown field {key!r}{suggestion(str(key), known)}")
     if missing := sorted(known - set(values)):
         raise InputError(f"{source} lacks the field {missing[0]!r}")
-
-
-def _suggestion(wrong: str, known: Iterable[str]) -> str:
-    """', did you mean ...?' where a known name is close to a wrong one."""
-    close = difflib.get_close_matches(wrong, sorted(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""

@@ -47,10 +47,12 @@ def candidates(
     Raises:
         InputError: where none fits, with what each kind of design lacks.
     """
-    kinds: dict[str, Iterator[SpatialDesign | str] | Iterator[StreamedDesign | str]] = {}
-    kinds["spatial"] = _spatial(network, device, max_length, tile, weight_bits, cost, share)
+    available, channels = scaled(device.resources, share), weight_channels(device)
+    kinds: dict[str, Iterator[Design | str]] = {
+        "spatial": _spatial(network, available, channels, max_length, tile, weight_bits, cost)
+    }
     if network.causal:
-        kinds["streamed"] = _streamed(network, device, max_length, tile, weight_bits, share)
+        kinds["streamed"] = _streamed(network, available, channels, max_length, tile, weight_bits)
     found: list[Design] = []
     refusals: dict[str, str] = {}
     for kind, designs in kinds.items():
@@ -67,13 +69,13 @@ def candidates(
 
 def _spatial(
     network: Network,
-    device: Device,
+    available: Resources,
+    channels: int,
     max_length: int,
     tile: int | None,
     weight_bits: int,
     cost: Callable[[Design], float],
-    share: float,
-) -> Iterator[SpatialDesign | str]:
+) -> Iterator[Design | str]:
     """The best pipeline for each tile, and for keys and values on chip and off it; or why there is none."""
     # A pipeline's heads share the hidden features; those of a streamed design, and of a share of the heads, need not.
     if network.heads * network.head_size != network.hidden:
@@ -82,8 +84,8 @@ def _spatial(
     for rows, cache in product((tile,) if tile else TILES, (True, False) if network.causal else (False,)):
         try:
             spec = choose(
-                network, max_length, scaled(device.resources, share), rows=rows, channels=weight_channels(device),
-                cache=cache, cost=lambda spec: cost(SpatialDesign(network, spec, weight_bits)),
+                network, max_length, available, rows=rows, channels=channels, cache=cache,
+                cost=lambda spec: cost(SpatialDesign(network, spec, weight_bits)),
             )  # fmt: skip
             yield SpatialDesign(network, spec, weight_bits)
         except (InputError, ValueError) as error:
@@ -96,20 +98,17 @@ def weight_channels(device: Device) -> int:
 
 
 def _streamed(
-    network: Network, device: Device, max_length: int, tile: int | None, weight_bits: int, share: float
-) -> Iterator[StreamedDesign | str]:
+    network: Network, available: Resources, channels: int, max_length: int, tile: int | None, weight_bits: int
+) -> Iterator[Design | str]:
     """For each shape of tile and column, and each block, as many columns as fit; or what even the smallest array
     lacks."""
-    available = scaled(device.resources, share)
-    most = ceil(min(max_length, MAX_BLOCK_TOKENS) / 2)
-    blocks = [2**power for power in range(most.bit_length())]
     for rows, cascades, lanes in product((tile,) if tile else STREAM_ROWS, STREAM_CASCADES, STREAM_LANES):
+        tiles = ceil(min(max_length, MAX_BLOCK_TOKENS) / rows)
+        blocks = [2**power for power in range(tiles.bit_length())]
         for (scores, sums), block in product(_attention(network, rows, max(1, lanes // 8)), blocks):
-            if (block - 1) * rows >= min(max_length, MAX_BLOCK_TOKENS):
-                continue
             build = partial(
                 StreamedSpec, network=network, rows=rows, block=block, lanes=lanes, scores=scores, sums=sums,
-                max_length=max_length, channels=weight_channels(device),
+                max_length=max_length, channels=channels,
             )  # fmt: skip
             try:
                 spec = _widest(build, available, lanes, cascades)

@@ -8,13 +8,15 @@ pace asks for help, and lanes that the pace does not need.
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from math import ceil, inf
+from math import inf
 from typing import Any
 
-from ..kernels.linear import CHANNEL_RAMS
+import numpy as np
+
 from ..model.network import Network
 from ..resources import Resources
 from .budget import shortfall
+from .channels import usable_channels
 from .geometry import Cost, Option, lane_choices, menus_for
 from .spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
 
@@ -90,11 +92,9 @@ def allowed(spec: PipelineSpec, changes: dict[str, Any]) -> Iterator[PipelineSpe
     """The geometry with changes, its memory channels no more than there is use for; nothing where the specs refuse
     it."""
     shapes = {name: changes.get(name, getattr(spec, name)) for name in ARRAYS}
-    channels = tuple(
-        max(1, min(count, ceil(shapes[name].columns * shapes[name].cascades / CHANNEL_RAMS), shapes[name].columns))
-        for name, count in zip(LINEAR_UNITS, spec.channels, strict=True)
-    )
+    columns, cascades = np.array([shapes[name] for name in LINEAR_UNITS]).T
+    channels = usable_channels(np.array(spec.channels), columns * cascades, columns)
     try:
-        yield replace(spec, channels=channels, **changes)
+        yield replace(spec, channels=tuple(channels.tolist()), **changes)
     except ValueError:
         return

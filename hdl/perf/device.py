@@ -3,14 +3,12 @@
 Every figure of a file has its source in the file; `tests/perf/test_device.py` holds that.
 """
 
-import difflib
 from functools import cache
-from importlib import resources as files
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..builtin import built_in, read_built_in
 from ..errors import InputError
 from ..resources import Resources
 
@@ -106,11 +104,9 @@ class Device(_Figures):
         return self.memories[0]
 
 
-@cache
 def devices() -> tuple[str, ...]:
     """The names of the built-in devices."""
-    folder = files.files(__package__) / "devices"
-    return tuple(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")))
+    return built_in(__package__, "devices")
 
 
 @cache
@@ -120,12 +116,7 @@ def load_device(name: str) -> Device:
     Raises:
         InputError: for an unknown one, with those that are known.
     """
-    if name not in devices():
-        close = difflib.get_close_matches(name, devices(), n=1)
-        suggestion = f", did you mean {close[0]!r}?" if close else ""
-        raise InputError(f"device {name!r} is unknown{suggestion}; known: {', '.join(devices())}")
-    text = (files.files(__package__) / "devices" / f"{name}.yaml").read_text()
-    return parse_device(name, yaml.safe_load(text), f"device {name!r}")
+    return parse_device(name, read_built_in(__package__, "devices", name, "device"), f"device {name!r}")
 
 
 def parse_device(name: str, values: Any, source: str) -> Device:

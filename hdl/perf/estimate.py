@@ -204,13 +204,15 @@ def estimate(
             raise
         # A cache on chip has room for one sequence.
         designs = [design for design in designs if kept == 1 or not network.causal or design.cache_bytes]
+        if not designs and not refused:  # and with less room there is none either
+            raise InputError(
+                f"model {network.name!r} on device {board.name!r}: no design holds {kept} sequences at once"
+            )
         for found in sorted(map(estimated, designs), key=lambda one: one.seconds):
             missed = binding(found.constraints)
             if missed is None:
                 return found
             refused.append(missed)
-    if not refused:
-        raise InputError(f"model {network.name!r} on device {board.name!r}: no design holds {kept} sequences at once")
     least = min(refused, key=lambda one: one.used)
     raise InputError(f"model {network.name!r} does not fit device {board.name!r}: {least}")
 

@@ -11,10 +11,13 @@ from itertools import product
 from math import ceil
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 from ..model.network import Network
 from ..resources import Resources
 from .budget import shortfall
+from .channels import shared_channels
 from .decoder import DecoderSpec
 from .spec import LINEAR_UNITS, ArrayShape, PipelineSpec
 
@@ -174,17 +177,11 @@ def assemble(
 ) -> PipelineSpec:
     """The smallest pipeline in which every unit keeps the pace."""
     shapes = {name: next(o for o in reversed(menu) if o.cycles <= pace).shape for name, menu in menus.items()}
-    weights = {name: shapes[name].columns * shapes[name].cascades for name in LINEAR_UNITS}
-    total = sum(weights.values())
-    # Memory channels in proportion to the RAMs they fill, a group of eight RAMs at least.
-    share = {
-        name: max(1, min(round(channels * count / total), ceil(count / 8), shapes[name].columns))
-        for name, count in weights.items()
-    }
+    columns, cascades = np.array([shapes[name] for name in LINEAR_UNITS]).T
     common: dict[str, Any] = dict(
         hidden=network.hidden, heads=network.heads, intermediate=network.intermediate, max_length=max_length,
         max_layers=network.layers, rows=rows, lanes=lanes[0], ffn_lanes=lanes[1], score_lanes=lanes[2],
-        channels=(share["qkv"], share["projection"], share["ffn1"], share["ffn2"]), **shapes,
+        channels=tuple(shared_channels(channels, columns * cascades, columns).tolist()), **shapes,
     )  # fmt: skip
     if not network.causal:
         return PipelineSpec(**common)

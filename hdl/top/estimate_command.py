@@ -11,7 +11,7 @@ from ..perf.estimate import Estimate, Timing, estimate
 from .console import chosen_name, model_option, show, shown_progress
 from .describe import new_table
 
-__all__ = ["estimate_command", "workload_options"]
+__all__ = ["estimate_command", "workload", "workload_options"]
 
 MILLI, MICRO = 1e3, 1e6
 
@@ -37,11 +37,11 @@ def workload_options(command: Any) -> Any:
 @workload_options
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
 @click.pass_obj
-def estimate_command(early: str | None, /, model: str | None, device: str, as_json: bool, **workload: Any) -> None:
+def estimate_command(early: str | None, /, model: str | None, device: str, as_json: bool, **options: Any) -> None:
     """Estimate time, throughput and energy of a model on a device, with the best geometry that fits."""
     with shown_progress() as progress:
         progress("choosing the geometry")
-        found = estimate(chosen_name(model or early), device, **workload)
+        found = estimate(chosen_name(model or early), device, **options)
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:
@@ -50,10 +50,9 @@ def estimate_command(early: str | None, /, model: str | None, device: str, as_js
 
 def figures_table(found: Estimate) -> Table:
     """Time to the first token, time a token, throughput and energy, each beside its limit."""
-    work = f"{found.prompt} tokens" + (f" and {found.output} more" if found.output else "")
-    flight = f", {found.sequences} in flight" if found.sequences > 1 else ""
+    work = workload(found.prompt, found.output, found.sequences)
     table = new_table(
-        f"{found.network.name} on {found.device.board}: {work}{flight}; {found.design.kind} design",
+        f"{found.network.name} on {found.device.board}: {work}; {found.design.kind} design",
         "name", "figure", "limit", "bound by", "ratio",
     )  # fmt: skip
     kind = "first token" if found.network.causal else "the whole text"
@@ -72,6 +71,12 @@ def figures_table(found: Estimate) -> Table:
         f"{energy / found.joules_a_token:.0%}",
     )  # fmt: skip
     return table
+
+
+def workload(prompt: int, output: int, sequences: int) -> str:
+    """What is run, in a few words."""
+    tokens = f"{prompt} tokens" + (f" and {output} more" if output else "")
+    return tokens + (f", {sequences} in flight" if sequences > 1 else "")
 
 
 def _timing(timing: Timing) -> tuple[str, ...]:

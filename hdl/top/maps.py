@@ -1,13 +1,12 @@
 """Pictures of where an FPGA wins against a GPU."""
 
-from io import StringIO
 from math import log2
 
-import matplotlib
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from ..perf.comparison.compare import Comparison, Metric
+from ..perf.drawing import as_svg
 
 __all__ = ["picture"]
 
@@ -41,7 +40,4 @@ def picture(found: Comparison, metric: Metric) -> str:
     ticks = range(-int(STEEPEST), int(STEEPEST) + 1, 2)
     bar.set_label("times better; above 1 the FPGA wins")
     bar.set_ticks(list(ticks), labels=[f"{2.0**tick:g}" for tick in ticks])
-    drawn = StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": metric}):
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return drawn.getvalue()
+    return as_svg(figure, metric)

@@ -10,7 +10,7 @@ from rich.table import Table
 from ..perf.partitioning.partition import MAX_DEVICES, Partition, scaling
 from .console import chosen_name, show, shown_progress
 from .describe import new_table
-from .estimate_command import workload_options
+from .estimate_command import workload, workload_options
 
 __all__ = ["HEADINGS", "assumptions", "figures", "scale_command"]
 
@@ -39,12 +39,12 @@ HEADINGS = (
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
 @click.pass_obj
 def scale_command(
-    early: str | None, /, model: str | None, device: str, devices: int, as_json: bool, **workload: Any
+    early: str | None, /, model: str | None, device: str, devices: int, as_json: bool, **options: Any
 ) -> None:
     """Estimate a model on several devices, divided by layers and within them, and what bends the curve."""
     with shown_progress() as progress:
         progress("dividing the model")
-        found = scaling(chosen_name(model or early), device, devices, **workload)
+        found = scaling(chosen_name(model or early), device, devices, **options)
     if as_json:
         click.echo(json.dumps([one.as_dict() for one in found], indent=2))
     else:
@@ -65,9 +65,8 @@ def figures(one: Partition) -> tuple[str, ...]:
 def table(found: Sequence[Partition]) -> Table:
     """All numbers of devices, from few to many."""
     work = found[0].work
-    tokens = f"{work.prompt} tokens" + (f" and {work.output} more" if work.output else "")
-    flight = f", {work.sequences} in flight" if work.sequences > 1 else ""
-    made = new_table(f"{found[0].network.name} on several {found[0].device.board}: {tokens}{flight}", *HEADINGS)
+    title = workload(work.prompt, work.output, work.sequences)
+    made = new_table(f"{found[0].network.name} on several {found[0].device.board}: {title}", *HEADINGS)
     for one in found:
         made.add_row(*figures(one))
     made.columns[-1].justify = "left"

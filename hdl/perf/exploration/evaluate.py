@@ -13,13 +13,13 @@ import numpy as np
 
 from ...kernels.shared import MAX_TERMS, shared_cycles, weight_bytes
 from ..budget import PLANNED
+from ..channels import shared_channels
 from ..constraints import NAMES, STREAM_SHARE
 from ..decoder import ring_cycles
 from ..spec import ARRAYS, LINEAR_UNITS
 from .copies import encoder_cycles, energy_proxy
 from .pareto import pareto_front
 from .space import AXES, Space
-from .tables import shared_channels
 
 __all__ = ["CONSTRAINTS", "FIGURES", "Evaluated", "costs", "evaluate"]
 

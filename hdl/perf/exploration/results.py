@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ...errors import InputError
+from ..drawing import as_svg
 from ..spec import ARRAYS
 from .evaluate import FIGURES
 from .explore import Candidate, Exploration
@@ -52,12 +52,10 @@ def write_results(found: Exploration, folder: Path) -> None:
             file.write(as_json(summary_of(found)))
         write_points(found.front, folder / "front")
         drawing = picture(found)
-        for kind in ("svg", "png"):
-            with written(folder / f"front.{kind}") as file:
-                # Without a date and with names of its own the same picture is the same file.
-                metadata = {"Date": None} if kind == "svg" else {}
-                with matplotlib.rc_context({"svg.hashsalt": "front"}):
-                    drawing.savefig(file, format=kind, metadata=metadata)
+        with written(folder / "front.svg") as file:
+            file.write(as_svg(drawing, "front").encode())
+        with written(folder / "front.png") as file:
+            drawing.savefig(file, format="png")
     except OSError as error:
         raise InputError(
             f"output folder {folder} cannot be written: {error.strerror or error}; finished batches are kept, make room"

@@ -11,11 +11,12 @@ from ...errors import InputError
 from ...model.network import Network
 from ..budget import PLANNED
 from ..candidates import weight_channels
+from ..channels import shared_channels
 from ..decoder import DecoderSpec
 from ..device import Device
 from ..spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
 from .copies import CopiedDesign
-from .tables import Tables, shared_channels
+from .tables import Tables
 
 __all__ = ["AXES", "Point", "Space"]
 

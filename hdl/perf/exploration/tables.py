@@ -20,17 +20,10 @@ from ..plan import TILES
 from ..spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
 from .asked import LENGTHS, STYLES, Asked, counts
 
-__all__ = ["ARRAYS", "LENGTHS", "STYLES", "Attention", "Linear", "Options", "Tables", "shared_channels"]
+__all__ = ["ARRAYS", "LENGTHS", "STYLES", "Attention", "Linear", "Options", "Tables"]
 
 Group = tuple[int, int, int, int]
 """Rows, lanes, lanes between the feed-forward units, lanes of the scores."""
-
-
-def shared_channels(channels: int, rams: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Memory channels of each linear unit, of ``channels``: in proportion to its RAMs, but a group of eight RAMs each
-    at least, and no more than columns. ``rams`` and ``columns`` are [units, ...]."""
-    share = np.rint(channels * rams / rams.sum(axis=0)).astype(np.int64)
-    return np.maximum(1, np.minimum(np.minimum(share, -(-rams // 8)), columns))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,17 +1,13 @@
 """The paper's own designs, as mappings and with what was published of them; one YAML file each.
 
-Every figure of a file has its source in the file; `tests/perf/test_paper.py` holds that.
+Every figure of a file has its source in the file; `tests/perf/paper/test_paper.py` holds that.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources as files
 
-import yaml
-
-from ...errors import InputError
+from ...builtin import built_in, read_built_in
 from ...model.network import load_network
 from ...resources import Resources
 from ..device import Device, load_device
@@ -36,8 +32,7 @@ class PaperDesign:
 
 def paper_designs() -> tuple[str, ...]:
     """The names of the paper's designs."""
-    folder = files.files(__package__) / "designs"
-    return tuple(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")))
+    return built_in(__package__, "designs")
 
 
 @cache
@@ -47,11 +42,7 @@ def load_paper_design(name: str) -> PaperDesign:
     Raises:
         InputError: for an unknown one, with those that are known.
     """
-    if name not in paper_designs():
-        close = difflib.get_close_matches(name, paper_designs(), n=1)
-        suggestion = f", did you mean {close[0]!r}?" if close else ""
-        raise InputError(f"paper design {name!r} is unknown{suggestion}; known: {', '.join(paper_designs())}")
-    values = yaml.safe_load((files.files(__package__) / "designs" / f"{name}.yaml").read_text())
+    values = read_built_in(__package__, "designs", name, "paper design")
     return PaperDesign(
         name=name,
         mapping=PaperMapping(

@@ -171,8 +171,8 @@ def bound(split: Split) -> str:
 
 def lost(here: Split, base: Split) -> dict[str, float]:
     """Seconds of the devices by cause that ``here`` takes more than ``base``; less than 0 where it takes less."""
-    found = {cause: seconds - base.waits[cause] for cause, seconds in here.waits.items()}
-    found = dict.fromkeys(CAUSES, 0.0) | found
+    waits = {cause: seconds - base.waits[cause] for cause, seconds in here.waits.items()}
+    found = dict.fromkeys(CAUSES, 0.0) | waits
     runs = list(zip(here.runs, base.runs, strict=True))
     changes = [here.work(run) - base.work(other) for run, other in runs]
     if sum(changes) <= 0:
