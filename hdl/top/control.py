@@ -1,4 +1,4 @@
-"""Control: a run's length and number of layers become one order a layer for every unit; the parameters find theirs."""
+"""Control: a run's length and number of layers become one order a layer for every unit."""
 
 from math import ceil
 from typing import Any
@@ -7,14 +7,10 @@ from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..kernels.linear import CHANNEL_BITS
-from ..memory import ReplayBuffer
-from ..perf.parameters import PARAMETER_WORDS_A_BEAT
 from ..perf.spec import PipelineSpec
 from ..serial import Divider
-from ..stream import Fork, Pack, Unpack, connect, tile
 
-__all__ = ["Control", "LayerOrder", "Parameters", "RunOrder"]
+__all__ = ["Control", "LayerOrder", "RunOrder"]
 
 
 class RunOrder(data.StructLayout):
@@ -88,76 +84,3 @@ class Control(wiring.Component):
         with m.If(self.orders.valid & self.orders.ready):
             m.d.sync += layer.eq(Mux(last, 0, layer + 1))
         return m
-
-
-class Parameters(wiring.Component):
-    """Deals the parameter channel out to the kernels, in the order of `PipelineSpec.parameters`.
-
-    Each block but a table has a replay buffer of two layers and is read once a tile; so the one channel never waits
-    for a unit that is a layer behind the others. Members: ``order`` (stream of a layer's tiles), ``channel`` (512-bit
-    beats), and a stream for each block, by its name.
-    """
-
-    def __init__(self, spec: PipelineSpec):
-        self.spec = spec
-        word = unsigned(64)
-        outputs = {
-            block.name: Out(stream.Signature(word if block.table else data.ArrayLayout(word, block.lanes)))
-            for block in spec.parameters
-        }
-        super().__init__(
-            {
-                "order": In(stream.Signature(unsigned(spec.max_tiles.bit_length()))),
-                "channel": In(stream.Signature(unsigned(CHANNEL_BITS))),
-                **outputs,
-            }
-        )
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        blocks = self.spec.parameters
-        words = sum(block.words for block in blocks)
-        m.submodules.unpack = unpack = Unpack(1, 1, PARAMETER_WORDS_A_BEAT, unsigned(64), beats=words)
-        m.submodules.orders = orders = Fork(self.order.payload.shape(), len(blocks))
-        connect(m, self.order, orders.input)
-        m.d.comb += [
-            unpack.input.valid.eq(self.channel.valid),
-            unpack.input.payload.eq(self.channel.payload),
-            self.channel.ready.eq(unpack.input.ready),
-        ]
-        current, index = Signal(range(len(blocks))), Signal(range(max(block.words for block in blocks)))
-        sinks = [self._block(m, block, order) for block, order in zip(blocks, orders.outputs, strict=True)]
-        m.d.comb += [sink.payload.eq(unpack.output.payload) for sink in sinks]
-        with m.Switch(current):
-            for i, (block, sink) in enumerate(zip(blocks, sinks, strict=True)):
-                with m.Case(i):
-                    m.d.comb += [sink.valid.eq(unpack.output.valid), unpack.output.ready.eq(sink.ready)]
-                    with m.If(unpack.output.valid & sink.ready):
-                        m.d.sync += index.eq(index + 1)
-                        with m.If(index == block.words - 1):
-                            m.d.sync += [index.eq(0), current.eq((i + 1) % len(blocks))]
-        return m
-
-    def _block(self, m: Module, block: Any, order: Any) -> Any:
-        """The buffer of a block; returns the stream of words into it."""
-        output = getattr(self, block.name)
-        if block.table:
-            m.d.comb += order.ready.eq(1)  # the kernel keeps the table itself
-            return output
-        words = block.replay(self.spec.max_tiles)
-        m.submodules[f"pack_{block.name}"] = pack = Pack(1, 1, block.lanes, unsigned(64), beats=block.words)
-        shape = tile(1, block.lanes, unsigned(64))
-        m.submodules[f"replay_{block.name}"] = replay = ReplayBuffer(
-            shape, words.depth, style=words.style, max_repeat=words.max_repeat
-        )
-        connect(m, pack.output, replay.input)
-        m.d.comb += [
-            replay.order.valid.eq(order.valid),
-            replay.order.payload.length.eq(block.words // block.lanes),
-            replay.order.payload.repeat.eq(order.payload),
-            order.ready.eq(replay.order.ready),
-            output.valid.eq(replay.output.valid),
-            output.payload.as_value().eq(replay.output.payload.as_value()),
-            replay.output.ready.eq(output.ready),
-        ]
-        return pack.input

@@ -24,7 +24,8 @@ from ..kernels.softmax import Softmax
 from ..kernels.weightedsum import WeightedSums
 from ..perf.spec import LINEAR_UNITS, PipelineSpec
 from ..stream import Fork, StreamBuffer, connect, tile
-from .control import Control, LayerOrder, Parameters, RunOrder
+from .control import Control, LayerOrder, RunOrder
+from .parameters import Parameters
 
 __all__ = ["Pipeline"]
 
@@ -185,7 +186,7 @@ class _Composition:
         control = self.add("control", Control(spec))
         orders = self.add("orders", Fork(LayerOrder(spec), len(ORDER_READERS)))
         self.orders = dict(zip(ORDER_READERS, orders.outputs, strict=True))
-        self.parameters = self.add("parameters", Parameters(spec))
+        self.parameters = self.add("parameters", Parameters(spec.parameters, spec.max_tiles))
         connect(m, pipeline.run, control.run)
         connect(m, control.orders, orders.input)
         connect(m, pipeline.parameters, self.parameters.channel)

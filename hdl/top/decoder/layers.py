@@ -1,0 +1,169 @@
+"""A run becomes orders: one a layer, of these one a tile for attention, and one a product for the linear units."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...kernels.linear import ProductOrder
+from ...perf.decoder import DecoderSpec
+from ...stream import StreamBuffer, connect
+from .orders import LayerOrder, Run, TileOrder
+
+__all__ = ["LayerOrders", "ProductOrders", "TileOrders"]
+
+
+class LayerOrders(wiring.Component):
+    """An order for each layer of a run. Members: ``runs``, ``orders`` (streams)."""
+
+    def __init__(self, spec: DecoderSpec):
+        self.spec = spec
+        super().__init__({"runs": In(stream.Signature(Run(spec))), "orders": Out(stream.Signature(LayerOrder(spec)))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        run, order = self.runs.payload, self.orders.payload
+        layer = Signal(range(self.spec.max_layers))
+        last = layer == self.spec.max_layers - 1
+        m.d.comb += [order[name].eq(run[name]) for name in ("trace", "shared", "tile", "tiles", "row")]
+        m.d.comb += [
+            order.layer.eq(layer),
+            order.first.eq(layer == 0),
+            order.last.eq(last),
+            self.orders.valid.eq(self.runs.valid),
+            self.runs.ready.eq(self.orders.ready & last),
+        ]
+        with m.If(self.orders.valid & self.orders.ready):
+            m.d.sync += layer.eq(Mux(last, 0, layer + 1))
+        return m
+
+
+class Reach(data.StructLayout):
+    """How far attention reaches: a ``tile``, the ``key_passes`` and ``value_words`` that cover the keys up to its end,
+    and how many keys more these would hold (``key_room``, ``value_room``)."""
+
+    def __init__(self, spec: DecoderSpec):
+        super().__init__(
+            {
+                "tile": range(spec.max_tiles),
+                "key_passes": spec.scores_unit.banks.max_passes.bit_length(),
+                "value_words": spec.sums_unit.banks.max_words.bit_length(),
+                "key_room": range(spec.scores.columns),
+                "value_room": range(spec.sums_unit.depth),
+            }
+        )
+
+
+class TileOrders(wiring.Component):
+    """An order for each tile of a layer. Members: ``layers``, ``orders`` (streams).
+
+    Nothing is divided: the bounds of a tile follow from those of the tile before. Those of a run's first tile are kept,
+    since every layer begins with it, and the next run goes on from there or from the start.
+    """
+
+    def __init__(self, spec: DecoderSpec):
+        self.spec = spec
+        super().__init__(
+            {"layers": In(stream.Signature(LayerOrder(spec))), "orders": Out(stream.Signature(TileOrder(spec)))}
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec, layer, order = self.spec, self.layers.payload, self.orders.payload
+        shape, rows = Reach(spec), spec.rows
+        start = shape.const(
+            {
+                "tile": 0,
+                "key_passes": 1,
+                "value_words": 1,
+                "key_room": spec.scores.columns - rows,
+                "value_room": spec.sums_unit.depth - rows,
+            }
+        )
+        first, present = Signal(shape, init=start), Signal(shape)
+        sought, remaining = Signal(), Signal.like(layer.tiles)  # `present` is a tile of this layer; tiles behind it
+        last = remaining == 0
+        with m.If(~sought & self.layers.valid):
+            with m.If(first.tile > layer.tile):
+                m.d.sync += first.eq(start)
+            with m.Elif(first.tile < layer.tile):
+                m.d.sync += self._advanced(first, first)
+            with m.Else():
+                m.d.sync += [present.eq(first), remaining.eq(layer.tiles - 1), sought.eq(1)]
+        with m.If(self.orders.valid & self.orders.ready):
+            m.d.sync += [*self._advanced(present, present), remaining.eq(remaining - 1)]
+            with m.If(last):
+                m.d.sync += sought.eq(0)
+        begins = present.tile == layer.tile
+        m.d.comb += [
+            self.orders.valid.eq(sought),
+            self.layers.ready.eq(sought & self.orders.ready & last),
+            order.layer.eq(layer.layer),
+            order.tile.eq(present.tile),
+            order.rows.eq(Mux(begins, Cat(row >= layer.row for row in range(rows)), (1 << rows) - 1)),
+            order.key_passes.eq(present.key_passes),
+            order.value_words.eq(present.value_words),
+            order.tokens.eq((present.tile + 1) * rows),
+        ]
+        return m
+
+    def _advanced(self, target: Any, reach: Any) -> list[Any]:
+        """Assigns the reach of the next tile."""
+        rows = self.spec.rows
+        changes = [target.tile.eq(reach.tile + 1)]
+        for count, room, size in (
+            ("key_passes", "key_room", self.spec.scores.columns),
+            ("value_words", "value_room", self.spec.sums_unit.depth),
+        ):
+            full = reach[room] < rows
+            changes += [
+                target[count].eq(reach[count] + full),
+                target[room].eq(reach[room] - rows + Mux(full, size, 0)),
+            ]
+        return changes
+
+
+class ProductOrders(wiring.Component):
+    """The products of a run's layers, and the head at its end.
+
+    A prompt's layer is one order, each linear unit's own product; a token's is one for each shared product in turn.
+    Members: ``layers`` (stream), ``orders`` (stream for the linear units), ``shared`` (stream of the products, from 0,
+    that all arrays work on together).
+    """
+
+    def __init__(self, spec: DecoderSpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "layers": In(stream.Signature(LayerOrder(spec))),
+                "orders": Out(stream.Signature(ProductOrder(spec.linear("qkv")))),
+                "shared": Out(stream.Signature(range(len(spec.products)))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        layer = self.layers.payload
+        m.submodules.linear = linear = StreamBuffer(self.orders.payload.shape())
+        m.submodules.together = together = StreamBuffer(self.shared.payload.shape())
+        connect(m, linear.output, self.orders)
+        connect(m, together.output, self.shared)
+        order = linear.input.payload
+        head = len(self.spec.products) - 1
+        shared = Signal(range(head + 1))  # the product that comes next; 0 where the own ones do
+        own = ~layer.shared & (shared == 0)
+        go, ends = Signal(), Signal()
+        m.d.comb += [
+            go.eq(self.layers.valid & linear.input.ready & together.input.ready),
+            ends.eq(Mux(layer.last, shared == head, own | (shared == head - 1))),
+            order.product.eq(Mux(own, 0, shared + 1)),
+            order.tiles.eq(Mux(own, layer.tiles, 1)),
+            together.input.payload.eq(shared),
+            linear.input.valid.eq(go),
+            together.input.valid.eq(go & ~own),
+            self.layers.ready.eq(go & ends),
+        ]
+        with m.If(go):
+            m.d.sync += shared.eq(Mux(ends, 0, Mux(own, head, shared + 1)))
+        return m

@@ -1,0 +1,104 @@
+"""What the host asks of a decoder, what it hears, and the orders that a run becomes inside."""
+
+from enum import IntEnum
+
+from amaranth.hdl import unsigned
+from amaranth.lib import data
+
+from ...perf.decoder import DecoderSpec
+
+__all__ = ["Command", "LayerOrder", "Outcome", "Run", "Status", "TileOrder"]
+
+
+class Outcome(IntEnum):
+    """How a command ended. All but the first leave the keys, the values and the position as they were."""
+
+    DONE = 0
+    NO_TOKENS = 1
+    UNKNOWN_TOKEN = 2
+    FULL = 3
+    """More tokens than there are positions left."""
+    BAD_K = 4
+
+
+class Command(data.StructLayout):
+    """Tokens to take: ``tokens`` ids follow in the stream of ids.
+
+    ``restart``: they begin a text at position 0; else they go on where the last ended. ``k``: the best candidates to
+    send, 1..`DecoderSpec.largest`. ``trace``: every layer's output leaves too. A single token is decoded by all arrays
+    together, several run through the pipeline one tile behind the other.
+    """
+
+    def __init__(self, spec: DecoderSpec):
+        # Twice what can be taken, so that most of what is too long can be said, and refused.
+        tokens = spec.max_length.bit_length() + 1
+        super().__init__({"restart": 1, "trace": 1, "k": spec.largest.bit_length(), "tokens": tokens})
+
+
+class Status(data.StructLayout):
+    """The end of a command: its ``outcome``, and the ``position`` of the next token."""
+
+    def __init__(self, spec: DecoderSpec):
+        super().__init__({"outcome": unsigned(3), "position": unsigned(spec.max_length.bit_length())})
+
+
+class Run(data.StructLayout):
+    """A command that is carried out.
+
+    ``position`` of its first token, ``tokens``; the first ``tile``, the number of ``tiles``, the ``row`` of the first
+    token in the first and the ``last_row`` of the last in the last; ``shared``: a single token.
+    """
+
+    def __init__(self, spec: DecoderSpec):
+        row = range(spec.rows)
+        super().__init__(
+            {
+                "position": range(spec.max_length),
+                "tokens": spec.max_length.bit_length(),
+                "tile": range(spec.max_tiles),
+                "tiles": spec.max_tiles.bit_length(),
+                "row": row,
+                "last_row": row,
+                "k": spec.largest.bit_length(),
+                "shared": 1,
+                "trace": 1,
+            }
+        )
+
+
+class LayerOrder(data.StructLayout):
+    """A layer of a run: its number, whether it is the first or the last, and the run's tiles."""
+
+    def __init__(self, spec: DecoderSpec):
+        super().__init__(
+            {
+                "first": 1,
+                "last": 1,
+                "trace": 1,
+                "shared": 1,
+                "layer": range(spec.max_layers),
+                "tile": range(spec.max_tiles),
+                "tiles": spec.max_tiles.bit_length(),
+                "row": range(spec.rows),
+            }
+        )
+
+
+class TileOrder(data.StructLayout):
+    """A tile of a layer for attention.
+
+    ``rows``: a bit for each row whose keys and values are to be kept; ``key_passes`` of the scores and ``value_words``
+    of the weighted sums that cover the keys up to the tile's end; ``tokens``, their number.
+    """
+
+    def __init__(self, spec: DecoderSpec):
+        super().__init__(
+            {
+                "layer": range(spec.max_layers),
+                "tile": range(spec.max_tiles),
+                "rows": unsigned(spec.rows),
+                "key_passes": spec.scores_unit.banks.max_passes.bit_length(),
+                "value_words": spec.sums_unit.banks.max_words.bit_length(),
+                "tokens": spec.max_length.bit_length(),
+            }
+        )
