@@ -9,10 +9,9 @@ tokens -> rows -> QKV -> scores -> softmax -> sums -> rows -> projection -> (+) 
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hierarchy import place
 from ..kernels.activation import Activation
 from ..kernels.layernorm import LayerNorm
 from ..kernels.linear import CHANNEL_BITS, Linear
@@ -24,21 +23,25 @@ from ..kernels.softmax import Softmax
 from ..kernels.weightedsum import WeightedSums
 from ..perf.spec import LINEAR_UNITS, PipelineSpec
 from ..stream import Fork, StreamBuffer, connect, tile
+from .composition import Composition
 from .control import Control, LayerOrder, RunOrder
 from .parameters import Parameters
 
-__all__ = ["Pipeline"]
+__all__ = ["Entry", "Pipeline", "Split", "count_layer"]
 
 
 class Entry(wiring.Component):
-    """The tokens of a layer: from outside for a run's first, from the end of the pipeline for the others."""
+    """The tokens of a layer: from outside for a run's first, from the end of the pipeline for the others.
 
-    def __init__(self, spec: PipelineSpec):
+    ``order``: the layout of its orders, of which it reads ``first`` and ``tiles`` (default: an encoder's).
+    """
+
+    def __init__(self, spec: PipelineSpec, order: data.StructLayout | None = None):
         self.spec = spec
         tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
         super().__init__(
             {
-                "order": In(stream.Signature(LayerOrder(spec))),
+                "order": In(stream.Signature(order or LayerOrder(spec))),
                 "outside": In(tokens),
                 "feedback": In(tokens),
                 "output": Out(tokens),
@@ -48,7 +51,7 @@ class Entry(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         first = self.order.payload.first
-        ends = count_layer(m, self.spec, self.order, self.output.valid & self.output.ready)
+        ends, _ = count_layer(m, self.spec, self.order, self.output.valid & self.output.ready)
         m.d.comb += [
             self.output.payload.eq(Mux(first, self.outside.payload.as_value(), self.feedback.payload.as_value())),
             self.output.valid.eq(self.order.valid & Mux(first, self.outside.valid, self.feedback.valid)),
@@ -82,7 +85,7 @@ class Exit(wiring.Component):
         m.submodules.feedback = feedback = StreamBuffer(self.feedback.payload.shape())
         leaves, returns = order.last | order.trace, ~order.last
         go = Signal()
-        ends = count_layer(m, self.spec, self.order, go)
+        ends, _ = count_layer(m, self.spec, self.order, go)
         m.d.comb += [
             go.eq(
                 self.order.valid
@@ -102,19 +105,17 @@ class Exit(wiring.Component):
         return m
 
 
-def count_layer(m: Module, spec: PipelineSpec, order: Any, beat_moves: Any) -> Signal:
-    """High in the cycle in which the last beat of a layer's last tile moves."""
+def count_layer(m: Module, spec: PipelineSpec, order: Any, beat_moves: Any) -> tuple[Signal, Value]:
+    """High in the cycle in which the last beat of a layer's last tile moves, and during all of that tile."""
     beat, tile_index = Signal(range(spec.tile_beats)), Signal(range(spec.max_tiles))
     ends, tile_ends = Signal(), Signal()
-    m.d.comb += [
-        tile_ends.eq(beat_moves & (beat == spec.tile_beats - 1)),
-        ends.eq(tile_ends & (tile_index == order.payload.tiles - 1)),
-    ]
+    last_tile = tile_index == order.payload.tiles - 1
+    m.d.comb += [tile_ends.eq(beat_moves & (beat == spec.tile_beats - 1)), ends.eq(tile_ends & last_tile)]
     with m.If(beat_moves):
         m.d.sync += beat.eq(Mux(tile_ends, 0, beat + 1))
     with m.If(tile_ends):
         m.d.sync += tile_index.eq(Mux(ends, 0, tile_index + 1))
-    return ends
+    return ends, last_tile
 
 
 class Split(wiring.Component):
@@ -177,20 +178,22 @@ ORDER_READERS = (*LINEAR_UNITS, "scores", "sums", "softmax", "activation", "entr
 """What takes an order a layer."""
 
 
-class _Composition:
+class _Composition(Composition):
     """Builds the module of a pipeline: places each kernel and connects it to what comes before."""
 
     def __init__(self, pipeline: Pipeline, platform: Any):
-        self.m, self.platform, self.pipeline, self.spec = Module(), platform, pipeline, pipeline.spec
+        super().__init__(platform)
+        self.pipeline, self.spec = pipeline, pipeline.spec
         m, spec = self.m, self.spec
         control = self.add("control", Control(spec))
         orders = self.add("orders", Fork(LayerOrder(spec), len(ORDER_READERS)))
         self.orders = dict(zip(ORDER_READERS, orders.outputs, strict=True))
-        self.parameters = self.add("parameters", Parameters(spec.parameters, spec.max_tiles))
+        parameters = self.add("parameters", Parameters(spec.parameters, spec.max_tiles))
+        self.parameters = [parameters]
         connect(m, pipeline.run, control.run)
         connect(m, control.orders, orders.input)
-        connect(m, pipeline.parameters, self.parameters.channel)
-        self.order("parameters", self.parameters.order, "tiles")
+        connect(m, pipeline.parameters, parameters.channel)
+        self.order("parameters", parameters.order, "tiles")
 
         entry, leave = self.add("entry", Entry(spec)), self.add("exit", Exit(spec))
         connect(m, self.orders["entry"], entry.order)
@@ -200,23 +203,6 @@ class _Composition:
         connect(m, leave.outside, pipeline.outputs)
         attended = self.residual(1, entry.output, self.attention)
         connect(m, self.residual(2, attended, self.feed_forward), leave.input)
-
-    def add(self, name: str, component: Any) -> Any:
-        """Adds a component, a kernel as a module of its own; returns it."""
-        is_kernel = hasattr(component, "spec")
-        self.m.submodules[name] = place(self.platform, component) if is_kernel else component
-        return component
-
-    def order(self, name: str, sink: Any, *fields: str, **constants: int) -> None:
-        """Gives ``sink`` the named fields of a unit's layer order, in the order of its own fields."""
-        source, payload = self.orders[name], sink.payload
-        self.m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
-        if isinstance(payload, data.View):
-            named = zip(payload.shape().members, fields, strict=True)
-            for own, field in named:
-                self.m.d.comb += payload[own].eq(constants[field] if field in constants else source.payload[field])
-        else:
-            self.m.d.comb += payload.eq(source.payload[fields[0]])
 
     def residual(self, index: int, tokens: Any, branch: Any) -> Any:
         """``norm(tokens + branch(tokens))``."""
@@ -231,15 +217,6 @@ class _Composition:
         self.channels(f"residual{index}", add.channels)
         self.channels(f"norm{index}", norm.channels)
         return norm.normalised
-
-    def channels(self, block: str, sink: Any) -> None:
-        """Gives ``sink`` the parameters of a block."""
-        source = getattr(self.parameters, block)
-        self.m.d.comb += [
-            Value.cast(sink.payload).eq(Value.cast(source.payload)),
-            sink.valid.eq(source.valid),
-            source.ready.eq(sink.ready),
-        ]
 
     def linear(self, name: str, tokens: Any) -> Any:
         """Row quantiser, linear unit and requantiser."""

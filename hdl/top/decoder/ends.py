@@ -1,0 +1,86 @@
+"""Where the loop of a decoder's layers ends: tiles go around once more, to the head, or to whoever looks at every layer."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...memory import ReplayBuffer
+from ...perf.decoder import DecoderSpec
+from ...stream import StreamBuffer, connect, tile
+from ..pipeline import count_layer
+from .orders import LayerOrder
+
+__all__ = ["Leave", "Loop"]
+
+
+class Leave(wiring.Component):
+    """The output of a layer.
+
+    Members: ``order`` (stream of `LayerOrder`), ``input``; ``feedback`` (all layers' but the last's), ``final`` (the last
+    tile of the last layer), ``outside`` (with ``trace`` all of it); ``left`` (strobe: the last beat of a run).
+    """
+
+    def __init__(self, spec: DecoderSpec):
+        self.spec = spec
+        tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
+        super().__init__(
+            {
+                "order": In(stream.Signature(LayerOrder(spec))),
+                "input": In(tokens),
+                "feedback": Out(tokens),
+                "final": Out(tokens),
+                "outside": Out(tokens),
+                "left": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        order = self.order.payload
+        go = self.input.valid & self.input.ready
+        ends, last_tile = count_layer(m, self.spec, self.order, go)
+        wanted = {"feedback": ~order.last, "final": order.last & last_tile, "outside": order.trace}
+        ready = []
+        for name, wants in wanted.items():
+            m.submodules[name] = buffer = StreamBuffer(self.input.payload.shape())
+            m.d.comb += [
+                buffer.input.payload.eq(self.input.payload),
+                buffer.input.valid.eq(go & wants),
+            ]
+            ready.append(buffer.input.ready | ~wants)
+            connect(m, buffer.output, getattr(self, name))
+        m.d.comb += [
+            self.input.ready.eq(self.input.valid & self.order.valid & Cat(ready).all()),
+            self.order.ready.eq(ends),
+            self.left.eq(ends & order.last),
+        ]
+        return m
+
+
+class Loop(wiring.Component):
+    """The tiles on their way back: a FIFO for a whole prompt.
+
+    A layer's last tile enters the pipeline before the next layer's first, so all that left must find room meanwhile.
+    Members: ``input``, ``output``.
+    """
+
+    def __init__(self, spec: DecoderSpec):
+        self.spec = spec
+        tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
+        super().__init__({"input": In(tokens), "output": Out(tokens)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        words = self.spec.loop
+        m.submodules.words = fifo = ReplayBuffer(
+            self.input.payload.shape(), words.depth, style=words.style, max_repeat=1
+        )
+        connect(m, self.input, fifo.input)
+        connect(m, fifo.output, self.output)
+        # Every word is an order of its own: read once, and let go.
+        m.d.comb += [
+            fifo.order.valid.eq(1), fifo.order.payload.length.eq(1), fifo.order.payload.repeat.eq(1),
+        ]  # fmt: skip
+        return m
