@@ -37,7 +37,7 @@ $(READY): requirements.lock
 
 # For whoever changes the dependencies; needs uv.
 lock:
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
+	uv pip compile pyproject.toml --extra models --extra cluster --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:

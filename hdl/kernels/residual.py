@@ -1,7 +1,8 @@
 """Residual addition: a branch plus what went past it, which waits in a FIFO meanwhile.
 
 What went past may carry places that the branch does not have, so many a feature: they are rounded off before the
-addition.
+addition. A decoder's total is its residual stream, saturated to the 16 bits of a term; an encoder's has a bit more, for
+the LayerNorm that follows.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from amaranth.hdl import Cat, Const, Module, Shape, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..fixed import round_shift
+from ..fixed import round_shift, saturate, saturated
 from ..memory import ReplayBuffer, ReplaySpec
 from ..pipeline import delay
 from ..resources import Resources, ram_blocks
@@ -22,7 +23,8 @@ from .parameters import ChannelParameters, ChannelWord
 __all__ = ["ResidualAdd", "ResidualSpec"]
 
 TERM_SHAPE = signed(16)
-TOTAL_SHAPE = signed(17)
+SUM_BITS = 17
+"""Bits of a total that is not saturated."""
 
 PLACES_BITS = 3
 MAX_PLACES = (1 << PLACES_BITS) - 1
@@ -39,21 +41,31 @@ BLOCKS_AN_ULTRA = 2
 class ResidualSpec:
     """A residual addition of ``rows`` x ``lanes`` features a beat, whose skip side can run ``depth`` beats ahead.
 
+    Totals are saturated to ``output_bits``: 17 hold every sum, 16 make it a term again.
+
     Beats of 64 bits, as of 4 rows x 1 lane, fill the words of a URAM288; ones of 32 bits would leave half of them
     empty.
 
     Raises:
-        ValueError: for sizes below 1.
+        ValueError: for sizes below 1, and other widths of totals.
     """
 
     rows: int
     lanes: int
     depth: int
+    output_bits: int = SUM_BITS
 
     def __post_init__(self) -> None:
         for name in ("rows", "lanes", "depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"residual {name} must be at least 1, not {getattr(self, name)}")
+        if self.output_bits not in (TERM_SHAPE.width, SUM_BITS):
+            raise ValueError(f"residual output_bits must be {TERM_SHAPE.width} or {SUM_BITS}, not {self.output_bits}")
+
+    @property
+    def total_shape(self) -> Shape:
+        """Shape of a total."""
+        return signed(self.output_bits)
 
     @property
     def width(self) -> int:
@@ -90,7 +102,7 @@ class ResidualSpec:
     @property
     def resources(self) -> Resources:
         """RAM, LUT and FF."""
-        totals = self.rows * self.lanes * TOTAL_SHAPE.width
+        totals = self.rows * self.lanes * self.output_bits
         # The FIFO's orders are constants, which leaves less of its control.
         rounding = Resources(lut=3 * self.width, ff=2 * self.width + totals)
         return self.fifo.resources + rounding + pipeline_resources(totals, self.latency + 1)
@@ -103,14 +115,16 @@ class ResidualSpec:
         """
         if channels.shift.max() > MAX_PLACES:
             raise ValueError(f"residual shift must be 0..{MAX_PLACES}, not {channels.shift.max()}")
-        return round_shift(skip, channels.shift) + np.asarray(branch, dtype=np.int64)
+        total = round_shift(skip, channels.shift) + np.asarray(branch, dtype=np.int64)
+        return saturate(total, self.output_bits)
 
 
 class ResidualAdd(wiring.Component):
     """A beat a cycle, `ResidualSpec.latency` cycles; takes `ResidualSpec.depth` beats of ``skip`` ahead of ``branch``.
 
     Members: ``skip``, ``branch`` (tile streams, rows x lanes signed 16), ``channels`` (beats of lanes `ChannelWord`, of
-    which only the shift counts: places to round off skip), ``total`` (tile stream, rows x lanes signed 17).
+    which only the shift counts: places to round off skip), ``total`` (tile stream, rows x lanes signed
+    ``output_bits``).
     """
 
     def __init__(self, spec: ResidualSpec):
@@ -120,7 +134,7 @@ class ResidualAdd(wiring.Component):
                 "skip": In(self._signature(TERM_SHAPE)),
                 "branch": In(self._signature(TERM_SHAPE)),
                 "channels": In(stream.Signature(data.ArrayLayout(ChannelWord, spec.lanes))),
-                "total": Out(self._signature(TOTAL_SHAPE)),
+                "total": Out(self._signature(spec.total_shape)),
             }
         )
 
@@ -147,12 +161,12 @@ class ResidualAdd(wiring.Component):
             for lane in range(spec.lanes):
                 skip, branch = fifo.output.payload[row][lane], self.branch.payload[row][lane]
                 rounded = Signal(TERM_SHAPE, name=f"rounded_{row}_{lane}", reset_less=True)
-                total = Signal(TOTAL_SHAPE, name=f"total_{row}_{lane}", reset_less=True)
+                total = Signal(spec.total_shape, name=f"total_{row}_{lane}", reset_less=True)
                 # One place more, so that rounding is (x + 1) >> 1.
                 doubled = Cat(Const(0, 1), skip).as_signed() >> self.channels.payload[lane].shift[:PLACES_BITS]
                 m.d.sync += [
                     rounded.eq((doubled + 1) >> 1),
-                    total.eq(rounded + delay(m, f"branch_{row}_{lane}", branch, 1)),
+                    total.eq(saturated(rounded + delay(m, f"branch_{row}_{lane}", branch, 1), spec.output_bits)),
                 ]
                 m.d.comb += buffer.payload[row][lane].eq(total)
         return m

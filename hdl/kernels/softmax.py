@@ -157,10 +157,11 @@ class SoftmaxSpec:
         """Cycles a tile (all heads) of a sequence of ``tokens``, in steady state."""
         return self.heads * max(self.beats_in(tokens), self.beats_out(tokens), self.factor_cycles)
 
-    def reference(self, scores: np.ndarray, scales: ChannelParameters) -> tuple[np.ndarray, RowFactors]:
+    def reference(self, scores: np.ndarray, scales: ChannelParameters, start: int = 0) -> tuple[np.ndarray, RowFactors]:
         """Numerators [heads, queries, keys] and row factors [heads, queries] of integer scores [heads, queries, keys].
 
-        ``scales`` has a word a head: factor (0..2**17-1) and shift count. Query q is at position q of the sequence.
+        ``scales`` has a word a head: factor (0..2**17-1) and shift count. Query q is at position ``start`` + q of the
+        sequence.
 
         Raises:
             ValueError: for a factor that is negative, which the hardware takes as unsigned.
@@ -170,7 +171,7 @@ class SoftmaxSpec:
         queries, keys = scores.shape[1:]
         valid = np.ones((queries, keys), dtype=bool)
         if self.causal:
-            valid = np.arange(keys) <= np.arange(queries)[:, np.newaxis]
+            valid = np.arange(keys) <= start + np.arange(queries)[:, np.newaxis]
         scores = np.asarray(scores, dtype=np.int64)
         maximum = np.where(valid, scores, limits(self.score_bits)[0]).max(axis=-1, keepdims=True)
         distance = np.where(valid, maximum - scores, 0)

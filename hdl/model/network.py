@@ -1,4 +1,4 @@
-"""The shape of any network that estimates are made for: encoders and decoders, of which `BertSpec` is what is built."""
+"""The shape of any network that estimates are made for: encoders and decoders; some are built (`ModelSpec`)."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Self
 
 from ..builtin import built_in, read_built_in
 from ..errors import InputError
-from .spec import BertSpec, check_fields, load_model, model_type, presets, read_values
+from .files import check_fields, model_type, read_values
+from .spec import BertSpec, Gpt2Spec, ModelSpec, is_of_spec, load_model, presets, spec_from_mapping
 
 __all__ = ["Network", "Operator", "load_network", "networks"]
 
@@ -23,13 +24,7 @@ SHARED_KEYS = {
     "vocab_size": "vocabulary",
 }
 CONFIG_KEYS = {
-    "gpt2": {
-        "n_layer": "layers",
-        "n_embd": "hidden",
-        "n_head": "heads",
-        "n_positions": "max_positions",
-        "vocab_size": "vocabulary",
-    },
+    "gpt2": {key: own for key, own in Gpt2Spec.config_keys.items() if own in SHARED_KEYS.values()},
     "opt": SHARED_KEYS | {"ffn_dim": "intermediate"},
     "llama": SHARED_KEYS | {"intermediate_size": "intermediate"},
 }
@@ -164,11 +159,11 @@ class Network:
         return tokens * self.layer_weights + 2 * self.heads * self.head_size * seen
 
     @classmethod
-    def from_bert(cls, spec: BertSpec) -> Self:
-        """The network of a BERT encoder."""
+    def from_spec(cls, spec: ModelSpec) -> Self:
+        """The network of a model that is built."""
         return cls(
             name=spec.name,
-            family="bert",
+            family=spec.family,
             layers=spec.layers,
             hidden=spec.hidden,
             heads=spec.heads,
@@ -183,14 +178,14 @@ class Network:
 
     @classmethod
     def from_mapping(cls, name: str, values: Any, source: str) -> Self:
-        """A network of exactly the fields in ``values``, as a YAML file has them, or of those of a `BertSpec`;
-        ``source`` is named in errors.
+        """A network of exactly the fields in ``values``, as a YAML file has them, or of those of a model that
+        is built; ``source`` is named in errors.
 
         Raises:
             InputError: for what is no mapping, and for keys that are unknown or missing.
         """
-        if isinstance(values, Mapping) and "token_types" in values:
-            return cls.from_bert(BertSpec.from_mapping(name, values, source))
+        if is_of_spec(values):
+            return cls.from_spec(spec_from_mapping(name, values, source, ModelSpec))
         check_fields(values, {field.name for field in fields(cls)} - {"name"}, source)
         return cls(name=name, **values)
 
@@ -205,7 +200,7 @@ class Network:
         if family not in FAMILIES:
             raise InputError(f"model_type in {source} must be {_families()}, not {family!r}")
         if family == "bert":
-            return cls.from_bert(BertSpec.from_config(name, config, source))
+            return cls.from_spec(BertSpec.from_config(name, config, source))
         if missing := [key for key in CONFIG_KEYS[family] if key not in config]:
             raise InputError(f"{source} lacks the field {missing[0]!r}")
         shape = {own: config[key] for key, own in CONFIG_KEYS[family].items()}
@@ -229,8 +224,8 @@ class Network:
 
 @cache
 def networks() -> tuple[str, ...]:
-    """The names of the built-in networks, the presets of BERT among them."""
-    return tuple(sorted((*presets(), *built_in(__package__, "networks"))))
+    """The names of the built-in networks, the models that are built among them."""
+    return tuple(sorted((*presets(ModelSpec), *built_in(__package__, "networks"))))
 
 
 def load_network(name_or_path: str) -> Network:
@@ -241,8 +236,8 @@ def load_network(name_or_path: str) -> Network:
         InputError: for an unknown name, and for a file that is not there, not readable, or not of a network that is
             known.
     """
-    if name_or_path in presets():
-        return Network.from_bert(load_model(name_or_path))
+    if name_or_path in presets(ModelSpec):
+        return Network.from_spec(load_model(name_or_path, ModelSpec))
     if name_or_path in networks():
         values = read_built_in(__package__, "networks", name_or_path, "network")
         return Network.from_mapping(name_or_path, values, f"network {name_or_path!r}")

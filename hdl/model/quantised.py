@@ -1,4 +1,5 @@
-"""A quantised encoder: integers exactly as the hardware takes them, and what the host needs around it.
+"""A quantised encoder, and the layers that all quantised models have: integers exactly as the hardware takes them, and
+what the host needs around it.
 
 It is saved and loaded as one file in the safetensors format, with a version and a checksum.
 """
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,10 +20,12 @@ from ..kernels.activation import ActivationSpec
 from ..kernels.parameters import ChannelParameters
 from . import floating
 from .safetensors import SafeTensors, write_safetensors
-from .spec import BertSpec
+from .spec import BertSpec, ModelSpec
 from .weights import Embedding, Norm
 
-__all__ = ["LINEAR_UNITS", "QuantisedBert", "QuantisedLayer"]
+__all__ = ["LINEAR_UNITS", "QuantisedBert", "QuantisedLayer", "load_quantised", "save_quantised"]
+
+Spec = TypeVar("Spec", bound=ModelSpec)
 
 LINEAR_UNITS = ("qkv", "projection", "ffn1", "ffn2")
 """The units that bear weights, in the order of the data."""
@@ -134,46 +137,71 @@ class QuantisedBert:
 
     def save(self, path: Path) -> None:
         """Writes everything to a file, which appears when it is complete."""
-        tensors = {"scales": self.scales, **_embedding_tensors(self.embedding)}
-        for index, layer in enumerate(self.layers):
-            tensors |= {f"layer.{index}.{name}": array for name, array in layer.tensors().items()}
-        metadata = {
-            "format": FORMAT,
-            "version": VERSION,
-            "spec": json.dumps(asdict(self.spec)),
-            "source": self.source,
-            "checksum": _checksum(tensors),
-        }
-        write_safetensors(path, tensors, metadata)
+        save_quantised(
+            path, self.spec, self.layers, {"scales": self.scales, **_embedding_tensors(self.embedding)}, self.source
+        )
 
     @classmethod
     def load(cls, path: Path) -> "QuantisedBert":
         """What `save` wrote.
 
         Raises:
-            InputError: for a file that is none of ours, of another version, or damaged.
+            InputError: for a file that is none of ours, of another family or version, or damaged.
         """
-        file = SafeTensors(path)
-        if file.metadata.get("format") != FORMAT:
-            raise InputError(f"{path} must be a quantised model, as written by this program")
-        if file.metadata.get("version") != VERSION:
-            found = file.metadata.get("version")
-            raise InputError(f"{path} must be of version {VERSION}, not {found}; quantise the model again")
-        tensors = {name: file.raw(name) for name in file.entries}
-        if _checksum(tensors) != file.metadata.get("checksum"):
-            raise InputError(f"{path} is damaged: its checksum is wrong; quantise the model again")
-        spec = BertSpec(**json.loads(file.metadata["spec"]))
-        layers: list[dict[str, np.ndarray]] = [{} for _ in range(spec.layers)]
-        for name in [name for name in tensors if name.startswith("layer.")]:
-            _, index, own = name.split(".")
-            layers[int(index)][own] = tensors[name]
-        return cls(
-            spec=spec,
-            embedding=_embedding(tensors),
-            layers=tuple(map(QuantisedLayer.from_tensors, layers)),
-            scales=tensors["scales"],
-            source=file.metadata["source"],
-        )
+        spec, layers, tensors, source = load_quantised(path, BertSpec)
+        embedding = _embedding(tensors)
+        return cls(spec=spec, embedding=embedding, layers=layers, scales=tensors["scales"], source=source)
+
+
+def save_quantised(
+    path: Path,
+    spec: ModelSpec,
+    layers: Sequence[QuantisedLayer],
+    others: Mapping[str, np.ndarray],
+    source: str,
+) -> None:
+    """Writes a quantised model of any family to a file, which appears when it is complete.
+
+    ``others``: what it has beside its layers, by name.
+    """
+    tensors = dict(others)
+    for index, layer in enumerate(layers):
+        tensors |= {f"layer.{index}.{name}": array for name, array in layer.tensors().items()}
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "family": spec.family,
+        "spec": json.dumps(asdict(spec)),
+        "source": source,
+        "checksum": _checksum(tensors),
+    }
+    write_safetensors(path, tensors, metadata)
+
+
+def load_quantised(path: Path, kind: type[Spec]) -> tuple[Spec, tuple[QuantisedLayer, ...], dict[str, np.ndarray], str]:
+    """What `save_quantised` wrote: spec, layers, the other tensors, source.
+
+    Raises:
+        InputError: for a file that is none of ours, of another family or version, or damaged.
+    """
+    file = SafeTensors(path)
+    if file.metadata.get("format") != FORMAT:
+        raise InputError(f"{path} must be a quantised model, as written by this program")
+    if file.metadata.get("version") != VERSION:
+        found = file.metadata.get("version")
+        raise InputError(f"{path} must be of version {VERSION}, not {found}; quantise the model again")
+    # Files of before decoders do not say that they are BERT's.
+    if (family := file.metadata.get("family", BertSpec.family)) != kind.family:
+        raise InputError(f"{path} must be a quantised model of the family {kind.family}, not {family}")
+    tensors = {name: file.raw(name) for name in file.entries}
+    if _checksum(tensors) != file.metadata.get("checksum"):
+        raise InputError(f"{path} is damaged: its checksum is wrong; quantise the model again")
+    spec = kind(**json.loads(file.metadata["spec"]))
+    layers: list[dict[str, np.ndarray]] = [{} for _ in range(spec.layers)]
+    for name in [name for name in tensors if name.startswith("layer.")]:
+        _, index, own = name.split(".")
+        layers[int(index)][own] = tensors.pop(name)
+    return spec, tuple(map(QuantisedLayer.from_tensors, layers)), tensors, file.metadata["source"]
 
 
 @cache

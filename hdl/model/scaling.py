@@ -5,7 +5,15 @@ import numpy as np
 from ..kernels.layernorm import LayerNormSpec
 from ..kernels.parameters import BIAS_FRACTION, ChannelParameters
 
-__all__ = ["attention_scales", "norm_channels", "quantise_rows", "requantise_channels"]
+__all__ = [
+    "SUM_LIMIT",
+    "attention_scales",
+    "norm_channels",
+    "quantise_rows",
+    "requantise_channels",
+    "safe_scales",
+    "shift_channels",
+]
 
 LEVELS = 127
 """The greatest magnitude of an int8 weight."""
@@ -25,15 +33,34 @@ NORM_FACTOR_BITS = 17
 
 MAX_NORM_SHIFT = 62
 
+SUM_LIMIT = 1 << 26
+"""Sums are signed 27 bits."""
 
-def quantise_rows(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+ROW_REACH, ROW_LEVELS = 128, 255
+"""The greatest magnitude in a quantised row, and of an unsigned one before 128 was taken off."""
+
+
+def quantise_rows(weight: np.ndarray, *, least: np.ndarray | float = 0) -> tuple[np.ndarray, np.ndarray]:
     """int8 weights [outputs, inputs] and their scales [outputs], for real ones: the largest of a row becomes 127.
 
-    A row of zeros has scale 0.
+    A row of zeros has scale 0; no scale is below ``least``.
     """
     weight = np.asarray(weight, dtype=np.float64)
-    scale = np.abs(weight).max(axis=1) / LEVELS
+    scale = np.maximum(np.abs(weight).max(axis=1) / LEVELS, least)
     return np.rint(weight / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8), scale
+
+
+def safe_scales(weight: np.ndarray) -> np.ndarray:
+    """The least scales [outputs] of integer weights whose sums fit `SUM_LIMIT` whatever the rows, for real ones
+    [outputs, inputs].
+
+    They fit where 128 sum|w| does, and with a zero point where 255 times the weights of either sign do; each weight's
+    rounding may add a half to its sum.
+    """
+    positive, negative = np.maximum(weight, 0).sum(axis=1), np.maximum(-weight, 0).sum(axis=1)
+    rounding = weight.shape[1] / 2
+    plain = (positive + negative) / ((SUM_LIMIT - 1) / ROW_REACH - rounding)
+    return np.maximum(plain, np.maximum(positive, negative) / ((SUM_LIMIT - 1) / ROW_LEVELS - rounding))
 
 
 def normalised(gain: np.ndarray, bits: int, fraction: int, max_shift: int) -> tuple[np.ndarray, np.ndarray]:
@@ -92,6 +119,12 @@ def norm_channels(gamma: np.ndarray, beta: np.ndarray) -> ChannelParameters:
     factor, shift = normalised(np.abs(gamma) / unit, NORM_FACTOR_BITS, BIAS_FRACTION, MAX_NORM_SHIFT)
     signed = np.where(gamma < 0, -factor, factor)
     return ChannelParameters(factor=signed, shift=shift, bias=_fixed_bias(beta), column_sum=np.zeros_like(factor))
+
+
+def shift_channels(shift: np.ndarray) -> ChannelParameters:
+    """Words of which only the shifts count: a residual addition's places [hidden]."""
+    zero = np.zeros_like(shift)
+    return ChannelParameters(factor=zero, shift=shift, bias=zero, column_sum=zero)
 
 
 def _fixed_bias(bias: np.ndarray) -> np.ndarray:

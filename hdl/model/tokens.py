@@ -1,6 +1,6 @@
 """Text to token ids: the tokeniser of a checkpoint, or for models without one what suits their vocabulary."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from ..errors import InputError
 from .checkpoint import installed_checkpoint
-from .spec import BertSpec
+from .spec import BertSpec, ModelSpec
 
 __all__ = ["Tokens", "calibration_texts", "load_tokens"]
 
@@ -16,14 +16,16 @@ BERT_UNCASED = ("minilm-l6", 30522)
 """The preset whose tokeniser is BERT's uncased WordPiece, and that vocabulary's size."""
 
 START, END = 256, 257
-"""The tokens around a text in the vocabulary of models for tests, whose first 256 are the bytes."""
+"""The tokens around a text in the vocabulary of encoders for tests, whose first 256 are the bytes."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A tokeniser: ``ids`` of a text, special tokens included, and what it is, in a few words."""
+    """A tokeniser: ``ids`` of a text, special tokens included; the ``text`` of ids, without them; and what it is, in a
+    few words."""
 
     ids: Callable[[str], list[int]]
+    text: Callable[[Sequence[int]], str]
     source: str
 
     def of(self, text: str, most: int) -> list[int]:
@@ -47,7 +49,7 @@ class Tokens:
         return ids
 
 
-def load_tokens(spec: BertSpec, folder: Path | None = None) -> Tokens:
+def load_tokens(spec: ModelSpec, folder: Path | None = None) -> Tokens:
     """The tokeniser in a checkpoint's ``folder``, of the preset, or by the vocabulary's size.
 
     Raises:
@@ -56,12 +58,14 @@ def load_tokens(spec: BertSpec, folder: Path | None = None) -> Tokens:
     folder = folder or installed_checkpoint(spec.name)
     if folder is not None:
         return from_file(folder / "tokenizer.json")
-    if spec.vocabulary == BERT_UNCASED[1]:
+    if isinstance(spec, BertSpec) and spec.vocabulary == BERT_UNCASED[1]:
         installed = installed_checkpoint(BERT_UNCASED[0])
         assert installed is not None
         return from_file(installed / "tokenizer.json")
+    if not isinstance(spec, BertSpec) and spec.vocabulary >= START:
+        return Tokens(lambda text: list(text.encode()), _bytes_text, "bytes")
     if spec.vocabulary > END:
-        return Tokens(lambda text: [START, *text.encode(), END], "bytes")
+        return Tokens(lambda text: [START, *text.encode(), END], _bytes_text, "bytes")
     raise InputError(
         f"model {spec.name!r} has no tokeniser for its vocabulary of {spec.vocabulary}; "
         "name a --checkpoint folder with one"
@@ -78,7 +82,13 @@ def from_file(path: Path) -> Tokens:
         raise InputError(f"tokeniser {path} cannot be read: {error}") from error
     tokeniser.no_padding()
     tokeniser.no_truncation()
-    return Tokens(lambda text: list(tokeniser.encode(text).ids), path.name)
+    return Tokens(
+        lambda text: list(tokeniser.encode(text).ids), lambda ids: str(tokeniser.decode(list(ids))), path.name
+    )
+
+
+def _bytes_text(ids: Sequence[int]) -> str:
+    return bytes(i for i in ids if i < START).decode(errors="replace")
 
 
 def calibration_texts() -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .spec import BertSpec
 
-__all__ = ["BertWeights", "Dense", "Embedding", "LayerWeights", "Norm", "random_weights"]
+__all__ = ["BertWeights", "Dense", "Draw", "Embedding", "LayerWeights", "Norm", "random_weights"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Embedding:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerWeights:
-    """A layer's operators in the order of use."""
+    """A layer's operators, in the order in which BERT uses them (GPT-2 has each norm before what it follows here)."""
 
     query: Dense
     key: Dense
@@ -59,43 +59,52 @@ class BertWeights:
     source: str
 
 
+class Draw:
+    """Draws operators by a seed, whose activations are like a trained model's."""
+
+    def __init__(self, seed: int):
+        self.generator = np.random.default_rng(seed)
+
+    def normal(self, *shape: int, spread: float) -> np.ndarray:
+        """An array of this standard deviation."""
+        return self.generator.standard_normal(shape, dtype=np.float32) * np.float32(spread)
+
+    def dense(self, outputs: int, inputs: int, gain: float) -> Dense:
+        """A linear operator that makes of inputs of deviation 1 outputs of deviation ``gain``."""
+        return Dense(self.normal(outputs, inputs, spread=gain / np.sqrt(inputs)), self.normal(outputs, spread=0.1))
+
+    def norm(self, features: int) -> Norm:
+        """A LayerNorm with a few outlier features."""
+        gamma = np.abs(1 + self.normal(features, spread=0.2))
+        outliers = self.generator.choice(features, max(1, features // 128), replace=False)
+        gamma[outliers] *= 4
+        return Norm(gamma, self.normal(features, spread=0.2))
+
+    def layer(self, hidden: int, inner: int) -> LayerWeights:
+        """A whole layer, whose attention is unequal."""
+        return LayerWeights(
+            query=self.dense(hidden, hidden, 1.4),
+            key=self.dense(hidden, hidden, 1.4),
+            value=self.dense(hidden, hidden, 1.0),
+            projection=self.dense(hidden, hidden, 0.7),
+            norm1=self.norm(hidden),
+            ffn1=self.dense(inner, hidden, 1.0),
+            ffn2=self.dense(hidden, inner, 1.0),
+            norm2=self.norm(hidden),
+        )
+
+
 def random_weights(spec: BertSpec, seed: int) -> BertWeights:
     """Weights drawn by ``seed``, with activations like a trained model's: unequal attention, a few outlier features.
 
     (BERT's own initial weights are no stand-in for trained ones: their scores are near 0, their attention is flat.)
     """
-    generator = np.random.default_rng(seed)
-
-    def normal(*shape: int, spread: float) -> np.ndarray:
-        return generator.standard_normal(shape, dtype=np.float32) * np.float32(spread)
-
-    def dense(outputs: int, inputs: int, gain: float) -> Dense:
-        return Dense(normal(outputs, inputs, spread=gain / np.sqrt(inputs)), normal(outputs, spread=0.1))
-
-    def norm() -> Norm:
-        gamma = np.abs(1 + normal(spec.hidden, spread=0.2))
-        outliers = generator.choice(spec.hidden, max(1, spec.hidden // 128), replace=False)
-        gamma[outliers] *= 4
-        return Norm(gamma, normal(spec.hidden, spread=0.2))
-
-    def layer() -> LayerWeights:
-        hidden, inner = spec.hidden, spec.intermediate
-        return LayerWeights(
-            query=dense(hidden, hidden, 1.4),
-            key=dense(hidden, hidden, 1.4),
-            value=dense(hidden, hidden, 1.0),
-            projection=dense(hidden, hidden, 0.7),
-            norm1=norm(),
-            ffn1=dense(inner, hidden, 1.0),
-            ffn2=dense(hidden, inner, 1.0),
-            norm2=norm(),
-        )
-
+    draw = Draw(seed)
     embedding = Embedding(
-        word=normal(spec.vocabulary, spec.hidden, spread=1.0),
-        position=normal(spec.max_positions, spec.hidden, spread=0.3),
-        token_type=normal(spec.token_types, spec.hidden, spread=0.1),
-        norm=norm(),
+        word=draw.normal(spec.vocabulary, spec.hidden, spread=1.0),
+        position=draw.normal(spec.max_positions, spec.hidden, spread=0.3),
+        token_type=draw.normal(spec.token_types, spec.hidden, spread=0.1),
+        norm=draw.norm(spec.hidden),
     )
-    layers = tuple(layer() for _ in range(spec.layers))
+    layers = tuple(draw.layer(spec.hidden, spec.intermediate) for _ in range(spec.layers))
     return BertWeights(spec=spec, embedding=embedding, layers=layers, source=f"random weights, seed {seed}")

@@ -36,7 +36,7 @@ def plan(model: BertSpec, device: Device, *, tile: int = 4, max_length: int | No
     if device.family != FAMILY:
         raise InputError(f"pipelines are for devices of the family {FAMILY}, not {device.family} as {device.name!r}")
     try:
-        return choose(Network.from_bert(model), max_length, device.resources, rows=tile)
+        return choose(Network.from_spec(model), max_length, device.resources, rows=tile)
     except InputError as error:
         raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {tile}: {error}") from None
 

@@ -20,6 +20,7 @@ SPECS = {
     "odd lanes, in LUTs": replace(SPEC, rows=4, lanes=3, depth=5),
     "a power of two, in block RAM": replace(SPEC, rows=4, lanes=2, depth=100),
     "one beat": replace(SPEC, lanes=4, depth=1),
+    "saturated": replace(SPEC, lanes=3, output_bits=16),
 }
 TILES, BEATS = 4, 6
 LOW, HIGH = -(1 << 15), (1 << 15) - 1
@@ -88,6 +89,14 @@ def test_reference_rounds_what_went_past() -> None:
     assert totals.tolist() == [[105, 102], [2, 6]]
 
 
+def test_a_total_of_16_bits_is_saturated() -> None:
+    zero = np.zeros(4, dtype=np.int64)
+    channels = ChannelParameters(factor=zero, shift=np.array([0, 0, 0, 1]), bias=zero, column_sum=zero)
+    skip, branch = np.array([[HIGH, LOW, LOW, HIGH]]), np.array([[1, -1, HIGH, HIGH]])
+    assert replace(SPEC, output_bits=16).reference(skip, branch, channels).tolist() == [[HIGH, LOW, -1, HIGH]]
+    assert SPEC.reference(skip, branch, channels).tolist() == [[HIGH + 1, LOW - 1, -1, HIGH + (HIGH + 1) // 2]]
+
+
 def test_more_places_than_the_hardware_has_are_refused() -> None:
     one = np.ones(2, dtype=np.int64)
     with pytest.raises(ValueError) as error:
@@ -102,8 +111,19 @@ def test_impossible_specs_are_refused(name: str) -> None:
     assert str(error.value) == f"residual {name} must be at least 1, not 0"
 
 
+def test_other_widths_of_totals_are_refused() -> None:
+    with pytest.raises(ValueError) as error:
+        replace(SPEC, output_bits=18)
+    assert str(error.value) == "residual output_bits must be 16 or 17, not 18"
+
+
 @pytest.mark.parametrize(
-    "spec", [ResidualSpec(rows=4, lanes=2, depth=300), ResidualSpec(rows=4, lanes=1, depth=40_000)]
+    "spec",
+    [
+        ResidualSpec(rows=4, lanes=2, depth=300),
+        ResidualSpec(rows=4, lanes=1, depth=40_000),
+        ResidualSpec(rows=4, lanes=2, depth=300, output_bits=16),
+    ],
 )
 def test_resources_are_those_of_synthesis(spec: ResidualSpec) -> None:
     assert_mapped(ResidualAdd(spec), spec.resources)

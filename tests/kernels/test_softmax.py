@@ -224,3 +224,16 @@ def test_reference_is_near_the_real_softmax(causal: bool) -> None:
 def test_resources_are_those_of_synthesis() -> None:
     spec = replace(SPEC, rows=4, lanes=3, heads=12, max_length=512, score_bits=21, key_multiple=24, value_multiple=24)
     assert_mapped(Softmax(spec), spec.resources)
+
+
+def test_causal_queries_may_begin_anywhere() -> None:
+    spec = replace(SPEC, heads=2, max_length=16, score_bits=21, causal=True)
+    scores = np.random.default_rng(3).integers(-(1 << 20), 1 << 20, (2, 16, 16))
+    zero = np.zeros(2, dtype=np.int64)
+    scales = ChannelParameters(factor=zero + 90_000, shift=zero + 29, bias=zero, column_sum=zero)
+    numerators, factors = spec.reference(scores, scales)
+    last, last_factors = spec.reference(scores[:, 11:], scales, start=11)
+    np.testing.assert_array_equal(last, numerators[:, 11:])
+    np.testing.assert_array_equal(last_factors.mantissa, factors.mantissa[:, 11:])
+    assert (last[:, 0, :12] > 0).any()
+    assert not last[:, 0, 12:].any()

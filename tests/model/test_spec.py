@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hdl.errors import InputError
-from hdl.model.spec import BertSpec, load_model, presets
+from hdl.model.spec import BertSpec, Gpt2Spec, ModelSpec, load_model, presets
 
 CONFIG = {
     "model_type": "bert",
@@ -33,11 +33,17 @@ FIELDS = {
     "layer_norm_eps": 1e-12,
     "activation": "gelu",
 }
+GPT2_CONFIG = {"model_type": "gpt2", "n_layer": 3, "n_embd": 64, "n_head": 4, "n_positions": 32, "vocab_size": 100}
+GPT2_FIELDS = {name: value for name, value in FIELDS.items() if name != "token_types"} | {
+    "intermediate": 256,
+    "layer_norm_eps": 1e-5,
+    "activation": "gelu_new",
+}
 
 
-def refused(name: str | Path) -> str:
+def refused(name: str | Path, kind: type[ModelSpec] = BertSpec) -> str:
     with pytest.raises(InputError) as error:
-        load_model(str(name))
+        load_model(str(name), kind)
     return str(error.value)
 
 
@@ -138,3 +144,68 @@ def test_yaml_with_wrong_fields(tmp_path: Path) -> None:
     assert refused(path) == f"{path} lacks the field 'heads'"
     path = written(tmp_path, "m.yaml", [1, 2])
     assert refused(path) == f"{path} must be a mapping of fields to values, not list"
+
+
+def test_decoders_are_the_published_models() -> None:
+    assert presets(Gpt2Spec) == ("gpt2", "gpt2-large", "gpt2-medium", "gpt2-xl", "tiny-gpt2")
+    assert set(presets(ModelSpec)) == {*presets(BertSpec), *presets(Gpt2Spec)}
+    shapes = {name: load_model(name, Gpt2Spec) for name in presets(Gpt2Spec)}
+    found = {name: (spec.layers, spec.hidden, spec.heads, spec.intermediate) for name, spec in shapes.items()}
+    assert found == {
+        "gpt2": (12, 768, 12, 3072),
+        "gpt2-medium": (24, 1024, 16, 4096),
+        "gpt2-large": (36, 1280, 20, 5120),
+        "gpt2-xl": (48, 1600, 25, 6400),
+        "tiny-gpt2": (4, 128, 4, 512),
+    }
+    assert {spec.head_size for name, spec in shapes.items() if name != "tiny-gpt2"} == {64}
+    assert all(load_model(name, ModelSpec) == spec for name, spec in shapes.items())
+
+
+def test_configurations_of_gpt2(tmp_path: Path) -> None:
+    path, expected = written(tmp_path, "c.json", GPT2_CONFIG), Gpt2Spec(name="c", **GPT2_FIELDS)
+    assert load_model(str(path), Gpt2Spec) == load_model(str(path), ModelSpec) == expected
+    given = {"n_inner": 128, "layer_norm_epsilon": 1e-6, "tie_word_embeddings": True, "activation_function": None}
+    path = written(tmp_path, "c.json", GPT2_CONFIG | given)
+    own = Gpt2Spec(name="c", **GPT2_FIELDS | {"intermediate": 128, "layer_norm_eps": 1e-6})
+    assert load_model(str(path), Gpt2Spec) == own
+
+
+def test_yaml_of_gpt2(tmp_path: Path) -> None:
+    path = written(tmp_path, "m.yaml", {"family": "gpt2"} | GPT2_FIELDS)
+    assert load_model(str(path), ModelSpec) == Gpt2Spec(name="m", **GPT2_FIELDS)
+    assert refused(path) == "family of model 'm' must be bert, not 'gpt2'"
+    path = written(tmp_path, "m.yaml", {"family": "opt"} | GPT2_FIELDS)
+    assert refused(path, ModelSpec) == "family of model 'm' must be bert or gpt2, not 'opt'"
+    assert refused("gpt2") == "family of model 'gpt2' must be bert, not 'gpt2'"
+    assert refused("tiny-bert", Gpt2Spec) == "family of model 'tiny-bert' must be gpt2, not 'bert'"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "bert"}, "model_type in PATH must be gpt2, not 'bert'"),
+        ({"add_cross_attention": True}, "add_cross_attention in PATH must be false, not true"),
+        ({"scale_attn_weights": False}, "scale_attn_weights in PATH must be true, not false"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings in PATH must be true, not false"),
+        (
+            {"scale_attn_by_inverse_layer_idx": True},
+            "scale_attn_by_inverse_layer_idx in PATH must be false, not true",
+        ),
+        (
+            {"activation_function": "gelu"},
+            "activation of model 'c' must be gelu_new, the only one supported, not 'gelu'",
+        ),
+        ({"n_layer": None}, "PATH lacks the field 'n_layer'"),
+        ({"n_embd": 8192}, "hidden of model 'c' must be at most 4096, not 8192"),
+        ({"n_inner": 16385}, "intermediate of model 'c' must be at most 16384, not 16385"),
+    ],
+)
+def test_configurations_of_gpt2_that_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = written(tmp_path, "c.json", GPT2_CONFIG | change)
+    assert refused(path, Gpt2Spec) == message.replace("PATH", str(path))
+
+
+def test_configuration_of_a_model_that_is_not_built(tmp_path: Path) -> None:
+    path = written(tmp_path, "c.json", GPT2_CONFIG | {"model_type": "opt"})
+    assert refused(path, ModelSpec) == f"model_type in {path} must be bert or gpt2, not 'opt'"

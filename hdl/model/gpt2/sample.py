@@ -1,0 +1,84 @@
+"""The host's share of generating text: it draws the next token among the candidates that the device offers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from ...errors import InputError
+from ..floating import check_tokens
+from ..spec import Gpt2Spec
+from .reference import TopK, check_candidates
+
+__all__ = ["Sampler", "Sampling", "generate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How tokens are drawn: among the ``top_k`` likeliest, by their probabilities to the power of 1 / ``temperature``;
+    at 0 always the likeliest, the lower id among equals. The ``seed`` fixes what is drawn.
+
+    Raises:
+        InputError: for a temperature that is negative or not finite, a top-k outside of 1..64, and a negative seed.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 40
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not isfinite(self.temperature) or self.temperature < 0:
+            raise InputError(f"temperature must be 0 or greater, not {self.temperature:g}")
+        check_candidates(self.top_k)
+        if self.seed < 0:
+            raise InputError(f"seed must be 0 or greater, not {self.seed}")
+
+
+class Sampler:
+    """Draws tokens, one after the other, from candidates whose logits have the given unit."""
+
+    def __init__(self, sampling: Sampling, logit_unit: float):
+        self.sampling, self.logit_unit = sampling, logit_unit
+        self._generator = np.random.default_rng(sampling.seed)
+
+    def draw(self, candidates: TopK) -> int:
+        """The next token, among the first ``top_k`` of the candidates."""
+        if self.sampling.temperature == 0:
+            return int(candidates.ids[0])
+        ids = candidates.ids[: self.sampling.top_k]
+        distance = (candidates.logits[: len(ids)] - candidates.logits[0]) * self.logit_unit
+        # The first is the largest, so no exponential overflows; a temperature near 0 leaves only those that equal it.
+        with np.errstate(over="ignore"):
+            numerators = np.exp(distance / self.sampling.temperature)
+        return int(self._generator.choice(ids, p=numerators / numerators.sum()))
+
+
+def generate(
+    offer: Callable[[Sequence[int]], TopK], prompt: Sequence[int], tokens: int, sampler: Sampler, spec: Gpt2Spec
+) -> Iterator[int]:
+    """Draws ``tokens`` tokens behind a prompt. ``offer`` gives the candidates behind the next tokens of a text: first
+    it gets the prompt, then each token that was drawn. What does not suit is refused at once.
+
+    Raises:
+        InputError: for an empty prompt, ids outside the vocabulary, fewer than 1 token, and more in all than the model
+            has positions for.
+    """
+    ids = check_tokens(prompt, spec).tolist()
+    if tokens < 1:
+        raise InputError(f"tokens to generate must be at least 1, not {tokens}")
+    # The last token drawn needs no position.
+    if (places := len(ids) + tokens - 1) > spec.max_positions:
+        most = spec.max_positions - len(ids) + 1
+        raise InputError(
+            f"text for model {spec.name!r} must have at most {spec.max_positions} positions, not {places}; "
+            f"generate at most {most} tokens behind this prompt"
+        )
+
+    def drawn() -> Iterator[int]:
+        following = ids
+        for _ in range(tokens):
+            following = [sampler.draw(offer(following))]
+            yield following[0]
+
+    return drawn()

@@ -1,0 +1,122 @@
+"""Quantisation of GPT-2: the residual stream's units, the head, sums that fit, and what is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hdl.errors import InputError
+from hdl.model.gpt2.floating import FloatDecoder
+from hdl.model.gpt2.quantise import calibrate, quantise, stream_units
+from hdl.model.gpt2.reference import Decoder
+from hdl.model.gpt2.weights import random_weights
+from hdl.model.layerquantiser import INT16
+from hdl.model.spec import Gpt2Spec
+from hdl.model.weights import Dense
+
+from .networks import SMALL, texts
+
+WEIGHTS = random_weights(SMALL, 1)
+TEXTS = texts(SMALL, [20] * 4)
+MODEL = quantise(WEIGHTS, TEXTS)
+
+
+def test_formats_are_those_of_the_hardware() -> None:
+    assert MODEL.word.dtype == MODEL.position.dtype == np.int16
+    assert MODEL.word.shape == (50, 48)
+    assert MODEL.position.shape == (20, 48)
+    assert MODEL.head_weight.dtype == np.int8
+    assert MODEL.head_weight.shape == (50, 48)
+    assert np.abs(MODEL.head_weight.astype(int)).max(axis=1).tolist() == [127] * 50
+    assert MODEL.head.factor.shape == (50,)
+    assert MODEL.head_limit == 0
+    assert MODEL.stream_units.shape == (7,)
+    for layer in MODEL.layers:
+        for words in (layer.residual1, layer.residual2):
+            assert len(set(words.shift.tolist())) == 1
+            assert 0 <= words.shift[0] <= 7
+
+
+def test_the_streams_units_grow_by_the_shifts() -> None:
+    shifts = [words.shift[0] for layer in MODEL.layers for words in (layer.residual1, layer.residual2)]
+    np.testing.assert_array_equal(MODEL.stream_units[1:], MODEL.stream_units[:-1] * np.exp2(shifts))
+
+
+def test_the_stream_holds_what_calibration_saw_and_no_unit_is_larger_than_it_must() -> None:
+    ranges = [
+        {"residual1": np.array([a]), "projection": np.array([1.0]), "residual2": np.array([b]), "ffn2": np.array([1.0])}
+        for a, b in ((2.0, 5.0), (4.0, 3000.0), (3000.0, 3000.0))
+    ]
+    units, places = stream_units(ranges, 1.0)
+    needed = np.array([1, 2.5, 6.25, 6.25, 3750, 3750, 3750]) / INT16
+    assert (units >= needed * 0.9999).all()
+    assert (units[[0, 1, 2]] < 2 * needed[[0, 1, 2]]).all()
+    assert places.tolist() == [2, 1, 2, 7, 0, 0], "10 places in the third step are more than the hardware shifts"
+    np.testing.assert_array_equal(units[1:], units[:-1] * np.exp2(places))
+
+
+def test_outliers_that_only_some_layers_have_cost_little() -> None:
+    weights = random_weights(replace(SMALL, layers=4), 2)
+    weights.layers[1].ffn2.bias[[5, 11]] += 60  # as the published GPT-2s have: hundreds of times the others
+    model = quantise(weights, TEXTS)
+    decoder = FloatDecoder(weights)
+    expected = decoder.logits(decoder.extend(TEXTS[0]))
+    found = Decoder(model).prefill(TEXTS[0]).logits * model.logit_unit
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+def test_all_logits_have_one_unit() -> None:
+    _, last = calibrate(WEIGHTS, TEXTS)
+    assert MODEL.logit_unit == pytest.approx(1.25 * last["logits"].max() / INT16)
+    found = np.concatenate([Decoder(MODEL).prefill(text).logits for text in TEXTS])
+    assert 0.75 * INT16 < np.abs(found).max() < 0.85 * INT16
+
+
+def test_static_limits_are_those_of_calibration() -> None:
+    model = quantise(WEIGHTS, TEXTS, static=True)
+    assert all(1 <= limit <= 0xFFFF for layer in model.layers for limit in layer.limits)
+    step = Decoder(model).prefill(TEXTS[0])
+    assert 0.7 * model.head_limit < np.abs(step.head["norm"]).max() < 1.1 * model.head_limit
+    assert set(step.head["factors_head"][:, 0]) == {Decoder(model).prefill(TEXTS[1]).head["factors_head"][0, 0]}
+
+
+LONG = Gpt2Spec(
+    name="long",
+    layers=1,
+    hidden=8,
+    heads=1,
+    intermediate=6400,
+    max_positions=4,
+    vocabulary=10,
+    layer_norm_eps=1e-5,
+    activation="gelu_new",
+)
+
+
+@pytest.mark.parametrize("sign", [1, -1, 0])
+def test_sums_of_long_contractions_always_fit(sign: int) -> None:
+    weights = random_weights(LONG, 1)
+    alternating = np.where(np.arange(LONG.intermediate) % 2, 1, -1) if sign == 0 else sign
+    level = np.broadcast_to(np.float32(0.01) * alternating, (LONG.hidden, LONG.intermediate)).astype(np.float32)
+    layer = replace(weights.layers[0], ffn2=Dense(level, weights.layers[0].ffn2.bias))
+    model = quantise(replace(weights, layers=(layer,)), texts(LONG, [4]))
+    wide = model.layers[0].ffn2_weight.astype(np.int64)
+    assert 128 * np.abs(wide).sum(axis=1).max() < 1 << 26
+    assert 255 * max(np.maximum(wide, 0).sum(axis=1).max(), np.maximum(-wide, 0).sum(axis=1).max()) < 1 << 26
+    assert np.abs(wide).min() > 35, "no more is given away than must be"
+
+
+def test_no_texts() -> None:
+    with pytest.raises(InputError) as error:
+        quantise(WEIGHTS, [])
+    assert str(error.value) == "calibration must have at least 1 text, not 0"
+
+
+def test_bias_that_no_word_holds() -> None:
+    # So negative that the range for positive values, all that the GELU needs, does not reach there.
+    huge = replace(WEIGHTS.layers[1].ffn1, bias=np.full(80, -1e7, dtype=np.float32))
+    layers = (WEIGHTS.layers[0], replace(WEIGHTS.layers[1], ffn1=huge), WEIGHTS.layers[2])
+    with pytest.raises(InputError) as error:
+        quantise(replace(WEIGHTS, layers=layers), TEXTS)
+    assert str(error.value).startswith("layer 1 ffn1: channel bias must be -524288..524287, not -")
+    assert str(error.value).endswith("; are these the weights of a trained model?")
