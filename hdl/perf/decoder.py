@@ -19,7 +19,14 @@ from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
 from .spec import LINEAR_UNITS, PipelineSpec, Unit
 
-__all__ = ["DecoderSpec", "average_tile", "ring_cycles"]
+__all__ = ["LARGEST", "PRODUCTS", "DecoderSpec", "average_tile", "ring_cycles"]
+
+
+PRODUCTS = (*LINEAR_UNITS, "head")
+"""The products that all arrays share, in the order of a token's way."""
+
+LARGEST = 64
+"""The most candidates for the next token that a decoder gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +59,17 @@ class DecoderSpec(PipelineSpec):
     def ffn1_features(self) -> int:
         """Features that leave the first feed-forward unit: twice as many where half of them are gates."""
         return self.intermediate * (2 if self.gated else 1)
+
+    @property
+    def products(self) -> dict[str, tuple[int, int]]:
+        """Inputs and outputs of each of the `PRODUCTS`."""
+        own = {name: (self.linear(name).inputs, self.linear(name).outputs) for name in LINEAR_UNITS}
+        return own | {"head": (self.hidden, self.vocabulary)}
+
+    @property
+    def largest(self) -> int:
+        """The most candidates for the next token."""
+        return min(LARGEST, self.vocabulary)
 
     @property
     def softmax(self) -> SoftmaxSpec:

@@ -9,7 +9,7 @@ tokens -> rows -> QKV -> scores -> softmax -> sums -> rows -> projection -> (+) 
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..kernels.activation import Activation

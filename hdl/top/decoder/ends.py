@@ -1,4 +1,4 @@
-"""Where the loop of a decoder's layers ends: tiles go around once more, to the head, or to whoever looks at every layer."""
+"""Where the loop of a decoder's layers ends: tiles go around once more, to the head, or to who looks at all layers."""
 
 from typing import Any
 
@@ -18,8 +18,8 @@ __all__ = ["Leave", "Loop"]
 class Leave(wiring.Component):
     """The output of a layer.
 
-    Members: ``order`` (stream of `LayerOrder`), ``input``; ``feedback`` (all layers' but the last's), ``final`` (the last
-    tile of the last layer), ``outside`` (with ``trace`` all of it); ``left`` (strobe: the last beat of a run).
+    Members: ``order`` (stream of `LayerOrder`), ``input``; ``feedback`` (all layers' but the last's), ``final`` (the
+    last tile of the last layer), ``outside`` (with ``trace`` all of it); ``left`` (strobe: the last beat of a run).
     """
 
     def __init__(self, spec: DecoderSpec):

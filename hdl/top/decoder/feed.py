@@ -42,7 +42,7 @@ class Segments(wiring.Component):
 
 
 class Sections(wiring.Component):
-    """A channel cut in sections of constant lengths, in beats, again and again. Members: ``channel``, ``outputs[i]``."""
+    """A channel cut in sections of constant lengths, in beats, over and over. Members: ``channel``, ``outputs[i]``."""
 
     def __init__(self, lengths: Sequence[int]):
         self.lengths = tuple(lengths)

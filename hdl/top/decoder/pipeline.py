@@ -6,8 +6,8 @@ ids -> embedding -> norm -> rows -> QKV -> scores -> softmax -> sums -> rows -> 
                   |
                   +--> norm -> rows -> head -> best candidates
 
-Prompts go through it spatially: each linear unit works on its own product, tile behind tile. For a single token, and for
-the head, the four arrays share each product's columns (`Distribute`, `Collect`).
+Prompts go through it spatially: each linear unit works on its own product, tile behind tile. For a single token, and
+for the head, the four arrays share each product's columns (`Distribute`, `Collect`).
 """
 
 from typing import Any
@@ -47,8 +47,8 @@ __all__ = ["DecoderPipeline"]
 class DecoderPipeline(wiring.Component):
     """The whole decoder but its memory: commands and token ids come in, the best candidates go out.
 
-    Members: ``commands``, ``ids`` (streams from the host), ``results`` (stream of candidates, best first, ``k`` of them a
-    command), ``status`` (stream, one a command, behind its results), ``outputs`` (tile stream of int16: with ``trace``
+    Members: ``commands``, ``ids`` (streams from the host), ``results`` (stream of candidates, best first, ``k`` of
+    them a command), ``status`` (stream, one a command, behind its results), ``outputs`` (tile stream of int16: with ``trace``
     every layer's); for each of `DecoderSpec.memory` ``NAME_requests`` and ``NAME_data``.
     """
 
