@@ -1,5 +1,6 @@
 """The parameters of a layer: blocks in the order of their channel, replay buffers, and what else joins the units."""
 
+from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..kernels.linear import CHANNEL_BITS
@@ -12,7 +13,7 @@ from ..stream import buffer_resources
 if TYPE_CHECKING:
     from .spec import PipelineSpec
 
-__all__ = ["PARAMETER_WORDS_A_BEAT", "ParameterBlock", "joint_resources", "parameter_blocks"]
+__all__ = ["PARAMETER_WORDS_A_BEAT", "ParameterBlock", "joint_resources", "padded", "parameter_blocks"]
 
 PARAMETER_WORDS_A_BEAT = CHANNEL_BITS // 64
 
@@ -33,6 +34,11 @@ class ParameterBlock(NamedTuple):
         """Its replay buffer: two layers, so that the one channel never waits for a unit behind."""
         beats = self.words // self.lanes
         return ReplaySpec(64 * self.lanes, 2 * beats, "block" if beats > 32 else "distributed", max_tiles)
+
+
+def padded(block: ParameterBlock, width: int) -> int:
+    """Words of a block where each begins with a whole ``width`` of words."""
+    return ceil(block.words / width) * width
 
 
 def parameter_blocks(spec: "PipelineSpec") -> tuple[ParameterBlock, ...]:

@@ -18,7 +18,7 @@ from ..kernels.weightedsum import WeightedSumsSpec
 from ..model.quantised import LINEAR_UNITS
 from ..resources import Resources
 from .cycles import run_cycles
-from .parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, joint_resources, parameter_blocks
+from .parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, joint_resources, padded, parameter_blocks
 
 __all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit"]
 
@@ -236,9 +236,14 @@ class PipelineSpec:
         return parameter_blocks(self)
 
     @property
+    def parameter_width(self) -> int:
+        """Parameters that are dealt out a cycle, 64-bit words."""
+        return 1
+
+    @property
     def parameter_beats(self) -> int:
         """Beats of the parameter channel a layer."""
-        return ceil(sum(block.words for block in self.parameters) / PARAMETER_WORDS_A_BEAT)
+        return ceil(sum(padded(block, self.parameter_width) for block in self.parameters) / PARAMETER_WORDS_A_BEAT)
 
     @cached_property
     def units(self) -> dict[str, Unit]:

@@ -48,8 +48,8 @@ class DecoderPipeline(wiring.Component):
     """The whole decoder but its memory: commands and token ids come in, the best candidates go out.
 
     Members: ``commands``, ``ids`` (streams from the host), ``results`` (stream of candidates, best first, ``k`` of
-    them a command), ``status`` (stream, one a command, behind its results), ``outputs`` (tile stream of int16: with ``trace``
-    every layer's); for each of `DecoderSpec.memory` ``NAME_requests`` and ``NAME_data``.
+    them a command), ``status`` (stream, one a command, behind its results), ``outputs`` (tile stream of int16: with
+    ``trace`` every layer's); for each of `DecoderSpec.memory` ``NAME_requests`` and ``NAME_data``.
     """
 
     def __init__(self, spec: DecoderSpec):
