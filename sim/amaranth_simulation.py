@@ -10,8 +10,10 @@ from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
+from sim.memory import MemoryChannel, bind, first_cycle, free
+from sim.memory_model import ChannelModel, Side
 from sim.simulation import Progress
-from sim.streams import Deadlock, Gaps, ProtocolError, RunResult, StreamPort, stream_of
+from sim.streams import Deadlock, Gaps, ProtocolError, RunResult, StreamPort, check_ports, stream_of
 
 __all__ = ["simulate"]
 
@@ -33,25 +35,30 @@ class _Driver:
         self.moved: list[int] = []
         self.cycles: list[int] = []
         self.waiting: int | None = None  # the payload that was valid and not taken
+        self.moves = False  # the pauses let this side move in this cycle
         if self.gaps is not None:
             self.gaps.restart()
 
     @property
     def done(self) -> bool:
         """Whether every beat has moved."""
-        return len(self.cycles) == self.total
+        return len(self.cycles) >= self.total
 
     def drive(self, ctx: Any) -> None:
         """Set this side's signals for the coming cycle."""
-        moves = self.gaps is None or self.gaps.toss()
+        self.moves = self.gaps is None or self.gaps.toss()
         if self.port.direction == "in":
-            valid = not self.done and (moves or self.waiting is not None)
-            ctx.set(self.valid, valid)
-            if valid:
-                ctx.set(self.payload, self.queue[len(self.cycles)])
+            valid = not self.done and (self.moves or self.waiting is not None)
+            self.offer(ctx, valid, self.queue[len(self.cycles)] if valid else 0)
         else:
-            patient = self.gaps is not None and self.gaps.patient
-            ctx.set(self.ready, not self.done and moves and (not patient or self.waiting is not None))
+            self.moves &= self.gaps is None or not self.gaps.patient or self.waiting is not None
+            ctx.set(self.ready, not self.done and self.moves)
+
+    def offer(self, ctx: Any, valid: bool, payload: int) -> None:
+        """Offer a payload to an input, or nothing."""
+        ctx.set(self.valid, valid)
+        if valid:
+            ctx.set(self.payload, payload)
 
     def observe(self, cycle: int, valid: int, ready: int, payload: int) -> bool:
         """Take note of what was sampled at the cycle's end; returns whether a beat moved."""
@@ -65,12 +72,45 @@ class _Driver:
         return moved
 
 
+class _Memory:
+    """A memory channel at its ports."""
+
+    def __init__(self, model: ChannelModel, drivers: Mapping[str, _Driver]):
+        self.model, self.drivers = model, drivers
+
+    def drive(self, ctx: Any) -> None:
+        """Set the signals of all its ports, after those of the ports themselves."""
+        sides = {role: Side(driver.moves, driver.waiting is not None) for role, driver in self.drivers.items()}
+        given, payload = self.model.drive(sides)
+        for role, driver in self.drivers.items():
+            if role == "data":
+                driver.offer(ctx, given[role], payload)
+            else:
+                ctx.set(driver.ready, given[role])
+
+    def observe(self, cycle: int) -> None:
+        """Take note of what the ports have seen."""
+        moved = {
+            role: driver.moved[-1]
+            for role, driver in self.drivers.items()
+            if driver.cycles and driver.cycles[-1] == cycle
+        }
+        valid = {role: role in moved or driver.waiting is not None for role, driver in self.drivers.items()}
+        self.model.observe(cycle, valid, moved)
+
+    @property
+    def owed(self) -> tuple[int, int]:
+        """Beats that were asked for and have not moved: to be read, to be written."""
+        return self.model.reads.left, self.model.writes.left
+
+
 def simulate(
     component: wiring.Component,
     ports: Sequence[StreamPort],
     inputs: Mapping[str, np.ndarray],
     outputs: Mapping[str, int],
     *,
+    memories: Sequence[MemoryChannel] = (),
     gaps: int | None = None,
     reset_at: int | None = None,
     max_idle: int = 10_000,
@@ -85,14 +125,21 @@ def simulate(
     Raises:
         Deadlock: nothing moved for ``max_idle`` cycles.
         ProtocolError: an output did not hold its beat until it was accepted.
-        ValueError: the run ended before ``reset_at``.
+        MemoryFault: the component asked for what a memory does not hold.
+        ValueError: the run ended before ``reset_at``, or ``memories`` do not fit the ports.
     """
+    bound = bind(memories, ports)
+    check_ports(free(ports, bound), inputs, outputs)
     queues = {name: [int.from_bytes(beat.tobytes(), "little") for beat in raw] for name, raw in inputs.items()}
     drivers = []
     for index, port in enumerate(ports):
         queue = queues.get(port.name, [])
         total = len(queue) if port.direction == "in" else outputs.get(port.name, 0)
         drivers.append(_Driver(component, port, queue, total, None if gaps is None else Gaps(gaps, index)))
+    channels = []
+    for index, (memory, places) in enumerate(zip(memories, bound, strict=True)):
+        model = ChannelModel(memory, index, first_cycle(memory, index, len(memories)))
+        channels.append(_Memory(model, {role: drivers[place] for role, place in places.items()}))
     m = Module()
     m.domains.sync = sync = ClockDomain()
     m.submodules.component = component
@@ -101,13 +148,15 @@ def simulate(
     async def testbench(ctx: Any) -> None:
         nonlocal cycles
         if reset_at is not None:
-            await _run_cycles(ctx, drivers, reset_at, max_idle, progress)
+            await _run_cycles(ctx, drivers, channels, reset_at, max_idle, progress)
             ctx.set(sync.rst, 1)
             await ctx.tick()
             ctx.set(sync.rst, 0)
             for driver in drivers:
                 driver.restart()
-        cycles = await _run_cycles(ctx, drivers, None, max_idle, progress)
+            for channel in channels:
+                channel.model.restart()
+        cycles = await _run_cycles(ctx, drivers, channels, None, max_idle, progress)
 
     simulator = Simulator(m)
     simulator.add_clock(_PERIOD)
@@ -119,11 +168,17 @@ def simulate(
         {name: _raw_beats(driver.moved, driver.port.words) for name, driver in taken.items() if name in outputs},
         {name: np.array(driver.cycles, np.int64) for name, driver in taken.items()},
         cycles,
+        {channel.model.memory.name: channel.model.use for channel in channels},
     )
 
 
 async def _run_cycles(
-    ctx: Any, drivers: list[_Driver], stop: int | None, max_idle: int, progress: Progress | None
+    ctx: Any,
+    drivers: list[_Driver],
+    channels: list[_Memory],
+    stop: int | None,
+    max_idle: int,
+    progress: Progress | None,
 ) -> int:
     """Run until all drivers are done, or for `stop` cycles; returns how many cycles that took."""
     samples = [value for driver in drivers for value in (driver.valid, driver.ready, driver.payload)]
@@ -131,14 +186,19 @@ async def _run_cycles(
     while cycle != stop and not all(driver.done for driver in drivers):
         for driver in drivers:
             driver.drive(ctx)
+        for channel in channels:
+            channel.drive(ctx)
         _, _, *sampled = await ctx.tick().sample(*samples)
         moved = [driver.observe(cycle, *sampled[3 * i : 3 * i + 3]) for i, driver in enumerate(drivers)]
+        for channel in channels:
+            channel.observe(cycle)
         cycle += 1
         idle = 0 if any(moved) else idle + 1
         if progress is not None and cycle % _REPORT == 0:
             progress(cycle, {driver.port.name: len(driver.cycles) for driver in drivers})
         if idle == max_idle:
-            raise Deadlock.at(cycle, idle, [(driver.port, len(driver.cycles), driver.total) for driver in drivers])
+            progress_made = [(driver.port, len(driver.cycles), driver.total) for driver in drivers]
+            raise Deadlock.at(cycle, idle, progress_made, {c.model.memory.name: c.owed for c in channels})
     if stop is not None and cycle != stop:
         raise ValueError(f"reset_at must be before the end of the run, at cycle {cycle}, not {stop}")
     return cycle

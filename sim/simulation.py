@@ -6,18 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
+from sim.memory import MemoryChannel, bind, free
+from sim.memory_binding import SIGNATURES, MemoryBinding
 from sim.streams import Deadlock, Gaps, ProtocolError, RunResult, StreamPort, check_ports, unfinished
 
-_RUNNING, _DONE, _IDLE, _FAILED = (
-    -1,
-    -2,
-    -3,
-    -4,
-)  # Status in verilated.cpp; 0 and above is the port that broke the protocol
+# Status in verilated.cpp; 0 and above is the port that broke the protocol
+_RUNNING, _DONE, _IDLE, _FAILED, _FAULT = -1, -2, -3, -4, -5
 _CHUNK_SECONDS = 0.5  # about how often progress is reported and an interrupt is noticed
 
 
@@ -36,11 +34,17 @@ Progress = Callable[[int, Mapping[str, int]], None]
 class Simulation:
     """A live instance of a design, whose state carries on from run to run. Close it, or use it in a `with`."""
 
-    def __init__(self, library: Path, ports: Sequence[StreamPort], *, trace: bool):
+    def __init__(
+        self, library: Path, ports: Sequence[StreamPort], *, trace: bool, memories: Sequence[MemoryChannel] = ()
+    ):
+        """Starts the design of a `library`; raises ValueError where `memories` do not fit its `ports`."""
         self._ports = tuple(ports)
         self._trace = trace
+        bound = bind(memories, ports)
+        self._free = free(ports, bound)
         self._library = _load(library)
         self._handle: int | None = self._library.design_start()
+        self._memory = MemoryBinding(self._library, self._live(), memories, bound)
         self.reset()
 
     def __enter__(self) -> Self:
@@ -56,7 +60,7 @@ class Simulation:
             self._handle = None
 
     def reset(self, cycles: int = 1) -> None:
-        """Hold the reset for some cycles, with no stream valid or ready."""
+        """Hold the reset for some cycles, with no stream valid or ready; memories forget requests, not contents."""
         self._check(self._library.design_reset(self._live(), cycles))
 
     def run(
@@ -85,6 +89,7 @@ class Simulation:
             Deadlock: nothing moved for `max_idle` cycles.
             TimeoutError: the run took over `max_cycles` cycles.
             ProtocolError: an output did not hold its beat until it was accepted.
+            MemoryFault: the design asked for what a memory does not hold.
         """
         plan = self._begin(inputs, expect, gaps)
         if waves is not None:
@@ -98,6 +103,7 @@ class Simulation:
             {name: plan[name].beats for name in expect},
             {name: plan[name].cycles for name in (*inputs, *expect)},
             self._cycle,
+            self._memory.use,
         )
 
     def run_cycles(self, inputs: Inputs, expect: Mapping[str, int], cycles: int, *, gaps: int | None = None) -> None:
@@ -115,6 +121,7 @@ class Simulation:
         return int(self._library.design_cycle(self._handle))
 
     def _begin(self, inputs: Inputs, expect: Mapping[str, int], gaps: int | None) -> dict[str, "_Moves"]:
+        check_ports(self._free, inputs, expect)
         self._plan = _plan(self._ports, inputs, expect)  # the library keeps pointers into it
         self._library.design_begin(self._live())
         for index, moves in enumerate(self._plan.values()):
@@ -127,7 +134,8 @@ class Simulation:
         chunk, status = 1000, _RUNNING
         while status == _RUNNING:
             if self._cycle == max_cycles:
-                raise TimeoutError(f"the run must end within {max_cycles} cycles; {unfinished(self._progress())}")
+                missing = unfinished(self._progress(), self._memory.owed)
+                raise TimeoutError(f"the run must end within {max_cycles} cycles; {missing}")
             started = time.monotonic()
             status = self._step(chunk if max_cycles is None else min(chunk, max_cycles - self._cycle), max_idle)
             seconds = max(1e-6, time.monotonic() - started)
@@ -135,7 +143,7 @@ class Simulation:
             if progress is not None:
                 progress(self._cycle, {port.name: moved for port, moved, _ in self._progress()})
         if status == _IDLE:
-            raise Deadlock.at(self._cycle, max_idle, self._progress())
+            raise Deadlock.at(self._cycle, max_idle, self._progress(), self._memory.owed)
 
     def _step(self, cycles: int, max_idle: int) -> int:
         return self._check(self._library.design_run(self._handle, cycles, max_idle))
@@ -145,6 +153,8 @@ class Simulation:
             raise RuntimeError(
                 f"the simulation failed at cycle {self._cycle}: {self._library.design_failure().decode()}"
             )
+        if status == _FAULT:
+            raise self._memory.fault(self._cycle)
         if status >= 0:
             raise ProtocolError.at(self._cycle, self._ports[status].name)
         return status
@@ -177,8 +187,7 @@ class _Moves:
 
 
 def _plan(ports: Sequence[StreamPort], inputs: Inputs, expect: Mapping[str, int]) -> dict[str, _Moves]:
-    """The moves of every port, in order. Raises ValueError for unknown ports and beats of the wrong shape."""
-    check_ports(ports, inputs, expect)
+    """The moves of every port, in order. Raises ValueError for beats of the wrong shape."""
     plan = {}
     for port in ports:
         given = inputs.get(port.name, np.empty((0, port.words), np.uint32))
@@ -199,7 +208,7 @@ def _plan(ports: Sequence[StreamPort], inputs: Inputs, expect: Mapping[str, int]
 def _load(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     pointer, count = ctypes.c_void_p, ctypes.c_uint64
-    signatures = {
+    signatures: dict[str, tuple[Any, list[Any]]] = {
         "design_start": (pointer, []),
         "design_stop": (None, [pointer]),
         "design_reset": (ctypes.c_int, [pointer, ctypes.c_uint]),
@@ -211,6 +220,7 @@ def _load(path: Path) -> ctypes.CDLL:
         "design_failure": (ctypes.c_char_p, []),
         "design_open_waves": (ctypes.c_int, [pointer, ctypes.c_char_p]),
         "design_close_waves": (None, [pointer]),
+        **SIGNATURES,
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)

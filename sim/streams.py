@@ -1,7 +1,7 @@
 """What all simulations of a design with streams have in common: its ports, the result, failures, random gaps."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Literal
 
@@ -40,17 +40,37 @@ class StreamPort:
 
 
 @dataclass
+class MemoryUse:
+    """What a channel did in a run: the bytes ``read`` and ``written``, and its cycles, each counted as the first that
+    applies.
+
+    ``refresh``: it refreshed itself. ``busy``: a beat moved. ``refused``: a beat was on offer, and the design did not
+    take it. ``waiting``: there was a request, or a beat to be written, and the channel was not ready for it (latency,
+    opening of a row, its rate). ``idle``: there was nothing to do.
+    """
+
+    read: int = 0
+    written: int = 0
+    refresh: int = 0
+    busy: int = 0
+    refused: int = 0
+    waiting: int = 0
+    idle: int = 0
+
+
+@dataclass
 class RunResult:
     """What a simulation observed.
 
     `outputs`: for every output asked for, its beats [n, words] uint32. `accepted`: for every port that took part, the
     cycle of each of its handshakes [n] int64; cycle 0 is the first cycle of the run (the first after a reset).
-    `cycles`: how many cycles the run took.
+    `cycles`: how many cycles the run took. `memory`: what every memory channel did in them.
     """
 
     outputs: dict[str, np.ndarray]
     accepted: dict[str, np.ndarray]
     cycles: int
+    memory: dict[str, MemoryUse] = field(default_factory=dict)
 
 
 def check_ports(ports: Iterable[StreamPort], inputs: Iterable[str], outputs: Iterable[str]) -> None:
@@ -66,9 +86,11 @@ class Deadlock(RuntimeError):
     """Nothing moved on any port for too long; the message says which inputs and outputs have beats left."""
 
     @classmethod
-    def at(cls, cycle: int, idle: int, progress: Iterable[tuple[StreamPort, int, int]]) -> "Deadlock":
-        """The error of a run that stalled; `progress` as in `unfinished`."""
-        return cls(f"no handshake for {idle} cycles, at cycle {cycle}: {unfinished(progress)}")
+    def at(
+        cls, cycle: int, idle: int, progress: Iterable[tuple[StreamPort, int, int]], owed: Mapping[str, tuple[int, int]]
+    ) -> "Deadlock":
+        """The error of a run that stalled; `progress` and `owed` as in `unfinished`."""
+        return cls(f"no handshake for {idle} cycles, at cycle {cycle}: {unfinished(progress, owed)}")
 
 
 class ProtocolError(RuntimeError):
@@ -80,14 +102,20 @@ class ProtocolError(RuntimeError):
         return cls(f"output {port} did not hold valid and payload while waiting for ready, at cycle {cycle}")
 
 
-def unfinished(progress: Iterable[tuple[StreamPort, int, int]]) -> str:
-    """What is missing, in words; `progress` is (port, beats moved, beats in all) for every port."""
+def unfinished(progress: Iterable[tuple[StreamPort, int, int]], owed: Mapping[str, tuple[int, int]]) -> str:
+    """What is missing, in words; `progress` is (port, beats moved, beats in all) for every port, `owed` by memory the
+    beats to be read and to be written that were asked for and have not moved."""
     missing = []
     for port, moved, total in progress:
         if moved < total and port.direction == "in":
             missing.append(f"input {port.name} has {total - moved} of {total} beats left")
         elif moved < total:
             missing.append(f"output {port.name} gave {moved} of {total} beats")
+    for name, (reading, writing) in owed.items():
+        if reading:
+            missing.append(f"memory {name} has {reading} beats that were asked for and not taken")
+        if writing:
+            missing.append(f"memory {name} was not given {writing} beats to write")
     return "; ".join(missing)
 
 
@@ -113,14 +141,14 @@ class Gaps:
     def toss(self) -> bool:
         """Whether the port moves in the next cycle; to be called once a cycle."""
         if self._cycle % _PHASE == 0:
-            draw = self._draw()
+            draw = self.draw()
             self._pace = draw % 5
             self.patient = draw // 5 % 4 == 0
         self._cycle += 1
-        return self._draw() % 4 < self._pace
+        return self.draw() % 4 < self._pace
 
-    def _draw(self) -> int:
-        """xorshift32, without its lowest bits, which are the least random."""
+    def draw(self) -> int:
+        """The next random number: xorshift32, without its lowest bits, which are the least random."""
         state = self._state
         state ^= state << 13 & 0xFFFFFFFF
         state ^= state >> 17

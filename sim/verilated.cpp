@@ -4,17 +4,18 @@
 // stream, and DESIGN_CLOCK and DESIGN_RESET where the design has them. Called from sim/verilator.py.
 //
 // A cycle: with the clock low this side sets its signals and the design settles; what then is valid and ready has moved; the
-// clock rises. The pauses are those of sim/streams.py's Gaps, draw by draw.
+// clock rises. Streams with an array at their other end are in streams.h, those with a memory in memory.h.
 //
 // Where Verilator's runtime would end the process, as for a combinational loop, the simulation ends with FAILED instead.
 
 #include <cstdint>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "Vdesign.h"
+#include "memory.h"
+#include "streams.h"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
@@ -22,78 +23,7 @@
 
 namespace {
 
-constexpr unsigned PHASE = 32;  // cycles for which a port keeps its pace
-
-struct Gaps {
-    uint32_t state = 0;  // 0: no pauses
-    uint32_t cycle = 0;
-    uint32_t pace = 0;
-    bool patient = false;
-
-    uint32_t draw() {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        return state >> 8;
-    }
-
-    bool toss() {
-        if (state == 0) return true;
-        if (cycle++ % PHASE == 0) {
-            const uint32_t value = draw();
-            pace = value % 5;
-            patient = value / 5 % 4 == 0;
-        }
-        return draw() % 4 < pace;
-    }
-};
-
-struct Port {
-    bool is_input;
-    uint8_t* payload;  // Verilator keeps every payload little-endian, in 1, 2, 4, 8 or 4n bytes
-    size_t bytes;
-    CData& valid;
-    CData& ready;
-
-    uint8_t* beats = nullptr;  // [length][stride]: where input beats come from and output beats go to
-    size_t stride = 0;
-    uint64_t length = 0;  // beats in the array: total may be a multiple of it
-    uint64_t total = 0;
-    uint64_t moved = 0;
-    int64_t* cycles = nullptr;  // [total]
-    Gaps gaps;
-    bool waiting = false;        // valid and not taken in the cycle before
-    std::vector<uint8_t> held;  // the payload of an output that waits
-
-    uint8_t* beat() const { return beats + moved % length * stride; }
-
-    void drive() {
-        const bool moves = gaps.toss();
-        const bool left = moved < total;
-        if (is_input) {
-            valid = left && (moves || waiting);
-            if (valid && !waiting) std::memcpy(payload, beat(), bytes);
-        } else {
-            ready = left && moves && (!gaps.patient || waiting);
-        }
-    }
-
-    // Takes note of what the cycle showed. Returns false where an output did not hold its beat.
-    bool observe(uint64_t cycle) {
-        if (!is_input && waiting && (!valid || std::memcmp(held.data(), payload, bytes) != 0)) return false;
-        if (valid && ready) {
-            if (!is_input) std::memcpy(beat(), payload, bytes);
-            cycles[moved++] = static_cast<int64_t>(cycle);
-            waiting = false;
-        } else {
-            if (valid && !waiting && !is_input) std::memcpy(held.data(), payload, bytes);
-            waiting = valid;
-        }
-        return true;
-    }
-};
-
-enum Status { RUNNING = -1, DONE = -2, IDLE = -3, FAILED = -4 };  // 0 and above: the port that broke the protocol
+enum Status { RUNNING = -1, DONE = -2, IDLE = -3, FAILED = -4, FAULT = -5 };  // 0 and above: the port that broke the protocol
 
 std::string failure;  // what went wrong when a call returned FAILED
 
@@ -121,12 +51,16 @@ class Simulation {
 
     ~Simulation() { model.final(); }
 
-    void begin() { cycle = idle = 0; }
+    void begin() {
+        cycle = idle = 0;
+        for (MemoryChannel& memory : memories) memory.begin();
+    }
 
     int run(uint64_t most, uint64_t max_idle) {
         for (uint64_t i = 0; i < most; ++i) {
             if (done()) return DONE;
             for (Port& port : ports) port.drive();
+            for (MemoryChannel& memory : memories) memory.drive();
             settle();
             bool moved = false;
             for (size_t index = 0; index < ports.size(); ++index) {
@@ -134,6 +68,8 @@ class Simulation {
                 if (!ports[index].observe(cycle)) return static_cast<int>(index);
                 moved |= ports[index].moved != before;
             }
+            for (MemoryChannel& memory : memories)
+                if (!memory.observe()) return FAULT;
             tick();
             ++cycle;
             idle = moved ? 0 : idle + 1;
@@ -147,6 +83,7 @@ class Simulation {
             port.waiting = false;
             (port.is_input ? port.valid : port.ready) = 0;
         }
+        for (MemoryChannel& memory : memories) memory.restart();
 #ifdef DESIGN_RESET
         model.DESIGN_RESET = 1;
         for (unsigned i = 0; i < cycles; ++i) {
@@ -173,7 +110,10 @@ class Simulation {
 #endif
     }
 
+    Port* port(int index) { return index < 0 ? nullptr : &ports[index]; }
+
     std::vector<Port> ports;
+    std::vector<MemoryChannel> memories;
     uint64_t cycle = 0;
 
   private:
@@ -250,4 +190,17 @@ API void design_plan(Simulation* simulation, int port, uint8_t* beats, uint64_t 
     plan.moved = 0;
     plan.cycles = cycles;
     plan.gaps = Gaps{seed};
+}
+
+// Binds ports (by index, -1: the design has none) to a memory of `beats` beats; what is pointed to stays the caller's.
+API void design_memory(Simulation* simulation, const MemoryTiming* timing, MemoryState* state, uint8_t* contents, uint64_t beats,
+                       int requests, int data, int writes, int written) {
+    const MemoryPorts ports{simulation->port(requests), simulation->port(data), simulation->port(writes), simulation->port(written)};
+    simulation->memories.emplace_back(*timing, *state, contents, beats, ports);
+}
+
+// Beats that were asked for and have not moved yet, by direction.
+API uint64_t design_owed(Simulation* simulation, int memory, int writing) {
+    const MemoryChannel& channel = simulation->memories[memory];
+    return (writing ? channel.writes : channel.reads).left();
 }

@@ -6,6 +6,9 @@
         simulation.run({"weights": weights}, {})
         simulation.run({"tokens": tokens}, {"output": 128})
 
+    with design.start([MemoryChannel("weights", contents)]) as simulation:   # which asks for its data: see sim.memory
+        simulation.run({"tokens": tokens}, {"output": 128}).memory["weights"]
+
 The design's ports are `clk`, `rst` (synchronous, active high) and streams; either of the two may be missing.
 """
 
@@ -17,6 +20,7 @@ from pathlib import Path
 
 from sim import toolchain
 from sim.cache import cached, key
+from sim.memory import MemoryChannel
 from sim.simulation import Inputs, Progress, Simulation
 from sim.streams import RunResult, StreamPort
 
@@ -26,6 +30,7 @@ WAIVERS = Path(__file__).with_name("waivers.vlt")
 """What the emitted Verilog is let off, with the reasons."""
 
 _DRIVER = Path(__file__).with_name("verilated.cpp")
+_HEADERS = [Path(__file__).with_name(name) for name in ("streams.h", "memory.h")]
 _PIN = re.compile(r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)")
 
 
@@ -47,7 +52,7 @@ def build(
     texts = _texts(sources)
     flags = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "--threads", str(threads)]
     flags += ["--trace-vcd"] if trace else []
-    driver = _DRIVER.read_text()
+    driver = [file.read_text() for file in (_DRIVER, *_HEADERS)]
     described = [(port.name, port.direction, port.width) for port in ports]
     name = key([texts, top, described, flags, optimise, driver, toolchain.versions()])
 
@@ -118,15 +123,16 @@ class VerilatedDesign:
     ports: tuple[StreamPort, ...]
     trace: bool = False
 
-    def start(self) -> Simulation:
-        """A live instance, just reset."""
-        return Simulation(self.library, self.ports, trace=self.trace)
+    def start(self, memories: Sequence[MemoryChannel] = ()) -> Simulation:
+        """A live instance, just reset, with memory channels bound to the ports that are named for them."""
+        return Simulation(self.library, self.ports, trace=self.trace, memories=memories)
 
     def run(
         self,
         inputs: Inputs,
         expect: Mapping[str, int],
         *,
+        memories: Sequence[MemoryChannel] = (),
         gaps: int | None = None,
         max_idle: int = 100_000,
         max_cycles: int | None = None,
@@ -138,7 +144,7 @@ class VerilatedDesign:
 
         `reset_at`: the cycle in which the design is reset; everything then begins again, and what came out is dropped.
         """
-        with self.start() as simulation:
+        with self.start(memories) as simulation:
             if reset_at is not None:
                 simulation.run_cycles(inputs, expect, reset_at, gaps=gaps)
                 simulation.reset()

@@ -7,7 +7,7 @@
 Both simulators agree to the cycle, with and without gaps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,8 @@ from amaranth.lib import wiring
 from hdl.top.emitter import Emitter
 from sim import beats
 from sim.amaranth_simulation import simulate
-from sim.streams import check_ports, stream_ports
+from sim.memory import MemoryChannel
+from sim.streams import MemoryUse, check_ports, stream_ports
 from sim.verilator import build
 
 
@@ -29,12 +30,13 @@ class StreamResult:
     `outputs`: for every output asked for, what its payload's shape decodes to (see `sim.beats.decode`): an array
     [n, rows, lanes] for tiles, a dictionary of arrays for structs, a list of Python integers for plain shapes.
     `accepted`: for every port that took part, the cycle of each of its handshakes; cycle 0 is the run's first.
-    `cycles`: how many cycles the run took.
+    `cycles`: how many cycles the run took. `memory`: what every memory channel did in them.
     """
 
     outputs: dict[str, Any]
     accepted: dict[str, np.ndarray]
     cycles: int
+    memory: dict[str, MemoryUse]
 
     def latency(self, source: str, sink: str, *, beat: int = 0) -> int:
         """Cycles from the handshake of input `source`'s beat number `beat` to output `sink`'s first handshake."""
@@ -46,6 +48,7 @@ def run_streams(
     inputs: Mapping[str, Any],
     outputs: Mapping[str, int],
     *,
+    memories: Sequence[MemoryChannel] = (),
     gaps: int | None = None,
     simulator: Literal["amaranth", "verilator"] = "amaranth",
     reset_at: int | None = None,
@@ -58,6 +61,7 @@ def run_streams(
         component: has no members but streams (or arrays of them: ports `outputs__0`, `outputs__1`).
         inputs: payloads by port, one a beat, in any form that `sim.beats.encode` takes. Ports left out stay invalid.
         outputs: how many beats to take by port. A port is not ready before its first nor after its last beat wanted.
+        memories: what answers the ports that are named for them (see `sim.memory`); written in place.
         gaps: seed of the random pauses on all ports (see `sim.streams.Gaps`); None: inputs are always valid and outputs
             always ready. Outputs are at times ready only after they were valid.
         reset_at: the cycle in which the reset is active. What came out before is dropped, the inputs start again from
@@ -75,16 +79,26 @@ def run_streams(
     encoded = {name: beats.encode(ports[name][1], values) for name, values in inputs.items()}
     if simulator == "amaranth":
         result = simulate(
-            component, plain, encoded, outputs, gaps=gaps, reset_at=reset_at, max_idle=timeout, waves=waves
+            component,
+            plain,
+            encoded,
+            outputs,
+            memories=memories,
+            gaps=gaps,
+            reset_at=reset_at,
+            max_idle=timeout,
+            waves=waves,
         )
     else:
         design = build(emit_verilog(component), "top", plain, trace=waves is not None, optimise="-O0")
-        result = design.run(encoded, outputs, gaps=gaps, reset_at=reset_at, max_idle=timeout, waves=waves)
+        result = design.run(
+            encoded, outputs, memories=memories, gaps=gaps, reset_at=reset_at, max_idle=timeout, waves=waves
+        )
     decoded = {}
     for name, raw in result.outputs.items():
         values = beats.decode(ports[name][1], raw)
         decoded[name] = values.tolist() if isinstance(values, np.ndarray) and values.ndim == 1 else values
-    return StreamResult(decoded, result.accepted, result.cycles)
+    return StreamResult(decoded, result.accepted, result.cycles, result.memory)
 
 
 def emit_verilog(component: wiring.Component) -> dict[str, str]:

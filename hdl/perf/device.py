@@ -12,7 +12,7 @@ from ..builtin import built_in, read_built_in
 from ..errors import InputError
 from ..resources import Resources
 
-__all__ = ["Device", "Link", "Memory", "Power", "Region", "devices", "load_device", "parse_device"]
+__all__ = ["Device", "Link", "Memory", "PortTiming", "Power", "Region", "devices", "load_device", "parse_device"]
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -39,9 +39,22 @@ class Region(_Figures):
         return Resources(dsp=self.dsp, bram36=self.bram36, uram=self.uram, lut=self.lut, ff=self.ff)
 
 
+class PortTiming(_Figures):
+    """When a port of a memory answers, beyond its bandwidth, in nanoseconds.
+
+    ``latency_ns``: from a request to its first data, the row being open. ``activation_ns``: what a request to another
+    row takes longer. ``refresh_ns``: how long the memory refreshes itself, once in ``refresh_interval_ns``.
+    """
+
+    latency_ns: Positive
+    activation_ns: Positive
+    refresh_ns: Positive
+    refresh_interval_ns: Positive
+
+
 class Memory(_Figures):
     """A level of off-chip memory: ``capacity_gb`` of 10**9 bytes, ``bandwidth_gb_s`` in 10**9 bytes a second over
-    all ``ports`` of ``port_bits``, in region ``slr``."""
+    all ``ports`` of ``port_bits``, in region ``slr``; its ``timing``, where a source has it."""
 
     name: str
     capacity_gb: Positive
@@ -49,6 +62,7 @@ class Memory(_Figures):
     ports: Annotated[int, Field(ge=1)]
     port_bits: Annotated[int, Field(ge=1)]
     slr: Count = 0
+    timing: PortTiming | None = None
 
 
 class Link(_Figures):
