@@ -26,11 +26,11 @@ from .network import initial, loss, tensors
 from .text import CALIBRATION, END, HELD_BACK, chapters, train_tokeniser
 
 SEED = 1
-BATCH = 32
+BATCH = 8
 PEAK, FLOOR, WARM_UP = 2e-3, 1e-4, 100
 """Learning rates, and the steps from 0 to the first."""
 DECAY, CLIP = 0.1, 1.0
-EVERY = 50
+EVERY = 100
 """Steps from one line of the curve to the next."""
 
 Curve = list[tuple[int, float, float]]
@@ -39,7 +39,7 @@ Curve = list[tuple[int, float, float]]
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder to write.")
-@click.option("--steps", type=click.IntRange(min=WARM_UP + 1), default=1500, show_default=True)
+@click.option("--steps", type=click.IntRange(min=WARM_UP + 1), default=2000, show_default=True)
 def main(out: Path, steps: int) -> None:
     """Train tiny-gpt2."""
     console, spec = Console(stderr=True, highlight=False), load_model("tiny-gpt2", Gpt2Spec)

@@ -44,8 +44,9 @@ TINY = 1e-6
 Ranges = dict[str, np.ndarray]
 """Each feature's largest magnitude by its name in a `run_layer`'s trace; of ``ffn1`` its largest value."""
 
-Rounding = Callable[[str, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""From a unit's name and real weights [outputs, inputs] to int8 ones and their scales [outputs]."""
+Rounding = Callable[[str, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""From a unit's name, real weights [outputs, inputs], and the units of its inputs [inputs], which the weights hold, to
+int8 weights and their scales [outputs]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ class LayerQuantiser:
     ):
         self.spec, self.weights, self.ranges, self.streams = spec, weights, ranges, streams
         self.gelu, self.where = gelu, where
-        self.rounding = rounding or (lambda _, weight: quantise_rows(weight))
+        self.rounding = rounding or (lambda _, weight, __: quantise_rows(weight))
         self.key_units, self.query_units = self._head_units("keys"), self._head_units("queries")
         self.value_units = np.maximum(ranges["values"], TINY) / INT8
         # Between value and projection a scale of its own for each feature costs nothing.
@@ -183,7 +184,7 @@ class LayerQuantiser:
         self, unit: str, dense: Dense, input_units: np.ndarray, output_units: np.ndarray | float
     ) -> tuple[np.ndarray, ChannelParameters]:
         """int8 weights and channel words of a unit with signed rows; its sums fit with 4,096 terms."""
-        integers, scale = self.rounding(unit, dense.weight * input_units)
+        integers, scale = self.rounding(unit, dense.weight * input_units, input_units)
         with naming(f"{self.where} {unit}"):
             return integers, requantise_channels(scale / ROW_LEVELS / output_units, dense.bias / output_units)
 
@@ -191,7 +192,7 @@ class LayerQuantiser:
         """int8 weights and channel words of the unit whose rows are unsigned, less 128, where 0 means the GELU's
         least."""
         dense, output_unit, least = self.weights.ffn2, self.streams.ffn2, self.gelu.least
-        integers, scale = self.rounding("ffn2", dense.weight)
+        integers, scale = self.rounding("ffn2", dense.weight, np.ones(self.spec.intermediate))
         wide = integers.astype(np.int64)
         reach = np.maximum(np.maximum(wide, 0).sum(axis=1), np.maximum(-wide, 0).sum(axis=1)) * UNSIGNED_ROW_LEVELS
         if reach.max() >= SUM_LIMIT:

@@ -39,6 +39,7 @@ def prepare(
     checkpoint: Path | None = None,
     static: bool = False,
     texts: Sequence[str] | None = None,
+    weight_bits: int = 8,
 ) -> Prepared:
     """Loads the weights, or draws them for a model without any, and quantises them on ``texts``: those given, or those
     beside the checkpoint, or the project's own.
@@ -54,4 +55,4 @@ def prepare(
         texts = (folder / CALIBRATION).read_text().splitlines()
     most = spec.max_positions
     calibration = [ids[:most] for ids in map(tokens.ids, texts or calibration_texts()) if ids]
-    return Prepared(weights, quantise(weights, calibration, static=static), tokens)
+    return Prepared(weights, quantise(weights, calibration, static=static, weight_bits=weight_bits), tokens)

@@ -10,6 +10,7 @@ two: each residual addition shifts what went past by as many places.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import numpy as np
 
@@ -19,10 +20,11 @@ from ..floating import normalise
 from ..gelu import TANH
 from ..layerquantiser import INT16, MARGIN, TINY, LayerQuantiser, Ranges, Streams, free_units, naming, widen
 from ..quantised import QuantisedLayer
-from ..scaling import norm_channels, quantise_rows, requantise_channels, safe_scales, shift_channels
+from ..scaling import norm_channels, requantise_channels, shift_channels
 from ..weights import Dense
 from .floating import embed, run_layer
 from .quantised import QuantisedGpt2
+from .rounding import NearestRounding, group_roundings
 from .weights import Gpt2Weights
 
 __all__ = ["quantise"]
@@ -30,17 +32,24 @@ __all__ = ["quantise"]
 ROW_LEVELS = 127
 
 
-def quantise(weights: Gpt2Weights, calibration: Iterable[Sequence[int]], *, static: bool = False) -> QuantisedGpt2:
+def quantise(
+    weights: Gpt2Weights, calibration: Iterable[Sequence[int]], *, static: bool = False, weight_bits: int = 8
+) -> QuantisedGpt2:
     """A quantised model, calibrated on texts (the ids of their tokens, each within the model's length).
 
     ``static``: the row quantisers use the ranges that calibration found, instead of each row's own maximum.
+    ``weight_bits``: 8, or 4 in groups (`groups`).
 
     Raises:
-        InputError: for no texts or ones that do not suit the model, and for weights that the integer formats cannot
-            hold, with layer and operator.
+        InputError: for no texts or ones that do not suit the model, for weights that the integer formats cannot
+            hold, with layer and operator, and for other bits.
     """
-    spec = weights.spec
-    layer_ranges, last = calibrate(weights, calibration)
+    if weight_bits not in (4, 8):
+        raise InputError(f"weight bits must be 4 or 8, not {weight_bits}")
+    spec, texts = weights.spec, list(calibration)
+    layer_ranges, last = calibrate(weights, texts)
+    roundings = group_roundings(weights, texts) if weight_bits == 4 else repeat(NearestRounding())
+    factors: dict[str, np.ndarray] = {}
     tables = np.abs(weights.word).max(axis=0) + np.abs(weights.position).max(axis=0)
     units, places = stream_units(layer_ranges, float(tables.max()))
     layers: list[QuantisedLayer] = []
@@ -54,7 +63,8 @@ def quantise(weights: Gpt2Weights, calibration: Iterable[Sequence[int]], *, stat
             ffn1_range=found["norm2"],
             ffn2=units[2 * index + 2],
         )
-        quantiser = LayerQuantiser(spec, layer, found, streams, TANH, where, _rounded)
+        rounding = next(roundings)
+        quantiser = LayerQuantiser(spec, layer, found, streams, TANH, where, rounding)
         with naming(f"{where} norms"):
             norm1 = norm_channels(layer.norm1.gamma / streams.qkv, layer.norm1.beta / streams.qkv)
             norm2 = norm_channels(layer.norm2.gamma / streams.ffn1, layer.norm2.beta / streams.ffn1)
@@ -62,8 +72,10 @@ def quantise(weights: Gpt2Weights, calibration: Iterable[Sequence[int]], *, stat
         layers.append(
             quantiser.layer(static=static, residual1=shifts[0], residual2=shifts[1], norm1=norm1, norm2=norm2)
         )
+        factors |= {f"{index}.{unit}": own for unit, own in rounding.factors.items()}
     head_units = free_units(last["norm"], [Dense(weights.word, np.zeros(0))])
-    head_weight, scale = _rounded("head", weights.word * head_units)
+    rounding = next(roundings)
+    head_weight, scale = rounding("head", weights.word * head_units, head_units)
     logit_unit = MARGIN * float(last["logits"].max()) / INT16
     with naming("head"):
         head = requantise_channels(scale / ROW_LEVELS / logit_unit, np.zeros(spec.vocabulary))
@@ -77,6 +89,7 @@ def quantise(weights: Gpt2Weights, calibration: Iterable[Sequence[int]], *, stat
         head_weight=head_weight,
         head=head,
         head_limit=min(INT16, int(np.ceil((last["norm"] / head_units).max()))) if static else 0,
+        group_factors=factors | rounding.factors,
         stream_units=units,
         norm_units=head_units,
         logit_unit=logit_unit,
@@ -124,10 +137,6 @@ def stream_units(ranges: Sequence[Ranges], embedded: float) -> tuple[np.ndarray,
     for index in reversed(range(len(steps) - 1)):
         steps[index] = max(steps[index], steps[index + 1] - MAX_PLACES)
     return np.ldexp(units[0], steps), np.diff(steps)
-
-
-def _rounded(_: str, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return quantise_rows(weight, least=safe_scales(weight))
 
 
 def _table(values: np.ndarray, unit: float) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A quantised decoder: integers exactly as the hardware takes them, and the units in which the host reads others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from ..quantised import QuantisedLayer, load_quantised, save_quantised
 from ..spec import Gpt2Spec
 
 __all__ = ["QuantisedGpt2"]
+
+FACTORS = "factors."
+"""In front of their names in a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,9 @@ class QuantisedGpt2:
     ``norm`` [hidden] words of the last LayerNorm. ``head_weight`` int8 [vocabulary, hidden] and ``head`` [vocabulary]
     words of the head, to int16 logits; ``head_limit`` of its row quantiser, 0 for each row's own maximum.
 
+    ``group_factors``: of weights of 4 bits, uint8 [outputs, groups] by layer and unit, as ``0.qkv``, and ``head``: the
+    weights are multiples of these (`groups`). Empty where weights have 8 bits.
+
     ``stream_units`` [2 layers + 1]: the real value of a unit of the residual stream as it enters each layer's first
     half, its second, ..., and at last leaves the last layer; ``norm_units`` [hidden]: of the last LayerNorm's results;
     ``logit_unit``: of a logit. ``source``: where the weights come from, in a few words.
@@ -40,6 +46,7 @@ class QuantisedGpt2:
     head_weight: np.ndarray
     head: ChannelParameters
     head_limit: int
+    group_factors: Mapping[str, np.ndarray]
     stream_units: np.ndarray
     norm_units: np.ndarray
     logit_unit: float
@@ -68,6 +75,7 @@ class QuantisedGpt2:
             "norm_units": self.norm_units,
             "logit_unit": np.array([self.logit_unit]),
         }
+        others |= {f"{FACTORS}{name}": factors for name, factors in self.group_factors.items()}
         save_quantised(path, self.spec, self.layers, others, self.source)
 
     @classmethod
@@ -87,6 +95,7 @@ class QuantisedGpt2:
             head_weight=tensors["head_weight"],
             head=ChannelParameters.from_words(tensors["head"]),
             head_limit=int(tensors["head_limit"][0]),
+            group_factors={name.removeprefix(FACTORS): tensors[name] for name in tensors if name.startswith(FACTORS)},
             stream_units=tensors["stream_units"],
             norm_units=tensors["norm_units"],
             logit_unit=float(tensors["logit_unit"][0]),

@@ -1,0 +1,96 @@
+"""What the integers cost a decoder: perplexity of tiny-gpt2 on text that it never saw, against float32; how near its
+last hidden state is at the size of gpt2. ``python -m bench.perplexity``."""
+
+import sys
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from hdl.model.checkpoint import installed_checkpoint
+from hdl.model.gpt2.floating import FloatDecoder
+from hdl.model.gpt2.perplexity import perplexity, windows
+from hdl.model.gpt2.prepare import prepare
+from hdl.model.gpt2.quantise import quantise
+from hdl.model.gpt2.quantised import QuantisedGpt2
+from hdl.model.gpt2.reference import Decoder
+from hdl.model.gpt2.weights import random_weights
+from hdl.model.spec import Gpt2Spec, load_model
+
+MOST = {"W8A8": 1.02, "W4A8": 1.10}
+"""How many times float32's the perplexity may be."""
+
+LEAST_COSINE = 0.99
+TOKENS = 24
+"""Of each text at the size of gpt2."""
+
+
+def main() -> int:
+    """Prints the tables; 1 where a goal is missed."""
+    console = Console(highlight=False, width=110)
+    return int(not all([_perplexity(console), _full_size(console)]))
+
+
+def _perplexity(console: Console) -> bool:
+    spec, folder = load_model("tiny-gpt2", Gpt2Spec), installed_checkpoint("tiny-gpt2")
+    assert folder is not None
+    prepared = prepare(spec)
+    text = "".join((folder / "held_back.txt").read_text().splitlines())
+    texts = windows(prepared.tokens.ids(text), spec.max_positions + 1)
+    weights = prepared.weights
+
+    def float_logits(ids: list[int]) -> np.ndarray:
+        decoder = FloatDecoder(weights)
+        return decoder.logits(decoder.extend(ids))
+
+    def of(model: QuantisedGpt2) -> float:
+        return perplexity(lambda ids: Decoder(model).prefill(ids).logits * model.logit_unit, texts)
+
+    expected = perplexity(float_logits, texts)
+    found = {
+        "W8A8": of(prepared.quantised),
+        "W8A8, fixed ranges (static)": of(prepare(spec, static=True).quantised),
+        "W4A8": of(prepare(spec, weight_bits=4).quantised),
+    }
+    tokens = sum(len(part) - 1 for part in texts)
+    table = Table(title=f"Perplexity of tiny-gpt2, {tokens:,} tokens held back", title_justify="left")
+    for name in ("", "perplexity", "to float32", "at most"):
+        table.add_column(name, justify="right" if name else "left")
+    table.add_row("float32", f"{expected:.3f}", "", "")
+    for name, value in found.items():
+        table.add_row(name, f"{value:.3f}", f"{value / expected:.4f}", f"{MOST[name]:.2f}" if name in MOST else "")
+    console.print(table)
+    return all(found[name] <= most * expected for name, most in MOST.items())
+
+
+def _full_size(console: Console) -> bool:
+    spec = load_model("gpt2", Gpt2Spec)
+    table = Table(
+        title=f"gpt2, random weights, W8A8 and float32: least cosine of {TOKENS} tokens", title_justify="left"
+    )
+    for name in ("seed", "last hidden state", "logits"):
+        table.add_column(name, justify="right")
+    near = True
+    for seed in (1, 2):
+        weights, generator = random_weights(spec, seed), np.random.default_rng(seed)
+        *calibration, ids = generator.integers(0, spec.vocabulary, (5, TOKENS)).tolist()
+        model, decoder = quantise(weights, calibration), FloatDecoder(weights)
+        step, hidden = Decoder(model).prefill(ids), decoder.extend(ids)
+        cosines = [
+            _cosine(step.head["norm"] * model.norm_units, hidden).min(),
+            _cosine(step.logits * model.logit_unit, decoder.logits(hidden)).min(),
+        ]
+        near &= cosines[0] >= LEAST_COSINE
+        table.add_row(str(seed), *(f"{cosine:.5f}" for cosine in cosines))
+    console.print(table)
+    return near
+
+
+def _cosine(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Of each row."""
+    product = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return np.asarray((found * expected).sum(axis=1) / product)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

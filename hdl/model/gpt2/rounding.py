@@ -1,0 +1,69 @@
+"""How GPT-2's weights become integers: of 8 bits, each the nearest; or of 4 bits in groups, by GPTQ."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ..floating import normalise
+from ..gptq import gptq
+from ..groups import group_of, group_scales, nearest
+from ..scaling import quantise_rows, safe_scales
+from .floating import embed, run_layer
+from .weights import Gpt2Weights
+
+__all__ = ["GroupRounding", "NearestRounding", "group_roundings"]
+
+READS = {"qkv": "norm1", "projection": "context", "ffn1": "norm2", "ffn2": "activation"}
+"""What a layer's linear units take, by its name in the trace."""
+
+
+class NearestRounding:
+    """Weights of 8 bits. Members: ``factors``, none."""
+
+    def __init__(self) -> None:
+        self.factors: dict[str, np.ndarray] = {}
+
+    def __call__(self, unit: str, weight: np.ndarray, input_units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """int8 weights and their scales [outputs] of real ones [outputs, inputs], whose sums fit whatever the rows."""
+        return quantise_rows(weight, least=safe_scales(weight))
+
+
+class GroupRounding(NearestRounding):
+    """Weights of 4 bits times the factor of their group, for units whose inputs have the ``hessians`` [inputs, inputs].
+
+    Members: ``factors``, uint8 [outputs, groups], of each unit that was rounded.
+    """
+
+    def __init__(self, hessians: Mapping[str, np.ndarray]):
+        super().__init__()
+        self.hessians = hessians
+
+    def __call__(self, unit: str, weight: np.ndarray, input_units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """int8 weights and their scales [outputs] of real ones [outputs, inputs] for inputs of these units [inputs]."""
+        hessian = self.hessians[unit] / np.outer(input_units, input_units)
+        scale, factors = group_scales(weight, np.diag(hessian), safe_scales(weight))
+        wide = np.where(scale > 0, scale, 1)
+        steps, group = wide[:, None] * factors, group_of(weight.shape[1])
+
+        def rounded(column: np.ndarray, index: int) -> np.ndarray:
+            step = steps[:, group[index]]
+            return nearest(column, step) * step
+
+        self.factors[unit] = factors
+        return np.rint(gptq(weight, hessian, rounded) / wide[:, None]).astype(np.int8), scale
+
+
+def group_roundings(weights: Gpt2Weights, calibration: Sequence[Sequence[int]]) -> Iterator[GroupRounding]:
+    """For each layer, and at last for the unit ``head``, the rounding that suits the inputs that the texts cause."""
+    inputs = [embed(token_ids, weights) for token_ids in calibration]
+    for layer in weights.layers:
+        traces = [run_layer(x, layer, weights.spec) for x in inputs]
+        inputs = [trace["residual2"] for trace in traces]
+        yield GroupRounding({unit: _hessian([trace[name] for trace in traces]) for unit, name in READS.items()})
+    yield GroupRounding({"head": _hessian([normalise(x, weights.norm, weights.spec) for x in inputs])})
+
+
+def _hessian(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """The sum of x x^T over the rows of all texts: half of what the published algorithm calls so, to the same end."""
+    stacked = np.concatenate(rows)
+    return (stacked.T @ stacked).astype(np.float64)

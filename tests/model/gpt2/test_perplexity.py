@@ -1,0 +1,30 @@
+"""Perplexity is its definition's."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from hdl.model.gpt2.perplexity import perplexity, windows
+
+
+def test_windows_are_consecutive_and_whole() -> None:
+    assert windows(range(10), 3) == [range(3), range(3, 6), range(6, 9)]
+    assert windows([1, 2], 3) == []
+
+
+def test_a_model_that_knows_nothing_is_as_perplexed_as_the_vocabulary_is_large() -> None:
+    assert perplexity(lambda ids: np.full((len(ids), 50), 7.0), [[1, 2, 3], [4, 5]]) == pytest.approx(50)
+
+
+def test_the_mean_is_over_all_tokens_that_were_predicted() -> None:
+    seen = []
+
+    def logits(ids: Sequence[int]) -> np.ndarray:
+        seen.append(list(ids))
+        # A shift of all logits changes nothing, however large; token 1 has probability 0.8.
+        return np.log([[0.2, 0.8]] * len(ids)) + 3000
+
+    found = perplexity(logits, [[0, 1, 1, 0], [1, 1]])
+    assert found == pytest.approx(np.exp(-(3 * np.log(0.8) + np.log(0.2)) / 4))
+    assert seen == [[0, 1, 1], [1]]

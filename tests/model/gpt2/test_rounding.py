@@ -1,0 +1,95 @@
+"""Weights of 4 bits: they are multiples, they follow the inputs, and the decoder follows the float32 one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hdl.model.gpt2.floating import FloatDecoder, embed, run_layer
+from hdl.model.gpt2.quantise import quantise
+from hdl.model.gpt2.quantised import QuantisedGpt2
+from hdl.model.gpt2.reference import Decoder
+from hdl.model.gpt2.rounding import GroupRounding, NearestRounding, group_roundings
+from hdl.model.gpt2.weights import random_weights
+from hdl.model.groups import group_of, nibbles
+from hdl.model.quantised import LINEAR_UNITS
+
+from .networks import SMALL, texts
+
+SPEC = replace(SMALL, hidden=96, intermediate=200)
+WEIGHTS = random_weights(SPEC, 1)
+TEXTS = texts(SPEC, [20] * 20)
+MODEL = quantise(WEIGHTS, TEXTS, weight_bits=4)
+
+
+def units(model: QuantisedGpt2) -> dict[str, np.ndarray]:
+    """All matrices by the names of their factors."""
+    found = {
+        f"{index}.{unit}": layer.weights(unit) for index, layer in enumerate(model.layers) for unit in LINEAR_UNITS
+    }
+    return found | {"head": model.head_weight}
+
+
+def test_all_weights_are_multiples_of_their_groups_factors() -> None:
+    matrices = units(MODEL)
+    assert MODEL.group_factors.keys() == matrices.keys()
+    for name, weight in matrices.items():
+        factors = MODEL.group_factors[name]
+        assert factors.shape == (len(weight), -(-weight.shape[1] // 64)), name
+        assert 1 <= factors.min() <= factors.max() <= 15, name
+        assert len(np.unique(nibbles(weight, factors))) == 16, "all integers of 4 bits are used"
+    assert quantise(WEIGHTS, TEXTS).group_factors == {}
+
+
+def test_logits_follow_the_float_decoders() -> None:
+    (ids,) = texts(SPEC, [20], seed=9)
+    decoder = FloatDecoder(WEIGHTS)
+    expected = decoder.logits(decoder.extend(ids))
+
+    def correlation(model: QuantisedGpt2) -> float:
+        found = Decoder(model).prefill(ids).logits * model.logit_unit
+        return float(np.corrcoef(found.ravel(), expected.ravel())[0, 1])
+
+    assert 0.97 < correlation(MODEL) < correlation(quantise(WEIGHTS, TEXTS))
+
+
+def test_the_inputs_that_texts_cause_count() -> None:
+    roundings = list(group_roundings(WEIGHTS, TEXTS))
+    assert [sorted(rounding.hessians) for rounding in roundings] == [sorted(LINEAR_UNITS)] * 3 + [["head"]]
+    rows = np.concatenate([run_layer(embed(ids, WEIGHTS), WEIGHTS.layers[0], SPEC)["activation"] for ids in TEXTS])
+    weight = WEIGHTS.layers[0].ffn2.weight
+    integers, scale = roundings[0]("ffn2", weight, np.ones(200))
+    blind, blind_scale = GroupRounding({"ffn2": np.eye(200)})("ffn2", weight, np.ones(200))
+    error, blind_error = (
+        np.linalg.norm(rows @ (found * own[:, None] - weight).T)
+        for found, own in ((integers, scale), (blind, blind_scale))
+    )
+    assert error < 0.75 * blind_error
+
+
+def test_units_of_the_inputs_are_taken_in() -> None:
+    rounding = next(group_roundings(WEIGHTS, TEXTS))
+    weight = WEIGHTS.layers[0].ffn1.weight
+    input_units = np.exp2(np.arange(96) % 5 - 2.0)
+    integers, scale = rounding("ffn1", weight * input_units, input_units)
+    rows = np.concatenate([run_layer(embed(ids, WEIGHTS), WEIGHTS.layers[0], SPEC)["norm2"] for ids in TEXTS])
+    real = integers * scale[:, None] / input_units
+    assert np.linalg.norm(rows @ (real - weight).T) < 0.2 * np.linalg.norm(rows @ weight.T)
+
+
+def test_outputs_of_zeros() -> None:
+    weight = np.zeros((3, 96))
+    for rounding in (NearestRounding(), GroupRounding({"ffn1": np.eye(96)})):
+        integers, scale = rounding("ffn1", weight, np.ones(96))
+        assert not integers.any()
+        assert not scale.any()
+
+
+def test_factors_survive_the_file(tmp_path: Path) -> None:
+    MODEL.save(tmp_path / "m.safetensors")
+    loaded = QuantisedGpt2.load(tmp_path / "m.safetensors")
+    assert loaded.group_factors.keys() == MODEL.group_factors.keys()
+    for name, factors in MODEL.group_factors.items():
+        np.testing.assert_array_equal(loaded.group_factors[name], factors)
+    spread = MODEL.group_factors["head"][:, group_of(96)].astype(np.int64)
+    np.testing.assert_array_equal(nibbles(loaded.head_weight, loaded.group_factors["head"]) * spread, MODEL.head_weight)
