@@ -7,7 +7,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..kernels.linear import CHANNEL_BITS
+from ..channel import CHANNEL_BITS
 from ..memory import ReplayBuffer
 from ..perf.parameters import PARAMETER_WORDS_A_BEAT
 from ..perf.spec import PipelineSpec

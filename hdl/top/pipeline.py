@@ -12,10 +12,11 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..channel import CHANNEL_BITS
 from ..hierarchy import place
 from ..kernels.activation import Activation
 from ..kernels.layernorm import LayerNorm
-from ..kernels.linear import CHANNEL_BITS, Linear
+from ..kernels.linear import Linear
 from ..kernels.requantise import Requantise
 from ..kernels.residual import ResidualAdd
 from ..kernels.rowquantise import RowQuantise
