@@ -14,18 +14,17 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..channel import CHANNEL_BITS
 from ..dsp import CASCADE
 from ..memory import ReplayBuffer, ReplayControl, ReplaySpec
 from ..resources import Resources
 from ..stream import Pack, connect, tile
 from .systolic import ACTIVATION_BITS, ArraySpec, SystolicArray
 
-__all__ = ["CHANNEL_BITS", "Linear", "LinearSpec", "exact_matmul"]
-
-CHANNEL_BITS = 512
-"""A memory channel's beat: one word for each of `CHANNEL_RAMS` RAMs."""
+__all__ = ["Linear", "LinearSpec", "exact_matmul"]
 
 CHANNEL_RAMS = CHANNEL_BITS // (8 * CASCADE)
+"""RAMs that a memory channel's beat has a word for."""
 
 
 def exact_matmul(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..kernels.linear import CHANNEL_BITS, LinearSpec
+from ..channel import CHANNEL_BITS
+from ..kernels.linear import LinearSpec
 from ..resources import Resources
 from .device import Device
 

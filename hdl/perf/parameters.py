@@ -3,7 +3,7 @@
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..kernels.linear import CHANNEL_BITS
+from ..channel import CHANNEL_BITS
 from ..kernels.parameters import RowFactor
 from ..memory import ReplaySpec
 from ..model.quantised import LINEAR_UNITS

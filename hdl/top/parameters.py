@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..kernels.linear import CHANNEL_BITS
+from ..channel import CHANNEL_BITS
 from ..memory import ReplayBuffer
 from ..perf.parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock
 from ..stream import Fork, Pack, Unpack, connect, tile

@@ -12,9 +12,10 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..channel import CHANNEL_BITS
 from ..kernels.activation import Activation
 from ..kernels.layernorm import LayerNorm
-from ..kernels.linear import CHANNEL_BITS, Linear
+from ..kernels.linear import Linear
 from ..kernels.requantise import Requantise
 from ..kernels.residual import ResidualAdd
 from ..kernels.rowquantise import RowQuantise

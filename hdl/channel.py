@@ -1,0 +1,17 @@
+"""A memory channel as the accelerator sees it: requests go out, beats of 512 bits come back in their order."""
+
+from amaranth.hdl import unsigned
+from amaranth.lib import data
+
+__all__ = ["BEAT_BYTES", "CHANNEL_BITS", "MAX_BURST", "Request"]
+
+CHANNEL_BITS = 512
+"""A memory channel's beat."""
+
+BEAT_BYTES = CHANNEL_BITS // 8
+
+MAX_BURST = 256
+"""The most beats of a request: AXI4's longest burst."""
+
+Request = data.StructLayout({"address": unsigned(32), "beats": unsigned(MAX_BURST.bit_length())})
+"""So many consecutive beats (at least 1) from an address that counts beats, not bytes."""

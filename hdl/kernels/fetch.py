@@ -1,0 +1,187 @@
+"""Fetch: reads segments of memory in bursts, and asks for no more than it can take.
+
+A segment is cut at multiples of ``max_burst`` beats. A burst is asked for when the FIFO has room for all of it, so what
+memory gives is always taken, and a controller that is shared never waits for a reader. With
+
+    ahead = burst - 1 + ceil((latency_cycles + turn) / beat_cycles)
+
+beats of FIFO, the room that a burst's last beat needs is there so early that its first beat comes just in time:
+``turn`` is what a beat's way out, the room it leaves, and the new burst's way take here, in cycles.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..channel import BEAT_BYTES, CHANNEL_BITS, MAX_BURST, Request
+from ..memory import ReplayBuffer, ReplaySpec
+from ..resources import Resources
+from ..stream import StreamBuffer, buffer_resources, connect, join
+
+__all__ = ["Fetch", "FetchSpec"]
+
+PAGE_BEATS = 4096 // BEAT_BYTES
+"""AXI's bursts may not cross a boundary of 4 KiB."""
+
+ADDRESS_BITS = Request["address"].width
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchSpec:
+    """A reader of segments of up to ``max_beats``, in bursts of up to ``max_burst`` beats, a power of two.
+
+    ``latency_cycles``: from a request to its first beat, as the memory has it. ``beat_cycles``: the data is taken at a
+    beat in so many cycles, which needs less FIFO where it is more than 1.
+
+    Raises:
+        ValueError: for a burst that AXI does not have, and for sizes outside of what the widths allow.
+    """
+
+    max_beats: int
+    latency_cycles: int
+    max_burst: int = PAGE_BEATS
+    beat_cycles: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_burst <= MAX_BURST or self.max_burst & (self.max_burst - 1):
+            raise ValueError(f"fetch bursts must be a power of two of 1 to {MAX_BURST} beats, not {self.max_burst}")
+        if not 1 <= self.max_beats < 1 << ADDRESS_BITS:
+            raise ValueError(f"fetch segments must be of 1 to {(1 << ADDRESS_BITS) - 1} beats, not {self.max_beats}")
+        for name, value in (("latency", self.latency_cycles), ("interval of beats", self.beat_cycles)):
+            if value < 1:
+                raise ValueError(f"fetch {name} must be at least 1 cycle, not {value}")
+
+    @property
+    def order(self) -> data.StructLayout:
+        """A segment: its first beat's address, and its beats (at least 1)."""
+        return data.StructLayout({"address": unsigned(ADDRESS_BITS), "beats": unsigned(self.max_beats.bit_length())})
+
+    @property
+    def burst(self) -> int:
+        """Beats of the longest burst that occurs."""
+        return min(self.max_burst, self.max_beats)
+
+    @property
+    def request_latency(self) -> int:
+        """Cycles from the acceptance of an order to its first request, while there is room."""
+        return 3
+
+    @property
+    def data_latency(self) -> int:
+        """Cycles from a beat's coming from memory to its leaving."""
+        return ReplaySpec(CHANNEL_BITS, 1, "block", max_repeat=1).latency
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the acceptance of an order to its first beat, by a memory of ``latency_cycles``."""
+        return self.request_latency + self.latency_cycles + self.data_latency
+
+    def cycles(self, beats: int) -> int:
+        """Cycles that so many beats take, of one segment or of several, which follow each other without a gap."""
+        return beats * self.beat_cycles
+
+    @property
+    def ahead(self) -> int:
+        """Beats that are asked for and not yet taken, at most: the FIFO's depth."""
+        turn = 2 + self.data_latency  # the count of room, the buffer of requests, the FIFO
+        return self.burst - 1 + ceil((self.latency_cycles + turn) / self.beat_cycles)
+
+    @property
+    def fifo(self) -> ReplaySpec:
+        """The FIFO."""
+        return ReplaySpec(CHANNEL_BITS, self.ahead, "block", max_repeat=1)
+
+    @property
+    def resources(self) -> Resources:
+        """RAM, LUT and FF."""
+        requests = buffer_resources(Request.size, 2) * 2
+        cut = Resources(lut=2 * ADDRESS_BITS, ff=self.order.size + 1)
+        room = self.ahead.bit_length()
+        return self.fifo.resources + requests + cut + Resources(lut=3 * room, ff=room)
+
+    def reference(self, orders: Iterable[tuple[int, int]]) -> np.ndarray:
+        """The requests [n, 2] (address, beats) of segments (address, beats)."""
+        requests = []
+        for address, beats in orders:
+            end = address + beats
+            cuts = range(address // self.max_burst * self.max_burst + self.max_burst, end, self.max_burst)
+            bounds = [address, *cuts, end]
+            requests += [(first, last - first) for first, last in pairwise(bounds)]
+        return np.array(requests, dtype=np.int64).reshape(-1, 2)
+
+
+class Fetch(wiring.Component):
+    """A beat a cycle, when memory gives it; `FetchSpec.latency`. All that was asked for is taken without delay.
+
+    Orders follow each other: a segment's requests go out while the data of the one before is still coming.
+
+    Members: ``order`` (stream of `FetchSpec.order`), ``requests`` (stream of `Request`: bursts that cross no multiple
+    of ``max_burst``), ``response`` (beats of 512 bits from memory, in the order of the requests, none that was not
+    asked for), ``data`` (the same beats).
+    """
+
+    def __init__(self, spec: FetchSpec):
+        self.spec = spec
+        beat = stream.Signature(unsigned(CHANNEL_BITS))
+        super().__init__(
+            {
+                "order": In(stream.Signature(spec.order)),
+                "requests": Out(stream.Signature(Request)),
+                "response": In(beat),
+                "data": Out(beat),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec = self.spec
+        m.submodules.bursts = bursts = StreamBuffer(Request)
+        m.submodules.asked = asked = StreamBuffer(Request)
+        m.submodules.fifo = fifo = ReplayBuffer(unsigned(CHANNEL_BITS), spec.ahead, style="block", max_repeat=1)
+        self._cut(m, bursts.input)
+        connect(m, asked.output, self.requests)
+        connect(m, self.response, fifo.input)
+        connect(m, fifo.output, self.data)
+        room = Signal(range(spec.ahead + 1), init=spec.ahead)
+        burst = bursts.output.payload
+        go = join(m, [bursts.output], asked.input.ready & (burst.beats <= room))
+        m.d.comb += [
+            asked.input.valid.eq(go),
+            asked.input.payload.eq(burst),
+            # Every word is an order of its own: read once, and let go.
+            fifo.order.valid.eq(1),
+            fifo.order.payload.length.eq(1),
+            fifo.order.payload.repeat.eq(1),
+        ]
+        taken = self.data.valid & self.data.ready
+        m.d.sync += room.eq(room + taken - Mux(go, burst.beats, 0))
+        return m
+
+    def _cut(self, m: Module, bursts: stream.Interface) -> None:
+        """Cuts a segment after the other into bursts, one a cycle."""
+        limit, order = self.spec.max_burst, self.order.payload
+        low = limit.bit_length() - 1
+        busy = Signal()
+        address, beats = Signal(ADDRESS_BITS, reset_less=True), Signal.like(order.beats, reset_less=True)
+        whole = limit - address[:low]  # up to the next cut
+        last = beats <= whole
+        go = busy & bursts.ready
+        take = self.order.valid & self.order.ready
+        m.d.comb += [
+            self.order.ready.eq(~busy | (go & last)),
+            bursts.valid.eq(busy),
+            bursts.payload.address.eq(address),
+            bursts.payload.beats.eq(Mux(last, beats, whole)),
+        ]
+        with m.If(go):
+            m.d.sync += [address.eq(Cat(Const(0, low), address[low:] + 1)), beats.eq(beats - whole)]
+        with m.If(take):
+            m.d.sync += [address.eq(order.address), beats.eq(order.beats)]
+        m.d.sync += busy.eq(take | (busy & ~(go & last)))
