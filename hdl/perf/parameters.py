@@ -1,5 +1,6 @@
 """The parameters of a layer: blocks in the order of their channel, replay buffers, and what else joins the units."""
 
+from collections.abc import Iterable
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ from ..stream import buffer_resources
 if TYPE_CHECKING:
     from .spec import PipelineSpec
 
-__all__ = ["PARAMETER_WORDS_A_BEAT", "ParameterBlock", "joint_resources", "padded", "parameter_blocks"]
+__all__ = ["PARAMETER_WORDS_A_BEAT", "ParameterBlock", "blocks_beats", "joint_resources", "padded", "parameter_blocks"]
 
 PARAMETER_WORDS_A_BEAT = CHANNEL_BITS // 64
 
@@ -39,6 +40,11 @@ class ParameterBlock(NamedTuple):
 def padded(block: ParameterBlock, width: int) -> int:
     """Words of a block where each begins with a whole ``width`` of words."""
     return ceil(block.words / width) * width
+
+
+def blocks_beats(blocks: Iterable[ParameterBlock], width: int) -> int:
+    """Beats of the parameter channel that blocks take."""
+    return ceil(sum(padded(block, width) for block in blocks) / PARAMETER_WORDS_A_BEAT)
 
 
 def parameter_blocks(spec: "PipelineSpec") -> tuple[ParameterBlock, ...]:

@@ -18,7 +18,7 @@ from ..kernels.weightedsum import WeightedSumsSpec
 from ..model.quantised import LINEAR_UNITS
 from ..resources import Resources
 from .cycles import run_cycles
-from .parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, joint_resources, padded, parameter_blocks
+from .parameters import ParameterBlock, blocks_beats, joint_resources, parameter_blocks
 
 __all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit"]
 
@@ -243,7 +243,7 @@ class PipelineSpec:
     @property
     def parameter_beats(self) -> int:
         """Beats of the parameter channel a layer."""
-        return ceil(sum(padded(block, self.parameter_width) for block in self.parameters) / PARAMETER_WORDS_A_BEAT)
+        return blocks_beats(self.parameters, self.parameter_width)
 
     @cached_property
     def units(self) -> dict[str, Unit]:

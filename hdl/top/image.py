@@ -4,16 +4,16 @@ Weights: for every unit and channel the beats of `LinearSpec.pack`. Parameters: 
 the blocks of `PipelineSpec.parameters`, one after the other, eight a beat, filled up to a whole beat.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..model.quantised import QuantisedLayer
-from ..perf.parameters import PARAMETER_WORDS_A_BEAT
+from ..perf.parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, padded
 from ..perf.spec import LINEAR_UNITS, PipelineSpec
 
-__all__ = ["MemoryImage", "build_image", "parameter_words"]
+__all__ = ["MemoryImage", "beats_of", "build_image", "parameter_words"]
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,25 @@ class MemoryImage:
         return streams
 
 
-def parameter_words(layer: QuantisedLayer, spec: PipelineSpec) -> np.ndarray:
-    """A layer's parameters in the order of `PipelineSpec.parameters`, uint64 [words].
+def parameter_words(find: Callable[[str], np.ndarray], blocks: Sequence[ParameterBlock], width: int) -> np.ndarray:
+    """The words of the blocks, which ``find`` has by name, uint64 [words]; each begins with a whole ``width`` of words.
 
     Raises:
         ValueError: where a block has not the words that the pipeline expects.
     """
     found = []
-    for block in spec.parameters:
-        words = layer.block(block.name)
+    for block in blocks:
+        words = find(block.name)
         if words.shape != (block.words,):
             raise ValueError(f"parameters {block.name} must be {block.words} words, not {words.shape}")
-        found.append(words)
+        found.append(np.pad(words, (0, padded(block, width) - block.words)))
     return np.concatenate(found)
+
+
+def beats_of(words: np.ndarray) -> np.ndarray:
+    """64-bit words as beats, uint8 [beats, 64], the last filled up with zeros."""
+    filled = np.pad(words, (0, -len(words) % PARAMETER_WORDS_A_BEAT)).astype("<u8")
+    return filled.view(np.uint8).reshape(-1, 8 * PARAMETER_WORDS_A_BEAT)
 
 
 def build_image(layers: Sequence[QuantisedLayer], spec: PipelineSpec) -> MemoryImage:
@@ -58,8 +64,5 @@ def build_image(layers: Sequence[QuantisedLayer], spec: PipelineSpec) -> MemoryI
     for name in LINEAR_UNITS:
         unit = spec.linear(name)
         weights[name] = np.concatenate([unit.pack(layer.weights(name)) for layer in layers], axis=1)
-    beats = np.zeros((len(layers), spec.parameter_beats * PARAMETER_WORDS_A_BEAT), dtype="<u8")
-    for index, layer in enumerate(layers):
-        words = parameter_words(layer, spec)
-        beats[index, : len(words)] = words
-    return MemoryImage(weights, beats.view(np.uint8).reshape(-1, 8 * PARAMETER_WORDS_A_BEAT))
+    parameters = [beats_of(parameter_words(layer.block, spec.parameters, spec.parameter_width)) for layer in layers]
+    return MemoryImage(weights, np.concatenate(parameters))

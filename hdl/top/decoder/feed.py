@@ -7,8 +7,8 @@ from amaranth.hdl import Array, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...kernels.fetch import Segment
-from ...kernels.linear import CHANNEL_BITS
+from ...channel import CHANNEL_BITS
+from ...kernels.fetch import FetchSpec
 
 __all__ = ["Sections", "Segments"]
 
@@ -16,13 +16,13 @@ __all__ = ["Sections", "Segments"]
 class Segments(wiring.Component):
     """The segments of a channel that a run reads, each (address, beats), in beats of 64 bytes.
 
-    Members: ``runs`` (stream, a bit: a token's run, not a prompt's), ``segments`` (stream of `Segment`).
+    Members: ``runs`` (stream, a bit: a token's run, not a prompt's), ``segments`` (stream of `FetchSpec.order`).
     """
 
-    def __init__(self, prompt: Sequence[tuple[int, int]], token: Sequence[tuple[int, int]]):
+    def __init__(self, fetch: FetchSpec, prompt: Sequence[tuple[int, int]], token: Sequence[tuple[int, int]]):
         self.prompt, self.token = tuple(prompt), tuple(token)
-        self.spec = (self.prompt, self.token)
-        super().__init__({"runs": In(stream.Signature(1)), "segments": Out(stream.Signature(Segment))})
+        self.spec = (fetch, self.prompt, self.token)
+        super().__init__({"runs": In(stream.Signature(1)), "segments": Out(stream.Signature(fetch.order))})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

@@ -10,17 +10,19 @@ Prompts go through it spatially: each linear unit works on its own product, tile
 for the head, the four arrays share each product's columns (`Distribute`, `Collect`).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Module, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...channel import CHANNEL_BITS, Request
 from ...kernels.activation import Activation
 from ...kernels.embedding import Embedding
-from ...kernels.fetch import Fetch, MemoryRequest
+from ...kernels.fetch import Fetch
 from ...kernels.layernorm import LayerNorm
-from ...kernels.linear import CHANNEL_BITS, Linear
+from ...kernels.linear import Linear
 from ...kernels.requantise import Requantise
 from ...kernels.residual import ResidualAdd
 from ...kernels.rowquantise import RowQuantise
@@ -49,7 +51,8 @@ class DecoderPipeline(wiring.Component):
 
     Members: ``commands``, ``ids`` (streams from the host), ``results`` (stream of candidates, best first, ``k`` of
     them a command), ``status`` (stream, one a command, behind its results), ``outputs`` (tile stream of int16: with
-    ``trace`` every layer's); for each of `DecoderSpec.memory` ``NAME_requests`` and ``NAME_data``.
+    ``trace`` every layer's); for each memory channel, ``parameters``, ``embedding`` and ``weights_UNIT[i]``,
+    ``NAME_requests`` (stream of `Request`) and ``NAME_data`` (512-bit beats).
     """
 
     def __init__(self, spec: DecoderSpec):
@@ -61,9 +64,13 @@ class DecoderPipeline(wiring.Component):
             "status": Out(stream.Signature(Status(spec))),
             "outputs": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(16)))),
         }
-        for name in spec.memory:
-            members[f"{name}_requests"] = Out(stream.Signature(MemoryRequest))
-            members[f"{name}_data"] = In(stream.Signature(unsigned(CHANNEL_BITS)))
+        requests, beats = Out(stream.Signature(Request)), In(stream.Signature(unsigned(CHANNEL_BITS)))
+        for name in ("parameters", "embedding"):
+            members |= {f"{name}_requests": requests, f"{name}_data": beats}
+        for unit in LINEAR_UNITS:
+            channels = spec.linear(unit).channels
+            members[f"weights_{unit}_requests"] = requests.array(channels)
+            members[f"weights_{unit}_data"] = beats.array(channels)
         super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
@@ -94,7 +101,8 @@ class _Composition(Composition):
         self.order("entry", entry.order, *LayerOrder(spec).members)
         self.order("leave", leave.order, *LayerOrder(spec).members)
         connect(m, self.sequencer.tokens, embedding.ids)
-        self.memory("embedding", embedding)
+        connect(m, embedding.requests, pipeline.embedding_requests)
+        connect(m, pipeline.embedding_data, embedding.data)
         connect(m, embedding.tokens, entry.outside)
         connect(m, leave.feedback, loop.input)
         connect(m, loop.output, entry.feedback)
@@ -125,36 +133,32 @@ class _Composition(Composition):
         shared = products.shared.payload.shape()
         self.orders |= self.forked("shared_orders", shared, ("distribute", "collect"), products.shared)
 
-    def forked(self, name: str, shape: Any, readers: tuple[str, ...], source: Any) -> dict[str, Any]:
+    def forked(self, name: str, shape: Any, readers: Sequence[Any], source: Any) -> dict[Any, Any]:
         """``source`` for several readers, by their names."""
         fork = self.add(name, Fork(shape, len(readers)))
         connect(self.m, source, fork.input)
         return dict(zip(readers, fork.outputs, strict=True))
 
-    def memory(self, name: str, reader: Any) -> None:
-        """Gives a reader its memory channel."""
-        connect(self.m, reader.requests, getattr(self.pipeline, f"{name}_requests"))
-        connect(self.m, getattr(self.pipeline, f"{name}_data"), reader.response)
-
-    def fetched(self, name: str, channels: tuple[str, ...]) -> list[Any]:
-        """The data of a unit's channels, whose segments are the same."""
-        m = self.m
-        segments = self.add(f"segments_{name}", Segments(*self.spec.segments(name)))
+    def fetched(self, name: str, requests: list[Any], answers: list[Any]) -> list[Any]:
+        """The data of memory channels whose segments are the same."""
+        m, spec = self.m, self.spec
+        segments = self.add(f"segments_{name}", Segments(spec.fetch, *spec.segments(name)))
         self.order(f"segments_{name}", segments.runs, "shared")
-        fork = self.add(f"segments_{name}_fork", Fork(segments.segments.payload.shape(), len(channels)))
-        connect(m, segments.segments, fork.input)
+        orders = self.forked(f"segment_orders_{name}", spec.fetch.order, range(len(requests)), segments.segments)
         found = []
-        for channel, order in zip(channels, fork.outputs, strict=True):
-            fetch = self.add(f"fetch_{channel}", Fetch(self.spec.fetch))
-            connect(m, order, fetch.order)
-            self.memory(channel, fetch)
+        for i, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+            fetch = self.add(f"fetch_{name}_{i}", Fetch(spec.fetch))
+            connect(m, orders[i], fetch.order)
+            connect(m, fetch.requests, request)
+            connect(m, answer, fetch.response)
             found.append(fetch.data)
         return found
 
     def feed_parameters(self) -> None:
         """The parameters of the layers, and those behind the last."""
         m, spec = self.m, self.spec
-        (data,) = self.fetched("parameters", ("parameters",))
+        pipeline = self.pipeline
+        (data,) = self.fetched("parameters", [pipeline.parameters_requests], [pipeline.parameters_data])
         sections = self.add("sections", Sections((spec.max_layers * spec.parameter_beats, spec.final_beats)))
         layer = self.add("parameters", Parameters(spec.parameters, spec.max_tiles, spec.lanes))
         final = self.add("final_parameters", Parameters(spec.final_parameters, 1, spec.lanes))
@@ -180,9 +184,9 @@ class _Composition(Composition):
             connect(m, self.orders[name], unit.order)
             connect(m, distribute.arrays[i], unit.activations)
             connect(m, unit.sums, collect.arrays[i])
-            channels = tuple(f"weights_{name}_{c}" for c in range(spec.linear(name).channels))
-            for channel, weights in zip(self.fetched(name, channels), unit.weights, strict=True):
-                connect(m, channel, weights)
+            channels = [getattr(self.pipeline, f"weights_{name}_{role}") for role in ("requests", "data")]
+            for data, weights in zip(self.fetched(name, *channels), unit.weights, strict=True):
+                connect(m, data, weights)
 
     def product(self, name: str, tokens: Any) -> Any:
         """Row quantiser, product and requantiser."""

@@ -1,0 +1,156 @@
+"""A decoder in a simulator: tokens in, the best candidates for the next one out, with the cycles it took."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from hdl.model.gpt2.reference import TopK
+from hdl.perf.decoder import DecoderSpec
+from hdl.top.decoder.image import DecoderImage
+from hdl.top.decoder.orders import Command, Outcome
+from hdl.top.decoder.pipeline import DecoderPipeline
+from sim import beats
+from sim.memory import MemoryChannel, MemoryTiming
+from sim.simulation import Progress, Simulation
+from sim.streams import MemoryUse, StreamPort, stream_ports
+from sim.verilator import build
+
+__all__ = ["DecoderRun", "DecoderSimulation", "RefusedError", "ports_of"]
+
+MAX_IDLE = 100_000
+"""Cycles without a beat on any stream after which a simulation is given up."""
+
+TOKEN_BITS = 16
+
+
+class RefusedError(Exception):
+    """A command that the decoder refuses; ``outcome`` says why."""
+
+    def __init__(self, outcome: Outcome):
+        super().__init__(f"the decoder refuses: {outcome.name}")
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class DecoderRun:
+    """A command's end.
+
+    ``candidates``, the best first; ``position`` of the next token; ``cycles`` from the last id in to the last candidate
+    out; ``layers`` int64 [layers, tokens, hidden] where they were traced, the outputs of all layers; ``memory``: what
+    became of the channels' cycles, by name.
+    """
+
+    candidates: TopK
+    position: int
+    cycles: int
+    layers: np.ndarray | None
+    memory: Mapping[str, MemoryUse]
+
+
+class DecoderSimulation:
+    """A decoder with a model in its memory. Close it, or use it in a `with`."""
+
+    def __init__(self, spec: DecoderSpec, simulation: Simulation):
+        self.spec, self._simulation = spec, simulation
+        self._shapes = {name: shape for name, (_, shape) in stream_ports(unused(spec)).items()}
+        self._position = 0
+
+    @classmethod
+    def verilated(
+        cls,
+        spec: DecoderSpec,
+        sources: Mapping[str, str],
+        image: DecoderImage,
+        *,
+        timing: MemoryTiming | None = None,
+        threads: int = 2,
+        trace: bool = False,
+        optimise: str = "-O2",
+    ) -> Self:
+        """The emitted Verilog in Verilator; memory answers at once where no ``timing`` is given."""
+        channels = [
+            MemoryChannel(name, contents, timing=timing or MemoryTiming()) for name, contents in image.channels.items()
+        ]
+        design = build(sources, "decoder", ports_of(spec), threads=threads, trace=trace, optimise=optimise)
+        return cls(spec, design.start(memories=channels))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._simulation.close()
+
+    def run(
+        self,
+        ids: Sequence[int],
+        *,
+        restart: bool = False,
+        k: int = 1,
+        traced: bool = False,
+        gaps: int | None = None,
+        waves: Path | None = None,
+        progress: Progress | None = None,
+    ) -> DecoderRun:
+        """Takes the next tokens of a text, or with ``restart`` the first, and gives the ``k`` best candidates.
+
+        Raises:
+            RefusedError: where the decoder refuses.
+            Deadlock: nothing moved for a long time.
+        """
+        start = 0 if restart else self._position
+        refused = self._refused(ids, start, k)
+        tiles = 0 if refused else (start + len(ids) - 1) // self.spec.rows - start // self.spec.rows + 1
+        wanted = {"status": 1}
+        if not refused:
+            wanted["results"] = k
+            if traced:
+                wanted["outputs"] = self.spec.max_layers * tiles * self.spec.tile_beats
+        command = {"restart": [restart], "trace": [traced], "k": [k], "tokens": [len(ids)]}
+        inputs = {"commands": beats.encode(Command(self.spec), command)}
+        if ids:
+            inputs["ids"] = beats.encode(self._shapes["ids"], list(ids))
+        result = self._simulation.run(inputs, wanted, gaps=gaps, max_idle=MAX_IDLE, waves=waves, progress=progress)
+        status = beats.decode(self._shapes["status"], result.outputs["status"])
+        outcome = Outcome(int(status["outcome"][0]))
+        if outcome is not Outcome.DONE:
+            raise RefusedError(outcome)
+        self._position = int(status["position"][0])
+        found = beats.decode(self._shapes["results"], result.outputs["results"])
+        candidates = TopK(*(np.asarray(found[name], dtype=np.int64) for name in ("token", "logit")))
+        layers = self._layers(result.outputs["outputs"], tiles, start, len(ids)) if traced else None
+        cycles = int(result.accepted["results"][-1] - result.accepted["ids"][-1])
+        return DecoderRun(candidates, self._position, cycles, layers, result.memory)
+
+    def _refused(self, ids: Sequence[int], start: int, k: int) -> bool:
+        """Whether there will be no results to wait for."""
+        spec = self.spec
+        known = all(token < spec.vocabulary for token in ids)
+        return not (ids and known and start + len(ids) <= spec.max_length and 1 <= k <= spec.largest)
+
+    def _layers(self, raw: np.ndarray, tiles: int, start: int, tokens: int) -> np.ndarray:
+        """The outputs of all layers, without the rows that are no token of the run."""
+        spec = self.spec
+        values = beats.unpack(raw, TOKEN_BITS, spec.rows * spec.lanes, signed=True)
+        cut = values.reshape(spec.max_layers, tiles, spec.tile_beats, spec.rows, spec.lanes).transpose(0, 1, 3, 2, 4)
+        first = start % spec.rows
+        return cut.reshape(spec.max_layers, tiles * spec.rows, spec.hidden)[:, first : first + tokens]
+
+    def reset(self) -> None:
+        """Resets the decoder: the next text begins at position 0."""
+        self._simulation.reset()
+        self._position = 0
+
+
+def ports_of(spec: DecoderSpec) -> list[StreamPort]:
+    """The streams of a decoder's top."""
+    return [port for port, _ in stream_ports(unused(spec)).values()]
+
+
+def unused(spec: DecoderSpec) -> DecoderPipeline:
+    """A pipeline that is only asked for its ports, which Amaranth would warn about."""
+    pipeline = DecoderPipeline(spec)
+    pipeline._MustUse__used = True
+    return pipeline
