@@ -1,29 +1,34 @@
-"""The demonstration: real text through the emitted Verilog, every layer's output checked against the integer
+"""The demonstration: real text through the emitted Verilog, every value that leaves checked against the integer
 reference."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import click
-import numpy as np
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from hdl.errors import InputError
-from hdl.model import floating, reference
-from hdl.model.prepare import Prepared, prepare
-from hdl.model.spec import BertSpec, load_model
+from hdl.model import prepare as encoder
+from hdl.model.gpt2 import prepare as decoder
+from hdl.model.gpt2.sample import Sampler, Sampling
+from hdl.model.spec import BertSpec, Gpt2Spec, ModelSpec, load_model
+from hdl.perf.decoder import DecoderSpec
 from hdl.perf.device import load_device
 from hdl.perf.plan import plan
-from hdl.perf.spec import PipelineSpec
 from hdl.top.console import run_command
+from hdl.top.decoder.image import build_decoder_image
+from hdl.top.decoder.pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter
 from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline
-from sim.accelerator import Accelerator, AcceleratorRun
+from sim import encode, generate
+from sim.accelerator import Accelerator
+from sim.decoder import DecoderSimulation
+from sim.memory import MemoryTiming
 
 __all__ = ["main"]
 
@@ -31,22 +36,29 @@ INTERPRETED_WEIGHTS = 50_000
 """Weights a layer of the largest model that Amaranth's own simulator runs in minutes."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """A text's run: its tokens, the first place where a layer's output is not the reference's, its embeddings, its
-    cycles."""
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says of the model, the design and the simulation."""
 
-    text: str
-    tokens: int
-    mismatch: str | None
-    embedding: np.ndarray
-    float_embedding: np.ndarray
-    cycles: int
+    model: ModelSpec
+    simulator: str
+    checkpoint: Path | None
+    static: bool
+    device: str
+    tile: int
+    max_length: int | None
+    waves: Path | None
+    threads: int
 
 
 @click.command()
 @click.option("--model", required=True, help="A built-in model's name, or the path of its config.json.", metavar="NAME")
-@click.option("--text", "texts", multiple=True, required=True, help="A text; may be given several times.")
+@click.option("--text", "texts", multiple=True, help="For encoders: a text; may be given several times.")
+@click.option("--prompt", help="For decoders: what the text begins with.")
+@click.option("--tokens", type=int, default=32, show_default=True, help="Tokens to write behind the prompt.")
+@click.option("--top-k", type=int, default=40, show_default=True, help="Candidates to draw from, 1 to 64.")
+@click.option("--temperature", type=float, default=0.8, show_default=True, help="Of the draw; 0 takes the best.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
 @click.option("--simulator", type=click.Choice(["verilator", "amaranth"]), default="verilator", show_default=True)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights in safetensors.", metavar="PATH")
 @click.option("--static", is_flag=True, help="Fix the ranges of rows by calibration.")
@@ -60,157 +72,124 @@ class Result:
 def cli(
     model: str,
     texts: tuple[str, ...],
-    simulator: str,
-    checkpoint: Path | None,
-    static: bool,
-    device: str,
-    tile: int,
-    max_length: int | None,
-    waves: Path | None,
-    threads: int,
+    prompt: str | None,
+    tokens: int,
+    top_k: int,
+    temperature: float,
+    seed: int,
+    **others: object,
 ) -> int:
-    """Run texts through the accelerator, in a simulator, and check every value that leaves a layer."""
-    console = Console(stderr=True, highlight=False)
-    network = load_model(model)
-    spec = plan(network, load_device(device), tile=tile, max_length=max_length)
-    check_options(network, simulator, waves, threads)
-    with shown_steps(console) as steps:
-        task = steps.add_task("loading and quantising", total=None)
-        prepared = prepare(network, checkpoint=checkpoint, static=static)
-        ids = [prepared.tokens.of(text, spec.max_length) for text in texts]
-        accelerator = built(spec, prepared, simulator, waves, threads, steps)
-        steps.remove_task(task)
-        with accelerator:
-            results = [
-                checked(prepared, accelerator, text, tokens, waves if index == 0 else None, steps)
-                for index, (text, tokens) in enumerate(zip(texts, ids, strict=True))
-            ]
-    report(results, prepared, spec, simulator)
-    return 1 if any(result.mismatch for result in results) else 0
+    """Run texts through the accelerator, in a simulator, and check every value that leaves it."""
+    network = load_model(model, ModelSpec)
+    options = Options(model=network, **others)  # type: ignore[arg-type]
+    check_inputs(network)
+    check_options(options)
+    if isinstance(network, Gpt2Spec):
+        assert prompt is not None
+        return write(network, options, prompt, tokens, Sampling(temperature=temperature, top_k=top_k, seed=seed))
+    assert isinstance(network, BertSpec)
+    return read(network, options, texts)
 
 
-def check_options(network: BertSpec, simulator: str, waves: Path | None, threads: int) -> None:
+def check_inputs(network: ModelSpec) -> None:
+    """Refuses what is for other models, and what is missing."""
+    context = click.get_current_context()
+    given = {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    if isinstance(network, Gpt2Spec):
+        wanted, foreign = "prompt", {"texts"}
+    else:
+        wanted, foreign = "texts", {"prompt", "tokens", "top_k", "temperature", "seed"}
+    names = {"texts": "--text", "top_k": "--top-k"}
+    for name in sorted(given & foreign):
+        option = names.get(name, f"--{name}")
+        raise InputError(f"{option} must be left out for model {network.name!r}, of the family {network.family}")
+    if wanted not in given:
+        raise InputError(f"{names.get(wanted, f'--{wanted}')} must be given for model {network.name!r}")
+
+
+def check_options(options: Options) -> None:
     """Refuses what would fail, or never end, after a long build."""
-    if threads < 1:
-        raise InputError(f"threads must be at least 1, not {threads}")
-    if simulator == "amaranth" and network.layer_weights > INTERPRETED_WEIGHTS:
+    network, waves = options.model, options.waves
+    if options.threads < 1:
+        raise InputError(f"threads must be at least 1, not {options.threads}")
+    if options.simulator == "amaranth" and network.layer_weights > INTERPRETED_WEIGHTS:
         raise InputError(
             f"Amaranth's simulator is for models of up to {INTERPRETED_WEIGHTS:,} weights a layer, such as tiny-bert; "
             f"{network.name!r} has {network.layer_weights:,}: use --simulator verilator"
         )
     if waves is not None:
         try:
-            with NamedTemporaryFile(
-                dir=waves.parent
-            ):  # the file itself must not appear before there is something in it
+            # The file itself must not appear before there is something in it.
+            with NamedTemporaryFile(dir=waves.parent):
                 pass
         except OSError as error:
             raise InputError(f"waves file {waves} cannot be written: {error.strerror}") from error
 
 
-def built(
-    spec: PipelineSpec, prepared: Prepared, simulator: str, waves: Path | None, threads: int, steps: Progress
-) -> Accelerator:
-    """The accelerator in the simulator asked for."""
-    image = build_image(prepared.quantised.layers, spec)
-    if simulator == "amaranth":
-        return Accelerator.interpreted(spec, image)
-    with step(steps, "emitting Verilog"):
-        sources = Emitter().emit(Pipeline(spec), "pipeline")
-    with step(steps, "building the simulation (once; a full-size one takes minutes)"):
-        return Accelerator.verilated(spec, sources, image, threads=threads, trace=waves is not None)
+def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
+    """Runs texts through an encoder; the exit code."""
+    spec = plan(network, load_device(options.device), tile=options.tile, max_length=options.max_length)
+    with shown_steps() as steps:
+        with step(steps, "loading and quantising"):
+            prepared = encoder.prepare(network, checkpoint=options.checkpoint, static=options.static)
+            ids = [prepared.tokens.of(text, spec.max_length) for text in texts]
+            image = build_image(prepared.quantised.layers, spec)
+        if options.simulator == "amaranth":
+            accelerator = Accelerator.interpreted(spec, image)
+        else:
+            with step(steps, "emitting Verilog"):
+                sources = Emitter().emit(Pipeline(spec), "pipeline")
+            with step(steps, BUILDING):
+                accelerator = Accelerator.verilated(
+                    spec, sources, image, threads=options.threads, trace=options.waves is not None
+                )
+        with accelerator:
+            results = [
+                encode.checked(prepared, accelerator, text, tokens, None if index else options.waves, steps)
+                for index, (text, tokens) in enumerate(zip(texts, ids, strict=True))
+            ]
+    encode.report(results, prepared, spec, options.simulator)
+    return 1 if any(result.mismatch for result in results) else 0
 
 
-def checked(
-    prepared: Prepared, accelerator: Accelerator, text: str, ids: Sequence[int], waves: Path | None, steps: Progress
-) -> Result:
-    """Runs a text and compares all layers' outputs with the integer reference."""
-    quantised = prepared.quantised
-    tokens = quantised.embed(ids)
-    total = len(tokens) * quantised.spec.layers
-    task = steps.add_task(f"simulating {len(tokens)} tokens", total=total)
-
-    def moved(cycle: int, beats: "dict[str, int] | object") -> None:
-        done = beats.get("outputs", 0) if isinstance(beats, dict) else 0
-        share = accelerator.spec.tile_beats / accelerator.spec.rows
-        steps.update(
-            task, completed=min(total, done / share), description=f"simulating {len(tokens)} tokens, cycle {cycle:,}"
-        )
-
-    run = accelerator.run(tokens, waves=waves, progress=moved)
-    steps.remove_task(task)
-    return Result(
-        text=text,
-        tokens=len(tokens),
-        mismatch=first_mismatch(run, reference.run(quantised, tokens)),
-        embedding=quantised.pool(run.layers[-1]),
-        float_embedding=floating.pool(floating.encode(ids, prepared.weights)),
-        cycles=run.cycles,
-    )
+BUILDING = "building the simulation (once; a full-size one takes minutes)"
 
 
-def first_mismatch(run: AcceleratorRun, expected: Iterable[np.ndarray]) -> str | None:
-    """Where the first wrong value is, in words; None where all are right."""
-    for index, (found, wanted) in enumerate(zip(run.layers, expected, strict=True)):
-        wrong = np.argwhere(found != wanted)
-        if len(wrong):
-            token, feature = wrong[0]
-            return (
-                f"layer {index}, token {token}, feature {feature}: {found[token, feature]} instead of "
-                f"{wanted[token, feature]} ({len(wrong):,} of {wanted.size:,} values differ)"
-            )
-    return None
+def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, sampling: Sampling) -> int:
+    """Writes on from a prompt with a decoder, showing the text as it comes; the exit code."""
+    device = load_device(options.device)
+    if options.simulator != "verilator":
+        raise InputError(f"simulator must be verilator for a decoder, not {options.simulator}")
+    spec = plan(network, device, tile=options.tile, max_length=options.max_length)
+    assert isinstance(spec, DecoderSpec)
+    console = Console(highlight=False)
+    with shown_steps() as steps:
+        with step(steps, "loading and quantising"):
+            prepared = decoder.prepare(network, checkpoint=options.checkpoint, static=options.static)
+            ids = prepared.tokens.of(prompt, spec.max_length)
+            image = build_decoder_image(prepared.quantised, spec)
+        with step(steps, "emitting Verilog"):
+            sources = Emitter().emit(DecoderPipeline(spec), "decoder")
+        with step(steps, BUILDING):
+            simulation = DecoderSimulation.verilated(
+                spec, sources, image, timing=MemoryTiming.of(device.memory, device.clock_mhz),
+                threads=options.threads, trace=options.waves is not None,
+            )  # fmt: skip
+    writer = generate.Writer(prepared, simulation, Sampler(sampling, prepared.quantised.logit_unit))
+    with simulation:
+        shown = ""
+        for found in writer.write(ids, tokens, waves=options.waves):
+            text = prepared.tokens.text([*ids, *found.ids])
+            console.print(text[len(shown) :], end="", markup=False, soft_wrap=True)
+            shown = text
+        console.print()
+    generate.report(found, spec, device, console)
+    return 1 if found.mismatch else 0
 
 
-def report(results: Sequence[Result], prepared: Prepared, spec: PipelineSpec, simulator: str) -> None:
-    """Prints what came out: similarities beside those of the float model, cycles, share of the limit, and the
-    verdict."""
-    console = Console(highlight=False, width=None if Console().is_terminal else 110)
-    network, dsps = prepared.quantised.spec, spec.resources.dsp
-    kind = "trained" if prepared.trained else "random"
-    table = Table(title=f"{network.name}, {kind} weights, {simulator}")
-    for heading in ("text", "tokens", "cosine to float", "cycles", "share of the limit", "ms at 300 MHz"):
-        table.add_column(heading, justify="left" if heading == "text" else "right")
-    for result in results:
-        limit = network.layers * spec.layer_macs(result.tokens) / (2 * dsps)
-        cosine = float(result.embedding @ result.float_embedding)
-        shown = result.text if len(result.text) <= 44 else f"{result.text[:41]}..."
-        table.add_row(
-            shown, str(result.tokens), f"{cosine:.4f}", f"{result.cycles:,}", f"{limit / result.cycles:.1%}",
-            f"{result.cycles / 300e3:.3f}",
-        )  # fmt: skip
-    console.print(table)
-    if len(results) > 1:
-        console.print(similarities(results))
-    console.print(
-        f"limit: multiplications over two for each of {dsps:,} DSP48E2; the arrays do {spec.macs:,} a cycle. "
-        "A short text is bound by the latency of a layer."
-    )
-    wrong = [result for result in results if result.mismatch]
-    for result in wrong:
-        console.print(f"mismatch in {result.text[:40]!r}: {result.mismatch}")
-    if not wrong:
-        values = sum(result.tokens for result in results) * network.layers * network.hidden
-        console.print(f"bit-exact: all {values:,} values that left a layer equal the integer reference's")
-
-
-def similarities(results: Sequence[Result]) -> Table:
-    """Cosines between the texts, from the accelerator's embeddings and from the float model's."""
-    table = Table(title="similarity of the texts: accelerator (float model)")
-    table.add_column("")
-    for index in range(len(results)):
-        table.add_column(str(index + 1), justify="right")
-    for index, row in enumerate(results):
-        cells = [
-            f"{float(row.embedding @ other.embedding):+.3f} ({float(row.float_embedding @ other.float_embedding):+.3f})"
-            for other in results
-        ]
-        table.add_row(str(index + 1), *cells)
-    return table
-
-
-def shown_steps(console: Console) -> Progress:
+def shown_steps() -> Progress:
     """Progress on stderr; on what is no terminal, nothing."""
+    console = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 

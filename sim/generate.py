@@ -1,0 +1,121 @@
+"""Text out of the emitted Verilog: a decoder writes on from a prompt, every candidate checked against the reference."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from hdl.errors import InputError
+from hdl.model.gpt2.prepare import Prepared
+from hdl.model.gpt2.reference import Decoder, TopK
+from hdl.model.gpt2.sample import Sampler, generate
+from hdl.perf.decoder import DecoderSpec
+from hdl.perf.device import Device
+from sim.decoder import DecoderRun, DecoderSimulation
+
+__all__ = ["Generation", "Writer", "report"]
+
+
+@dataclass
+class Generation:
+    """What was generated: the ``prompt`` and the tokens drawn, a run for each of them, and where the first candidate
+    was not the reference's."""
+
+    prompt: Sequence[int]
+    ids: list[int] = field(default_factory=list)
+    runs: list[DecoderRun] = field(default_factory=list)
+    mismatch: str | None = None
+
+
+class Writer:
+    """Generates text with a decoder in a simulator, beside the integer reference."""
+
+    def __init__(self, prepared: Prepared, simulation: DecoderSimulation, sampler: Sampler):
+        self.prepared, self.simulation, self.sampler = prepared, simulation, sampler
+
+    def write(self, prompt: Sequence[int], tokens: int, *, waves: Path | None = None) -> Iterator[Generation]:
+        """Draws ``tokens`` tokens; yields what there is after each.
+
+        Raises:
+            InputError: see `generate`, and for more tokens than the decoder has positions for.
+        """
+        spec = self.simulation.spec
+        if (places := len(prompt) + tokens - 1) > spec.max_length:
+            raise InputError(
+                f"prompt and tokens must take at most max-length {spec.max_length} positions, not {places}"
+            )
+        found = Generation(prompt)
+        offer = self._offer(found, waves)
+        drawn = generate(offer, prompt, tokens, self.sampler, self.prepared.quantised.spec)
+
+        def written() -> Iterator[Generation]:
+            for token in drawn:
+                found.ids.append(token)
+                yield found
+
+        return written()
+
+    def _offer(self, found: Generation, waves: Path | None) -> Callable[[Sequence[int]], TopK]:
+        """Candidates from the simulator, compared with the reference's."""
+        reference = Decoder(self.prepared.quantised)
+        k = min(self.sampler.sampling.top_k, self.simulation.spec.largest)
+
+        def offer(ids: Sequence[int]) -> TopK:
+            first = not found.runs
+            run = self.simulation.run(ids, restart=first, k=k, waves=waves if first else None)
+            found.runs.append(run)
+            expected = reference.offer(ids, k)
+            if found.mismatch is None:
+                found.mismatch = first_mismatch(run.candidates, expected, len(found.ids))
+            return run.candidates
+
+        return offer
+
+
+def first_mismatch(found: TopK, expected: TopK, step: int) -> str | None:
+    """Where the first wrong candidate is, in words; None where all are right."""
+    wrong = np.flatnonzero((found.ids != expected.ids) | (found.logits != expected.logits))
+    if not len(wrong):
+        return None
+    at = wrong[0]
+    return (
+        f"step {step}, candidate {at}: token {found.ids[at]} with {found.logits[at]} instead of token "
+        f"{expected.ids[at]} with {expected.logits[at]} ({len(wrong)} of {len(found.ids)} differ)"
+    )
+
+
+def limits(spec: DecoderSpec, device: Device, tokens: int, read: int) -> dict[str, float]:
+    """The least cycles that ``tokens`` tokens can take, by what bounds them: two products a cycle in each DSP, and the
+    bytes ``read`` at the memory's peak."""
+    macs = spec.max_layers * spec.layer_macs(tokens) + spec.hidden * spec.vocabulary
+    bytes_a_cycle = device.memory.bandwidth_gb_s * 1e3 / device.clock_mhz
+    return {"compute": macs / (2 * spec.resources.dsp), "memory": read / bytes_a_cycle}
+
+
+def report(found: Generation, spec: DecoderSpec, device: Device, console: Console) -> None:
+    """Prints the cycles of the prompt and of the tokens, their share of the limit, and the verdict."""
+    table = Table(
+        title=f"at {device.clock_mhz} MHz, an assumption; the limit is {device.board}'s", title_justify="left"
+    )
+    for heading in ("", "tokens", "cycles each", "ms each", "share of the limit", "bound by", "bytes read"):
+        table.add_column(heading, justify="left" if heading in ("", "bound by") else "right")
+    phases = [("prompt", len(found.prompt), found.runs[:1]), ("token", 1, found.runs[1:])]
+    for name, tokens, runs in phases:
+        if runs:
+            cycles = sum(run.cycles for run in runs) / len(runs)
+            read = sum(use.read for run in runs for use in run.memory.values()) // len(runs)
+            by = limits(spec, device, tokens, read)
+            bound = max(by, key=lambda one: by[one])
+            table.add_row(
+                name, str(tokens if name == "prompt" else len(runs)), f"{cycles:,.0f}",
+                f"{cycles / device.clock_mhz / 1e3:.3f}", f"{by[bound] / cycles:.1%}", bound, f"{read:,}",
+            )  # fmt: skip
+    console.print(table)
+    if found.mismatch:
+        console.print(f"mismatch: {found.mismatch}")
+    else:
+        count = sum(len(run.candidates.ids) for run in found.runs)
+        console.print(f"bit-exact: all {count:,} candidates and their logits equal the integer reference's")
