@@ -11,10 +11,12 @@ from hdl.perf.budget import shortfall
 from hdl.perf.constraints import Constraint, binding, constraints
 from hdl.perf.device import Region, load_device
 from hdl.perf.estimate import estimate_design
-from hdl.perf.exploration.asked import counts
-from hdl.perf.exploration.copies import energy_proxy, flight, screened_cycles
-from hdl.perf.exploration.evaluate import CONSTRAINTS, FIGURES, Points, evaluate
-from hdl.perf.exploration.space import Point, Space
+from hdl.perf.exploration.energy import energy_proxy
+from hdl.perf.exploration.evaluate import evaluate
+from hdl.perf.exploration.point import Point
+from hdl.perf.exploration.points import CONSTRAINTS, FIGURES, counts
+from hdl.perf.exploration.space import Space
+from hdl.perf.exploration.spatial.copies import screened_cycles
 from hdl.perf.spec import PipelineSpec
 from hdl.resources import Resources
 
