@@ -123,9 +123,9 @@ def _streamed(
 
 
 def blocks(rows: int, max_length: int) -> list[int]:
-    """Tiles that a streamed design may hold while the weights pass once: powers of two."""
+    """Tiles that a streamed design may hold while the weights pass once: powers of two, and a whole sequence."""
     tiles = ceil(min(max_length, MAX_BLOCK_TOKENS) / rows)
-    return [2**power for power in range(tiles.bit_length())]
+    return sorted({*(2**power for power in range(tiles.bit_length())), tiles})
 
 
 def _attention(network: Network, rows: int, cascades: int) -> Iterator[tuple[ArrayShape, ArrayShape]]:

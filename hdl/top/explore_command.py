@@ -83,11 +83,11 @@ def front_table(found: Exploration) -> Table:
     )  # fmt: skip
     for number, one in list(enumerate(front, start=1))[::step]:
         figures, point = one.figures, one.point
-        times = [figures["first_token"], figures["token"]] if causal else [figures["first_token"]]
+        times = [figures["first_token_s"], figures["token_s"]] if causal else [figures["first_token_s"]]
         table.add_row(
             f"{number:03}", designed(point), str(point.spec.rows), str(point.weight_bits), str(point.clock_mhz),
-            *(f"{time * MILLI:,.3f}" for time in times), f"{figures['throughput']:,.0f}", f"{figures['dsp']:,.0f}",
-            f"{figures['uram']:,.0f}", f"{figures['energy']:,.3g}",
+            *(f"{time * MILLI:,.3f}" for time in times), f"{figures['tokens_per_s']:,.0f}", f"{figures['dsp']:,.0f}",
+            f"{figures['uram']:,.0f}", f"{figures['energy_j']:,.3g}",
         )  # fmt: skip
     return table
 

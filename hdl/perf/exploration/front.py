@@ -80,6 +80,12 @@ def figures_of(space: Space, point: Point) -> np.ndarray | str:
     return np.array([first, token, throughput, energy, *design.resources, one.prefill.cycles, cycles], dtype=float)
 
 
+def named(figures: np.ndarray) -> dict[str, float]:
+    """Figures by their names, whole numbers as such."""
+    values = (int(value) if value.is_integer() else value for value in figures.tolist())
+    return dict(zip(FIGURES, values, strict=True))
+
+
 def final(space: Space, choices: Sequence[Choice], estimated: Sequence[np.ndarray | str]) -> tuple[Candidate, ...]:
     """The front of the candidates that are left, by their full estimates, in the order of the first token."""
     kept = [(choice, one) for choice, one in zip(choices, estimated, strict=True) if not isinstance(one, str)]
@@ -89,6 +95,6 @@ def final(space: Space, choices: Sequence[Choice], estimated: Sequence[np.ndarra
     front = front_of(figures)
     order = front[np.lexsort([front, figures[front, FIGURES.index("dsp")], figures[front, 0]])]
     return tuple(
-        Candidate(space.kinds[kind].point(choice), dict(zip(FIGURES, own.tolist(), strict=True)))
+        Candidate(space.kinds[kind].point(choice), named(own))
         for (kind, choice), own in (kept[place] for place in order)
     )

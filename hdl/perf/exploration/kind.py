@@ -12,7 +12,10 @@ from ..device import Device
 from .point import Point
 from .points import Points
 
-__all__ = ["Kind"]
+__all__ = ["TABLES", "Kind"]
+
+TABLES = 4
+"""Tables of a kind that are kept, so that the same network is explored on several devices with one."""
 
 CLOCKS = (0.6, 0.8, 1.0)
 """Shares of the planning clock, which is the highest that is tried."""

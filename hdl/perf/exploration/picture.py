@@ -32,11 +32,11 @@ def picture(found: Exploration) -> Figure:
     """The front in each of its objectives against DSPs, before the other points that fit: the kinds of design by their
     markers, spatial ones by the layers on chip."""
     causal = bool(found.space.network.causal and found.space.output)
-    panels = [("first_token", "Time to first token" if causal else "Time of a run", "ms", MILLI)]
-    panels += [("token", "Time of an output token", "ms", MILLI)] if causal else []
+    panels = [("first_token_s", "Time to first token" if causal else "Time of a run", "ms", MILLI)]
+    panels += [("token_s", "Time of an output token", "ms", MILLI)] if causal else []
     panels += [
-        ("throughput", "Throughput, all sequences in flight", "tokens/s", 1.0),
-        ("energy", "Energy of a run (proxy)", "J", 1.0),
+        ("tokens_per_s", "Throughput, all sequences in flight", "tokens/s", 1.0),
+        ("energy_j", "Energy of a run (proxy)", "J", 1.0),
     ]
     across = 2 if len(panels) > 3 else len(panels)
     drawing = Figure(figsize=(5.2 * across, 4.2 * -(-len(panels) // across) + 0.6), layout="constrained", dpi=130)
@@ -45,7 +45,7 @@ def picture(found: Exploration) -> Figure:
     for axes, (name, title, unit, scale) in zip(grid, panels, strict=True):
         draw_behind(axes, found, name, scale)
         draw_front(axes, found.front, name, scale)
-        axes.set(title=title, xlabel="DSPs of the design", ylabel=unit, xscale="log", yscale="log")
+        axes.set(xlabel="DSPs of the design", ylabel=f"{title} [{unit}]", xscale="log", yscale="log")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(plain)
             axis.set_minor_formatter(NullFormatter())

@@ -25,7 +25,7 @@ CONSTRAINTS = (*NAMES.values(), "memory capacity", "memory ports", "bandwidth")
 """What refuses a point here, by the names of `constraints`."""
 
 FIGURES = (
-    "first_token", "token", "throughput", "energy", "dsp", "bram36", "uram", "lut", "ff", "prefill_cycles",
+    "first_token_s", "token_s", "tokens_per_s", "energy_j", "dsp", "bram36", "uram", "lut", "ff", "prefill_cycles",
     "token_cycles",
 )  # fmt: skip
 """What is found of a point: seconds to the first token (of an encoder, of the run) and of a token (0 where there is

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
+from ....model.network import Network
 from ...budget import PLANNED
 from ...candidates import weight_channels
 from ...channels import shared_channels
 from ...spec import ARRAYS, LINEAR_UNITS, ArrayShape
-from ..kind import Kind
+from ..kind import TABLES, Kind
 from ..point import Point
 from .points import SpatialPoints
 from .tables import Tables
@@ -50,7 +51,7 @@ class SpatialSpace(Kind):
     @cached_property
     def tables(self) -> Tables:
         """The figures of every option of every unit."""
-        return Tables.build(self.network, self.prompt, self.output, every=self.every)
+        return tables_of(self.network, self.prompt, self.output, self.every)
 
     @cached_property
     def copies(self) -> tuple[int, ...]:
@@ -143,3 +144,9 @@ class SpatialSpace(Kind):
         for name in ("weight_layers", "copies", "weight_bits", "clock"):
             found["clock_mhz" if name == "clock" else name] = self.value(choices, name)
         return found | {"cache_on_chip": (self.index(choices, "cache") == 0) & self.network.causal}
+
+
+@lru_cache(maxsize=TABLES)
+def tables_of(network: Network, prompt: int, output: int, every: bool) -> Tables:
+    """`Tables.build`, which are the same on every device."""
+    return Tables.build(network, prompt, output, every=every)

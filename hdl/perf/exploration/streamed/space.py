@@ -1,11 +1,12 @@
 """The streamed designs that are explored: their axes, and how points are drawn."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ..kind import Kind
+from ....model.network import Network
+from ..kind import TABLES, Kind
 from ..point import Point
 from .points import StreamedPoints
 from .tables import Tables
@@ -28,7 +29,7 @@ class StreamedSpace(Kind):
     @cached_property
     def tables(self) -> Tables:
         """The figures of every option."""
-        return Tables.build(self.network, self.prompt, self.output)
+        return tables_of(self.network, self.prompt, self.output)
 
     @cached_property
     def values(self) -> dict[str, tuple[int, ...]]:
@@ -84,3 +85,9 @@ class StreamedSpace(Kind):
             found[f"{name}_columns"], found[f"{name}_cascades"] = shape.T
         found |= {"block": points.block, "channels": points.ports, "copies": points.copies}
         return found | {"weight_bits": self.value(choices, "weight_bits"), "clock_mhz": points.mhz}
+
+
+@lru_cache(maxsize=TABLES)
+def tables_of(network: Network, prompt: int, output: int) -> Tables:
+    """`Tables.build`, which are the same on every device."""
+    return Tables.build(network, prompt, output)
