@@ -49,7 +49,8 @@ def run(
 def closed_quietly(results: Generator[Any, None, None]) -> Iterator[Any]:
     """The results; where the caller stops early, it is not told of the tasks that are left, which it knows."""
     try:
-        for result in results:  # `yield from` would close them before the warnings are off
+        # `yield from` would close them before the warnings are off.
+        for result in results:  # noqa: UP028
             yield result
     finally:
         with warnings.catch_warnings():
