@@ -41,6 +41,8 @@ def product_pass(array: ArraySpec, inputs: int) -> int:
 def shared_cycles(features: int, passes: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Cycles in which arrays cover ``features``, of cases side by side: ``passes`` (cycles of one) and ``columns`` are
     [arrays, cases]. Every array makes as many passes as the time allows; the least time that is enough is found."""
+    if len(passes) == 1:
+        return -(-features // columns[0]) * passes[0]
     low = np.ones(passes.shape[1], dtype=np.int64)
     high = features * passes.max(axis=0)
     while (low < high).any():

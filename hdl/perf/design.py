@@ -10,6 +10,7 @@ from ..kernels.shared import weight_bytes
 from ..model.network import Network
 from ..resources import Resources
 from .decoder import DecoderSpec
+from .device import Memory
 from .spec import PipelineSpec
 from .streamed import StreamedSpec
 
@@ -74,6 +75,10 @@ class Design(Protocol):
         """Memory ports it has."""
         ...
 
+    def bandwidth(self, memory: Memory) -> float:
+        """GB/s that it can draw from a memory, at the peak."""
+        ...
+
     @property
     def cache_bytes(self) -> int:
         """Bytes of keys and values of a sequence in off-chip memory."""
@@ -117,6 +122,10 @@ class SpatialDesign:
     def channels(self) -> int:
         """Those of the weights, one of parameters, and one of keys and values that lie in memory."""
         return sum(self.spec.channels) + 1 + (1 if self.cache_bytes else 0)
+
+    def bandwidth(self, memory: Memory) -> float:
+        """GB/s that it can draw from a memory, at the peak: all there is, as its channels are chosen for its pace."""
+        return memory.bandwidth_gb_s
 
     @property
     def cache_bytes(self) -> int:
@@ -196,6 +205,10 @@ class StreamedDesign:
     def channels(self) -> int:
         """Memory ports it has."""
         return self.spec.channels
+
+    def bandwidth(self, memory: Memory) -> float:
+        """GB/s that it can draw from a memory, at the peak: through its channels all weights pass."""
+        return float(memory.rate(self.channels))
 
     @property
     def cache_bytes(self) -> int:

@@ -20,7 +20,7 @@ from ..resources import Resources
 from .cycles import run_cycles
 from .parameters import ParameterBlock, blocks_beats, joint_resources, parameter_blocks
 
-__all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit"]
+__all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit", "unit_resources"]
 
 ARRAYS = (*LINEAR_UNITS, "scores", "sums")
 """All systolic arrays of a layer."""

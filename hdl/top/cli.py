@@ -129,9 +129,9 @@ def pointed(path: Path, model: str | None) -> tuple[str, Device, PipelineSpec]:
     for name in ("device", "tile", "max_length"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise InputError(f"--{name.replace('_', '-')} must be left out with --point, which has its own")
-    point = read_point(path, model)
+    point, spec = read_point(path, model)
     board = load_device(point.device).model_copy(update={"clock_mhz": point.clock_mhz})
-    return point.network.name, board, point.spec
+    return point.network.name, board, spec
 
 
 def chosen_model(name: str | None) -> BertSpec:

@@ -32,6 +32,12 @@ def test_the_least_time_is_found(inputs: int, outputs: int) -> None:
     assert SHARED.product_cycles(inputs, outputs, tiles=3) == 3 * SHARED.product_cycles(inputs, outputs)
 
 
+def test_one_array_alone() -> None:
+    alone = replace(SHARED, arrays=(WIDE,))
+    for inputs, outputs in ((768, 2304), (64, 1), (100, 57)):
+        assert alone.product_cycles(inputs, outputs) == slow_cycles(alone, inputs, outputs)
+
+
 def test_time_is_near_all_weights_over_those_a_cycle() -> None:
     least = 768 * 3072 / SHARED.weights
     assert least <= SHARED.product_cycles(768, 3072) < 1.1 * least
