@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from math import ceil
+from math import ceil, gcd
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,9 @@ def lane_choices(network: Network) -> Iterator[tuple[int, int, int]]:
     for lanes, ffn, scores in product((1, 2, 4, 8), (1, 2, 4, 8), (1, 2, 3, 4, 6, 8)):
         # The serial work of a row takes as long as some beats: shorter rows would gain nothing.
         long_enough = lanes == 1 or network.hidden // lanes >= LEAST_BEATS
-        if head_size % lanes == 0 and network.intermediate % ffn == 0 and lanes <= ffn <= 2 * lanes and long_enough:
+        # A decoder's arrays work on each other's products.
+        widest = lanes if network.causal else 2 * lanes
+        if head_size % lanes == 0 and network.intermediate % ffn == 0 and lanes <= ffn <= widest and long_enough:
             yield lanes, ffn, scores
 
 
@@ -113,11 +115,13 @@ def menus_for(
     # A decoder's tiles see half of the keys on average, and wait in front of attention for those that see more.
     share = 0.5 if network.causal else 1.0
     sizes = {operator.name: (operator.inputs, operator.outputs) for operator in network.operators}
+    # Shared products fill whole words of every array.
+    words = gcd(network.hidden, network.intermediate) // 8 if network.causal else 0
     menus = {
-        "qkv": linear_options(rows, *sizes["qkv"], lanes, lanes),
-        "projection": linear_options(rows, *sizes["projection"], lanes, lanes),
-        "ffn1": linear_options(rows, *sizes["ffn1"], lanes, ffn_lanes),
-        "ffn2": linear_options(rows, *sizes["ffn2"], ffn_lanes, lanes),
+        "qkv": linear_options(rows, *sizes["qkv"], lanes, lanes, words),
+        "projection": linear_options(rows, *sizes["projection"], lanes, lanes, words),
+        "ffn1": linear_options(rows, *sizes["ffn1"], lanes, ffn_lanes, words),
+        "ffn2": linear_options(rows, *sizes["ffn2"], ffn_lanes, lanes, words),
         "scores": [],
         "sums": [],
     }
@@ -137,11 +141,11 @@ def menus_for(
     return menus if all(menus.values()) else None
 
 
-def linear_options(rows: int, inputs: int, outputs: int, lanes_in: int, lanes: int) -> list[Option]:
-    """All arrays for a matrix."""
+def linear_options(rows: int, inputs: int, outputs: int, lanes_in: int, lanes: int, multiple: int) -> list[Option]:
+    """All arrays for a matrix; ``multiple`` is one of their cascades, where it is not 0."""
     found = []
     for columns in divisors(outputs):
-        for cascades in range(1, MAX_CASCADES + 1):
+        for cascades in (p for p in range(1, MAX_CASCADES + 1) if multiple % p == 0):
             if columns <= MAX_COLUMNS and columns % lanes == 0 and 8 * cascades % lanes_in == 0:
                 words = max(ceil(inputs / (8 * cascades)), columns // lanes)
                 # The beats of the activations and of the sums pass a beat a cycle.
@@ -179,7 +183,8 @@ def assemble(
     shapes = {name: next(o for o in reversed(menu) if o.cycles <= pace).shape for name, menu in menus.items()}
     columns, cascades = np.array([shapes[name] for name in LINEAR_UNITS]).T
     common: dict[str, Any] = dict(
-        hidden=network.hidden, heads=network.heads, intermediate=network.intermediate, max_length=max_length,
+        hidden=network.hidden, heads=network.heads, intermediate=network.intermediate,
+        max_length=ceil(max_length / rows) * rows if network.causal else max_length,
         max_layers=network.layers, rows=rows, lanes=lanes[0], ffn_lanes=lanes[1], score_lanes=lanes[2],
         channels=tuple(shared_channels(channels, columns * cascades, columns).tolist()), **shapes,
     )  # fmt: skip

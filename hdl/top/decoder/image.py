@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...model.gpt2.quantised import QuantisedGpt2
-from ...perf.decoder import DecoderSpec
+from ...perf.decoder import PRODUCTS, DecoderSpec
 from ...perf.spec import LINEAR_UNITS
 from ..image import beats_of, parameter_words
 
@@ -36,20 +36,21 @@ def build_decoder_image(model: QuantisedGpt2, spec: DecoderSpec) -> DecoderImage
         unit, shared = spec.linear(name), []
         own = [unit.pack(layer.weights(name)) for layer in model.layers]
         for layer in model.layers:
-            shared += [unit.pack_shared(product, layer.weights(product)) for product in LINEAR_UNITS]
-        shared.append(unit.pack_shared("head", model.head_weight))
+            shared += [unit.pack(layer.weights(product), 1 + i) for i, product in enumerate(LINEAR_UNITS)]
+        padding = spec.products["head"].outputs - spec.vocabulary
+        shared.append(unit.pack(np.pad(model.head_weight, ((0, padding), (0, 0))), len(PRODUCTS)))
         for index, contents in enumerate(np.concatenate([*own, *shared], axis=1)):
             channels[f"weights_{name}__{index}"] = np.ascontiguousarray(contents)
     width = spec.parameter_width
     parameters = [beats_of(parameter_words(layer.block, spec.parameters, width)) for layer in model.layers]
-    parameters.append(beats_of(parameter_words(lambda name: _final(model, name), spec.final_parameters, width)))
+    final = _final_blocks(model, spec)
+    parameters.append(beats_of(parameter_words(final.__getitem__, spec.final_parameters, width)))
     channels["parameters"] = np.concatenate(parameters)
     channels["embedding"] = spec.embedding.pack(model.word, model.position)
     return DecoderImage(channels)
 
 
-def _final(model: QuantisedGpt2, block: str) -> np.ndarray:
-    """A block of what follows the last layer, uint64 words."""
-    if block == "limit_head":
-        return np.array([model.head_limit], dtype=np.uint64)
-    return {"norm": model.norm, "head": model.head}[block].words()
+def _final_blocks(model: QuantisedGpt2, spec: DecoderSpec) -> dict[str, np.ndarray]:
+    """The parameters behind the last layer, uint64 words by block; those of features that there are not are 0."""
+    head = np.pad(model.head.words(), (0, spec.products["head"].outputs - spec.vocabulary))
+    return {"norm": model.norm.words(), "limit_head": np.array([model.head_limit], dtype=np.uint64), "head": head}
