@@ -46,7 +46,7 @@ def build_decoder_image(model: QuantisedGpt2, spec: DecoderSpec) -> DecoderImage
     final = _final_blocks(model, spec)
     parameters.append(beats_of(parameter_words(final.__getitem__, spec.final_parameters, width)))
     channels["parameters"] = np.concatenate(parameters)
-    channels["embedding"] = spec.embedding.pack(model.word, model.position)
+    channels["embedding"] = spec.embedding.pack(model.word, model.position[: spec.max_length])
     return DecoderImage(channels)
 
 
