@@ -17,11 +17,28 @@ from .hierarchy import place
 from .resources import Resources, ram_blocks
 from .stream import PipelineBuffer, connect, pipeline_resources
 
-__all__ = ["BLOCK_DEPTH", "Ram", "RamSpec", "ReplayBuffer", "ReplayControl", "ReplayOrder", "ReplaySpec"]
+__all__ = [
+    "BLOCK_DEPTH",
+    "Ram",
+    "RamSpec",
+    "ReplayBuffer",
+    "ReplayControl",
+    "ReplayOrder",
+    "ReplaySpec",
+    "small_style",
+]
 
 BLOCK_DEPTH = {"ultra": 4096, "block": 4096, "distributed": 1 << 16}
 """Words a single RAM of a style has at most; deeper ones are built of several, with a register behind the
 multiplexer."""
+
+DISTRIBUTED_WORDS = 64
+"""Small RAMs of up to so many words are built of LUTs: two a bit."""
+
+
+def small_style(depth: int) -> str:
+    """The style of a RAM that needs no `ultra`."""
+    return "distributed" if depth <= DISTRIBUTED_WORDS else "block"
 
 
 @dataclass(frozen=True)

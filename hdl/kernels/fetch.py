@@ -3,7 +3,7 @@
 A segment is cut at multiples of ``max_burst`` beats. A burst is asked for when the FIFO has room for all of it, so what
 memory gives is always taken, and a controller that is shared never waits for a reader. With
 
-    ahead = burst - 1 + ceil((latency_cycles + turn) / beat_cycles)
+    ahead = burst - 1 + latency_cycles + turn
 
 beats of FIFO, the room that a burst's last beat needs is there so early that its first beat comes just in time:
 ``turn`` is what a beat's way out, the room it leaves, and the new burst's way take here, in cycles.
@@ -12,7 +12,6 @@ beats of FIFO, the room that a burst's last beat needs is there so early that it
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -37,8 +36,7 @@ ADDRESS_BITS = Request["address"].width
 class FetchSpec:
     """A reader of segments of up to ``max_beats``, in bursts of up to ``max_burst`` beats, a power of two.
 
-    ``latency_cycles``: from a request to its first beat, as the memory has it. ``beat_cycles``: the data is taken at a
-    beat in so many cycles, which needs less FIFO where it is more than 1.
+    ``latency_cycles``: from a request to its first beat, as the memory has it.
 
     Raises:
         ValueError: for a burst that AXI does not have, and for sizes outside of what the widths allow.
@@ -47,16 +45,14 @@ class FetchSpec:
     max_beats: int
     latency_cycles: int
     max_burst: int = PAGE_BEATS
-    beat_cycles: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_burst <= MAX_BURST or self.max_burst & (self.max_burst - 1):
             raise ValueError(f"fetch bursts must be a power of two of 1 to {MAX_BURST} beats, not {self.max_burst}")
         if not 1 <= self.max_beats < 1 << ADDRESS_BITS:
             raise ValueError(f"fetch segments must be of 1 to {(1 << ADDRESS_BITS) - 1} beats, not {self.max_beats}")
-        for name, value in (("latency", self.latency_cycles), ("interval of beats", self.beat_cycles)):
-            if value < 1:
-                raise ValueError(f"fetch {name} must be at least 1 cycle, not {value}")
+        if self.latency_cycles < 1:
+            raise ValueError(f"fetch latency must be at least 1 cycle, not {self.latency_cycles}")
 
     @property
     def order(self) -> data.StructLayout:
@@ -85,13 +81,13 @@ class FetchSpec:
 
     def cycles(self, beats: int) -> int:
         """Cycles that so many beats take, of one segment or of several, which follow each other without a gap."""
-        return beats * self.beat_cycles
+        return beats
 
     @property
     def ahead(self) -> int:
         """Beats that are asked for and not yet taken, at most: the FIFO's depth."""
         turn = 2 + self.data_latency  # the count of room, the buffer of requests, the FIFO
-        return self.burst - 1 + ceil((self.latency_cycles + turn) / self.beat_cycles)
+        return self.burst - 1 + self.latency_cycles + turn
 
     @property
     def fifo(self) -> ReplaySpec:
@@ -102,7 +98,7 @@ class FetchSpec:
     def resources(self) -> Resources:
         """RAM, LUT and FF."""
         requests = buffer_resources(Request.size, 2) * 2
-        cut = Resources(lut=2 * ADDRESS_BITS, ff=self.order.size + 1)
+        cut = Resources(lut=2 * ADDRESS_BITS, ff=self.order.size + self.burst.bit_length() + 2)
         room = self.ahead.bit_length()
         return self.fifo.resources + requests + cut + Resources(lut=3 * room, ff=room)
 
@@ -168,20 +164,24 @@ class Fetch(wiring.Component):
         """Cuts a segment after the other into bursts, one a cycle."""
         limit, order = self.spec.max_burst, self.order.payload
         low = limit.bit_length() - 1
-        busy = Signal()
-        address, beats = Signal(ADDRESS_BITS, reset_less=True), Signal.like(order.beats, reset_less=True)
-        whole = limit - address[:low]  # up to the next cut
-        last = beats <= whole
+        # A burst, whether it is its segment's last, and what comes behind it.
+        busy, last = Signal(), Signal(reset_less=True)
+        burst, rest = Signal(Request, reset_less=True), Signal.like(order.beats, reset_less=True)
         go = busy & bursts.ready
         take = self.order.valid & self.order.ready
+        left = Mux(take, order.beats, rest)
+        whole = Mux(take, limit - order.address[:low], limit)  # up to the next cut
+        ends = left <= whole
         m.d.comb += [
             self.order.ready.eq(~busy | (go & last)),
             bursts.valid.eq(busy),
-            bursts.payload.address.eq(address),
-            bursts.payload.beats.eq(Mux(last, beats, whole)),
+            bursts.payload.eq(burst),
         ]
-        with m.If(go):
-            m.d.sync += [address.eq(Cat(Const(0, low), address[low:] + 1)), beats.eq(beats - whole)]
-        with m.If(take):
-            m.d.sync += [address.eq(order.address), beats.eq(order.beats)]
         m.d.sync += busy.eq(take | (busy & ~(go & last)))
+        with m.If(take | go):
+            m.d.sync += [
+                burst.address.eq(Mux(take, order.address, Cat(Const(0, low), burst.address[low:] + 1))),
+                burst.beats.eq(Mux(ends, left, whole)),
+                last.eq(ends),
+                rest.eq(left - whole),
+            ]

@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..fixed import VariableShift, round_shift
 from ..hierarchy import place
-from ..memory import Ram, RamSpec
+from ..memory import Ram, RamSpec, small_style
 from ..pipeline import advance, delay, registered_tree, tree_levels, tree_registers
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
@@ -32,9 +32,6 @@ OUTPUT_BITS = 16
 NORMALISED_BITS = 20
 """Width of a normalised value: no value is more than sqrt(d) deviations from the mean, nor with what mean and rounding
 add more than 1.07 sqrt(d); times `LayerNormSpec.unit` that is below 2^19 for d up to 4096."""
-
-DISTRIBUTED_WORDS = 64
-"""Tile memories of up to so many words are built of LUTs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +121,7 @@ class LayerNormSpec:
     def ram(self) -> RamSpec:
         """The memory: a tile that waits for its statistics, and what comes in meanwhile."""
         depth = self.beats + min(self.beats, self.statistics_latency) + 2
-        style = "distributed" if depth <= DISTRIBUTED_WORDS else "block"
-        return RamSpec(self.rows * self.lanes * self.input_bits, depth, style)
+        return RamSpec(self.rows * self.lanes * self.input_bits, depth, small_style(depth))
 
     @property
     def resources(self) -> Resources:

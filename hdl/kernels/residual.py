@@ -14,7 +14,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..fixed import round_shift, saturate, saturated
-from ..memory import ReplayBuffer, ReplaySpec
+from ..memory import ReplayBuffer, ReplaySpec, small_style
 from ..pipeline import delay
 from ..resources import Resources, ram_blocks
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
@@ -29,9 +29,6 @@ SUM_BITS = 17
 PLACES_BITS = 3
 MAX_PLACES = (1 << PLACES_BITS) - 1
 """The most places that are rounded off."""
-
-DISTRIBUTED_WORDS = 64
-"""FIFOs of up to so many words are built of LUTs."""
 
 BLOCKS_AN_ULTRA = 2
 """BRAM36 that are worth a URAM288: the U280 has 2.1 for each."""
@@ -75,7 +72,7 @@ class ResidualSpec:
     @property
     def style(self) -> str:
         """The kind of RAM that costs the device least."""
-        if self.depth <= DISTRIBUTED_WORDS:
+        if small_style(self.depth) == "distributed":
             return "distributed"
         blocks, ultras = (ram_blocks(self.width, self.depth, style) for style in ("block", "ultra"))
         return "block" if blocks.bram36 <= BLOCKS_AN_ULTRA * ultras.uram else "ultra"

@@ -18,7 +18,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..fixed import VariableShift, round_shift, saturate
 from ..hierarchy import place
-from ..memory import Ram, RamSpec
+from ..memory import Ram, RamSpec, small_style
 from ..pipeline import advance, delay, registered_tree, tree_levels
 from ..resources import Resources
 from ..serial import Divider, Normalise, divide_latency, normalise_latency
@@ -32,9 +32,6 @@ OUTPUT_BITS = 8
 
 RECIPROCAL_SHIFT = 24
 """Fraction bits of a level's reciprocal."""
-
-DISTRIBUTED_WORDS = 64
-"""Tile memories of up to so many words are built of LUTs: two a bit."""
 
 QUEUE = 2
 """Tiles whose maxima are known, or on the way, before the serial units take them."""
@@ -125,8 +122,7 @@ class RowQuantiseSpec:
     def ram(self) -> RamSpec:
         """The memory: a tile that is sent, and another or what comes in during the serial work."""
         depth = self.beats + max(self.beats, self.factor_latency + 2)
-        style = "distributed" if depth <= DISTRIBUTED_WORDS else "block"
-        return RamSpec(self.rows * self.lanes * VALUE_BITS, depth, style)
+        return RamSpec(self.rows * self.lanes * VALUE_BITS, depth, small_style(depth))
 
     @property
     def resources(self) -> Resources:

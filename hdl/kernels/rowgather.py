@@ -1,0 +1,197 @@
+"""Row gather: tokens that come one behind the other become the rows of tiles.
+
+The token at position p stands in row p mod T of the tile of positions t*T .. t*T + T-1. Rows without a token of the run
+carry copies of one that has: a run's first token is written into all rows of its tile, a later one into its own row and
+those behind it, which the tokens that follow overwrite.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, NamedTuple
+
+import numpy as np
+from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..memory import Ram, RamSpec, small_style
+from ..pipeline import advance, delay
+from ..resources import Resources
+from ..stream import PipelineBuffer, Unpack, buffer_resources, connect, join, pipeline_resources, tile
+
+__all__ = ["VALUE", "RowGather", "RowGatherSpec", "TokenRun", "each_token"]
+
+VALUE = signed(16)
+
+TILES = 2
+"""Tiles that the memory holds: one is sent, the next is gathered."""
+
+
+class TokenRun(data.StructLayout):
+    """A run of tokens at consecutive positions below ``positions``: its first ``position``, and its ``tokens`` (at
+    least 1)."""
+
+    def __init__(self, positions: int):
+        bits = {"position": max(1, (positions - 1).bit_length()), "tokens": positions.bit_length()}
+        super().__init__({name: unsigned(width) for name, width in bits.items()})
+
+
+class Token(NamedTuple):
+    """The token at hand: whether there is one, its position, and whether it is its run's first, and last."""
+
+    valid: Signal
+    position: Signal
+    first: Signal
+    last: Value
+
+
+def each_token(m: Module, runs: stream.Interface, step: Value) -> Token:
+    """The tokens of ``runs``, one behind the other: ``step`` goes on to the next, which is there in the cycle after."""
+    run = runs.payload
+    valid, first = Signal(name="token_valid"), Signal(name="token_first", reset_less=True)
+    position = Signal.like(run.position, name="token_position", reset_less=True)
+    behind = Signal.like(run.tokens, name="tokens_behind", reset_less=True)
+    last = behind == 0
+    take = runs.valid & runs.ready
+    m.d.comb += runs.ready.eq(~valid | (step & last))
+    m.d.sync += valid.eq(take | (valid & ~(step & last)))
+    with m.If(take):
+        m.d.sync += [position.eq(run.position), behind.eq(run.tokens - 1), first.eq(1)]
+    with m.Elif(step):
+        m.d.sync += [position.eq(position + 1), behind.eq(behind - 1), first.eq(0)]
+    return Token(valid, position, first, last)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowGatherSpec:
+    """A gatherer of tiles of ``rows`` x ``features`` 16-bit values, which come ``width`` of a token at a time, and
+    leave in beats of ``lanes`` features; ``positions`` there are.
+
+    Raises:
+        ValueError: for sizes below 1, rows that are no power of two, and lanes that do not divide the others.
+    """
+
+    rows: int
+    lanes: int
+    width: int
+    features: int
+    positions: int
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "lanes", "width", "features", "positions"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"row gather {name} must be at least 1, not {getattr(self, name)}")
+        if self.rows & (self.rows - 1):
+            raise ValueError(f"row gather rows must be a power of two, not {self.rows}")
+        for name in ("features", "width"):
+            if getattr(self, name) % self.lanes:
+                raise ValueError(
+                    f"row gather {name} must be a multiple of {self.lanes} lanes, not {getattr(self, name)}"
+                )
+
+    @property
+    def words(self) -> int:
+        """Words of ``width`` features a token."""
+        return ceil(self.features / self.width)
+
+    @property
+    def ram(self) -> RamSpec:
+        """The memory of `TILES` tiles, in which each row can be written alone."""
+        row = self.width * VALUE.width
+        depth = TILES << max(1, (self.words - 1).bit_length())
+        return RamSpec(self.rows * row, depth, small_style(depth), granularity=row)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the acceptance of the first word of a tile's last token to the tile's first beat."""
+        return 1 + self.ram.latency + 1 + 1  # count, RAM, buffer, beat
+
+    def cycles(self) -> int:
+        """Cycles a tile takes, one tile following the other."""
+        return max(self.rows * self.words, self.features // self.lanes)
+
+    @property
+    def resources(self) -> Resources:
+        """RAM, LUT and FF."""
+        width, parts = self.ram.width, self.width // self.lanes
+        sent = pipeline_resources(width, self.ram.latency + 2)
+        beats = buffer_resources(width // parts, 2) + Resources(lut=width // 3 * (parts > 1))
+        bits = self.words.bit_length() + self.positions.bit_length()
+        return self.ram.resources + sent + beats + Resources(lut=30 + 5 * bits, ff=10 + 4 * bits)
+
+    def reference(self, tokens: np.ndarray, start: int) -> np.ndarray:
+        """The tiles [tiles * rows, features] of ``tokens`` [n, features] whose first one has the position ``start``."""
+        first, last = start % self.rows, len(tokens) - 1
+        rows = ceil((first + len(tokens)) / self.rows) * self.rows
+        return tokens[np.clip(np.arange(rows) - first, 0, last)]
+
+
+class RowGather(wiring.Component):
+    """A word a cycle, `RowGatherSpec.latency`; a tile is sent while its last token comes in, or the next tile.
+
+    Members: ``runs`` (stream of `TokenRun`), ``tokens`` (tile stream, 1 x width of 16 bits), ``tiles`` (tile stream,
+    rows x lanes of 16 bits).
+    """
+
+    def __init__(self, spec: RowGatherSpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "runs": In(stream.Signature(TokenRun(spec.positions))),
+                "tokens": In(stream.Signature(tile(1, spec.width, VALUE))),
+                "tiles": Out(stream.Signature(tile(spec.rows, spec.lanes, VALUE))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec = self.spec
+        m.submodules.ram = ram = Ram(spec.ram.width, spec.ram.depth, spec.ram.style, spec.ram.granularity)
+        begun, complete = Signal(range(TILES + 1)), Signal()
+        begins = self._write(m, ram, begun != TILES, complete)
+        m.d.sync += begun.eq(begun + begins - self._send(m, ram, complete))
+        return m
+
+    def _write(self, m: Module, ram: Ram, room: Value, complete: Signal) -> Value:
+        """Writes a token into its rows; ``complete``: a word has all of its rows. Returns the strobe of a tile's first
+        word, for which there must be ``room``."""
+        spec = self.spec
+        word, half = Signal(range(max(spec.words, 2))), Signal()
+        last_word, go = word == spec.words - 1, Signal(name="write")
+        token = each_token(m, self.runs, go & last_word)
+        row = token.position & (spec.rows - 1)
+        opens = (token.first | (row == 0)) & (word == 0)
+        m.d.comb += [
+            go.eq(join(m, [self.tokens], token.valid & (room | ~opens))),
+            complete.eq(go & (token.last | (row == spec.rows - 1))),
+        ]
+        advance(m, word, spec.words, go)
+        m.d.sync += half.eq(half ^ (complete & last_word))
+        m.d.comb += [
+            ram.write_enable.eq(Cat(go & (token.first | (row <= r)) for r in range(spec.rows))),
+            ram.write_address.eq(Cat(word, half)),
+            ram.write_data.eq(Value.cast(self.tokens.payload).replicate(spec.rows)),
+        ]
+        return go & opens
+
+    def _send(self, m: Module, ram: Ram, complete: Value) -> Value:
+        """Reads the words that are ``complete`` and sends them in beats; returns the strobe of a tile's last one."""
+        spec = self.spec
+        parts, beats = spec.width // spec.lanes, spec.features // spec.lanes
+        m.submodules.sent = sent = PipelineBuffer(tile(spec.rows, spec.width, VALUE), ram.spec.latency + 2)
+        m.submodules.cut = cut = Unpack(spec.rows, spec.lanes, parts, VALUE, beats=beats)
+        connect(m, sent.output, cut.input)
+        connect(m, cut.output, self.tiles)
+        word, half = Signal(range(max(spec.words, 2)), name="word_sent"), Signal(name="half_sent")
+        waiting = Signal(range(TILES * spec.words + 1))
+        read = (waiting != 0) & sent.room
+        ends = read & (word == spec.words - 1)
+        advance(m, word, spec.words, read)
+        m.d.sync += [waiting.eq(waiting + complete - read), half.eq(half ^ ends)]
+        m.d.comb += [
+            ram.read_address.eq(Cat(word, half)),
+            sent.take.eq(read),
+            sent.push.eq(delay(m, "read", read, ram.spec.latency, control=True)),
+            Value.cast(sent.payload).eq(ram.read_data),
+        ]
+        return ends
