@@ -17,7 +17,7 @@ from hdl.top.report import gather as gathering
 from hdl.top.report.gather import Report, front_of, gather
 from hdl.top.report.occupancy import encoder_spans, timelines
 from hdl.top.report.page import advice, page, slack
-from hdl.top.report.text import duration, gain, number, percent, rounded
+from hdl.top.report.text import duration, gain, number, percent, rounded, short
 
 from .commands import Run
 
@@ -304,5 +304,6 @@ def test_figures_in_words() -> None:
         "300.000 µs",
         "2.000 ns",
     ]
+    assert [short(value) for value in (0.2, 50_000, 200_000, 5e6, 2e9)] == ["0.2", "50,000", "200k", "5M", "2G"]
     assert [rounded(value) for value in (0, 0.002, 2.5e-4)] == ["0", "2 ms", "250 µs"]
     assert [gain(value) for value in (0.1, -0.1, 0.0001)] == ["+10.0\u202f%", "\u221210.0\u202f%", "none"]

@@ -22,6 +22,9 @@ SHOWN = 500
 WIDTH, PITCH, HEIGHT = 1000, 20, 14
 """Of strips: units of their whole length, from one to the next, and of one."""
 
+GAP, LEAST = 4.0, 0.6
+"""Units that spans lie apart at least to be told apart, and that a mark is wide and high at least."""
+
 BATCHES = (4, 16)
 """Sequences in flight that the roofline shows beside what was asked for."""
 
@@ -76,11 +79,15 @@ def roofline(found: Estimate) -> Plot:
     rates = [one.rate / GIGA for one in points]
     x = axis_of([left, right], "multiplications for each byte from memory", upright=False)
     y = axis_of([left * bandwidth, *rates, device * 1.6], "10⁹ multiplications a second", upright=True)
-    # Words beside a point go to the side where there is room.
+    # Words stand to the right of a point where there is room for them.
+    narrow = x.low * (x.high / x.low) ** 0.8
     labels = [
-        Label(one.intensity, one.rate / GIGA, one.name, *((-8, 4, "end") if one.intensity > ridge else (8, 14)))
+        Label(
+            one.intensity, one.rate / GIGA, one.name.removeprefix("token of "),
+            *((-9, 4, "end") if one.intensity > narrow else (9, 4)),
+        )
         for one in points
-    ]
+    ]  # fmt: skip
     halfway = (x.low * ridge) ** 0.5
     labels += [
         Label(x.high, device, f"device {number(round(device))}", -4, -6, "end"),
@@ -148,23 +155,30 @@ def strips(timeline: Timeline) -> list[Strip]:
     length = timeline.end - timeline.start
     rows = []
     for place, (name, spans) in enumerate(timeline.rows.items()):
-        paths = ("".join(_path(timeline, spans, parity, place * PITCH + (PITCH - HEIGHT) // 2)) for parity in (0, 1))
+        paths = (
+            "".join(_path(timeline, spans, parity, (place + 1) * PITCH - (PITCH - HEIGHT) // 2)) for parity in (0, 1)
+        )
         rows.append(Strip(name, timeline.busy[name] / length, *paths))
     return rows
 
 
-def _path(timeline: Timeline, spans: Sequence[Span], parity: int, top: int) -> Iterator[str]:
-    """Rectangles of the spans of every other layer; those of a layer that would touch are one."""
+def _path(timeline: Timeline, spans: Sequence[Span], parity: int, foot: int) -> Iterator[str]:
+    """Rectangles of the spans of every other layer, standing at ``foot``. Those that would all but touch are one, as
+    much lower as the unit is less busy in it: the area is the work."""
     scale = WIDTH / (timeline.end - timeline.start)
-    places = [((one.start - timeline.start) * scale, (one.end - timeline.start) * scale, one.layer) for one in spans]
-    start, end, layer = -1.0, -1.0, -1
-    for left, right, own in [*sorted(one for one in places if one[2] % 2 == parity), (2.0 * WIDTH, 0.0, -1)]:
-        if own == layer and left - end < 0.5:
-            end = max(end, right)
-            continue
-        if layer >= 0:
-            yield f"M{start:.1f} {top}h{max(end - start, 0.4):.1f}v{HEIGHT}H{start:.1f}z"
-        start, end, layer = left, right, own
+    own = sorted((one.start, one.end, one.layer) for one in spans if one.layer % 2 == parity)
+    groups: list[list[tuple[float, float, int]]] = []
+    for start, end, layer in own:
+        if groups and groups[-1][-1][2] == layer and (start - groups[-1][-1][1]) * scale < GAP:
+            groups[-1].append((start, end, layer))
+        else:
+            groups.append([(start, end, layer)])
+    for group in groups:
+        left, right = group[0][0], max(end for _, end, _ in group)
+        share = min(1.0, sum(end - start for start, end, _ in group) / (right - left))
+        at, wide = (left - timeline.start) * scale, max((right - left) * scale, LEAST)
+        high = max(HEIGHT * share, LEAST)
+        yield f"M{at:.1f} {foot}h{wide:.1f}v{-high:.1f}h{-wide:.1f}z"
 
 
 def time_ticks(timeline: Timeline, clock_mhz: float) -> list[tuple[float, str]]:

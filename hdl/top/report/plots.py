@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from .text import number
+from .text import short
 
 __all__ = ["Axis", "Dot", "Label", "Line", "Plot", "axis_of"]
 
@@ -70,7 +70,7 @@ class Axis:
             inside = [value for value in values if self.low <= value <= self.high]
             if len(inside) <= 6:
                 break
-        return [(self.at(value), number(value)) for value in inside]
+        return [(self.at(value), short(value)) for value in inside]
 
 
 def axis_of(values: Iterable[float], name: str, *, upright: bool) -> Axis:

@@ -2,7 +2,7 @@
 
 from math import floor, log10
 
-__all__ = ["duration", "gain", "number", "percent", "rounded"]
+__all__ = ["duration", "gain", "number", "percent", "rounded", "short"]
 
 DIGITS = 4
 
@@ -18,6 +18,14 @@ def number(value: float) -> str:
     places = max(0, DIGITS - 1 - floor(log10(abs(value))))
     text = f"{value:,.{places}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def short(value: float) -> str:
+    """A round count in little room: 50,000, but 200k and 5M."""
+    for least, size, unit in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e5, 1e3, "k")):
+        if value >= least:
+            return number(value / size) + unit
+    return number(value)
 
 
 def duration(seconds: float) -> str:
