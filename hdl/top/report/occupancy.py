@@ -116,8 +116,7 @@ def _encoder(spec: PipelineSpec, tokens: int, layers: int) -> tuple[Timeline, ..
         timeline("The whole run", f"{exact} Layers alternate in colour.", 0, cycles),
         timeline(
             f"Layer {middle + 1} of {layers}",
-            f"{exact} Each mark is a tile, a head of it, or a pass of an array; the other colour is the layer before "
-            "or behind.",
+            f"{exact} The other colour is the layer before or behind; what a unit does without a gap is one mark.",
             start,
             end,
         ),

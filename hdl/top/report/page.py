@@ -180,8 +180,8 @@ def advice(changes: Sequence[Change]) -> str:
         return "None of these changes gains anything."
     told = []
     if first.latency_gain >= 0.0005:
-        told.append(f"{first.name} helps latency most ({gain(first.latency_gain)})")
+        told.append(f"most for latency: {first.name}, {gain(first.latency_gain)}")
     if most is not first and most.throughput_gain > first.throughput_gain:
-        told.append(f"{most.name} helps tokens a second most ({gain(most.throughput_gain)})")
+        told.append(f"most for tokens a second: {most.name}, {gain(most.throughput_gain)}")
     text = "; ".join(told)
     return f"{text[:1].upper()}{text[1:]}."

@@ -88,11 +88,11 @@ def roofline(found: Estimate) -> Plot:
         )
         for one in points
     ]  # fmt: skip
-    halfway = (x.low * ridge) ** 0.5
+    lower = x.low**0.7 * ridge**0.3
     labels += [
         Label(x.high, device, f"device {number(round(device))}", -4, -6, "end"),
         Label(x.low, design, f"design {number(round(design))}", 4, -6),
-        Label(halfway, halfway * bandwidth, f"{number(bandwidth)} GB/s", -8, -4, "end"),
+        Label(lower, lower * bandwidth, f"{number(bandwidth)} GB/s", 9, 6),
     ]
     return Plot(
         title="Roofline",
