@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...perf.constraints import binding
 from ...perf.design import Phase
 from ...perf.estimate import Estimate, Timing, estimate_design
 from ...perf.exploration.explore import Exploration
@@ -64,7 +65,8 @@ def roofline_points(found: Estimate) -> list[Point]:
             )  # fmt: skip
             assert more.decode is not None
             assert more.token is not None
-            points.append(point(f"token of {count} sequences", more.decode, more.token))
+            if binding(more.constraints) is None:
+                points.append(point(f"token of {count} sequences", more.decode, more.token))
     return points
 
 
