@@ -24,7 +24,7 @@ from ..kernels.weightedsum import WeightedSumsSpec
 from ..model.network import Network
 from ..resources import Resources
 from .decoder import tile_cycles
-from .spec import ArrayShape, Unit
+from .spec import ArrayShape, Unit, unit_resources
 
 __all__ = ["StreamedSpec"]
 
@@ -153,7 +153,7 @@ class StreamedSpec:
     @cached_property
     def resources(self) -> Resources:
         """The whole design: DSP, BRAM and URAM counts, LUT and FF estimates."""
-        return sum((unit.resources for unit in self.units.values()), self.shared.buffer_resources)
+        return sum((unit_resources(unit) for unit in self.units.values()), self.shared.buffer_resources)
 
     def product_cycles(self, tiles: int) -> dict[str, int]:
         """Cycles of each product of a layer for ``tiles`` tiles, weights at hand."""

@@ -21,6 +21,7 @@ from .emit import emit
 from .estimate_command import estimate_command
 from .explore_command import explore_command
 from .point import read_point
+from .report_command import report_command
 from .scale_command import scale_command
 
 __all__ = ["main"]
@@ -53,6 +54,7 @@ cli.add_command(estimate_command)
 cli.add_command(compare_command)
 cli.add_command(explore_command)
 cli.add_command(scale_command)
+cli.add_command(report_command)
 
 
 @cli.command("list")
