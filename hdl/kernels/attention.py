@@ -115,6 +115,11 @@ class AttentionSpec:
         return 1 + words + self.array.latency
 
     @property
+    def order_latency(self) -> int:
+        """Cycles from the acceptance of an order to that of its first stored beat."""
+        return 1
+
+    @property
     def activation_latency(self) -> int:
         """Cycles from the acceptance of the beat that completes a word to the word's entry into the array, its layer
         stored."""
@@ -124,6 +129,9 @@ class AttentionSpec:
     def resources(self) -> Resources:
         """DSP, RAM, LUT and FF; LUT and FF are estimates."""
         writer = Resources(lut=60 + 2 * self.columns, ff=60 + 8 * self.rows + 12 * self.columns)
+        blocks = len(self.array.ram.blocks)
+        if self.layers and blocks > 1:  # an enable for each byte of each block, and the block's own
+            writer += Resources(lut=self.columns * self.cascades * blocks * (CASCADE + 2))
         return self.array.resources + self.replay.resources + self.banks.resources + writer
 
 

@@ -17,6 +17,7 @@ from amaranth.lib.wiring import In, Out
 from ..memory import RamSpec
 from ..pipeline import registered_tree, tree_levels
 from ..resources import Resources
+from ..stream import buffer_resources
 from .banks import BankSpec, Placement, nested, running_start
 
 __all__ = ["CacheOrder", "CachePlacement", "CacheReader", "CacheSpec", "KvCacheSpec", "Locate"]
@@ -87,9 +88,9 @@ class CacheSpec(BankSpec):
 
     @property
     def resources(self) -> Resources:
-        """LUT and FF of reader and `Locate`."""
+        """LUT and FF of reader, `Locate` and the queues of orders."""
         bits = self.depth.bit_length()
-        return Resources(lut=24 * bits + 40, ff=12 * bits + 40)
+        return Resources(lut=7 * bits, ff=5 * bits) + buffer_resources(self.located.size, self.orders_ahead) * 3
 
 
 class CacheOrder(data.StructLayout):

@@ -10,7 +10,8 @@ from hdl.kernels.kvcache import KvCacheSpec
 from hdl.kernels.scores import Scores, ScoresSpec
 from hdl.kernels.weightedsum import WeightedSums, WeightedSumsSpec
 
-from ..harness import run_streams
+from ..harness import StreamResult, run_streams
+from ..synthesis import assert_mapped
 from .tensors import as_beats, by_head, padded
 
 GPT2 = KvCacheSpec(features=2 * 768, layers=12, max_length=1024, banks=48, on_chip=True)
@@ -135,6 +136,69 @@ def test_sums_equal_the_reference(spec: WeightedSumsSpec, simulator: str, gaps: 
     inputs, sums = sums_stimulus(spec, steps(spec), seed=1)
     result = run_streams(WeightedSums(spec), inputs, {"sums": len(sums)}, gaps=gaps, simulator=simulator)
     np.testing.assert_array_equal(result.outputs["sums"], sums)
+
+
+def prompt(spec: AttentionSpec, layers: int = 1) -> list[Step]:
+    """A prompt of the greatest length in some layers."""
+    return [(layer, tile, (1 << spec.rows) - 1) for layer in range(layers) for tile in range(spec.max_tiles)]
+
+
+@pytest.mark.parametrize("name", ["one lane", "three tiles a pass, one layer", "eight rows, a tile a pass"])
+def test_a_tile_of_scores_takes_the_cycles_of_its_place(name: str) -> None:
+    spec = SCORES_GEOMETRIES[name]
+    spec = replace(spec, lanes_in=spec.depth, lanes_stored=8)
+    inputs, scores, _ = scores_stimulus(spec, prompt(spec), seed=2)
+    result = run_streams(Scores(spec), inputs, {"sums": len(scores)})
+    counts = [spec.passes(end) * spec.array.chain for end in tile_ends(spec)]
+    check_cycles(result, spec, [spec.heads * count for count in counts], spec.words)
+
+
+@pytest.mark.parametrize("name", ["one lane", "six tiles a word", "a tile a word"])
+def test_a_tile_of_sums_takes_the_cycles_of_its_place(name: str) -> None:
+    spec = replace(SUMS_GEOMETRIES[name], lanes_in=SUMS_GEOMETRIES[name].depth)
+    spec = replace(spec, lanes_stored=spec.columns)
+    inputs, sums = sums_stimulus(spec, prompt(spec), seed=2)
+    result = run_streams(WeightedSums(spec), inputs, {"sums": len(sums)})
+    check_cycles(result, spec, [spec.heads * spec.head_size // spec.lanes] * spec.max_tiles, 1)
+
+
+def tile_ends(spec: AttentionSpec) -> range:
+    """Tokens up to the end of each tile of the longest sequence."""
+    return range(spec.rows, spec.max_length + 1, spec.rows)
+
+
+def check_cycles(result: StreamResult, spec: AttentionSpec, beats: list[int], words: int) -> None:
+    """Tile after tile, of so many beats of sums, the first of so many words a pass, at the spec's cycles."""
+    assert result.accepted["stored"][0] - result.accepted["order"][0] == spec.order_latency
+    last = len(result.accepted["stored"]) // spec.max_tiles - 1
+    assert result.accepted["sums"][0] - result.accepted["stored"][last] == spec.latency(words)
+    ends = result.accepted["sums"][np.cumsum(beats) - 1]
+    assert np.diff(ends).tolist() == [spec.tile_cycles(end) for end in tile_ends(spec)][1:]
+    assert ends[-1] - ends[0] == spec.cycles(spec.max_length) - spec.tile_cycles(spec.rows)
+
+
+LARGE = {"rows": 4, "heads": 12, "head_size": 64, "max_length": 1024, "layers": 12, "lanes_stored": 1, "lanes": 1}
+SMALL = LARGE | {"max_length": 256, "layers": 2, "lanes_stored": 2, "lanes": 2}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ScoresSpec(columns=16, cascades=2, lanes_in=1, **LARGE),
+        ScoresSpec(columns=24, cascades=1, lanes_in=2, **SMALL),
+        WeightedSumsSpec(columns=8, cascades=3, lanes_in=1, **LARGE),
+        WeightedSumsSpec(columns=16, cascades=1, lanes_in=2, **SMALL),
+    ],
+)
+def test_resources_are_those_of_synthesis(spec: AttentionSpec) -> None:
+    component = Scores(spec) if isinstance(spec, ScoresSpec) else WeightedSums(spec)
+    assert_mapped(component, spec.resources)
+
+
+def test_a_cache_needs_whole_tiles() -> None:
+    with pytest.raises(ValueError) as error:
+        replace(SCORES, max_length=13)
+    assert str(error.value) == "attention with a cache must have whole tiles of 2 tokens, not 13 tokens"
 
 
 def test_size_is_that_of_the_paper() -> None:
