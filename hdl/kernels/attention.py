@@ -1,12 +1,12 @@
 """What scores and weighted sums have in common: a systolic array whose weights are a layer's keys or values.
 
-The weights arrive as tiles while the layer before is still being read (`banks`); the activations are replayed, head
-by head, for every pass.
+The weights arrive as tiles while others are still being read: of the layer before (`banks`), or, where attention is
+causal, of the tiles before (`kvcache`). The activations are replayed, head by head, for every pass.
 """
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring
@@ -16,7 +16,8 @@ from ..dsp import CASCADE
 from ..memory import ReplayBuffer, ReplaySpec
 from ..resources import Resources
 from ..stream import Fork, Pack, connect, tile
-from .banks import BankReader, BankSpec, Placement, Repeat
+from .banks import BankSpec, Placement, Repeat
+from .kvcache import CacheSpec, Locate
 from .systolic import ACTIVATION_BITS, ArraySpec, SystolicArray
 
 __all__ = ["AttentionSpec", "AttentionUnit"]
@@ -28,7 +29,8 @@ class AttentionSpec:
 
     ``rows`` tokens a tile, ``heads`` of ``head_size`` features, sequences of up to ``max_length`` tokens; an array of
     ``columns`` x ``cascades`` * 8; ``lanes_in`` activations and ``lanes_stored`` features of keys or values arrive in
-    a beat, ``lanes`` sums leave.
+    a beat, ``lanes`` sums leave. ``layers`` of a KV cache, for causal attention; 0: two banks of whole layers, for
+    bidirectional attention.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -44,12 +46,17 @@ class AttentionSpec:
     lanes_stored: int
     lanes: int
     ram_style: str = "ultra"
+    layers: int = 0
 
     def __post_init__(self) -> None:
         if self.heads < 1 or self.max_length < 1:
             raise ValueError(f"attention needs a head and a token, not {self.heads} and {self.max_length}")
         if self.head_size % CASCADE:
             raise ValueError(f"attention head size must be a multiple of {CASCADE}, not {self.head_size}")
+        if self.layers and self.max_length % self.rows:
+            raise ValueError(
+                f"attention with a cache must have whole tiles of {self.rows} tokens, not {self.max_length} tokens"
+            )
         if self.depth % self.lanes_in:
             raise ValueError(f"attention input lanes must divide its depth {self.depth}, not {self.lanes_in}")
 
@@ -72,6 +79,13 @@ class AttentionSpec:
         """Where the stored words lie."""
         raise NotImplementedError
 
+    def _banks(self, *, max_passes: int, max_words: int, along: Literal["passes", "words"], shares: int) -> BankSpec:
+        """Banks of up to so many passes and words, of which a tile fills one of so many shares (see `CacheSpec`)."""
+        size = {"max_tiles": self.max_tiles, "heads": self.heads, "max_passes": max_passes, "max_words": max_words}
+        if not self.layers:
+            return BankSpec(**size)
+        return CacheSpec(layers=self.layers, rows=self.rows, along=along, shares=shares, **size)
+
     @property
     def array(self) -> ArraySpec:
         """The systolic array inside."""
@@ -82,12 +96,28 @@ class AttentionSpec:
         """The buffer of activations."""
         raise NotImplementedError
 
+    def tile_cycles(self, tokens: int) -> int:
+        """Cycles of a tile that sees ``tokens`` keys (paper, section 4: l d / M for each of its tokens)."""
+        raise NotImplementedError
+
+    def cycles(self, tokens: int) -> int:
+        """Cycles of a layer of a sequence of ``tokens`` from its start: each tile sees all of it, or with a cache what
+        there is up to its own end."""
+        ends = range(self.rows, self.rows * self.tiles(tokens) + 1, self.rows)
+        return sum(self.tile_cycles(end if self.layers else tokens) for end in ends)
+
     def latency(self, words: int) -> int:
-        """Cycles from the acceptance of a layer's last stored beat, its activations there, to that of the first sums.
+        """Cycles from the acceptance of the last stored beat of a layer (with a cache: of a tile), its activations and
+        its order there, to that of the first sums.
 
         ``words`` is the length of a pass.
         """
         return 1 + words + self.array.latency
+
+    @property
+    def order_latency(self) -> int:
+        """Cycles from the acceptance of an order to that of its first stored beat."""
+        return 1
 
     @property
     def activation_latency(self) -> int:
@@ -99,14 +129,18 @@ class AttentionSpec:
     def resources(self) -> Resources:
         """DSP, RAM, LUT and FF; LUT and FF are estimates."""
         writer = Resources(lut=60 + 2 * self.columns, ff=60 + 8 * self.rows + 12 * self.columns)
+        blocks = len(self.array.ram.blocks)
+        if self.layers and blocks > 1:  # an enable for each byte of each block, and the block's own
+            writer += Resources(lut=self.columns * self.cascades * blocks * (CASCADE + 2))
         return self.array.resources + self.replay.resources + self.banks.resources + writer
 
 
 class AttentionUnit(wiring.Component):
     """A systolic array with banks of stored weights.
 
-    Members: ``order`` (stream of `BankOrder`, one a layer), ``stored`` (tile stream of int8, the keys or values of a
-    layer, head after head), ``activations`` (tile stream of int8), ``sums`` (tile stream).
+    Members: ``order`` (stream of `BankOrder`, one a layer, or with a cache of `CacheOrder`, one a tile), ``stored``
+    (tile stream of int8, keys or values, head after head), ``activations`` (tile stream of int8), ``sums`` (tile
+    stream).
     """
 
     def __init__(self, spec: AttentionSpec):
@@ -124,10 +158,10 @@ class AttentionUnit(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.spec
-        m.submodules.orders = orders = Fork(spec.banks.order, 3)
+        m.submodules.orders = orders = Fork(spec.banks.located, 3, spec.banks.orders_ahead)
         m.submodules.array = array = SystolicArray(spec.array)
-        m.submodules.reader = reader = BankReader(spec.banks, hold=spec.array.read_delay)
-        connect(m, self.order, orders.input)
+        m.submodules.reader = reader = spec.banks.reader(hold=spec.array.read_delay)
+        connect(m, self._located(m), orders.input)
         connect(m, orders.outputs[0], reader.order)
         connect(m, reader.addresses, array.addresses)
         connect(m, array.sums, self.sums)
@@ -135,7 +169,7 @@ class AttentionUnit(wiring.Component):
         connect(m, orders.outputs[1], placement.order)
         accept, stored = Signal(), Signal()
         m.d.comb += [
-            self.stored.ready.eq(placement.order.valid & (reader.full != 2)),
+            self.stored.ready.eq(placement.order.valid & (reader.full != spec.banks.ahead)),
             accept.eq(self.stored.valid & self.stored.ready),
             placement.step.eq(accept),
             reader.stored.eq(stored),
@@ -144,6 +178,18 @@ class AttentionUnit(wiring.Component):
         self.write(m, array, placement, accept)
         self._replay(m, orders.outputs[2], array)
         return m
+
+    def _located(self, m: Module) -> Any:
+        """The orders, with the addresses they mean."""
+        if not isinstance(self.spec.banks, CacheSpec):
+            return self.order
+        m.submodules.locate = locate = Locate(self.spec.banks)
+        connect(m, self.order, locate.order)
+        return locate.located
+
+    def rows(self, placement: Placement) -> Any:
+        """The rows of the tile being stored that are written, a bit each."""
+        return placement.order.payload.rows if self.spec.layers else (1 << self.spec.rows) - 1
 
     def placement(self) -> Placement:
         """Counts where the stored features go."""
@@ -161,7 +207,7 @@ class AttentionUnit(wiring.Component):
         """Packs the activations and replays each head's for every pass."""
         spec, replay = self.spec, self.spec.replay
         byte, ratio = signed(ACTIVATION_BITS), spec.depth // spec.lanes_in
-        m.submodules.repeat = repeat = Repeat(spec.banks.order, spec.heads)
+        m.submodules.repeat = repeat = Repeat(spec.banks.located, spec.heads)
         m.submodules.pack = pack = Pack(spec.rows, spec.lanes_in, ratio, byte, beats=ratio)
         m.submodules.replay = words = ReplayBuffer(
             tile(spec.rows, spec.depth, byte), replay.depth, style=replay.style, max_repeat=replay.max_repeat

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..resources import Resources
 
-__all__ = ["BankOrder", "BankReader", "BankSpec", "Placement", "Repeat"]
+__all__ = ["BankOrder", "BankPlacement", "BankReader", "BankSpec", "Placement", "Repeat", "nested", "running_start"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,17 @@ class BankSpec:
     heads: int
     max_passes: int
     max_words: int
+
+    ahead = 2
+    """Layers that may be stored and not yet read to the end: one in each bank."""
+
+    orders_ahead = 2
+    """Orders that wait for each of their readers."""
+
+    @property
+    def banks(self) -> int:
+        """Layers that lie in a RAM."""
+        return 2
 
     @property
     def pass_stride(self) -> int:
@@ -44,18 +55,31 @@ class BankSpec:
 
     @property
     def depth(self) -> int:
-        """Words of both banks."""
-        return 2 * self.bank_stride
+        """Words of all banks."""
+        return self.banks * self.bank_stride
 
     @property
     def address(self) -> Shape:
-        """An address in both banks."""
+        """An address in all banks."""
         return Shape.cast(range(self.depth))
 
     @property
-    def order(self) -> "BankOrder":
+    def order(self) -> data.StructLayout:
         """The shape of its orders."""
         return BankOrder(self)
+
+    @property
+    def located(self) -> data.StructLayout:
+        """The shape of an order as reader and placement take it."""
+        return self.order
+
+    def reader(self, *, hold: int) -> "BankReader":
+        """What reads the words."""
+        return BankReader(self, hold=hold)
+
+    def placement(self, *, steps: int, steps_a_unit: int, unit_stride: int) -> "Placement":
+        """What says where the words go."""
+        return BankPlacement(self, steps=steps, steps_a_unit=steps_a_unit, unit_stride=unit_stride)
 
     @property
     def resources(self) -> Resources:
@@ -97,23 +121,19 @@ class BankReader(wiring.Component):
         take = self.addresses.valid & self.addresses.ready
         # `full` frees a bank only when the last column has read it; `readable` counts for the addresses.
         readable, held = Signal(range(3)), Signal(self.hold)
-        word, done = Signal(range(spec.max_words)), take
+        bank, done = Signal(spec.address), Signal(range(spec.max_words))  # words done of the pass
         counters = {
-            "word": (word, order.words),
+            "word": (done, order.words),
             "pass": (Signal(range(spec.max_passes), name="pass_index"), order.passes),
             "head": (Signal(range(spec.heads), name="head"), spec.heads),
             "tile": (Signal(range(spec.max_tiles), name="tile"), order.tiles),
         }
-        ends = {}
-        for name, (counter, bound) in counters.items():
-            ends[name] = Signal(name=f"{name}_ends")
-            m.d.comb += ends[name].eq(done & (counter == bound - 1))
-            with m.If(done):
-                m.d.sync += counter.eq(Mux(ends[name], 0, counter + 1))
-            done = ends[name]
+        ends = nested(m, counters, take)
         finished = ends["tile"]
-        self._bases(m, ends, word)
+        other = Mux(bank == 0, spec.bank_stride, 0)
+        start = running_start(m, spec, ends, [(finished, other, [bank]), (ends["head"], bank, [])])
         m.d.comb += [
+            self.addresses.payload.eq(start + done),
             self.addresses.valid.eq(self.order.valid & (readable != 0)),
             self.order.ready.eq(finished),
         ]
@@ -124,25 +144,42 @@ class BankReader(wiring.Component):
         ]
         return m
 
-    def _bases(self, m: Module, ends: dict[str, Signal], word: Signal) -> None:
-        """The address, from the running starts of bank, head and pass: additions of constants only."""
-        spec = self.spec
-        bank, head, start = Signal(spec.address), Signal(spec.address), Signal(spec.address)
-        other = Mux(bank == 0, spec.bank_stride, 0)
-        next_head, next_pass = head + spec.head_stride, start + spec.pass_stride
-        with m.If(ends["tile"]):
-            m.d.sync += [bank.eq(other), head.eq(other), start.eq(other)]
-        with m.Elif(ends["head"]):
-            m.d.sync += [head.eq(bank), start.eq(bank)]
-        with m.Elif(ends["pass"]):
-            m.d.sync += [head.eq(next_head), start.eq(next_head)]
-        with m.Elif(ends["word"]):
-            m.d.sync += start.eq(next_pass)
-        m.d.comb += self.addresses.payload.eq(start + word)
+
+def nested(m: Module, loops: dict[str, tuple[Signal, Any]], step: Any) -> dict[str, Signal]:
+    """Counts nested loops, (counter, bound) by name with the innermost first, on at every ``step``; says by name
+    whether this step is the loop's last."""
+    ends = {}
+    for name, (counter, bound) in loops.items():
+        ends[name] = Signal(name=f"{name}_ends")
+        m.d.comb += ends[name].eq(step & (counter == bound - 1))
+        with m.If(step):
+            m.d.sync += counter.eq(Mux(ends[name], 0, counter + 1))
+        step = ends[name]
+    return ends
+
+
+def running_start(
+    m: Module, spec: BankSpec, ends: dict[str, Signal], restarts: list[tuple[Signal, Any, list[Signal]]]
+) -> Signal:
+    """The address at which the present head's pass starts: additions of constants only.
+
+    ``ends``: of the loops word, pass and head; ``restarts``: where the next head is a tile's or a layer's first, (when,
+    its start, registers that take this start too), outermost first.
+    """
+    head, start = Signal(spec.address), Signal(spec.address)
+    next_head, next_pass = head + spec.head_stride, start + spec.pass_stride
+    for i, (condition, base, bases) in enumerate(restarts):
+        with m.Elif(condition) if i else m.If(condition):
+            m.d.sync += [register.eq(base) for register in (*bases, head, start)]
+    with m.Elif(ends["pass"]):
+        m.d.sync += [head.eq(next_head), start.eq(next_head)]
+    with m.Elif(ends["word"]):
+        m.d.sync += start.eq(next_pass)
+    return start
 
 
 class Repeat(wiring.Component):
-    """Every beat of a stream so many times over: ``tiles`` of the beat's own times a constant ``each``."""
+    """Every beat of a stream so many times over: a constant ``each``, times ``tiles`` where the beat says that."""
 
     def __init__(self, shape: data.StructLayout, each: int):
         self.each = each
@@ -150,12 +187,17 @@ class Repeat(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        part, tile = Signal(range(self.each)), Signal.like(self.input.payload.tiles)
-        last_part, last_tile = part == self.each - 1, tile == self.input.payload.tiles - 1
+        part, last_tile = Signal(range(self.each)), 1
+        last_part = part == self.each - 1
+        tiled = "tiles" in self.input.payload.shape().members
+        if tiled:
+            tile = Signal.like(self.input.payload.tiles)
+            last_tile = tile == self.input.payload.tiles - 1
         with m.If(self.output.valid & self.output.ready):
             m.d.sync += part.eq(Mux(last_part, 0, part + 1))
-            with m.If(last_part):
-                m.d.sync += tile.eq(Mux(last_tile, 0, tile + 1))
+            if tiled:
+                with m.If(last_part):
+                    m.d.sync += tile.eq(Mux(last_tile, 0, tile + 1))
         m.d.comb += [
             self.output.valid.eq(self.input.valid),
             self.output.payload.eq(self.input.payload),
@@ -165,19 +207,19 @@ class Repeat(wiring.Component):
 
 
 class Placement(wiring.Component):
-    """Where the features of arriving tiles go: counts head, pass or word, and tile, as a layer's keys or values
-    stream in.
+    """Where the features of arriving tiles go: counts head, and pass or word, as keys or values stream in.
 
-    Members: ``order`` (stream of `BankOrder`), ``step`` (strobe: a beat was stored), ``base`` (address of the head
-    and step), ``unit`` (steps within the head), ``tile`` (in the layer), ``stored`` (strobe: the layer is complete).
-    ``steps`` beats a head; every ``steps_a_unit`` beats the address moves on by ``unit_stride``.
+    Members: ``order`` (stream of `BankSpec.located`), ``step`` (strobe: a beat was stored), ``base`` (address of the
+    head and step), ``within`` (steps within the unit), ``tile`` (strobe: a tile is complete), ``stored`` (strobe: what
+    the order tells of is complete). ``steps`` beats a head; every ``steps_a_unit`` beats the address moves on by
+    ``unit_stride``.
     """
 
     def __init__(self, spec: BankSpec, *, steps: int, steps_a_unit: int, unit_stride: int):
         self.spec, self.steps, self.steps_a_unit, self.unit_stride = spec, steps, steps_a_unit, unit_stride
         super().__init__(
             {
-                "order": In(stream.Signature(spec.order)),
+                "order": In(stream.Signature(spec.located)),
                 "step": In(1),
                 "base": Out(spec.address),
                 "within": Out(range(steps_a_unit)),
@@ -186,33 +228,54 @@ class Placement(wiring.Component):
             }
         )
 
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
+    def count(self, m: Module, next_tile: Any) -> None:
+        """Counts the beats of a tile, the next of which begins at ``next_tile``; drives ``tile``."""
         spec = self.spec
         beat, head = Signal(range(self.steps)), Signal(range(spec.heads))
-        tile, bank = Signal(range(spec.max_tiles)), Signal()
         head_base = Signal(spec.address)
         unit_ends = self.within == self.steps_a_unit - 1
         head_ends, tile_ends = beat == self.steps - 1, head == spec.heads - 1
-        layer_ends = tile == self.order.payload.tiles - 1
-        bank_base = Mux(bank, spec.bank_stride, 0)
-        other_base = Mux(bank, 0, spec.bank_stride)
         with m.If(self.step):
             m.d.sync += [self.within.eq(Mux(unit_ends, 0, self.within + 1)), beat.eq(Mux(head_ends, 0, beat + 1))]
             with m.If(unit_ends):
                 m.d.sync += self.base.eq(self.base + self.unit_stride)
             with m.If(head_ends):
-                following = Mux(tile_ends, Mux(layer_ends, other_base, bank_base), head_base + spec.head_stride)
+                following = Mux(tile_ends, next_tile, head_base + spec.head_stride)
                 m.d.sync += [
                     head.eq(Mux(tile_ends, 0, head + 1)),
                     head_base.eq(following),
                     self.base.eq(following),
                 ]
-        m.d.comb += [
-            self.tile.eq(self.step & head_ends & tile_ends),
-            self.stored.eq(self.tile & layer_ends),
-            self.order.ready.eq(self.stored),
-        ]
+        m.d.comb += self.tile.eq(self.step & head_ends & tile_ends)
+
+    def share(self, m: Module, name: str, shares: int, stride: int) -> tuple[Any, Any]:
+        """Which of a word's (or column group's) ``shares`` the present tile fills, and how far that word lies behind
+        ``base``: ``stride`` further when all shares are full. Counted in the caller's module ``m``, as ``name``."""
+        raise NotImplementedError
+
+
+class BankPlacement(Placement):
+    """The placement of whole layers, tile after tile, in alternating banks."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec = self.spec
+        tile, bank = Signal(range(spec.max_tiles)), Signal()
+        layer_ends = tile == self.order.payload.tiles - 1
+        bank_base = Mux(bank, spec.bank_stride, 0)
+        other_base = Mux(bank, 0, spec.bank_stride)
+        self.count(m, Mux(layer_ends, other_base, bank_base))
+        m.d.comb += [self.stored.eq(self.tile & layer_ends), self.order.ready.eq(self.stored)]
         with m.If(self.tile):
             m.d.sync += [tile.eq(Mux(layer_ends, 0, tile + 1)), bank.eq(bank ^ layer_ends)]
         return m
+
+    def share(self, m: Module, name: str, shares: int, stride: int) -> tuple[Any, Any]:
+        share, start = Signal(range(max(shares, 2))), Signal(self.spec.address, name=name)
+        with m.If(self.stored):
+            m.d.sync += [share.eq(0), start.eq(0)]
+        with m.Elif(self.tile):
+            m.d.sync += share.eq(Mux(share == shares - 1, 0, share + 1))
+            with m.If(share == shares - 1):
+                m.d.sync += start.eq(start + stride)
+        return share, start

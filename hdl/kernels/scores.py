@@ -9,6 +9,7 @@ from amaranth.hdl import Module, Mux, Signal
 
 from ..dsp import CASCADE
 from ..memory import ReplaySpec
+from ..pipeline import delay
 from .attention import AttentionSpec, AttentionUnit
 from .banks import BankSpec, Placement
 from .linear import exact_matmul
@@ -42,9 +43,14 @@ class ScoresSpec(AttentionSpec):
     @property
     def banks(self) -> BankSpec:
         """Where a key lies: head, pass, word."""
-        return BankSpec(
-            max_tiles=self.max_tiles, heads=self.heads, max_passes=self.passes(self.max_length), max_words=self.words
+        return self._banks(
+            max_passes=self.passes(self.max_length), max_words=self.words, along="passes", shares=self.groups
         )
+
+    @property
+    def groups(self) -> int:
+        """Tiles whose keys fill the columns of a pass."""
+        return self.columns // self.rows
 
     @property
     def array(self) -> ArraySpec:
@@ -56,18 +62,22 @@ class ScoresSpec(AttentionSpec):
 
     @property
     def replay(self) -> ReplaySpec:
-        """The queries that wait for their layer's last key: at most those of a whole sequence, the tokens in flight."""
-        words = self.max_tiles * self.heads * self.words
+        """The queries that wait for their layer's last key: at most those of a whole sequence, the tokens in flight.
+
+        With a cache they wait for no keys but their own, which come before them: a tile is read while the next arrives.
+        """
+        words = (2 if self.layers else self.max_tiles) * self.heads * self.words
         style = "ultra" if words > 1024 else "block" if words > 64 else "distributed"
         return ReplaySpec(self.rows * self.depth * 8, words, style, self.banks.max_passes)
 
-    def cycles(self, tokens: int) -> int:
-        """Cycles a layer (paper, section 4: l^2 d / M)."""
-        passes = self.tiles(tokens) * self.heads * self.passes(tokens)
-        return passes * self.array.pass_cycles(self.words)
+    def tile_cycles(self, tokens: int) -> int:
+        return self.heads * self.passes(tokens) * self.array.pass_cycles(self.words)
 
     def reference(self, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        """Scores, int64 [heads, queries, keys], of int8 [tokens, hidden] queries and keys (-127..127)."""
+        """Scores, int64 [heads, queries, keys], of int8 [tokens, hidden] queries and keys (-127..127).
+
+        Queries and keys may differ in number: a tile's queries against all keys up to them.
+        """
         split = [x.reshape(len(x), self.heads, self.head_size).transpose(1, 0, 2) for x in (queries, keys)]
         return exact_matmul(split[0], split[1].transpose(0, 2, 1))
 
@@ -84,7 +94,7 @@ class Scores(AttentionUnit):
     def placement(self) -> Placement:
         spec = self.spec
         beats = spec.head_size // spec.lanes_stored
-        return Placement(spec.banks, steps=beats, steps_a_unit=spec.depth // spec.lanes_stored, unit_stride=1)
+        return spec.banks.placement(steps=beats, steps_a_unit=spec.depth // spec.lanes_stored, unit_stride=1)
 
     def bounds(self, order: Any) -> tuple[Any, Any]:
         return self.spec.words, order.passes
@@ -93,24 +103,20 @@ class Scores(AttentionUnit):
         """Writes each key's features as bytes of its column's words; a tile's keys lie in one group of columns of one
         pass."""
         spec = self.spec
-        groups = spec.columns // spec.rows
-        group, pass_start = Signal(range(max(groups, 2))), Signal(spec.banks.address)
-        with m.If(placement.stored):
-            m.d.sync += [group.eq(0), pass_start.eq(0)]
-        with m.Elif(placement.tile):
-            m.d.sync += group.eq(Mux(group == groups - 1, 0, group + 1))
-            with m.If(group == groups - 1):
-                m.d.sync += pass_start.eq(pass_start + spec.banks.pass_stride)
-
+        group, pass_start = placement.share(m, "pass_start", spec.groups, spec.banks.pass_stride)
         beat = Signal(self.stored.payload.shape(), reset_less=True)
         address, byte = Signal(spec.banks.address, reset_less=True), Signal.like(placement.within, reset_less=True)
-        enable = Signal(groups)
+        enable = Signal(spec.groups)
         m.d.sync += [
             beat.eq(self.stored.payload),
             address.eq(placement.base + pass_start),
             byte.eq(placement.within),
             enable.eq(Mux(accept, 1 << group, 0)),
         ]
+        enables: list[Any] = [enable[group] for group in range(spec.groups) for _ in range(spec.rows)]
+        if spec.layers:
+            rows = delay(m, "rows", self.rows(placement), 1)
+            enables = [enables[key] & rows[key % spec.rows] for key in range(spec.columns)]
         lanes = (1 << spec.lanes_stored) - 1
         for column, write in enumerate(array.write):
             key = spec.array.feature(column)
@@ -118,5 +124,5 @@ class Scores(AttentionUnit):
             m.d.comb += [
                 write.address.eq(address),
                 write.data.eq(value.replicate(spec.depth // spec.lanes_stored)),
-                write.enable.eq(Mux(enable[key // spec.rows], lanes << (byte * spec.lanes_stored), 0)),
+                write.enable.eq(Mux(enables[key], lanes << (byte * spec.lanes_stored), 0)),
             ]

@@ -38,7 +38,8 @@ class SoftmaxSpec:
     """Softmax over up to ``max_length`` keys, ``rows`` queries at a time, ``lanes`` keys a beat, ``heads`` in turn.
 
     Keys arrive in multiples of ``key_multiple`` (columns of the scores unit; those beyond the sequence are ignored) and
-    leave in multiples of ``value_multiple`` (zeros beyond the sequence). ``causal``: query q sees the keys 0..q.
+    leave in multiples of ``value_multiple`` (zeros beyond the sequence). ``causal``: the query at position q sees the
+    keys 0..q, and for every tile come only the keys up to its own end, so that its cost grows with its place.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -80,6 +81,12 @@ class SoftmaxSpec:
     def sum_bits(self) -> int:
         """Width B of a row's sum of numerators."""
         return (NUMERATOR_ONE * self.max_length).bit_length()
+
+    @property
+    def control(self) -> data.StructLayout:
+        """The shape of a control word."""
+        tile = {"tile": range(max(self.max_tiles, 2))} if self.causal else {}
+        return data.StructLayout({"tokens": range(self.max_length + 1)} | tile)
 
     @property
     def row(self) -> RowSpec:
@@ -146,22 +153,24 @@ class SoftmaxSpec:
         )
 
     def beats_in(self, tokens: int) -> int:
-        """Beats of scores a head and tile for a sequence of ``tokens``."""
+        """Beats of scores a head and tile for a sequence of ``tokens``; causal: up to the tile's end."""
         return ceil(tokens / self.key_multiple) * self.key_multiple // self.lanes
 
     def beats_out(self, tokens: int) -> int:
-        """Beats of numerators a head and tile for a sequence of ``tokens``."""
+        """Beats of numerators a head and tile for a sequence of ``tokens``; causal: up to the tile's end."""
         return ceil(tokens / self.value_multiple) * self.value_multiple // self.lanes
 
     def cycles(self, tokens: int) -> int:
-        """Cycles a tile (all heads) of a sequence of ``tokens``, in steady state."""
+        """Cycles a tile (all heads) of a sequence of ``tokens``, in steady state; causal: up to the tile's end."""
         return self.heads * max(self.beats_in(tokens), self.beats_out(tokens), self.factor_cycles)
 
-    def reference(self, scores: np.ndarray, scales: ChannelParameters, start: int = 0) -> tuple[np.ndarray, RowFactors]:
+    def reference(
+        self, scores: np.ndarray, scales: ChannelParameters, *, position: int = 0
+    ) -> tuple[np.ndarray, RowFactors]:
         """Numerators [heads, queries, keys] and row factors [heads, queries] of integer scores [heads, queries, keys].
 
-        ``scales`` has a word a head: factor (0..2**17-1) and shift count. Query q is at position ``start`` + q of the
-        sequence.
+        ``scales`` has a word a head: factor (0..2**17-1) and shift count. Query q is at ``position`` + q of the
+        sequence: a whole prompt begins at 0, a tile where it lies; both give the same.
 
         Raises:
             ValueError: for a factor that is negative, which the hardware takes as unsigned.
@@ -171,7 +180,7 @@ class SoftmaxSpec:
         queries, keys = scores.shape[1:]
         valid = np.ones((queries, keys), dtype=bool)
         if self.causal:
-            valid = np.arange(keys) <= start + np.arange(queries)[:, np.newaxis]
+            valid = np.arange(keys) <= position + np.arange(queries)[:, np.newaxis]
         scores = np.asarray(scores, dtype=np.int64)
         maximum = np.where(valid, scores, limits(self.score_bits)[0]).max(axis=-1, keepdims=True)
         distance = np.where(valid, maximum - scores, 0)
@@ -186,6 +195,7 @@ class Softmax(wiring.Component):
 
     Members:
         control: stream, a word a layer: its number of ``tokens``, 1..max_length; taken with the layer's last scores.
+            Causal: a word a tile: ``tokens`` up to the tile's end, and the ``tile``; taken with the tile's last scores.
         scores: tile stream, rows x lanes signed ``score_bits``; `SoftmaxSpec.beats_in` beats for each tile and head.
         scales: stream of `ChannelWord`, one for each tile and head: factor (as unsigned 17 bits) and shift count.
         numerators: tile stream, rows x lanes signed 8, 0..127; `SoftmaxSpec.beats_out` beats for each tile and head.
@@ -196,7 +206,7 @@ class Softmax(wiring.Component):
         self.spec = spec
         super().__init__(
             {
-                "control": In(stream.Signature(data.StructLayout({"tokens": range(spec.max_length + 1)}))),
+                "control": In(stream.Signature(spec.control)),
                 "scores": In(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.score_bits)))),
                 "scales": In(stream.Signature(ChannelWord)),
                 "numerators": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(8)))),
@@ -206,10 +216,8 @@ class Softmax(wiring.Component):
 
     def _head(self) -> data.StructLayout:
         """What the second pass must know of a head."""
-        spec = self.spec
-        maximum, tokens = data.ArrayLayout(signed(spec.score_bits), spec.rows), range(spec.max_length + 1)
-        position = {"tile": range(max(spec.max_tiles, 2))} if spec.causal else {}
-        return data.StructLayout({"maximum": maximum, "tokens": tokens} | position)
+        maximum = data.ArrayLayout(signed(self.spec.score_bits), self.spec.rows)
+        return data.StructLayout({"maximum": maximum} | self.spec.control.members)
 
     def _keys(self, multiple: int) -> KeyCounter:
         spec = self.spec
@@ -230,13 +238,17 @@ class Softmax(wiring.Component):
         spec = self.spec
         m.submodules.arriving = keys = self._keys(spec.key_multiple)
         head, place_in_layer = Signal(range(max(spec.heads, 2))), Signal.like(keys.tile, name="tile")
-        tokens = self.control.payload.tokens
+        tokens, last_tile = self.control.payload.tokens, 1
+        if spec.causal:
+            place_in_layer = self.control.payload.tile
+        else:
+            last_tile = place_in_layer == (tokens - 1) >> (spec.rows - 1).bit_length()
         go, head_ends, tile_ends, layer_ends = Signal(name="arrives"), Signal(), Signal(), Signal()
         m.d.comb += [
             go.eq(self.scores.valid & self.control.valid & (store.room | ~keys.real) & (heads.room | ~keys.first)),
             head_ends.eq(go & keys.last),
             tile_ends.eq(head_ends & (head == spec.heads - 1)),
-            layer_ends.eq(tile_ends & (place_in_layer == (tokens - 1) >> (spec.rows - 1).bit_length())),
+            layer_ends.eq(tile_ends & last_tile),
             self.scores.ready.eq(go),
             self.control.ready.eq(layer_ends),
             keys.tokens.eq(tokens),
@@ -248,8 +260,9 @@ class Softmax(wiring.Component):
         ]
         with m.If(head_ends):
             m.d.sync += head.eq(Mux(tile_ends, 0, head + 1))
-        with m.If(tile_ends):
-            m.d.sync += place_in_layer.eq(Mux(layer_ends, 0, place_in_layer + 1))
+        if not spec.causal:
+            with m.If(tile_ends):
+                m.d.sync += place_in_layer.eq(Mux(layer_ends, 0, place_in_layer + 1))
 
         latency = spec.row.maximum_latency
         m.d.comb += [

@@ -42,9 +42,14 @@ class WeightedSumsSpec(AttentionSpec):
     @property
     def banks(self) -> BankSpec:
         """Where a value lies: head, pass, word of tokens."""
-        return BankSpec(
-            max_tiles=self.max_tiles, heads=self.heads, max_passes=self.passes, max_words=self.words(self.max_length)
+        return self._banks(
+            max_passes=self.passes, max_words=self.words(self.max_length), along="words", shares=self.slots
         )
+
+    @property
+    def slots(self) -> int:
+        """Tiles whose values fill a word of tokens."""
+        return self.depth // self.rows
 
     @property
     def array(self) -> ArraySpec:
@@ -62,10 +67,8 @@ class WeightedSumsSpec(AttentionSpec):
         style = "block" if words > 64 else "distributed"
         return ReplaySpec(self.rows * self.depth * 8, words, style, self.passes)
 
-    def cycles(self, tokens: int) -> int:
-        """Cycles a layer (paper, section 4: l^2 d / M)."""
-        passes = self.tiles(tokens) * self.heads * self.passes
-        return passes * self.array.pass_cycles(self.words(tokens))
+    def tile_cycles(self, tokens: int) -> int:
+        return self.heads * self.passes * self.array.pass_cycles(self.words(tokens))
 
     def reference(self, numerators: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Sums, int64 [tokens, hidden], of numerators [heads, tokens, keys] and int8 values [keys, hidden]
@@ -88,7 +91,7 @@ class WeightedSums(AttentionUnit):
         spec = self.spec
         beats = spec.head_size // spec.lanes_stored
         turns = spec.columns // spec.lanes_stored  # beats that fill a pass's columns
-        return Placement(spec.banks, steps=beats, steps_a_unit=turns, unit_stride=spec.banks.pass_stride)
+        return spec.banks.placement(steps=beats, steps_a_unit=turns, unit_stride=spec.banks.pass_stride)
 
     def bounds(self, order: Any) -> tuple[Any, Any]:
         return order.words, self.spec.passes
@@ -96,15 +99,7 @@ class WeightedSums(AttentionUnit):
     def write(self, m: Module, array: SystolicArray, placement: Placement, accept: Signal) -> None:
         """Writes a feature's T tokens as bytes of its column's word of tokens."""
         spec = self.spec
-        slots = spec.depth // spec.rows  # tiles that fill a word of tokens
-        slot, word_start = Signal(range(max(slots, 2))), Signal(spec.banks.address)
-        with m.If(placement.stored):
-            m.d.sync += [slot.eq(0), word_start.eq(0)]
-        with m.Elif(placement.tile):
-            m.d.sync += slot.eq(Mux(slot == slots - 1, 0, slot + 1))
-            with m.If(slot == slots - 1):
-                m.d.sync += word_start.eq(word_start + 1)
-
+        slot, word_start = placement.share(m, "word_start", spec.slots, 1)
         beat = Signal(self.stored.payload.shape(), reset_less=True)
         address, turn = Signal(spec.banks.address, reset_less=True), Signal(spec.columns // spec.lanes_stored)
         written = Signal(spec.depth, reset_less=True)  # bytes of the word
@@ -112,13 +107,13 @@ class WeightedSums(AttentionUnit):
             beat.eq(self.stored.payload),
             address.eq(placement.base + word_start),
             turn.eq(Mux(accept, 1 << placement.within, 0)),
-            written.eq(((1 << spec.rows) - 1) << (slot * spec.rows)),
+            written.eq(self.rows(placement) << (slot * spec.rows)),
         ]
         for column, write in enumerate(array.write):
             feature = spec.array.feature(column)
             tokens = Cat(beat[row][feature % spec.lanes_stored] for row in range(spec.rows))
             m.d.comb += [
                 write.address.eq(address),
-                write.data.eq(tokens.replicate(slots)),
+                write.data.eq(tokens.replicate(spec.slots)),
                 write.enable.eq(Mux(turn[feature // spec.lanes_stored], written, 0)),
             ]

@@ -101,7 +101,7 @@ class Units:
         projection."""
         trace["scores"] = self.scores.reference(trace["queries"], keys)
         start = len(keys) - len(trace["queries"])
-        trace["numerators"], factors = self.softmax.reference(trace["scores"], layer.scores, start)
+        trace["numerators"], factors = self.softmax.reference(trace["scores"], layer.scores, position=start)
         trace["factors_context"] = np.stack([factors.mantissa, factors.exponent], axis=-1)
         trace["sums_context"] = self.weighted_sums.reference(trace["numerators"], values)
         factors = RowFactors(mantissa=factors.mantissa.T, exponent=factors.exponent.T)

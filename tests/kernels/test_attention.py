@@ -12,7 +12,7 @@ from hdl.kernels.weightedsum import WeightedSums, WeightedSumsSpec
 
 from ..harness import run_streams
 from ..synthesis import assert_mapped
-from .tensors import as_beats
+from .tensors import as_beats, by_head, padded
 
 SCORES = ScoresSpec(
     rows=2, heads=2, head_size=16, max_length=12, columns=4, cascades=1, lanes_in=1, lanes_stored=1, lanes=1
@@ -34,20 +34,6 @@ SUMS_GEOMETRIES = {
     "lanes": replace(SUMS, rows=8, columns=4, lanes=2, lanes_in=8, lanes_stored=4, heads=3, max_length=16),
     "one column": replace(SUMS, columns=1, head_size=8, ram_style="block"),
 }
-
-
-def padded(values: np.ndarray, multiple: int, axis: int, fill: int) -> np.ndarray:
-    """``values`` with ``fill`` up to a multiple along an axis."""
-    widths = [(0, 0)] * values.ndim
-    widths[axis] = (0, -values.shape[axis] % multiple)
-    return np.pad(values, widths, constant_values=fill)
-
-
-def by_head(values: np.ndarray, rows: int, lanes: int) -> np.ndarray:
-    """[heads, tokens, keys] as beats in the order tile, head, key."""
-    heads, tokens, keys = values.shape
-    tiles = values.reshape(heads, tokens // rows, rows, keys).transpose(1, 0, 2, 3)
-    return np.concatenate([as_beats(head, rows, lanes) for one in tiles for head in one])
 
 
 def scores_stimulus(spec: ScoresSpec, lengths: list[int], seed: int) -> tuple[dict, np.ndarray, np.ndarray]:

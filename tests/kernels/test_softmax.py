@@ -53,21 +53,41 @@ def head_scores(spec: SoftmaxSpec, tokens: int, rng: np.random.Generator) -> np.
     return scores
 
 
-def vectors(spec: SoftmaxSpec, lengths: list[int], seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Inputs for a layer of each length, and the outputs that the reference gives."""
+Part = tuple[dict[str, int], slice, int]
+"""A control word, and the queries and the number of keys that it stands for."""
+
+
+def parts(spec: SoftmaxSpec, tokens: int) -> list[Part]:
+    """A layer as a whole, or where it is causal its tiles, each up to its own end."""
+    if not spec.causal:
+        return [({"tokens": tokens}, slice(None), tokens)]
+    ends = range(spec.rows, tokens + spec.rows, spec.rows)
+    return [({"tokens": end, "tile": tile}, slice(end - spec.rows, end), end) for tile, end in enumerate(ends)]
+
+
+def vectors(
+    spec: SoftmaxSpec, lengths: list[int], seed: int, *, last_tile: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Inputs for a layer of each length (of causal ones all tiles, or the last), and the outputs of the reference."""
     rng = np.random.default_rng(seed)
-    scores, words, numerators, mantissas, exponents = [], [], [], [], []
+    control, scores, words, numerators, mantissas, exponents = [], [], [], [], [], []
     for tokens in lengths:
-        parameters, layer = scales(spec, rng), head_scores(spec, tokens, rng)
-        exact, factors = spec.reference(layer[..., :tokens], parameters)
-        padded = np.pad(exact, ((0, 0), (0, 0), (0, spec.beats_out(tokens) * spec.lanes - tokens)))
-        for beats, tensor in ((scores, layer), (numerators, padded)):
-            beats.append(as_beats(np.concatenate(list(tensor), axis=1), spec.rows, spec.lanes))
-        words.append(np.tile(parameters.words(), layer.shape[1] // spec.rows))
-        mantissas.append(row_beats(factors.mantissa.T, spec.rows))
-        exponents.append(row_beats(factors.exponent.T, spec.rows))
+        parameters, todo = scales(spec, rng), parts(spec, tokens)
+        keys = todo[-1][2]
+        layer = head_scores(spec, keys, rng)
+        exact, factors = spec.reference(layer[..., :keys], parameters)
+        for word, queries, seen in todo[-1:] if last_tile else todo:
+            control.append(word)
+            arriving = layer[:, queries, : spec.beats_in(seen) * spec.lanes]
+            leaving = exact[:, queries, :seen]
+            leaving = np.pad(leaving, ((0, 0), (0, 0), (0, spec.beats_out(seen) * spec.lanes - seen)))
+            for beats, tensor in ((scores, arriving), (numerators, leaving)):
+                beats.append(as_beats(np.concatenate(list(tensor), axis=1), spec.rows, spec.lanes))
+            mantissas.append(row_beats(factors.mantissa[:, queries].T, spec.rows))
+            exponents.append(row_beats(factors.exponent[:, queries].T, spec.rows))
+            words.append(np.tile(parameters.words(), exact[:, queries].shape[1] // spec.rows))
     inputs = {
-        "control": {"tokens": np.array(lengths)},
+        "control": control,
         "scores": np.concatenate(scores),
         "scales": vars(ChannelParameters.from_words(np.concatenate(words))),
     }
@@ -75,9 +95,9 @@ def vectors(spec: SoftmaxSpec, lengths: list[int], seed: int) -> tuple[dict[str,
     return inputs, {"numerators": np.concatenate(numerators), "factors": factors}
 
 
-def run(spec: SoftmaxSpec, lengths: list[int], seed: int, **options: Any) -> StreamResult:
+def run(spec: SoftmaxSpec, lengths: list[int], seed: int, *, last_tile: bool = False, **options: Any) -> StreamResult:
     """Runs the hardware, and holds it to the reference."""
-    inputs, expected = vectors(spec, lengths, seed)
+    inputs, expected = vectors(spec, lengths, seed, last_tile=last_tile)
     wanted = {"numerators": len(expected["numerators"]), "factors": len(expected["factors"]["mantissa"])}
     result = run_streams(Softmax(spec), inputs, wanted, **options)
     np.testing.assert_array_equal(result.outputs["numerators"], expected["numerators"])
@@ -110,8 +130,8 @@ def test_every_length_follows_every_other() -> None:
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_latencies_are_the_specs(spec: SoftmaxSpec) -> None:
-    tokens = spec.max_length
-    result = run(spec, [tokens], seed=4)
+    tokens = parts(spec, spec.max_length)[0][2]
+    result = run(spec, [spec.max_length], seed=4)
     assert result.latency("scores", "numerators", beat=spec.beats_in(tokens) - 1) == spec.latency
     last_numerators = result.accepted["numerators"][spec.beats_out(tokens) - 1]
     assert result.accepted["factors"][0] - last_numerators == spec.factor_latency
@@ -135,6 +155,50 @@ def test_a_head_takes_the_specs_cycles(
     )
     assert spec.cycles(60) == cycles
     assert pace(spec, 60) == [cycles]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "lanes", "key_multiple", "value_multiple", "cycles"),
+    [(4, 1, 8, 4, 3 * 19), (60, 1, 8, 4, 3 * 64), (60, 2, 4, 16, 3 * 32), (96, 4, 8, 8, 3 * 24), (88, 1, 8, 8, 3 * 88)],
+)
+def test_a_causal_tile_takes_the_cycles_of_its_place(
+    tokens: int, lanes: int, key_multiple: int, value_multiple: int, cycles: int
+) -> None:
+    spec = SoftmaxSpec(
+        rows=4,
+        lanes=lanes,
+        heads=3,
+        max_length=96,
+        score_bits=6,
+        key_multiple=key_multiple,
+        value_multiple=value_multiple,
+        causal=True,
+    )
+    assert spec.cycles(tokens) == cycles
+    result = run(spec, [tokens] * 6, seed=10, last_tile=True)  # as of a single token in six layers
+    beats = spec.heads * spec.beats_out(tokens)
+    ends = result.accepted["numerators"][beats - 1 :: beats]
+    ahead = -(-(spec.heads_ahead + 3) // spec.heads)  # tiles whose numerators run ahead of the reciprocals
+    assert set(np.diff(ends)[ahead:].tolist()) == {cycles}
+
+
+def test_tiles_come_from_any_place() -> None:
+    spec = replace(SPECS["odd lanes, causal"], max_length=42)
+    run(spec, [42, 1, 17, 18, 40, 42, 2], seed=12, last_tile=True)
+
+
+def test_a_tile_alone_has_the_reference_of_its_prompt() -> None:
+    spec = SPECS["odd lanes, causal"]
+    rng = np.random.default_rng(11)
+    parameters, layer = scales(spec, rng), head_scores(spec, 40, rng)[..., :40]
+    numerators, factors = spec.reference(layer, parameters)
+    for position in range(0, 40, spec.rows):
+        end = position + spec.rows
+        tile, tile_factors = spec.reference(layer[:, position:end, :end], parameters, position=position)
+        np.testing.assert_array_equal(tile, numerators[:, position:end, :end])
+        assert not numerators[:, position:end, end:].any()
+        np.testing.assert_array_equal(tile_factors.mantissa, factors.mantissa[:, position:end])
+        np.testing.assert_array_equal(tile_factors.exponent, factors.exponent[:, position:end])
 
 
 def test_layers_follow_without_a_pause() -> None:
@@ -221,8 +285,10 @@ def test_reference_is_near_the_real_softmax(causal: bool) -> None:
     assert np.abs(weights - real / real.sum(axis=-1, keepdims=True)).max() < 0.05
 
 
-def test_resources_are_those_of_synthesis() -> None:
+@pytest.mark.parametrize("causal", [False, True])
+def test_resources_are_those_of_synthesis(causal: bool) -> None:
     spec = replace(SPEC, rows=4, lanes=3, heads=12, max_length=512, score_bits=21, key_multiple=24, value_multiple=24)
+    spec = replace(spec, causal=causal)
     assert_mapped(Softmax(spec), spec.resources)
 
 
