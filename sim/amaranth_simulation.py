@@ -123,7 +123,7 @@ def simulate(
     As `sim.verilator`'s run of its Verilog, cycle for cycle, pauses included.
 
     Raises:
-        Deadlock: nothing moved for ``max_idle`` cycles.
+        Deadlock: nothing moved for ``max_idle`` cycles, and no memory had an answer on its way.
         ProtocolError: an output did not hold its beat until it was accepted.
         MemoryFault: the component asked for what a memory does not hold.
         ValueError: the run ended before ``reset_at``, or ``memories`` do not fit the ports.
@@ -193,7 +193,8 @@ async def _run_cycles(
         for channel in channels:
             channel.observe(cycle)
         cycle += 1
-        idle = 0 if any(moved) else idle + 1
+        # An answer on its way is no deadlock.
+        idle = 0 if any(moved) or any(channel.model.answering for channel in channels) else idle + 1
         if progress is not None and cycle % _REPORT == 0:
             progress(cycle, {driver.port.name: len(driver.cycles) for driver in drivers})
         if idle == max_idle:

@@ -136,6 +136,7 @@ class MemoryChannel {
     }
 
     Bursts reads, writes;
+    bool answering = false;  // there is something to do, and it is this side that takes its time
 
   private:
     static constexpr size_t BEAT = 64;
@@ -163,12 +164,10 @@ class MemoryChannel {
 
     void count(bool moved) {
         const bool pending = reads.size() > 0 || (writes.size() > 0 && ports.written->valid);
+        const bool on_offer = ports.data && ports.data->valid;
+        answering = pending && !on_offer;
         MemoryUse& use = state.use;
-        ++(refreshing                             ? use.refresh
-           : moved                                ? use.busy
-           : ports.data && ports.data->valid ? use.refused
-           : pending                              ? use.waiting
-                                                  : use.idle);
+        ++(refreshing ? use.refresh : moved ? use.busy : on_offer ? use.refused : pending ? use.waiting : use.idle);
     }
 
     MemoryTiming timing;

@@ -83,6 +83,7 @@ class ChannelModel:
         self._cost = self.memory.timing.rate.denominator
         self._credit = self._most_credit
         self._refreshing = False
+        self.answering = False  # there is something to do, and it is this side that takes its time
         self._payload = 0
         if self._gaps is not None:
             self._gaps.restart()
@@ -144,13 +145,16 @@ class ChannelModel:
         bursts.add(address, beats, ready, self.memory.timing.activation)
 
     def _count(self, valid: Mapping[str, bool], moved: Mapping[str, int]) -> None:
+        pending = bool(self.reads.queue) or (bool(self.writes.queue) and valid.get("written", False))
+        on_offer = valid.get("data", False)
+        self.answering = pending and not on_offer
         if self._refreshing:
             self.use.refresh += 1
         elif "data" in moved or "written" in moved:
             self.use.busy += 1
-        elif valid.get("data"):
+        elif on_offer:
             self.use.refused += 1
-        elif self.reads.queue or (self.writes.queue and valid.get("written")):
+        elif pending:
             self.use.waiting += 1
         else:
             self.use.idle += 1

@@ -80,7 +80,8 @@ class Simulation:
             inputs: beats [n, words] uint32 by port (see `sim.beats`). Ports that are left out stay invalid.
             expect: how many beats to take by port. A port is not ready before its first nor after its last beat wanted.
             gaps: seed of the random pauses on all ports (see `sim.streams.Gaps`); None: always valid, always ready.
-            max_idle: cycles without a handshake on any port after which the run is given up.
+            max_idle: cycles without a handshake on any port after which the run is given up; those in which a memory
+                has an answer on its way do not count.
             max_cycles: cycles after which the run is given up anyway.
             waves: a VCD file to write; the design must have been built with `trace`.
             progress: called about twice a second with the cycle and, by port, the beats moved so far.

@@ -68,8 +68,10 @@ class Simulation {
                 if (!ports[index].observe(cycle)) return static_cast<int>(index);
                 moved |= ports[index].moved != before;
             }
-            for (MemoryChannel& memory : memories)
+            for (MemoryChannel& memory : memories) {
                 if (!memory.observe()) return FAULT;
+                moved |= memory.answering;  // an answer on its way is no deadlock
+            }
             tick();
             ++cycle;
             idle = moved ? 0 : idle + 1;

@@ -318,6 +318,15 @@ def test_deadlock_tells_of_memories(simulator):
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
+def test_an_answer_that_takes_long_is_no_deadlock(simulator):
+    result = read(
+        simulator, MemoryTiming(latency=90, activation=40, refresh=70, refresh_interval=150), (0, 2), timeout=30
+    )
+    # Cycles 80 to 149 are a refresh; the row opens after it.
+    assert result.accepted["out"].tolist() == [190, 191]
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
 def test_a_request_that_is_withdrawn(simulator):
     memory = MemoryChannel("m", contents(9), timing=MemoryTiming(outstanding=1))
     with pytest.raises(ProtocolError) as error:
