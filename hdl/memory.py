@@ -169,13 +169,14 @@ class Ram(wiring.Component):
 class ReplayOrder(data.StructLayout):
     """What a replay buffer does with its next words: ``length`` words, read ``repeat`` times (both at least 1)."""
 
-    def __init__(self, depth: int, max_repeat: int):
-        super().__init__({"length": unsigned(depth.bit_length()), "repeat": unsigned(max_repeat.bit_length())})
+    def __init__(self, max_length: int, max_repeat: int):
+        super().__init__({"length": unsigned(max_length.bit_length()), "repeat": unsigned(max_repeat.bit_length())})
 
 
 @dataclass(frozen=True)
 class ReplaySpec:
-    """A replay buffer's size: ``depth`` words of ``width`` bits, orders of up to ``max_repeat`` readings.
+    """A replay buffer's size: ``depth`` words of ``width`` bits, orders of up to ``max_repeat`` readings and up to
+    ``max_length`` words (default: the depth; only what is read once may be longer than that).
 
     Raises:
         ValueError: where there is no word or no reading.
@@ -185,8 +186,10 @@ class ReplaySpec:
     depth: int
     style: str
     max_repeat: int
+    max_length: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "max_length", max(self.max_length, self.depth))
         if self.depth < 1 or self.max_repeat < 1:
             raise ValueError(
                 f"replay buffer needs at least 1 word and 1 reading, not {self.depth} and {self.max_repeat}"
@@ -206,7 +209,8 @@ class ReplaySpec:
     def control_resources(self) -> Resources:
         """LUT and FF of the pointers and counters, and of the flags that go along with the words read."""
         bits, repeat = self.depth.bit_length(), self.max_repeat.bit_length()
-        return Resources(lut=11 * bits, ff=6 * bits + repeat + 2 * self.ram.latency)
+        longer = self.max_length.bit_length() - bits  # more bits of the words read and of those to be read
+        return Resources(lut=11 * bits + 3 * longer, ff=6 * bits + 2 * longer + repeat + 2 * self.ram.latency)
 
     @property
     def resources(self) -> Resources:
@@ -217,18 +221,19 @@ class ReplaySpec:
 class ReplayControl(wiring.Component):
     """The pointers of a replay buffer over a ring of ``depth`` words, which need be no power of two.
 
-    Members: ``order`` (stream of `ReplayOrder`; the one at the head is being carried out and leaves with its last
-    read), ``free`` (words that may be written), ``written`` (strobe: a word was written at ``write_address``),
-    ``addresses`` (stream of read addresses; a word's last reading lets it go, ``hold`` cycles later where the RAMs are
-    read that much later), ``ends`` (the address on offer is a reading's last).
+    An order may be longer than the ring, up to ``max_length`` (default: the depth), if it is read once: its words are
+    let go as they are read, while more of them come. Members: ``order`` (stream of `ReplayOrder`; the one at the head
+    is being carried out and leaves with its last read), ``free`` (words that may be written), ``written`` (strobe: a
+    word was written at ``write_address``), ``addresses`` (stream of read addresses; a word's last reading lets it go,
+    ``hold`` cycles later where the RAMs are read that much later), ``ends`` (the address on offer is a reading's last).
     """
 
-    def __init__(self, depth: int, max_repeat: int, *, hold: int = 0):
-        self.depth, self.max_repeat, self.hold = depth, max_repeat, hold
+    def __init__(self, depth: int, max_repeat: int, *, hold: int = 0, max_length: int = 0):
+        self.depth, self.max_repeat, self.hold, self.max_length = depth, max_repeat, hold, max(max_length, depth)
         address = range(max(depth, 2))
         super().__init__(
             {
-                "order": In(stream.Signature(ReplayOrder(depth, max_repeat))),
+                "order": In(stream.Signature(ReplayOrder(self.max_length, max_repeat))),
                 "free": Out(range(depth + 1), init=depth),
                 "written": In(1),
                 "write_address": Out(address),
@@ -241,10 +246,9 @@ class ReplayControl(wiring.Component):
         m = Module()
         depth = self.depth
         order = self.order.payload
-        count = range(depth + 1)
-        # Words written since the first one of the order being read; those let go meanwhile make room for as many again.
-        filled = Signal(range(2 * depth + 1))
-        index, reading = Signal(count), Signal(range(self.max_repeat))
+        # Words written since the first one of the order being read: those let go meanwhile make room for others.
+        filled = Signal(range(self.max_length + depth + 1))
+        index, reading = Signal(range(self.max_length + 1)), Signal(range(self.max_repeat))
         first, current = Signal.like(self.write_address), Signal.like(self.write_address)
         following = Signal.like(current)
         m.d.comb += following.eq(Mux(current == depth - 1, 0, current + 1))

@@ -1,5 +1,6 @@
 """RAMs and the replay buffer: what is read, when, and how soon its place is free again."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -199,6 +200,46 @@ def test_held_words_are_let_go_later() -> None:
         return released[0]
 
     assert [cycle_of_release(hold) - cycle_of_release(0) for hold in (1, 2, 5)] == [1, 2, 5]
+
+
+@pytest.mark.parametrize("hold", [0, 3])
+def test_orders_read_once_may_be_longer_than_the_ring(hold: int) -> None:
+    """Their words come and go around the ring, in turn with orders that are read several times."""
+    depth, orders = 5, [(5, 3), (23, 1), (2, 2), (6, 1), (1, 3), (40, 1)]
+    control, rng, taken = ReplayControl(depth, 3, hold=hold, max_length=40), np.random.default_rng(hold), []
+    words = iter(range(sum(length for length, _ in orders)))
+    ring: dict[int, int] = {}
+
+    async def testbench(ctx: Any) -> None:
+        for length, repeat in orders:
+            ctx.set(control.order.payload, {"length": length, "repeat": repeat})
+            ctx.set(control.order.valid, 1)
+            for _ in range(2000):
+                write = ctx.get(control.free) > 0 and rng.random() < 0.6
+                if write and (word := next(words, None)) is not None:
+                    ring[ctx.get(control.write_address)] = word
+                else:
+                    write = False
+                ctx.set(control.written, write)
+                ctx.set(control.addresses.ready, int(rng.integers(2)))
+                if ctx.get(control.addresses.valid) and ctx.get(control.addresses.ready):
+                    taken.append(ring[ctx.get(control.addresses.payload)])
+                done = ctx.get(control.order.ready)
+                await ctx.tick()
+                if done:
+                    break
+            else:
+                pytest.fail(f"order of {length} words is not done")
+
+    simulator = Simulator(control)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    starts = np.cumsum([0] + [length for length, _ in orders])
+    expected = [
+        range(a, b) for (a, b), (_, repeat) in zip(pairwise(starts), orders, strict=True) for _ in range(repeat)
+    ]
+    assert taken == [word for reading in expected for word in reading]
 
 
 @pytest.mark.parametrize(

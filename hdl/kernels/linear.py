@@ -2,15 +2,17 @@
 
 A tile's activations are packed into words of T x D and replayed once for every pass (C output features); the weights
 of a layer lie in the columns' RAMs and are replayed once for every tile, each word let go during the last tile, so
-that the next layer's follow at once.
+that the next layer's follow at once. Where it also has a share of products that several arrays compute together, an
+order names the product; a shared product's weights are read once, so they may be more than the RAMs hold.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, ShapeLike, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,12 +21,12 @@ from ..dsp import CASCADE
 from ..memory import ReplayBuffer, ReplayControl, ReplaySpec
 from ..resources import Resources
 from ..stream import Pack, connect, tile
+from .productorders import ProductOrder, ReplayOrders, replay_orders_resources
+from .shared import ProductShare
 from .systolic import ACTIVATION_BITS, ArraySpec, SystolicArray
+from .weights import WeightChannels, load_channel
 
-__all__ = ["Linear", "LinearSpec", "exact_matmul"]
-
-CHANNEL_RAMS = CHANNEL_BITS // (8 * CASCADE)
-"""RAMs that a memory channel's beat has a word for."""
+__all__ = ["Linear", "LinearSpec", "ProductOrder", "exact_matmul"]
 
 
 def exact_matmul(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -44,7 +46,8 @@ class LinearSpec:
     """A linear unit: ``outputs`` x ``inputs`` weights on an array of ``rows`` x ``columns`` x ``cascades`` * 8.
 
     ``lanes_in`` features of a row arrive in a beat and ``lanes`` leave; ``channels`` memory channels fill the RAMs;
-    ``ram_depth`` words of each RAM prefetch ahead; ``max_tiles`` is the longest sequence in tiles.
+    ``ram_depth`` words of each RAM prefetch ahead; ``max_tiles`` is the longest sequence in tiles. ``products``: its
+    shares of what several arrays compute together (`product_shares`), a tile each time; then words are never padded.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -61,6 +64,7 @@ class LinearSpec:
     ram_depth: int
     max_tiles: int
     ram_style: str = "ultra"
+    products: tuple[ProductShare, ...] = ()
 
     def __post_init__(self) -> None:
         if self.outputs % self.columns:
@@ -75,10 +79,13 @@ class LinearSpec:
                 f"linear RAM must hold the {self.layer_words} words of a layer, not {self.ram_depth}; "
                 "add columns or cascades"
             )
-        if not 1 <= self.channels <= self.columns:
-            raise ValueError(
-                f"linear channels must be 1 to {self.columns}, one for each column at most, not {self.channels}"
-            )
+        for share in self.shares if self.products else ():
+            if share.inputs % self.array.depth:
+                raise ValueError(
+                    f"linear inputs must be a multiple of the depth {self.array.depth} of an array that shares "
+                    f"products, not {share.inputs}"
+                )
+        _ = self.loader
 
     @property
     def array(self) -> ArraySpec:
@@ -88,51 +95,71 @@ class LinearSpec:
             columns=self.columns,
             cascades=self.cascades,
             lanes=self.lanes,
-            terms=self.inputs,
-            least_words=self.words,
+            terms=max(share.inputs for share in self.shares),
+            least_words=min(self.product_words),
             ram_depth=self.ram_depth,
             ram_style=self.ram_style,
         )
 
+    @cached_property
+    def shares(self) -> tuple[ProductShare, ...]:
+        """What the array computes, by the number of the product: 0 is its own, all features of it."""
+        own = ProductShare(inputs=self.inputs, outputs=self.outputs, first=0, stride=self.columns)
+        return (own, *self.products)
+
+    @property
+    def loader(self) -> WeightChannels:
+        """The memory channels."""
+        return WeightChannels(columns=self.columns, cascades=self.cascades, channels=self.channels)
+
+    @property
+    def product_words(self) -> tuple[int, ...]:
+        """Words of activations a pass, ceil(K/D), of each product."""
+        return tuple(ceil(share.inputs / (self.cascades * CASCADE)) for share in self.shares)
+
     @property
     def words(self) -> int:
-        """Words of activations a pass, ceil(K/D)."""
-        return ceil(self.inputs / (self.cascades * CASCADE))
+        """Words of activations a pass of its own product."""
+        return self.product_words[0]
 
     @property
     def passes(self) -> int:
-        """Passes a tile, N/C."""
+        """Passes a tile of its own product, N/C."""
         return self.outputs // self.columns
+
+    @property
+    def ram_words(self) -> tuple[int, ...]:
+        """Words each RAM gets of the weights of each product."""
+        return tuple(words * share.rounds for words, share in zip(self.product_words, self.shares, strict=True))
 
     @property
     def layer_words(self) -> int:
         """Words each RAM holds of a layer's weights."""
-        return self.passes * self.words
-
-    @property
-    def rams(self) -> int:
-        """Weight RAMs, one a column and cascade."""
-        return self.columns * self.cascades
+        return self.ram_words[0]
 
     @property
     def channel_rams(self) -> int:
-        """RAMs a memory channel feeds: those of its share of the columns."""
-        return ceil(self.columns / self.channels) * self.cascades
+        """RAMs a memory channel feeds."""
+        return self.loader.channel_rams
 
     @property
     def groups(self) -> int:
         """Beats that make one word for each RAM of a channel."""
-        return ceil(self.channel_rams / CHANNEL_RAMS)
+        return self.loader.groups
 
     @property
     def layer_beats(self) -> int:
         """Beats a memory channel delivers for a layer."""
-        return self.layer_words * self.groups
+        return self.product_beats(0)
 
-    def cycles(self, tiles: int) -> int:
+    def product_beats(self, product: int) -> int:
+        """Beats a memory channel delivers for a product's weights."""
+        return self.ram_words[product] * self.groups
+
+    def cycles(self, tiles: int, product: int = 0) -> int:
         """Cycles the array is busy for ``tiles`` tiles, weights and activations at hand (paper, section 4: l d dFFN /
         M)."""
-        return tiles * self.passes * self.array.pass_cycles(self.words)
+        return tiles * self.shares[product].rounds * self.array.pass_cycles(self.product_words[product])
 
     @property
     def latency(self) -> int:
@@ -153,50 +180,43 @@ class LinearSpec:
 
     @property
     def replay(self) -> ReplaySpec:
-        """The activation buffer: a tile is read while the next arrives."""
-        depth = 2 * self.words
-        return ReplaySpec(
-            self.rows * self.array.depth * 8, depth, "block" if depth > 64 else "distributed", self.passes
-        )
+        """The activation buffer: a tile is read while the next arrives; of shared products there is one at a time."""
+        depth = max(2 * self.words, *self.product_words)
+        repeat = max(share.rounds for share in self.shares)
+        return ReplaySpec(self.rows * self.array.depth * 8, depth, "block" if depth > 64 else "distributed", repeat)
+
+    @property
+    def ring(self) -> ReplaySpec:
+        """The ring of weights, a byte of it: the words are counted once for all RAMs."""
+        return ReplaySpec(8, self.ram_depth, self.ram_style, self.max_tiles, max(self.ram_words))
 
     @property
     def resources(self) -> Resources:
         """DSP, RAM, LUT and FF; LUT and FF are estimates."""
-        control = ReplaySpec(8, self.ram_depth, self.ram_style, self.max_tiles).control_resources
         pack = Resources(lut=self.rows * self.array.depth * 8, ff=3 * self.rows * self.array.depth * 8)
-        loader = Resources(lut=30, ff=CHANNEL_BITS + 40) * self.channels
-        return self.array.resources + self.replay.resources + control + pack + loader
+        orders = replay_orders_resources(self) if self.products else Resources()
+        control = self.ring.control_resources + orders
+        return self.array.resources + self.replay.resources + control + pack + self.loader.resources
 
     def reference(self, activations: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Sums, int64 [tokens, outputs], of int8 activations [tokens, inputs] and weights [outputs, inputs]."""
         return exact_matmul(activations, weights.T)
 
-    def pack(self, weights: np.ndarray) -> np.ndarray:
-        """A layer's weights, int8 [outputs, inputs], as the memory channels deliver them: uint8 [channels,
-        layer_beats, 64]."""
-        if weights.shape != (self.outputs, self.inputs):
-            raise ValueError(f"linear weights must be {(self.outputs, self.inputs)}, not {weights.shape}")
-        depth = self.array.depth
-        padded = np.zeros((self.outputs, self.words * depth), dtype=np.int8)
-        padded[:, : self.inputs] = weights
-        order = [self.array.feature(column) for column in range(self.columns)]
-        # [pass, column, word, cascade, byte] -> [RAM = column * cascades + cascade, address = pass * words + word,
-        # byte]
-        cut = padded.reshape(self.passes, self.columns, self.words, self.cascades, CASCADE)[:, order]
-        rams = cut.transpose(1, 3, 0, 2, 4).reshape(self.rams, self.layer_words, CASCADE)
-        places = np.zeros((self.channels, self.groups * CHANNEL_RAMS, self.layer_words, CASCADE), dtype=np.int8)
-        for channel in range(self.channels):
-            share = rams[channel * self.channel_rams : (channel + 1) * self.channel_rams]
-            places[channel, : len(share)] = share
-        beats = places.reshape(self.channels, self.groups, CHANNEL_RAMS, self.layer_words, CASCADE)
-        beats = beats.transpose(0, 3, 1, 2, 4).reshape(self.channels, self.layer_beats, CHANNEL_RAMS * CASCADE)
-        return np.ascontiguousarray(beats).view(np.uint8)
+    def pack(self, weights: np.ndarray, product: int = 0) -> np.ndarray:
+        """A layer's weights, int8 [outputs, inputs] of the whole product, as the memory channels deliver them: uint8
+        [channels, `product_beats`, 64]."""
+        share = self.shares[product]
+        features = [self.array.feature(column) for column in range(self.columns)]
+        cut = share.cut(weights, self.columns)[:, features]
+        padding = self.product_words[product] * self.array.depth - share.inputs
+        return self.loader.pack(np.pad(cut, ((0, 0), (0, 0), (0, padding))))
 
 
 class Linear(wiring.Component):
     """A linear unit. A tile takes `LinearSpec.cycles`; nothing stalls once a pass has begun.
 
-    Members: ``order`` (stream of a layer's number of tiles), ``activations`` (tile stream, ``lanes_in`` int8 a row),
+    Members: ``order`` (stream of a layer's number of tiles; of `ProductOrder` where there are shared products),
+    ``activations`` (tile stream, ``lanes_in`` int8 a row),
     ``weights[i]`` (memory channels, beats of 512 bits: `LinearSpec.pack`), ``sums`` (tile stream, ``lanes`` signed
     sums a row, features in order).
     """
@@ -204,9 +224,10 @@ class Linear(wiring.Component):
     def __init__(self, spec: LinearSpec):
         self.spec = spec
         array = spec.array
+        order: ShapeLike = ProductOrder(spec) if spec.products else unsigned(spec.max_tiles.bit_length())
         super().__init__(
             {
-                "order": In(stream.Signature(unsigned(spec.max_tiles.bit_length()))),
+                "order": In(stream.Signature(order)),
                 "activations": In(stream.Signature(tile(spec.rows, spec.lanes_in, signed(ACTIVATION_BITS)))),
                 "weights": In(stream.Signature(unsigned(CHANNEL_BITS))).array(spec.channels),
                 "sums": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(array.sum_bits)))),
@@ -217,75 +238,51 @@ class Linear(wiring.Component):
         m = Module()
         spec = self.spec
         m.submodules.array = array = SystolicArray(spec.array)
-        self._activations(m, array)
-        m.submodules.weights = weights = ReplayControl(spec.ram_depth, spec.max_tiles, hold=spec.array.read_delay)
-        m.d.comb += [
-            weights.order.valid.eq(self.order.valid),
-            weights.order.payload.length.eq(spec.layer_words),
-            weights.order.payload.repeat.eq(self.order.payload),
-            self.order.ready.eq(weights.order.ready),
-        ]
+        replay, ring = self._activations(m, array), spec.ring
+        m.submodules.weights = weights = ReplayControl(
+            ring.depth, ring.max_repeat, hold=spec.array.read_delay, max_length=ring.max_length
+        )
+        if spec.products:
+            m.submodules.orders = orders = ReplayOrders(spec)
+            connect(m, self.order, orders.order)
+            connect(m, orders.activations, replay.order)
+            connect(m, orders.weights, weights.order)
+        else:
+            m.d.comb += [
+                weights.order.valid.eq(self.order.valid),
+                weights.order.payload.length.eq(spec.layer_words),
+                weights.order.payload.repeat.eq(self.order.payload),
+                self.order.ready.eq(weights.order.ready),
+            ]
         connect(m, weights.addresses, array.addresses)
-        ahead = [self._load(m, channel, weights, array) for channel in range(spec.channels)]
+        ahead = [
+            load_channel(m, spec.loader, channel, self.weights[channel], weights, array) != 0
+            for channel in range(spec.channels)
+        ]
         m.d.comb += weights.written.eq(Cat(ahead).all())
         connect(m, array.sums, self.sums)
         return m
 
-    def _activations(self, m: Module, array: SystolicArray) -> None:
+    def _activations(self, m: Module, array: SystolicArray) -> ReplayBuffer:
         """Packs a tile into words and replays it for every pass."""
         spec = self.spec
-        m.submodules.pack = pack = Pack(
-            spec.rows, spec.lanes_in, spec.array.depth // spec.lanes_in, signed(ACTIVATION_BITS),
-            beats=spec.inputs // spec.lanes_in,
-        )  # fmt: skip
+        ratio = spec.array.depth // spec.lanes_in
+        beats = ratio if spec.products else spec.inputs // spec.lanes_in
+        m.submodules.pack = pack = Pack(spec.rows, spec.lanes_in, ratio, signed(ACTIVATION_BITS), beats=beats)
         words, shape = spec.replay, tile(spec.rows, spec.array.depth, signed(ACTIVATION_BITS))
         m.submodules.replay = replay = ReplayBuffer(shape, words.depth, style=words.style, max_repeat=words.max_repeat)
         connect(m, self.activations, pack.input)
         connect(m, pack.output, replay.input)
+        if not spec.products:
+            m.d.comb += [
+                replay.order.valid.eq(1),
+                replay.order.payload.length.eq(spec.words),
+                replay.order.payload.repeat.eq(spec.passes),
+            ]
         m.d.comb += [
-            replay.order.valid.eq(1),
-            replay.order.payload.length.eq(spec.words),
-            replay.order.payload.repeat.eq(spec.passes),
             array.activations.valid.eq(replay.output.valid),
             array.activations.payload.word.eq(replay.output.payload),
             array.activations.payload.last.eq(replay.last),
             replay.output.ready.eq(array.activations.ready),
         ]
-
-    def _load(self, m: Module, index: int, weights: ReplayControl, array: SystolicArray) -> Any:
-        """Writes a channel's beats into its RAMs; returns whether it is a word or more ahead of the slowest channel."""
-        spec, channel = self.spec, self.weights[index]
-        group = Signal(range(max(spec.groups, 2)), name=f"group{index}")
-        address = Signal(range(max(spec.ram_depth, 2)), name=f"address{index}")
-        ahead = Signal(range(spec.ram_depth + 1), name=f"ahead{index}")
-        accept, word_end = Signal(name=f"accept{index}"), Signal(name=f"word_end{index}")
-        beat = Signal(CHANNEL_BITS, name=f"beat{index}", reset_less=True)
-        beat_valid, beat_group = Signal(name=f"beat_valid{index}"), Signal.like(group, name=f"beat_group{index}")
-        beat_address = Signal.like(address, name=f"beat_address{index}")
-        m.d.comb += [
-            channel.ready.eq(weights.free != ahead),
-            accept.eq(channel.valid & channel.ready),
-            word_end.eq(accept & (group == spec.groups - 1)),
-        ]
-        m.d.sync += [
-            beat.eq(channel.payload),
-            beat_valid.eq(accept),
-            beat_group.eq(group),
-            beat_address.eq(address),
-            ahead.eq(ahead + word_end - weights.written),
-        ]
-        with m.If(accept):
-            m.d.sync += group.eq(Mux(word_end, 0, group + 1))
-        with m.If(word_end):
-            m.d.sync += address.eq(Mux(address == spec.ram_depth - 1, 0, address + 1))
-        for place in range(min(spec.channel_rams, spec.rams - index * spec.channel_rams)):
-            column, cascade = divmod(index * spec.channel_rams + place, spec.cascades)
-            write = array.write[column]
-            group_of, slot = divmod(place, CHANNEL_RAMS)
-            m.d.comb += [
-                write.enable[cascade].eq(beat_valid & (beat_group == group_of)),
-                write.data.word_select(cascade, 8 * CASCADE).eq(beat.word_select(slot, 8 * CASCADE)),
-            ]
-            if cascade == 0:
-                m.d.comb += write.address.eq(beat_address)
-        return ahead != 0
+        return replay

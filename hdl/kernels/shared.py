@@ -1,19 +1,35 @@
 """Arrays that share the columns of each matrix product: for decoding, and for layers too large to lie on chip.
 
 Every operator's output features are spread over the columns of all arrays, so all of them work on one product at a
-time, and weights stream through their RAMs once for each block of tokens. Only the figures stand here so far.
+time, and weights stream through their RAMs once for each block of tokens.
+
+They work in rounds, of one pass of every array: round j computes the features from j times all columns on, those of the
+first array's columns first. The figures stand here, the hardware around the arrays in `sharing`.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
+from amaranth.hdl import Shape
 
 from ..resources import Resources, ram_blocks
-from .systolic import ArraySpec
+from ..stream import buffer_resources
+from .systolic import ACTIVATION_BITS, ArraySpec
 
-__all__ = ["MAX_TERMS", "SharedColumnsSpec", "product_pass", "shared_cycles", "weight_bytes"]
+__all__ = [
+    "MAX_TERMS",
+    "Product",
+    "ProductShare",
+    "SharedColumnsSpec",
+    "product_pass",
+    "product_shares",
+    "shared_cycles",
+    "weight_bytes",
+]
 
 MAX_TERMS = 4096
 """Longer contractions are cut in parts, whose sums are added after their scaling."""
@@ -38,44 +54,136 @@ def product_pass(array: ArraySpec, inputs: int) -> int:
     return array.pass_cycles(ceil(inputs / ceil(inputs / MAX_TERMS) / array.depth))
 
 
-def shared_cycles(features: int, passes: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Cycles in which arrays cover ``features``, of cases side by side: ``passes`` (cycles of one) and ``columns`` are
-    [arrays, cases]. Every array makes as many passes as the time allows; the least time that is enough is found."""
-    if len(passes) == 1:
-        return -(-features // columns[0]) * passes[0]
-    low = np.ones(passes.shape[1], dtype=np.int64)
-    high = features * passes.max(axis=0)
-    while (low < high).any():
-        middle = (low + high) // 2
-        enough = (middle // passes * columns).sum(axis=0) >= features
-        low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
-    return low
+def shared_cycles(features: int, passes: np.ndarray, columns: np.ndarray, chains: np.ndarray) -> np.ndarray:
+    """Cycles in which arrays cover ``features``, of cases side by side: ``passes`` (cycles of one), ``columns`` and
+    ``chains`` (beats of the sums of a pass) are [arrays, cases].
+
+    A round takes the slowest array's pass, and no less than the beats of all sums, which leave one a cycle.
+    """
+    rounds = -(-features // columns.sum(axis=0))
+    return np.asarray(rounds * np.maximum(passes.max(axis=0), chains.sum(axis=0)), dtype=np.int64)
+
+
+class Product(NamedTuple):
+    """A matrix of ``outputs`` x ``inputs`` weights."""
+
+    inputs: int
+    outputs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductShare:
+    """An array's share of a product of ``inputs`` and ``outputs``: the features from ``first`` on, as many as it has
+    columns, of every ``stride`` features. Those behind the product's last are padding."""
+
+    inputs: int
+    outputs: int
+    first: int
+    stride: int
+
+    @property
+    def rounds(self) -> int:
+        """Passes that cover the product."""
+        return ceil(self.outputs / self.stride)
+
+    def cut(self, weights: np.ndarray, columns: int) -> np.ndarray:
+        """The share's rows of a product's [outputs, inputs], as [rounds, columns, inputs]; padding is 0.
+
+        Raises:
+            ValueError: for weights of another shape.
+        """
+        if weights.shape != (self.outputs, self.inputs):
+            raise ValueError(f"linear weights must be {(self.outputs, self.inputs)}, not {weights.shape}")
+        padded = np.zeros((self.rounds * self.stride, self.inputs), dtype=weights.dtype)
+        padded[: self.outputs] = weights
+        return padded.reshape(self.rounds, self.stride, self.inputs)[:, self.first : self.first + columns]
+
+
+def product_shares(columns: tuple[int, ...], products: tuple[Product, ...]) -> list[tuple[ProductShare, ...]]:
+    """The shares that arrays of so many columns have of ``products``, by array."""
+    firsts = [0, *accumulate(columns)]
+    return [
+        tuple(ProductShare(inputs=p.inputs, outputs=p.outputs, first=first, stride=firsts[-1]) for p in products)
+        for first in firsts[:-1]
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SharedColumnsSpec:
     """``arrays`` of the same rows that work on one product at a time, with the activations of ``block`` tiles at hand.
 
-    ``max_inputs`` is the longest row of activations.
+    ``max_inputs`` is the longest row of activations. ``products`` are those that `Distribute` and `Collect` know, the
+    first of them the arrays' own: their inputs fill whole words of every array, their outputs whole beats of ``lanes``.
 
     Raises:
-        ValueError: where there is no array, or their rows differ.
+        ValueError: where there is no array, or their rows differ; and for products, where the arrays' lanes or the
+            widths of their sums do, or a product does not fill words and beats.
     """
 
     arrays: tuple[ArraySpec, ...]
     block: int
     max_inputs: int
+    products: tuple[Product, ...] = ()
+
+    distribute_latency = 1
+    """Of `Distribute`: its buffers."""
+
+    collect_latency = 2
+    """Of `Collect`: buffers on both sides."""
 
     def __post_init__(self) -> None:
         if not self.arrays or len({array.rows for array in self.arrays}) != 1:
             raise ValueError(f"shared arrays must be of the same rows, not {[array.rows for array in self.arrays]}")
         if self.block < 1:
             raise ValueError(f"shared arrays must hold a block of at least 1 tile, not {self.block}")
+        if not self.products:
+            return
+        if len(self.products) < len(self.arrays):
+            raise ValueError(f"shared arrays must have a product each, not {len(self.products)} for {len(self.arrays)}")
+        for name in ("lanes", "sum_bits"):
+            if len(set(found := [getattr(array, name) for array in self.arrays])) != 1:
+                raise ValueError(f"shared arrays must be of the same {name}, not {found}")
+        for inputs, outputs in self.products:
+            if any(inputs % array.depth for array in self.arrays) or outputs % self.lanes:
+                raise ValueError(
+                    f"shared products must have inputs in multiples of {[array.depth for array in self.arrays]} and "
+                    f"outputs in multiples of {self.lanes}, not {inputs} and {outputs}"
+                )
 
     @property
     def rows(self) -> int:
         """Tokens a tile."""
         return self.arrays[0].rows
+
+    @property
+    def lanes(self) -> int:
+        """Features a beat."""
+        return self.arrays[0].lanes
+
+    @property
+    def sum_bits(self) -> int:
+        """Width of a sum."""
+        return self.arrays[0].sum_bits
+
+    @property
+    def order(self) -> Shape:
+        """The number of a product."""
+        return Shape.cast(range(len(self.products)))
+
+    @property
+    def max_beats(self) -> int:
+        """Beats of sums of the largest product."""
+        return max(product.outputs for product in self.products) // self.lanes
+
+    @property
+    def columns(self) -> int:
+        """Features a round."""
+        return sum(array.columns for array in self.arrays)
+
+    @property
+    def chains(self) -> tuple[int, ...]:
+        """Beats of sums that each array gives in a round."""
+        return tuple(array.chain for array in self.arrays)
 
     @cached_property
     def weights(self) -> int:
@@ -88,14 +196,40 @@ class SharedColumnsSpec:
         return max(array.latency for array in self.arrays)
 
     def product_cycles(self, inputs: int, outputs: int, tiles: int = 1) -> int:
-        """Cycles for ``tiles`` tiles times ``inputs`` x ``outputs`` weights."""
-        parts, passes = ceil(inputs / MAX_TERMS), [product_pass(array, inputs) for array in self.arrays]
-        columns = [array.columns for array in self.arrays]
-        return int(shared_cycles(outputs * parts, np.array(passes)[:, None], np.array(columns)[:, None])[0]) * tiles
+        """Cycles for ``tiles`` tiles times ``inputs`` x ``outputs`` weights, weights and activations at hand."""
+        figures = [(product_pass(array, inputs), array.columns, array.chain) for array in self.arrays]
+        passes, columns, chains = np.array(figures).T[..., None]
+        return int(shared_cycles(outputs * ceil(inputs / MAX_TERMS), passes, columns, chains)[0]) * tiles
+
+    def sums_latency(self, inputs: int, outputs: int) -> int:
+        """Cycles from the entry of a product's last activations into the arrays, which is in the first round, to its
+        last sums behind `Collect`, weights at hand."""
+        beats, turn_starts = outputs // self.lanes, [0, *accumulate(self.chains)]
+        rounds = ceil(outputs / self.columns)
+        # From a beat on that waits for its array they follow one a cycle: so it is one of the first round or the last.
+        return self.collect_latency + max(
+            array.latency + j * product_pass(array, inputs) + beats - 1 - (j * turn_starts[-1] + start)
+            for array, start in zip(self.arrays, turn_starts, strict=False)
+            for j in (0, rounds - 1)
+            if j * turn_starts[-1] + start < beats
+        )
 
     def readings(self, tiles: int) -> int:
         """How often the weights pass for so many tiles."""
         return ceil(tiles / self.block)
+
+    @property
+    def distribute_resources(self) -> Resources:
+        """LUT and FF of `Distribute`, estimated: the row chosen, and for each array its own or that one in a buffer."""
+        width, arrays = self.rows * self.lanes * ACTIVATION_BITS, len(self.arrays)
+        return buffer_resources(width, 2) * arrays + Resources(lut=width * (arrays + 1) + 28, ff=10)
+
+    @property
+    def collect_resources(self) -> Resources:
+        """LUT and FF of `Collect`, estimated: buffers on both sides, the sums chosen, and what each product gets."""
+        width, products = self.rows * self.lanes * self.sum_bits, len(self.products)
+        buffers = buffer_resources(width, 2) * (len(self.arrays) + products)
+        return buffers + Resources(lut=width * (products + 1) + 50, ff=20)
 
     @property
     def buffer_resources(self) -> Resources:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..kernels.linear import CHANNEL_RAMS
+from ..kernels.weights import CHANNEL_RAMS
 
 __all__ = ["shared_channels", "usable_channels"]
 

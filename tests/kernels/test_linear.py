@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hdl.kernels.linear import Linear, LinearSpec
+from hdl.kernels.linear import Linear, LinearSpec, exact_matmul
+from hdl.kernels.shared import ProductShare
 
 from ..harness import run_streams
 from ..synthesis import assert_mapped
@@ -102,6 +103,44 @@ def test_reset_in_the_middle() -> None:
     inputs, sums = stimulus(SMALL, [2, 1], seed=5)
     result = run_streams(Linear(SMALL), inputs, {"sums": len(sums)}, reset_at=90)
     np.testing.assert_array_equal(result.outputs["sums"], sums)
+
+
+SHARING = replace(
+    SMALL, lanes_in=4, ram_depth=13, products=(ProductShare(inputs=24, outputs=50, first=3, stride=8),)
+)  # fmt: skip
+"""Another product, of which it has features 3 to 6 of every eight."""
+
+
+@pytest.mark.parametrize("gaps", [None, 3])
+def test_a_share_of_a_product_in_turn_with_its_own(gaps: int | None) -> None:
+    rng, orders = np.random.default_rng(7), [(0, 2), (1, 1), (1, 1), (1, 1), (0, 1), (1, 1)]
+    activations, sums, packed = [], [], []
+    for product, tiles in orders:
+        share = SHARING.shares[product]
+        weights = rng.integers(-127, 128, (share.outputs, share.inputs)).astype(np.int8)
+        values = rng.integers(-128, 128, (tiles * SHARING.rows, share.inputs))
+        features = [j + c for j in range(share.first, share.rounds * share.stride, share.stride) for c in range(4)]
+        padded = np.vstack([weights, np.zeros((share.stride, share.inputs), dtype=np.int8)])[features]
+        activations.append(as_beats(values, SHARING.rows, SHARING.lanes_in))
+        sums.append(as_beats(exact_matmul(values, padded.T), SHARING.rows, SHARING.lanes))
+        packed.append(SHARING.pack(weights, product))
+        assert packed[-1].shape[1] == SHARING.product_beats(product)
+    inputs = {
+        "order": [{"product": product, "tiles": tiles} for product, tiles in orders],
+        "activations": np.concatenate(activations),
+        "weights__0": [int.from_bytes(beat.tobytes(), "little") for beat in np.concatenate(packed, axis=1)[0]],
+    }
+    result = run_streams(Linear(SHARING), inputs, {"sums": sum(map(len, sums))}, gaps=gaps)
+    np.testing.assert_array_equal(result.outputs["sums"], np.concatenate(sums))
+    if gaps is None:
+        ends = np.cumsum([len(each) for each in sums])
+        # From the second shared product, whose row came before, to the third.
+        assert np.diff(result.accepted["sums"][ends[1:3]]) == SHARING.cycles(1, product=1)
+
+
+def test_weights_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^linear weights must be \(50, 24\), not \(50, 32\)$"):
+        SHARING.pack(np.zeros((50, 32), dtype=np.int8), product=1)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from math import ceil
 
+import numpy as np
 import pytest
 
-from hdl.kernels.shared import SharedColumnsSpec, weight_bytes
+from hdl.kernels.shared import Product, SharedColumnsSpec, product_shares, weight_bytes
 from hdl.kernels.systolic import ArraySpec
 
 WIDE = ArraySpec(rows=4, columns=32, cascades=4, lanes=2, terms=4096, least_words=16, ram_depth=512)
@@ -13,34 +14,30 @@ DEEP = replace(WIDE, columns=24, cascades=2)
 SHARED = SharedColumnsSpec(arrays=(WIDE, DEEP), block=8, max_inputs=3072)
 
 
-def slow_cycles(spec: SharedColumnsSpec, inputs: int, outputs: int) -> int:
-    """The least time in which passes of all arrays cover the features, by trying."""
-    time = 0
-    while True:
-        time += 1
-        done = 0
-        for array in spec.arrays:
-            a_pass = max(ceil(inputs / array.depth), array.columns // array.lanes)
-            done += time // a_pass * array.columns
-        if done >= outputs:
-            return time
-
-
 @pytest.mark.parametrize(("inputs", "outputs"), [(768, 2304), (768, 768), (3072, 768), (64, 1), (100, 57)])
-def test_the_least_time_is_found(inputs: int, outputs: int) -> None:
-    assert SHARED.product_cycles(inputs, outputs) == slow_cycles(SHARED, inputs, outputs)
+def test_arrays_work_in_rounds(inputs: int, outputs: int) -> None:
+    slowest = max(ceil(inputs / array.depth) for array in SHARED.arrays)
+    beats = 32 // 2 + 24 // 2
+    assert SHARED.product_cycles(inputs, outputs) == ceil(outputs / (32 + 24)) * max(slowest, beats)
     assert SHARED.product_cycles(inputs, outputs, tiles=3) == 3 * SHARED.product_cycles(inputs, outputs)
 
 
-def test_one_array_alone() -> None:
-    alone = replace(SHARED, arrays=(WIDE,))
-    for inputs, outputs in ((768, 2304), (64, 1), (100, 57)):
-        assert alone.product_cycles(inputs, outputs) == slow_cycles(alone, inputs, outputs)
+def test_shares_cover_a_product_once() -> None:
+    columns, product = (4, 2, 6), Product(3, 29)
+    weights = np.arange(29 * 3).reshape(29, 3) + 1
+    shares = [own for (own,) in product_shares(columns, (product,))]
+    rounds = [share.cut(weights, count) for share, count in zip(shares, columns, strict=True)]
+    joined = np.concatenate(rounds, axis=1).reshape(-1, 3)
+    np.testing.assert_array_equal(joined[:29], weights)
+    assert not joined[29:].any()
+    assert len(joined) == 36
 
 
 def test_time_is_near_all_weights_over_those_a_cycle() -> None:
-    least = 768 * 3072 / SHARED.weights
-    assert least <= SHARED.product_cycles(768, 3072) < 1.1 * least
+    """Where the arrays are of one depth, and their sums leave in less than a pass."""
+    alike = replace(SHARED, arrays=tuple(replace(WIDE, lanes=4, columns=columns) for columns in (32, 24)))
+    least = 768 * 3072 / alike.weights
+    assert least <= alike.product_cycles(768, 3072) < 1.1 * least
 
 
 def test_long_contractions_are_cut() -> None:

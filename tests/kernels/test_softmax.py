@@ -298,7 +298,7 @@ def test_causal_queries_may_begin_anywhere() -> None:
     zero = np.zeros(2, dtype=np.int64)
     scales = ChannelParameters(factor=zero + 90_000, shift=zero + 29, bias=zero, column_sum=zero)
     numerators, factors = spec.reference(scores, scales)
-    last, last_factors = spec.reference(scores[:, 11:], scales, start=11)
+    last, last_factors = spec.reference(scores[:, 11:], scales, position=11)
     np.testing.assert_array_equal(last, numerators[:, 11:])
     np.testing.assert_array_equal(last_factors.mantissa, factors.mantissa[:, 11:])
     assert (last[:, 0, :12] > 0).any()

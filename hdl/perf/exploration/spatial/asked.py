@@ -71,6 +71,7 @@ class Asked:
             "resources": resources,
             "latency": [unit.array.latency for unit in units],
             "channel": more,
+            "chain": one.array.chain,
             "passes": [product_pass(one.array, each) for each in (*inputs, self.network.hidden)],
             "layer_words": one.layer_words,
         }

@@ -45,6 +45,11 @@ class SpatialPoints(Points):
         return np.stack([self.of(name, "columns") for name in LINEAR_UNITS])
 
     @cached_property
+    def chains(self) -> np.ndarray:
+        """Beats of a pass's sums of the linear units, [units, points]."""
+        return np.stack([self.of(name, "chain") for name in LINEAR_UNITS])
+
+    @cached_property
     def cascades(self) -> np.ndarray:
         """Cascades of the linear units, [units, points]."""
         return np.stack([self.of(name, "cascades") for name in LINEAR_UNITS])
@@ -105,7 +110,8 @@ class SpatialPoints(Points):
     def product(self, place: int, inputs: int, outputs: int) -> np.ndarray:
         """Cycles of a product that all linear units share."""
         passes = np.stack([self.of(name, "passes")[:, place] for name in LINEAR_UNITS])
-        return shared_cycles(outputs * ceil(inputs / MAX_TERMS), passes, self.columns) + self.latencies.max(axis=0)
+        cycles = shared_cycles(outputs * ceil(inputs / MAX_TERMS), passes, self.columns, self.chains)
+        return cycles + self.latencies.max(axis=0)
 
     @cached_property
     def head(self) -> np.ndarray:

@@ -48,12 +48,14 @@ class Array(Shapes):
 @dataclass(frozen=True, kw_only=True)
 class Linear(Array):
     """Those of a linear unit. By layers that are resident, [options, 2, ...]: ``resources`` with one memory channel and
-    ``latency`` of the array; of each memory channel more, ``channel``; ``passes`` [options, products]: cycles of a pass
-    of each product that is shared among the arrays, the last the head's; words of a layer in each RAM."""
+    ``latency`` of the array; of each memory channel more, ``channel``; beats of a pass's sums, ``chain``; ``passes``
+    [options, products]: cycles of a pass of each product that is shared among the arrays, the last the head's; words of
+    a layer in each RAM."""
 
     resources: np.ndarray
     latency: np.ndarray
     channel: np.ndarray
+    chain: np.ndarray
     passes: np.ndarray
     layer_words: np.ndarray
 

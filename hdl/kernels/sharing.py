@@ -1,0 +1,171 @@
+"""What lets arrays work on one product together: their rows are dealt out to all, and their sums joined in order.
+
+Both have two ways of working, by a level that changes only while nothing is under way. Apart, each array has a product
+of its own and is passed through to. Shared, an order names the product, whose row goes to all arrays and whose sums
+come from each in turn (`SharedColumnsSpec`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..pipeline import advance
+from ..stream import StreamBuffer, connect, tile
+from .linear import LinearSpec
+from .shared import Product, SharedColumnsSpec, product_shares
+from .systolic import ACTIVATION_BITS
+
+__all__ = ["Collect", "Distribute", "share"]
+
+
+def share(units: Sequence[LinearSpec], products: Sequence[Product]) -> tuple[tuple[LinearSpec, ...], SharedColumnsSpec]:
+    """Linear units that also compute ``products`` together, the first of which are their own; and what joins them.
+
+    Raises:
+        ValueError: for units or products that cannot work together.
+    """
+    shares = product_shares(tuple(unit.columns for unit in units), tuple(products))
+    sharing = tuple(replace(unit, products=own) for unit, own in zip(units, shares, strict=True))
+    return sharing, SharedColumnsSpec(
+        arrays=tuple(unit.array for unit in sharing),
+        block=1,
+        max_inputs=max(product.inputs for product in products),
+        products=tuple(products),
+    )
+
+
+class Distribute(wiring.Component):
+    """Rows of activations to the arrays, a beat a cycle, `SharedColumnsSpec.distribute_latency` later.
+
+    Members: ``shared`` (level), ``order`` (stream: the number of a product), ``sources[p]`` (tile streams, int8: the
+    row of product p), ``arrays[i]`` (tile streams). Apart, ``sources[i]`` goes to ``arrays[i]``, all at once; shared,
+    the row of the product ordered goes to all arrays.
+    """
+
+    def __init__(self, spec: SharedColumnsSpec):
+        self.spec = spec
+        beat = stream.Signature(tile(spec.rows, spec.lanes, signed(ACTIVATION_BITS)))
+        super().__init__(
+            {
+                "shared": In(1),
+                "order": In(stream.Signature(spec.order)),
+                "sources": In(beat).array(len(spec.products)),
+                "arrays": Out(beat).array(len(spec.arrays)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec, product = self.spec, self.order.payload
+        buffers = [StreamBuffer(self.arrays[0].payload.shape()) for _ in spec.arrays]
+        go, row_ends = Signal(), Signal()
+        beat = Signal(range(spec.max_inputs // spec.lanes))
+        beats = Array(product.inputs // spec.lanes - 1 for product in spec.products)
+        m.d.comb += [
+            go.eq(
+                self.order.valid
+                & Array(source.valid for source in self.sources)[product]
+                & Cat(buffer.input.ready for buffer in buffers).all()
+            ),
+            row_ends.eq(beat == beats[product]),
+            self.order.ready.eq(self.shared & go & row_ends),
+        ]
+        with m.If(self.shared & go):
+            m.d.sync += beat.eq(Mux(row_ends, 0, beat + 1))
+        chosen = Array(Value.cast(source.payload) for source in self.sources)[product]
+        for i, buffer in enumerate(buffers):
+            m.submodules[f"buffer_{i}"] = buffer
+            m.d.comb += [
+                buffer.input.valid.eq(Mux(self.shared, go, self.sources[i].valid)),
+                Value.cast(buffer.input.payload).eq(Mux(self.shared, chosen, Value.cast(self.sources[i].payload))),
+            ]
+            connect(m, buffer.output, self.arrays[i])
+        for i, source in enumerate(self.sources):
+            apart = buffers[i].input.ready if i < len(buffers) else 0
+            m.d.comb += source.ready.eq(Mux(self.shared, go & (product == i), apart))
+        return m
+
+
+class Collect(wiring.Component):
+    """Sums of the arrays to what follows each product, a beat a cycle, `SharedColumnsSpec.collect_latency` later.
+
+    Members: ``shared`` (level), ``order`` (stream: the number of a product), ``arrays[i]`` (tile streams of sums),
+    ``outputs[p]`` (tile streams: the sums of product p, features in order). Apart, ``arrays[i]`` goes to
+    ``outputs[i]``, all at once; shared, a round's beats are taken from each array in turn, and those of features behind
+    the product's last are dropped.
+    """
+
+    def __init__(self, spec: SharedColumnsSpec):
+        self.spec = spec
+        beat = stream.Signature(tile(spec.rows, spec.lanes, signed(spec.sum_bits)))
+        super().__init__(
+            {
+                "shared": In(1),
+                "order": In(stream.Signature(spec.order)),
+                "arrays": In(beat).array(len(spec.arrays)),
+                "outputs": Out(beat).array(len(spec.products)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec, product = self.spec, self.order.payload
+        inputs = [self._buffer(m, f"input_{i}") for i in range(len(spec.arrays))]
+        outputs = [self._buffer(m, f"output_{p}") for p in range(len(spec.products))]
+        for buffer, source in zip(inputs, self.arrays, strict=True):
+            connect(m, source, buffer.input)
+        for buffer, sink in zip(outputs, self.outputs, strict=True):
+            connect(m, buffer.output, sink)
+        turn, go, keep = Signal(range(len(inputs))), Signal(), Signal()
+        # A run may end with the last sums that are kept: padding behind them is dropped all the same.
+        together, begun = Signal(), Signal()
+        m.d.comb += together.eq(self.shared | begun)
+        with m.If(go):
+            m.d.sync += begun.eq(~self.order.ready)
+        self._count(m, turn, go, keep)
+        m.d.comb += go.eq(
+            together
+            & self.order.valid
+            & Array(buffer.output.valid for buffer in inputs)[turn]
+            & (Array(buffer.input.ready for buffer in outputs)[product] | ~keep)
+        )
+        chosen = Array(Value.cast(buffer.output.payload) for buffer in inputs)[turn]
+        for p, buffer in enumerate(outputs):
+            own = inputs[p].output if p < len(inputs) else None
+            m.d.comb += buffer.input.valid.eq(Mux(together, go & keep & (product == p), own.valid if own else 0))
+            payload = Mux(together, chosen, Value.cast(own.payload)) if own else chosen
+            m.d.comb += Value.cast(buffer.input.payload).eq(payload)
+        for i, buffer in enumerate(inputs):
+            m.d.comb += buffer.output.ready.eq(Mux(together, go & (turn == i), outputs[i].input.ready))
+        return m
+
+    def _buffer(self, m: Module, name: str) -> StreamBuffer:
+        m.submodules[name] = buffer = StreamBuffer(self.arrays[0].payload.shape())
+        return buffer
+
+    def _count(self, m: Module, turn: Signal, go: Signal, keep: Signal) -> None:
+        """Whose turn it is, and whether its beat belongs to the product or is padding."""
+        spec = self.spec
+        beat, turn_ends, round_ends = Signal(range(max(spec.chains))), Signal(), Signal()
+        # Beats of the product so far, and whether that is all of them: the rest of the round is padding.
+        sent, all_sent, last = Signal(range(spec.max_beats)), Signal(), Signal()
+        m.d.comb += [
+            turn_ends.eq(beat == Array(chain - 1 for chain in spec.chains)[turn]),
+            round_ends.eq(turn_ends & (turn == len(spec.chains) - 1)),
+            last.eq(sent == Array(product.outputs // spec.lanes - 1 for product in spec.products)[self.order.payload]),
+            keep.eq(~all_sent),
+            self.order.ready.eq(go & round_ends & (all_sent | last)),
+        ]
+        with m.If(go):
+            m.d.sync += beat.eq(Mux(turn_ends, 0, beat + 1))
+            with m.If(self.order.ready):
+                m.d.sync += [sent.eq(0), all_sent.eq(0)]
+            with m.Elif(last):
+                m.d.sync += all_sent.eq(1)
+            with m.Else():
+                m.d.sync += sent.eq(sent + 1)
+        advance(m, turn, len(spec.chains), go & turn_ends)
