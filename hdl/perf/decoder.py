@@ -133,9 +133,7 @@ class DecoderSpec(PipelineSpec):
     def residual1(self) -> ResidualSpec:
         """The addition behind attention; its tokens wait for the tiles between."""
         tiles = min(self.attention_tiles, self.max_tiles)
-        return ResidualSpec(
-            rows=self.rows, lanes=self.lanes, depth=tiles * self.tile_beats, output_bits=STREAM_BITS
-        )
+        return ResidualSpec(rows=self.rows, lanes=self.lanes, depth=tiles * self.tile_beats, output_bits=STREAM_BITS)
 
     @property
     def residual2(self) -> ResidualSpec:
@@ -195,7 +193,7 @@ class DecoderSpec(PipelineSpec):
     def parameters(self) -> tuple[ParameterBlock, ...]:
         """The parameters of a layer, in the order in which they are needed."""
         blocks = {block.name: block for block in super().parameters}
-        order = ("norm1", "limit_qkv", "qkv", "scores", "context", "limit_projection", "projection", "residual1")
+        order: tuple[str, ...] = ("norm1", "limit_qkv", "qkv", "scores", "context", "limit_projection", "projection", "residual1")
         order += ("norm2", "limit_ffn1", "ffn1", "activation", "limit_ffn2", "ffn2", "residual2")
         return tuple(blocks[name] for name in order)
 

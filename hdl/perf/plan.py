@@ -1,9 +1,13 @@
 """From a model and a device to a pipeline: what the command line and the simulations start from."""
 
+from functools import partial
+from math import ceil
+
 from ..errors import InputError
 from ..model.network import Network
-from ..model.spec import BertSpec
+from ..model.spec import ModelSpec
 from .chooser import choose
+from .design import SpatialDesign
 from .device import Device
 from .spec import PipelineSpec
 
@@ -19,8 +23,9 @@ TILES = (2, 4, 8)
 """Tokens a tile can have."""
 
 
-def plan(model: BertSpec, device: Device, *, tile: int = 4, max_length: int | None = None) -> PipelineSpec:
-    """The fastest pipeline of a model that a device has room for, with tiles of ``tile`` tokens.
+def plan(model: ModelSpec, device: Device, *, tile: int = 4, max_length: int | None = None) -> PipelineSpec:
+    """The fastest pipeline of a model that a device has room for, with tiles of ``tile`` tokens: an encoder's for the
+    longest sequence, a decoder's for one of which half is the prompt.
 
     Raises:
         InputError: for a tile or a length that is out of range, another family of devices, and a model that does not
@@ -35,10 +40,20 @@ def plan(model: BertSpec, device: Device, *, tile: int = 4, max_length: int | No
         )
     if device.family != FAMILY:
         raise InputError(f"pipelines are for devices of the family {FAMILY}, not {device.family} as {device.name!r}")
+    network = Network.from_spec(model)
+    cost = partial(halves, network, device, max_length) if network.causal else None
     try:
-        return choose(Network.from_spec(model), max_length, device.resources, rows=tile)
+        return choose(network, max_length, device.resources, rows=tile, cache=network.causal, cost=cost)
     except InputError as error:
         raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {tile}: {error}") from None
+
+
+def halves(network: Network, device: Device, tokens: int, spec: PipelineSpec) -> float:
+    """Cycles of a prompt of half the tokens, and of the other half one by one."""
+    design, half = SpatialDesign(network, spec), ceil(tokens / 2)
+    bytes_a_cycle = device.memory.bandwidth_gb_s * 1e3 / device.clock_mhz
+    token = design.decode((half + tokens) // 2).cycles_at(bytes_a_cycle)
+    return design.prefill(half).cycles_at(bytes_a_cycle) + (tokens - half) * token
 
 
 def check_tile(tile: int) -> None:

@@ -119,7 +119,7 @@ class _Composition(Composition):
         connect(m, pipeline.commands, sequencer.commands)
         connect(m, pipeline.ids, sequencer.ids)
         connect(m, sequencer.status, pipeline.status)
-        run_readers = ("layers", "embedding", "candidates", "final", "segments_parameters")
+        run_readers: tuple[str, ...] = ("layers", "embedding", "candidates", "final", "segments_parameters")
         run_readers += tuple(f"segments_{name}" for name in LINEAR_UNITS)
         self.orders = self.forked("runs", Run(spec), run_readers, sequencer.runs)
         layers = self.add("layers", LayerOrders(spec))
