@@ -29,6 +29,9 @@ __all__ = ["Fetch", "FetchSpec"]
 PAGE_BEATS = 4096 // BEAT_BYTES
 """AXI's bursts may not cross a boundary of 4 KiB."""
 
+MAX_LATENCY = 2048
+"""Cycles, some microseconds, whose FIFO needs one RAM in depth."""
+
 ADDRESS_BITS = Request["address"].width
 
 
@@ -51,8 +54,8 @@ class FetchSpec:
             raise ValueError(f"fetch bursts must be a power of two of 1 to {MAX_BURST} beats, not {self.max_burst}")
         if not 1 <= self.max_beats < 1 << ADDRESS_BITS:
             raise ValueError(f"fetch segments must be of 1 to {(1 << ADDRESS_BITS) - 1} beats, not {self.max_beats}")
-        if self.latency_cycles < 1:
-            raise ValueError(f"fetch latency must be at least 1 cycle, not {self.latency_cycles}")
+        if not 1 <= self.latency_cycles <= MAX_LATENCY:
+            raise ValueError(f"fetch latency must be 1 to {MAX_LATENCY} cycles, not {self.latency_cycles}")
 
     @property
     def order(self) -> data.StructLayout:

@@ -130,7 +130,8 @@ def test_resources_are_those_of_synthesis(spec: FetchSpec) -> None:
         ({"max_burst": 48}, "fetch bursts must be a power of two of 1 to 256 beats, not 48"),
         ({"max_burst": 512}, "fetch bursts must be a power of two of 1 to 256 beats, not 512"),
         ({"max_beats": 0}, "fetch segments must be of 1 to 4294967295 beats, not 0"),
-        ({"latency_cycles": 0}, "fetch latency must be at least 1 cycle, not 0"),
+        ({"latency_cycles": 0}, "fetch latency must be 1 to 2048 cycles, not 0"),
+        ({"latency_cycles": 2049}, "fetch latency must be 1 to 2048 cycles, not 2049"),
     ],
 )
 def test_impossible_specs_are_refused(changes: dict, message: str) -> None:
