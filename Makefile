@@ -35,10 +35,10 @@ $(READY): requirements.lock
 	$(RUN) -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements.lock
 	touch $@
 
-# For whoever changes the dependencies; needs uv.
+# For whoever changes the dependencies; needs uv. What trains the small model is left out.
 lock:
-	uv pip compile pyproject.toml --extra models --extra cluster --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
+	uv pip compile pyproject.toml --extra models --extra cluster --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

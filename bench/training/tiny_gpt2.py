@@ -27,10 +27,10 @@ from .text import CALIBRATION, END, HELD_BACK, chapters, train_tokeniser
 
 SEED = 1
 BATCH = 8
-PEAK, FLOOR, WARM_UP = 2e-3, 1e-4, 100
+PEAK, FLOOR, WARM_UP = 2e-3, 1e-4, 50
 """Learning rates, and the steps from 0 to the first."""
 DECAY, CLIP = 0.1, 1.0
-EVERY = 100
+EVERY = 50
 """Steps from one line of the curve to the next."""
 
 Curve = list[tuple[int, float, float]]
@@ -39,7 +39,7 @@ Curve = list[tuple[int, float, float]]
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder to write.")
-@click.option("--steps", type=click.IntRange(min=WARM_UP + 1), default=2000, show_default=True)
+@click.option("--steps", type=click.IntRange(min=WARM_UP + 1), default=700, show_default=True)
 def main(out: Path, steps: int) -> None:
     """Train tiny-gpt2."""
     console, spec = Console(stderr=True, highlight=False), load_model("tiny-gpt2", Gpt2Spec)
@@ -59,8 +59,9 @@ def main(out: Path, steps: int) -> None:
         write_safetensors(partial / "model.safetensors", tensors(parameters), {"format": "pt"})
         (partial / "config.json").write_text(json.dumps(configuration(spec), indent=2) + "\n")
         tokeniser.save(str(partial / "tokenizer.json"), pretty=False)
-        (partial / "held_back.txt").write_text("\n".join(held_back) + "\n")
-        (partial / "calibration.txt").write_text("\n".join(t for book in CALIBRATION for t in books[book]) + "\n")
+        for file, names in (("held_back.txt", HELD_BACK), ("calibration.txt", CALIBRATION)):
+            # As the model is fed them: each behind the token that stands before a text.
+            (partial / file).write_text("".join(f"{END}{text}\n" for name in names for text in books[name]))
         draw(curve, partial)
         shutil.copytree(partial, out, dirs_exist_ok=True)
     finally:

@@ -1,0 +1,72 @@
+"""tiny-gpt2 as it comes with the project: trained, and nearly as good in integers; and other ways to weights."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hdl.model.checkpoint import installed_checkpoint
+from hdl.model.gpt2.floating import FloatDecoder
+from hdl.model.gpt2.perplexity import perplexity, windows
+from hdl.model.gpt2.prepare import prepare
+from hdl.model.gpt2.quantised import QuantisedGpt2
+from hdl.model.gpt2.reference import Decoder
+from hdl.model.spec import Gpt2Spec, load_model
+
+from .networks import SMALL
+
+TINY = load_model("tiny-gpt2", Gpt2Spec)
+FOLDER = installed_checkpoint("tiny-gpt2")
+assert FOLDER is not None
+WINDOWS = 8
+
+
+def in_integers(model: QuantisedGpt2, texts: list) -> float:
+    return perplexity(lambda ids: Decoder(model).prefill(ids).logits * model.logit_unit, texts)
+
+
+def test_perplexity_in_integers_is_nearly_float32s() -> None:
+    prepared = prepare(TINY)
+    assert prepared.trained
+    ids = prepared.tokens.ids("".join((FOLDER / "held_back.txt").read_text().splitlines()))
+    texts = windows(ids, 257)[:: len(ids) // 257 // WINDOWS]
+    decoders = [FloatDecoder(prepared.weights) for _ in texts]
+    expected = perplexity(lambda ids: (decoder := decoders.pop()).logits(decoder.extend(ids)), texts)
+    assert expected < TINY.vocabulary / 8, "it has learned"
+    assert 0.98 * expected < in_integers(prepared.quantised, texts) < 1.02 * expected
+    assert in_integers(prepare(TINY, weight_bits=4).quantised, texts) < 1.10 * expected
+
+
+def test_its_files_belong_together() -> None:
+    config = load_model(str(FOLDER), Gpt2Spec)
+    assert replace(config, name=TINY.name) == TINY
+    tokens = prepare(TINY, texts=["A text."]).tokens
+    text = (FOLDER / "calibration.txt").read_text().splitlines()[0]
+    ids = tokens.ids(text)
+    assert ids[0] == TINY.vocabulary - 1 == json.loads((FOLDER / "config.json").read_text())["bos_token_id"]
+    assert tokens.text(ids) == text.removeprefix("<|endoftext|>")
+    steps = np.loadtxt(FOLDER / "loss.csv", delimiter=",", skiprows=1)
+    assert (np.diff(steps[:, 0]) > 0).all()
+    assert steps[-1, 2] < steps[0, 2]
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) < 8e6
+
+
+def test_checkpoint_by_path(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("calibration.txt"))
+    spec = load_model(str(folder), Gpt2Spec)
+    prepared = prepare(spec, checkpoint=folder / "model.safetensors", texts=["In the beginning", "Then"])
+    assert prepared.quantised.source == f"weights of {folder / 'model.safetensors'}"
+    assert prepare(spec, checkpoint=folder).trained, "the project's own texts stand in"
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_models_without_a_checkpoint_say_so(static: bool) -> None:
+    prepared = prepare(replace(SMALL, vocabulary=256), static=static)
+    assert not prepared.trained
+    assert prepared.quantised.source == "random weights, seed 1"
+    assert prepared.tokens.text(prepared.tokens.ids("Grüße")) == "Grüße"
+    assert (min(prepared.quantised.layers[0].limits) > 0) == static
