@@ -175,7 +175,7 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
                 spec, sources, image, timing=MemoryTiming.of(device.memory, device.clock_mhz),
                 threads=options.threads, trace=options.waves is not None,
             )  # fmt: skip
-    writer = generate.Writer(prepared, simulation, Sampler(sampling, prepared.quantised.logit_unit))
+    writer = generate.Writer(prepared.quantised, simulation, Sampler(sampling, prepared.quantised.logit_unit))
     with simulation:
         shown = ""
         for found in writer.write(ids, tokens, waves=options.waves):

@@ -108,10 +108,7 @@ class DecoderSimulation:
             wanted["results"] = k
             if traced:
                 wanted["outputs"] = self.spec.max_layers * tiles * self.spec.tile_beats
-        command = {"restart": [restart], "trace": [traced], "k": [k], "tokens": [len(ids)]}
-        inputs = {"commands": beats.encode(Command(self.spec), command)}
-        if ids:
-            inputs["ids"] = beats.encode(self._shapes["ids"], list(ids))
+        inputs = self._inputs(ids, restart, k, traced)
         result = self._simulation.run(inputs, wanted, gaps=gaps, max_idle=MAX_IDLE, waves=waves, progress=progress)
         status = beats.decode(self._shapes["status"], result.outputs["status"])
         outcome = Outcome(int(status["outcome"][0]))
@@ -123,6 +120,12 @@ class DecoderSimulation:
         layers = self._layers(result.outputs["outputs"], tiles, start, len(ids)) if traced else None
         cycles = int(result.accepted["results"][-1] - result.accepted["ids"][-1])
         return DecoderRun(candidates, self._position, cycles, layers, result.memory)
+
+    def _inputs(self, ids: Sequence[int], restart: bool, k: int, traced: bool) -> dict[str, np.ndarray]:
+        """A command and its ids as beats."""
+        command = {"restart": [restart], "trace": [traced], "k": [k], "tokens": [len(ids)]}
+        inputs = {"commands": beats.encode(Command(self.spec), command)}
+        return inputs | ({"ids": beats.encode(self._shapes["ids"], list(ids))} if ids else {})
 
     def _refused(self, ids: Sequence[int], start: int, k: int) -> bool:
         """Whether there will be no results to wait for."""
@@ -137,6 +140,11 @@ class DecoderSimulation:
         cut = values.reshape(spec.max_layers, tiles, spec.tile_beats, spec.rows, spec.lanes).transpose(0, 1, 3, 2, 4)
         first = start % spec.rows
         return cut.reshape(spec.max_layers, tiles * spec.rows, spec.hidden)[:, first : first + tokens]
+
+    def interrupt(self, ids: Sequence[int], cycles: int) -> None:
+        """Begins to take the next tokens, and after so many cycles resets the decoder."""
+        self._simulation.run_cycles(self._inputs(ids, False, 1, False), {"status": 1, "results": 1}, cycles)
+        self.reset()
 
     def reset(self) -> None:
         """Resets the decoder: the next text begins at position 0."""

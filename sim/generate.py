@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.errors import InputError
-from hdl.model.gpt2.prepare import Prepared
+from hdl.model.gpt2.quantised import QuantisedGpt2
 from hdl.model.gpt2.reference import Decoder, TopK
 from hdl.model.gpt2.sample import Sampler, generate
 from hdl.perf.decoder import DecoderSpec
@@ -33,8 +33,8 @@ class Generation:
 class Writer:
     """Generates text with a decoder in a simulator, beside the integer reference."""
 
-    def __init__(self, prepared: Prepared, simulation: DecoderSimulation, sampler: Sampler):
-        self.prepared, self.simulation, self.sampler = prepared, simulation, sampler
+    def __init__(self, model: QuantisedGpt2, simulation: DecoderSimulation, sampler: Sampler):
+        self.model, self.simulation, self.sampler = model, simulation, sampler
 
     def write(self, prompt: Sequence[int], tokens: int, *, waves: Path | None = None) -> Iterator[Generation]:
         """Draws ``tokens`` tokens; yields what there is after each.
@@ -49,7 +49,7 @@ class Writer:
             )
         found = Generation(prompt)
         offer = self._offer(found, waves)
-        drawn = generate(offer, prompt, tokens, self.sampler, self.prepared.quantised.spec)
+        drawn = generate(offer, prompt, tokens, self.sampler, self.model.spec)
 
         def written() -> Iterator[Generation]:
             for token in drawn:
@@ -60,7 +60,7 @@ class Writer:
 
     def _offer(self, found: Generation, waves: Path | None) -> Callable[[Sequence[int]], TopK]:
         """Candidates from the simulator, compared with the reference's."""
-        reference = Decoder(self.prepared.quantised)
+        reference = Decoder(self.model)
         k = min(self.sampler.sampling.top_k, self.simulation.spec.largest)
 
         def offer(ids: Sequence[int]) -> TopK:

@@ -193,7 +193,16 @@ class DecoderSpec(PipelineSpec):
     def parameters(self) -> tuple[ParameterBlock, ...]:
         """The parameters of a layer, in the order in which they are needed."""
         blocks = {block.name: block for block in super().parameters}
-        order: tuple[str, ...] = ("norm1", "limit_qkv", "qkv", "scores", "context", "limit_projection", "projection", "residual1")
+        order: tuple[str, ...] = (
+            "norm1",
+            "limit_qkv",
+            "qkv",
+            "scores",
+            "context",
+            "limit_projection",
+            "projection",
+            "residual1",
+        )
         order += ("norm2", "limit_ffn1", "ffn1", "activation", "limit_ffn2", "ffn2", "residual2")
         return tuple(blocks[name] for name in order)
 
