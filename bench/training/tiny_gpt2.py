@@ -1,7 +1,7 @@
 """Trains tiny-gpt2 and writes its folder. ``python -m bench.training.tiny_gpt2 --out FOLDER``; the extra `train` has
 what it needs.
 
-It took half an hour at low priority on a busy machine of two cores; the same seed gives the same curve on the same machine.
+It took half an hour at low priority on a busy machine of two cores; the same seed gives the same curve there.
 """
 
 import csv
