@@ -15,11 +15,12 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..channel import CHANNEL_BITS
 from ..dsp import CASCADE
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, pipeline_resources
 from .shared import GROUP
-from .weights import CHANNEL_BITS, CHANNEL_RAMS, WeightChannels
+from .weights import CHANNEL_RAMS, WeightChannels
 
 __all__ = ["LoadOrder", "PackedWeightsSpec", "UnpackWeights"]
 
