@@ -16,7 +16,7 @@ from hdl.model import prepare as encoder
 from hdl.model.gpt2 import prepare as decoder
 from hdl.model.gpt2.sample import Sampler, Sampling
 from hdl.model.spec import BertSpec, Gpt2Spec, ModelSpec, load_model
-from hdl.perf.decoder import DecoderSpec
+from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import load_device
 from hdl.perf.plan import plan
 from hdl.top.console import run_command
@@ -161,7 +161,7 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
     if options.simulator != "verilator":
         raise InputError(f"simulator must be verilator for a decoder, not {options.simulator}")
     spec = plan(network, device, tile=options.tile, max_length=options.max_length)
-    assert isinstance(spec, DecoderSpec)
+    assert isinstance(spec, BuiltDecoderSpec)
     console = Console(highlight=False)
     with shown_steps() as steps:
         with step(steps, "loading and quantising"):

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from hdl.model.gpt2.reference import TopK
-from hdl.perf.decoder import DecoderSpec
+from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.top.decoder.image import DecoderImage
 from hdl.top.decoder.orders import Command, Outcome
 from hdl.top.decoder.pipeline import DecoderPipeline
@@ -53,7 +53,7 @@ class DecoderRun:
 class DecoderSimulation:
     """A decoder with a model in its memory. Close it, or use it in a `with`."""
 
-    def __init__(self, spec: DecoderSpec, simulation: Simulation):
+    def __init__(self, spec: BuiltDecoderSpec, simulation: Simulation):
         self.spec, self._simulation = spec, simulation
         self._shapes = {name: shape for name, (_, shape) in stream_ports(unused(spec)).items()}
         self._position = 0
@@ -61,7 +61,7 @@ class DecoderSimulation:
     @classmethod
     def verilated(
         cls,
-        spec: DecoderSpec,
+        spec: BuiltDecoderSpec,
         sources: Mapping[str, str],
         image: DecoderImage,
         *,
@@ -152,12 +152,12 @@ class DecoderSimulation:
         self._position = 0
 
 
-def ports_of(spec: DecoderSpec) -> list[StreamPort]:
+def ports_of(spec: BuiltDecoderSpec) -> list[StreamPort]:
     """The streams of a decoder's top."""
     return [port for port, _ in stream_ports(unused(spec)).values()]
 
 
-def unused(spec: DecoderSpec) -> DecoderPipeline:
+def unused(spec: BuiltDecoderSpec) -> DecoderPipeline:
     """A pipeline that is only asked for its ports, which Amaranth would warn about."""
     pipeline = DecoderPipeline(spec)
     pipeline._MustUse__used = True

@@ -12,7 +12,7 @@ from hdl.errors import InputError
 from hdl.model.gpt2.quantised import QuantisedGpt2
 from hdl.model.gpt2.reference import Decoder, TopK
 from hdl.model.gpt2.sample import Sampler, generate
-from hdl.perf.decoder import DecoderSpec
+from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import Device
 from sim.decoder import DecoderRun, DecoderSimulation
 
@@ -87,7 +87,7 @@ def first_mismatch(found: TopK, expected: TopK, step: int) -> str | None:
     )
 
 
-def limits(spec: DecoderSpec, device: Device, tokens: int, read: int) -> dict[str, float]:
+def limits(spec: BuiltDecoderSpec, device: Device, tokens: int, read: int) -> dict[str, float]:
     """The least cycles that ``tokens`` tokens can take, by what bounds them: two products a cycle in each DSP, and the
     bytes ``read`` at the memory's peak."""
     macs = spec.max_layers * spec.layer_macs(tokens) + spec.hidden * spec.vocabulary
@@ -95,7 +95,7 @@ def limits(spec: DecoderSpec, device: Device, tokens: int, read: int) -> dict[st
     return {"compute": macs / (2 * spec.resources.dsp), "memory": read / bytes_a_cycle}
 
 
-def report(found: Generation, spec: DecoderSpec, device: Device, console: Console) -> None:
+def report(found: Generation, spec: BuiltDecoderSpec, device: Device, console: Console) -> None:
     """Prints the cycles of the prompt and of the tokens, their share of the limit, and the verdict."""
     table = Table(
         title=f"at {device.clock_mhz} MHz, an assumption; the limit is {device.board}'s", title_justify="left"

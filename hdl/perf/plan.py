@@ -1,11 +1,14 @@
 """From a model and a device to a pipeline: what the command line and the simulations start from."""
 
+from dataclasses import fields
 from functools import partial
 from math import ceil
 
 from ..errors import InputError
 from ..model.network import Network
 from ..model.spec import ModelSpec
+from .budget import scaled, shortfall
+from .builtdecoder import BuiltDecoderSpec
 from .chooser import choose
 from .design import SpatialDesign
 from .device import Device
@@ -18,6 +21,9 @@ MAX_LENGTH = 512
 
 FAMILY = "ultrascale+"
 """The devices whose DSPs and memories the kernels are made of."""
+
+SHARES = (1.0, 0.9, 0.8, 0.7)
+"""Of the resources planned to be used, tried in turn until all of a decoder fits."""
 
 TILES = (2, 4, 8)
 """Tokens a tile can have."""
@@ -41,11 +47,25 @@ def plan(model: ModelSpec, device: Device, *, tile: int = 4, max_length: int | N
     if device.family != FAMILY:
         raise InputError(f"pipelines are for devices of the family {FAMILY}, not {device.family} as {device.name!r}")
     network = Network.from_spec(model)
-    cost = partial(halves, network, device, max_length) if network.causal else None
     try:
-        return choose(network, max_length, device.resources, rows=tile, cache=network.causal, cost=cost)
+        if network.causal:
+            return decoder(network, device, tile, max_length)
+        return choose(network, max_length, device.resources, rows=tile)
     except InputError as error:
         raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {tile}: {error}") from None
+
+
+def decoder(network: Network, device: Device, tile: int, max_length: int) -> BuiltDecoderSpec:
+    """The decoder that is built: a choice of the estimates' that leaves room for all that they do not count."""
+    cost, missing = partial(halves, network, device, max_length), None
+    for share in SHARES:
+        available = scaled(device.resources, share)
+        chosen = choose(network, max_length, available, rows=tile, cache=True, cost=cost)
+        spec = BuiltDecoderSpec(**{field.name: getattr(chosen, field.name) for field in fields(chosen)})
+        missing = shortfall(spec.resources, device.resources)
+        if missing is None:
+            return spec
+    raise InputError(f"the smallest geometry that was tried does not fit: {missing}")
 
 
 def halves(network: Network, device: Device, tokens: int, spec: PipelineSpec) -> float:

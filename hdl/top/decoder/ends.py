@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...memory import ReplayBuffer
-from ...perf.decoder import DecoderSpec
+from ...perf.builtdecoder import BuiltDecoderSpec
 from ...stream import StreamBuffer, connect, tile
 from ..pipeline import count_layer
 from .orders import LayerOrder
@@ -22,7 +22,7 @@ class Leave(wiring.Component):
     last tile of the last layer), ``outside`` (with ``trace`` all of it); ``left`` (strobe: the last beat of a run).
     """
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         self.spec = spec
         tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
         super().__init__(
@@ -66,7 +66,7 @@ class Loop(wiring.Component):
     Members: ``input``, ``output``.
     """
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         self.spec = spec
         tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
         super().__init__({"input": In(tokens), "output": Out(tokens)})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...model.gpt2.quantised import QuantisedGpt2
-from ...perf.decoder import PRODUCTS, DecoderSpec
+from ...perf.builtdecoder import PRODUCTS, BuiltDecoderSpec
 from ...perf.spec import LINEAR_UNITS
 from ..image import beats_of, parameter_words
 
@@ -15,7 +15,7 @@ __all__ = ["DecoderImage", "build_decoder_image"]
 
 @dataclass(frozen=True)
 class DecoderImage:
-    """``channels``: contents by the channel's name, uint8 [beats, 64]: those of `DecoderSpec.segments`."""
+    """``channels``: contents by the channel's name, uint8 [beats, 64]: those of `BuiltDecoderSpec.segments`."""
 
     channels: Mapping[str, np.ndarray]
 
@@ -25,7 +25,7 @@ class DecoderImage:
         return sum(contents.nbytes for contents in self.channels.values())
 
 
-def build_decoder_image(model: QuantisedGpt2, spec: DecoderSpec) -> DecoderImage:
+def build_decoder_image(model: QuantisedGpt2, spec: BuiltDecoderSpec) -> DecoderImage:
     """The image of a model for a decoder.
 
     A channel of weights holds its share of each layer's own product, for prompts, and then of all products, layer by
@@ -50,7 +50,7 @@ def build_decoder_image(model: QuantisedGpt2, spec: DecoderSpec) -> DecoderImage
     return DecoderImage(channels)
 
 
-def _final_blocks(model: QuantisedGpt2, spec: DecoderSpec) -> dict[str, np.ndarray]:
+def _final_blocks(model: QuantisedGpt2, spec: BuiltDecoderSpec) -> dict[str, np.ndarray]:
     """The parameters behind the last layer, uint64 words by block; those of features that there are not are 0."""
     head = np.pad(model.head.words(), (0, spec.products["head"].outputs - spec.vocabulary))
     return {"norm": model.norm.words(), "limit_head": np.array([model.head_limit], dtype=np.uint64), "head": head}

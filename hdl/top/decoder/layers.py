@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...kernels.linear import ProductOrder
-from ...perf.decoder import DecoderSpec
+from ...perf.builtdecoder import BuiltDecoderSpec
 from ...stream import StreamBuffer, connect
 from .orders import LayerOrder, Run, TileOrder
 
@@ -17,7 +17,7 @@ __all__ = ["LayerOrders", "ProductOrders", "TileOrders"]
 class LayerOrders(wiring.Component):
     """An order for each layer of a run. Members: ``runs``, ``orders`` (streams)."""
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         self.spec = spec
         super().__init__({"runs": In(stream.Signature(Run(spec))), "orders": Out(stream.Signature(LayerOrder(spec)))})
 
@@ -43,7 +43,7 @@ class Reach(data.StructLayout):
     """How far attention reaches: a ``tile``, the ``key_passes`` and ``value_words`` that cover the keys up to its end,
     and how many keys more these would hold (``key_room``, ``value_room``)."""
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         super().__init__(
             {
                 "tile": range(spec.max_tiles),
@@ -62,7 +62,7 @@ class TileOrders(wiring.Component):
     since every layer begins with it, and the next run goes on from there or from the start.
     """
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         self.spec = spec
         super().__init__(
             {"layers": In(stream.Signature(LayerOrder(spec))), "orders": Out(stream.Signature(TileOrder(spec)))}
@@ -132,7 +132,7 @@ class ProductOrders(wiring.Component):
     that all arrays work on together).
     """
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         self.spec = spec
         super().__init__(
             {

@@ -5,7 +5,7 @@ from enum import IntEnum
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
-from ...perf.decoder import DecoderSpec
+from ...perf.builtdecoder import BuiltDecoderSpec
 
 __all__ = ["Command", "LayerOrder", "Outcome", "Run", "Status", "TileOrder"]
 
@@ -25,11 +25,11 @@ class Command(data.StructLayout):
     """Tokens to take: ``tokens`` ids follow in the stream of ids.
 
     ``restart``: they begin a text at position 0; else they go on where the last ended. ``k``: the best candidates to
-    send, 1..`DecoderSpec.largest`. ``trace``: every layer's output leaves too. A single token is decoded by all arrays
-    together, several run through the pipeline one tile behind the other.
+    send, 1..`BuiltDecoderSpec.largest`. ``trace``: every layer's output leaves too. A single token is decoded by all
+    arrays together, several run through the pipeline one tile behind the other.
     """
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         # Twice what can be taken, so that most of what is too long can be said, and refused.
         tokens = spec.max_length.bit_length() + 1
         super().__init__({"restart": 1, "trace": 1, "k": spec.largest.bit_length(), "tokens": tokens})
@@ -38,7 +38,7 @@ class Command(data.StructLayout):
 class Status(data.StructLayout):
     """The end of a command: its ``outcome``, and the ``position`` of the next token."""
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         super().__init__({"outcome": unsigned(3), "position": unsigned(spec.max_length.bit_length())})
 
 
@@ -49,7 +49,7 @@ class Run(data.StructLayout):
     token in the first and the ``last_row`` of the last in the last; ``shared``: a single token.
     """
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         row = range(spec.rows)
         super().__init__(
             {
@@ -69,7 +69,7 @@ class Run(data.StructLayout):
 class LayerOrder(data.StructLayout):
     """A layer of a run: its number, whether it is the first or the last, and the run's tiles."""
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         super().__init__(
             {
                 "first": 1,
@@ -91,7 +91,7 @@ class TileOrder(data.StructLayout):
     of the weighted sums that cover the keys up to the tile's end; ``tokens``, their number.
     """
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         super().__init__(
             {
                 "layer": range(spec.max_layers),

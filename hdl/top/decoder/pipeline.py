@@ -31,7 +31,7 @@ from ...kernels.sharing import Collect, Distribute
 from ...kernels.softmax import Softmax
 from ...kernels.topk import TopK
 from ...kernels.weightedsum import WeightedSums
-from ...perf.decoder import DecoderSpec
+from ...perf.builtdecoder import BuiltDecoderSpec
 from ...perf.spec import LINEAR_UNITS
 from ...stream import Fork, StreamBuffer, connect, tile
 from ..composition import Composition
@@ -55,7 +55,7 @@ class DecoderPipeline(wiring.Component):
     ``NAME_requests`` (stream of `Request`) and ``NAME_data`` (512-bit beats).
     """
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         self.spec = spec
         members: dict[str, Any] = {
             "commands": In(stream.Signature(Command(spec))),

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...perf.decoder import DecoderSpec
+from ...perf.builtdecoder import BuiltDecoderSpec
 from ...stream import StreamBuffer
 from .orders import Command, Outcome, Run, Status
 
@@ -22,7 +22,7 @@ class Sequencer(wiring.Component):
     one product at a time, which may change only while the pipeline is empty).
     """
 
-    def __init__(self, spec: DecoderSpec):
+    def __init__(self, spec: BuiltDecoderSpec):
         self.spec = spec
         token = stream.Signature(range(spec.vocabulary))
         super().__init__(

@@ -1,9 +1,9 @@
 """Small decoders for the tests."""
 
-from hdl.perf.decoder import DecoderSpec
+from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.spec import ArrayShape
 
-TINY = DecoderSpec(
+TINY = BuiltDecoderSpec(
     hidden=32, heads=2, intermediate=64, max_length=32, max_layers=2, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,
     qkv=ArrayShape(8, 1), projection=ArrayShape(4, 1), ffn1=ArrayShape(8, 1), ffn2=ArrayShape(8, 1),
     scores=ArrayShape(8, 1), sums=ArrayShape(4, 1), channels=(1, 1, 1, 1),
@@ -11,7 +11,7 @@ TINY = DecoderSpec(
 )  # fmt: skip
 """A decoder in which every unit takes several passes, words and tiles, and the head is no multiple of the columns."""
 
-ODD = DecoderSpec(
+ODD = BuiltDecoderSpec(
     hidden=96, heads=3, intermediate=192, max_length=24, max_layers=3, rows=2, lanes=1, ffn_lanes=1, score_lanes=3,
     qkv=ArrayShape(6, 2), projection=ArrayShape(3, 3), ffn1=ArrayShape(8, 2), ffn2=ArrayShape(8, 3),
     scores=ArrayShape(6, 1), sums=ArrayShape(4, 3), channels=(2, 1, 2, 1),

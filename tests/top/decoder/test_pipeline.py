@@ -11,7 +11,7 @@ from hdl.model.gpt2.quantised import QuantisedGpt2
 from hdl.model.gpt2.reference import Decoder, top_k
 from hdl.model.gpt2.weights import random_weights
 from hdl.model.spec import Gpt2Spec
-from hdl.perf.decoder import DecoderSpec
+from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.orders import Outcome
 from hdl.top.decoder.pipeline import DecoderPipeline
@@ -23,7 +23,7 @@ from .designs import ODD, TINY
 
 
 @cache
-def model_of(spec: DecoderSpec) -> QuantisedGpt2:
+def model_of(spec: BuiltDecoderSpec) -> QuantisedGpt2:
     """A quantised model of a decoder's shape with random weights."""
     shape = Gpt2Spec(
         name="test", layers=spec.max_layers, hidden=spec.hidden, heads=spec.heads, intermediate=spec.intermediate,
@@ -33,18 +33,18 @@ def model_of(spec: DecoderSpec) -> QuantisedGpt2:
     return quantise(random_weights(shape, 1), texts)
 
 
-def words(spec: DecoderSpec, count: int, seed: int) -> list[int]:
+def words(spec: BuiltDecoderSpec, count: int, seed: int) -> list[int]:
     """Random token ids."""
     return np.random.default_rng(seed).integers(0, spec.vocabulary, count).tolist()
 
 
 @cache
-def sources(spec: DecoderSpec) -> dict[str, str]:
+def sources(spec: BuiltDecoderSpec) -> dict[str, str]:
     """The emitted Verilog."""
     return Emitter().emit(DecoderPipeline(spec), "decoder")
 
 
-def started(spec: DecoderSpec, timing: MemoryTiming | None = None) -> DecoderSimulation:
+def started(spec: BuiltDecoderSpec, timing: MemoryTiming | None = None) -> DecoderSimulation:
     """A simulation with its own instance; the build is shared."""
     image = build_decoder_image(model_of(spec), spec)
     return DecoderSimulation.verilated(spec, sources(spec), image, timing=timing, threads=1, optimise="-O0")
