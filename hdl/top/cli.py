@@ -8,9 +8,10 @@ import click
 from click.core import ParameterSource
 
 from ..errors import InputError
+from ..model.gpt2.prepare import prepare as prepare_decoder
 from ..model.network import load_network, networks
 from ..model.prepare import prepare
-from ..model.spec import BertSpec, load_model, presets
+from ..model.spec import Gpt2Spec, ModelSpec, load_model, presets
 from ..perf.device import Device, load_device
 from ..perf.plan import plan
 from ..perf.spec import PipelineSpec
@@ -120,7 +121,8 @@ def quantise_command(early: str | None, model: str | None, out: Path, static: bo
     spec = chosen_model(model or early)
     with shown_progress() as progress:
         progress("quantising")
-        quantised = prepare(spec, checkpoint=checkpoint, static=static).quantised
+        make: Any = prepare_decoder if isinstance(spec, Gpt2Spec) else prepare
+        quantised = make(spec, checkpoint=checkpoint, static=static).quantised
         quantised.save(out)
     click.echo(f"{out}: {spec.name}, {quantised.source}, {out.stat().st_size:,} bytes")
 
@@ -136,20 +138,24 @@ def pointed(path: Path, model: str | None) -> tuple[str, Device, PipelineSpec]:
     return point.network.name, board, spec
 
 
-def chosen_model(name: str | None) -> BertSpec:
+def chosen_model(name: str | None) -> ModelSpec:
     """The model of that name, of which hardware can be made.
 
     Raises:
         InputError: where none is given, it is unknown, or known for estimates only.
     """
-    name = chosen_name(name, presets())
-    if name in networks() and name not in presets():
+    name = chosen_name(name, presets(ModelSpec))
+    if name in networks() and name not in presets(ModelSpec):
         family = load_network(name).family
-        raise InputError(f"model {name!r} must be of the family bert to be built, not {family}; estimate knows it")
-    return load_model(name)
+        raise InputError(
+            f"model {name!r} must be of the families bert or gpt2 to be built, not {family}; estimate knows it"
+        )
+    return load_model(name, ModelSpec)
 
 
-def planned(model: str | None, device: str, tile: int, max_length: int | None) -> tuple[BertSpec, Device, PipelineSpec]:
+def planned(
+    model: str | None, device: str, tile: int, max_length: int | None
+) -> tuple[ModelSpec, Device, PipelineSpec]:
     """The model, the device and the pipeline that the options ask for."""
     network, board = chosen_model(model), load_device(device)
     return network, board, plan(network, board, tile=tile, max_length=max_length)

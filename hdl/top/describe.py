@@ -6,10 +6,13 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from ..memory import ReplaySpec
 from ..model.network import load_network, networks
+from ..perf.builtdecoder import BuiltDecoderSpec
 from ..perf.device import Device, devices, load_device
 from ..perf.spec import PipelineSpec
 from ..resources import Resources
+from .decoder.manifest import decoder_cycles
 from .manifest import cycles, unit_cycles
 
 __all__ = ["devices_table", "models_table", "summary", "units_table"]
@@ -24,7 +27,8 @@ def units_table(spec: PipelineSpec, device: Device, title: str) -> Table:
     for name, unit in spec.units.items():
         array = getattr(unit, "array", None)
         macs = f"{array.macs:,}" if array else ""
-        table.add_row(name, geometry(unit), macs, f"{tile[name]:,}", *counts(unit.resources))
+        each = f"{tile[name]:,}" if name in tile else ""
+        table.add_row(name, geometry(unit), macs, each, *counts(unit.resources))
     table.add_row("parameters", "replay buffers", "", "", *counts(spec.parameter_resources), end_section=True)
     total, available = spec.resources, device.resources
     table.add_row("all", "", f"{spec.macs:,}", f"{max(tile.values()):,}", *counts(total))
@@ -38,6 +42,8 @@ def geometry(unit: Any) -> str:
     array = getattr(unit, "array", None)
     if array is not None:
         return f"{array.rows} x {array.columns} x {array.depth}"
+    if isinstance(unit, ReplaySpec):
+        return f"{unit.depth:,} x {unit.width} bits"
     return f"{unit.rows} x {unit.lanes} lanes"
 
 
@@ -48,15 +54,23 @@ def counts(resources: Resources) -> list[str]:
 
 def summary(spec: PipelineSpec, device: Device) -> str:
     """The estimate for the longest sequence, in a sentence."""
+    if isinstance(spec, BuiltDecoderSpec):
+        longest = decoder_cycles(spec, device)[-1]
+        return (
+            f"a prompt of {longest['tokens']} tokens: about {longest['prompt_estimate']:,} cycles, "
+            f"{longest['prompt_estimate_ms']:.2f} ms at {device.clock_mhz} MHz; a token behind as many, "
+            f"weights at hand: about {longest['token_estimate']:,} cycles, {longest['token_estimate_ms']:.3f} ms "
+            "(estimates; the clock is an assumption)"
+        )
     longest = cycles(spec, device)[-1]
     return (
-        f"{longest['tokens']} tokens through {spec.max_layers} layers: about {longest['run_estimate']:,} cycles, "
-        f"{longest['run_estimate_ms']:.2f} ms at {device.clock_mhz} MHz (an estimate; the clock is an assumption)"
+        f"{longest['tokens']} tokens through {spec.max_layers} layers: {longest['run_estimate']:,} cycles, "
+        f"{longest['run_estimate_ms']:.2f} ms at {device.clock_mhz} MHz (the clock is an assumption)"
     )
 
 
 def models_table() -> Table:
-    """The built-in models: BERT's can be emitted, the others estimated."""
+    """The built-in models: those of BERT and GPT-2 can be emitted, the others estimated."""
     table = new_table(
         "models", "name", "family", "layers", "hidden", "heads", "feed-forward", "positions", "parameters"
     )

@@ -5,20 +5,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from tempfile import TemporaryDirectory
+from typing import Any
+
+from amaranth.lib import wiring
 
 from ..errors import InputError
+from ..perf.builtdecoder import BuiltDecoderSpec
 from ..perf.device import Device
 from ..perf.spec import PipelineSpec
 from .console import Progress
+from .decoder.manifest import decoder_cycles, decoder_memory
+from .decoder.pipeline import DecoderPipeline
 from .emitter import PRIMITIVE_DEFINE, Emitter
-from .manifest import GENERATOR, build_manifest
+from .manifest import GENERATOR, build_manifest, cycles, encoder_memory
 from .pipeline import Pipeline
 from .platforms import BOARDS
 
-__all__ = ["TOP", "emit", "files_of", "fill"]
+__all__ = ["DECODER_TOP", "TOP", "emit", "files_of", "fill"]
 
-TOP = "pipeline"
-"""The name of the top module."""
+TOP, DECODER_TOP = "pipeline", "decoder"
+"""The names of the top modules."""
 
 MANIFEST = "manifest.json"
 
@@ -65,14 +71,22 @@ def files_of(
     """The contents of an emission, by path."""
     progress("composing the pipeline and converting it to Verilog")
     emitter = Emitter()
-    verilog = emitter.emit(Pipeline(spec), TOP)
-    manifest = build_manifest(spec, device, model_name, emitter.modules, TOP)
+    pipeline: wiring.Component
+    told: dict[str, Any]
+    if isinstance(spec, BuiltDecoderSpec):
+        pipeline, top = DecoderPipeline(spec), DECODER_TOP
+        told = {"memory": decoder_memory(spec), "cycles": decoder_cycles(spec, device)}
+    else:
+        pipeline, top = Pipeline(spec), TOP
+        told = {"memory": encoder_memory(spec), "cycles": cycles(spec, device)}
+    verilog = emitter.emit(pipeline, top)
+    manifest = build_manifest(pipeline, device, model_name, emitter.modules, top, **told)
     timing, board = f"{device.name}.xdc", f"{device.name}_board.xdc"
     return {
         **{f"rtl/{name}": text for name, text in sorted(verilog.items())},
         f"constraints/{timing}": fill(timing, period_ns=f"{1000 / device.clock_mhz:.3f}"),
         f"constraints/{board}": fill(board),
-        "synth.tcl": fill("synth.tcl", part=str(device.part), top=TOP, define=PRIMITIVE_DEFINE, constraints=timing),
+        "synth.tcl": fill("synth.tcl", part=str(device.part), top=top, define=PRIMITIVE_DEFINE, constraints=timing),
         MANIFEST: json.dumps(manifest, indent=2) + "\n",
     }
 

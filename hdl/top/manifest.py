@@ -1,23 +1,35 @@
 """The manifest of an emission: what was made, for what, how to feed it, what it takes and gives; values for JSON."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 from amaranth.hdl import Shape
-from amaranth.lib import data, stream
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In
 
+from ..kernels.activation import ActivationSpec
+from ..kernels.layernorm import LayerNormSpec
+from ..kernels.requantise import RequantiseSpec
 from ..kernels.residual import ResidualSpec
+from ..kernels.rowquantise import RowQuantiseSpec
 from ..perf.device import Device
-from ..perf.parameters import PARAMETER_WORDS_A_BEAT
+from ..perf.parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, padded
 from ..perf.spec import LINEAR_UNITS, PipelineSpec
 from ..resources import Resources
 from .emitter import PRIMITIVE_DEFINE, VerilogModule
-from .pipeline import Pipeline
 
-__all__ = ["GENERATOR", "VERSION", "build_manifest", "cycles", "unit_cycles"]
+__all__ = [
+    "GENERATOR",
+    "VERSION",
+    "WEIGHT_ORDER",
+    "blocks",
+    "build_manifest",
+    "cycles",
+    "encoder_memory",
+    "unit_cycles",
+]
 
 GENERATOR, VERSION = "spatial-llm", "0.1.0"
 
@@ -35,9 +47,20 @@ WEIGHT_ORDER = (
 
 
 def build_manifest(
-    spec: PipelineSpec, device: Device, model_name: str, modules: Mapping[str, VerilogModule], top: str
+    pipeline: wiring.Component,
+    device: Device,
+    model_name: str,
+    modules: Mapping[str, VerilogModule],
+    top: str,
+    *,
+    memory: Mapping[str, Any],
+    cycles: Any,
 ) -> dict[str, Any]:
-    """Everything that `manifest.json` tells of a pipeline whose Verilog has these modules."""
+    """Everything that `manifest.json` tells of an encoder's or a decoder's pipeline, whose Verilog has these modules.
+
+    ``memory``: what lies in it, and in which order; ``cycles``: what is told of them.
+    """
+    spec: PipelineSpec = pipeline.spec
     network = {name: getattr(spec, name) for name in ("hidden", "heads", "intermediate", "max_length", "max_layers")}
     geometry = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in network}
     shapes = {name: value._asdict() if hasattr(value, "_asdict") else value for name, value in geometry.items()}
@@ -52,18 +75,21 @@ def build_manifest(
             "reset": "rst (synchronous, active high)",
             "dsp48e2_define": PRIMITIVE_DEFINE,
         },
-        "ports": list(ports(spec)),
-        "memory": {"beat_bytes": BEAT_BYTES, "weights": weights(spec), "parameters": parameters(spec)},
-        "cycles": cycles(spec, device),
+        "ports": list(ports(pipeline)),
+        "memory": {"beat_bytes": BEAT_BYTES, **memory},
+        "cycles": cycles,
         "resources": resources(spec, device),
         "modules": instances(modules, top),
     }
 
 
-def ports(spec: PipelineSpec) -> Iterator[dict[str, Any]]:
+def encoder_memory(spec: PipelineSpec) -> dict[str, Any]:
+    """What lies in an encoder's memory."""
+    return {"weights": weights(spec), "parameters": parameters(spec)}
+
+
+def ports(pipeline: wiring.Component) -> Iterator[dict[str, Any]]:
     """Every stream of the top: its signals in Verilog, its direction and its payload's layout, lowest bits first."""
-    pipeline = Pipeline(spec)
-    pipeline._MustUse__used = True  # only its ports are asked for
     for path, port in streams(pipeline.signature.members):
         name = "__".join(map(str, path))
         shape = port.signature.members["payload"].shape
@@ -121,18 +147,23 @@ def weights(spec: PipelineSpec) -> dict[str, Any]:
 
 def parameters(spec: PipelineSpec) -> dict[str, Any]:
     """The blocks of a layer's parameters with their offsets, in 64-bit words."""
-    blocks, offset = [], 0
-    for block in spec.parameters:
-        blocks.append({"name": block.name, "offset": offset, "words": block.words})
-        offset += block.words
     beats = spec.parameter_beats
     return {
         "stream": "parameters",
         "beats_a_layer": beats,
         "bytes_a_layer": beats * BEAT_BYTES,
         "word_bits": 64,
-        "blocks": blocks,
+        "blocks": blocks(spec.parameters, spec.parameter_width),
     }
+
+
+def blocks(given: Iterable[ParameterBlock], width: int) -> list[dict[str, Any]]:
+    """Blocks of parameters with their offsets, in 64-bit words; each begins with a whole ``width`` of words."""
+    found, offset = [], 0
+    for block in given:
+        found.append({"name": block.name, "offset": offset, "words": block.words})
+        offset += padded(block, width)
+    return found
 
 
 def cycles(spec: PipelineSpec, device: Device) -> list[dict[str, Any]]:
@@ -155,15 +186,17 @@ def cycles(spec: PipelineSpec, device: Device) -> list[dict[str, Any]]:
 
 
 def unit_cycles(spec: PipelineSpec, tokens: int) -> dict[str, int]:
-    """The cycles a tile takes every unit, for a sequence of ``tokens``; the largest sets the pace."""
+    """The cycles a tile takes every unit that has them, for a sequence of ``tokens``; the largest sets the pace."""
     arrays = spec.tile_cycles(tokens)
     found = {}
     unit: Any
     for name, unit in spec.units.items():
         if name in arrays:
             found[name] = arrays[name]
-        else:
-            found[name] = unit.cycles(spec.tile_beats) if isinstance(unit, ResidualSpec) else unit.cycles()
+        elif isinstance(unit, ResidualSpec):
+            found[name] = unit.cycles(spec.tile_beats)
+        elif isinstance(unit, (RowQuantiseSpec, RequantiseSpec, LayerNormSpec, ActivationSpec)):
+            found[name] = unit.cycles()
     return found
 
 

@@ -1,0 +1,76 @@
+"""What the manifest tells of a decoder: what lies in its memory, and the cycles of a prompt and of a token."""
+
+from typing import Any
+
+from ...perf.builtdecoder import PRODUCTS, BuiltDecoderSpec
+from ...perf.device import Device
+from ...perf.spec import LINEAR_UNITS
+from ..manifest import WEIGHT_ORDER, blocks
+
+__all__ = ["decoder_cycles", "decoder_memory"]
+
+EMBEDDING_ORDER = "rows of the words' table, then of the positions': each of the hidden int16 features, in whole beats"
+
+SHARED_ORDER = (
+    "first the unit's own product, layer by layer; then, layer by layer, all products of a layer in this order, and at"
+    " the end the head: of these the unit has the rows first .. first + columns of every stride rows; rows that there"
+    " are not are 0"
+)
+
+LENGTHS = (32, 128, 512)
+
+
+def decoder_memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
+    """What lies in each channel, in beats of 64 bytes, and which segments a prompt and a token read of it."""
+    units = {}
+    for name in LINEAR_UNITS:
+        unit = spec.linear(name)
+        prompt, token = spec.segments(name)
+        units[name] = {
+            "channels": unit.channels,
+            "prompt": [list(segment) for segment in prompt],
+            "token": [list(segment) for segment in token],
+            "columns": unit.columns,
+            "cascades": unit.cascades,
+            "rams": unit.channel_rams,
+            "groups": unit.groups,
+            "feature": [unit.array.feature(column) for column in range(unit.columns)],
+            "products": [
+                {"name": product, "inputs": share.inputs, "outputs": share.outputs, "first": share.first,
+                 "stride": share.stride, "beats": unit.product_beats(number)}
+                for number, (product, share) in enumerate(zip((name, *PRODUCTS), unit.shares, strict=True))
+            ],
+        }  # fmt: skip
+    embedding, width = spec.embedding, spec.parameter_width
+    return {
+        "weights": {"order": WEIGHT_ORDER, "products": SHARED_ORDER, "units": units},
+        "parameters": {
+            "word_bits": 64,
+            "beats_a_layer": spec.parameter_beats,
+            "blocks": blocks(spec.parameters, width),
+            "beats_behind_the_last_layer": spec.final_beats,
+            "blocks_behind_the_last_layer": blocks(spec.final_parameters, width),
+        },
+        "embedding": {
+            "order": EMBEDDING_ORDER, "beats": embedding.beats, "row_beats": embedding.row_beats,
+            "words": embedding.vocabulary, "positions": embedding.positions,
+        },
+    }  # fmt: skip
+
+
+def decoder_cycles(spec: BuiltDecoderSpec, device: Device) -> list[dict[str, Any]]:
+    """For some lengths, the longest last: cycles of a prompt, and of a token behind so many, weights at hand."""
+    found = []
+    for tokens in (*(length for length in LENGTHS if length < spec.max_length), spec.max_length):
+        prompt = spec.run_cycles(tokens, spec.max_layers) + spec.head_cycles()
+        token = spec.max_layers * sum(spec.token_cycles(tokens - 1).values()) + spec.head_cycles()
+        found.append(
+            {
+                "tokens": tokens,
+                "prompt_estimate": prompt,
+                "prompt_estimate_ms": round(prompt / device.clock_mhz / 1000, 4),
+                "token_estimate": token,
+                "token_estimate_ms": round(token / device.clock_mhz / 1000, 4),
+            }
+        )
+    return found
