@@ -218,7 +218,7 @@ def test_the_front(decoder: Report) -> None:
     assert [one.figures for one in decoder.front.front] == [one.figures for one in found.front]
     read = Read(page(decoder))
     assert f"{len(found.front)} points as a table" in read.words
-    assert [duration(one.figures["token"]) in read.words for one in found.front] == [True] * len(found.front)
+    assert [duration(one.figures["token_s"]) in read.words for one in found.front] == [True] * len(found.front)
     kinds = [one["class"] for one in read.all("circle")]
     panels = 3
     assert sum(kind in ("one", "many", "streamed") for kind in kinds) == panels * len(found.front)

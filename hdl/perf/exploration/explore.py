@@ -2,7 +2,7 @@
 
 from hdl.perf import explore
 found = explore("bert-base", "u280", points=200_000, prompt=128, out=Path("build/explore"))
-found.front[0].point.spec, found.front[0].figures["first_token"], found.refused
+found.front[0].point.spec, found.front[0].figures["first_token_s"], found.total.refused
 
 Points of each kind of design are drawn in batches, each from the seed and its own number, and their figures looked up
 (`evaluate`); one front is found of all of them (`pareto`). Only its points are built as designs and estimated in full

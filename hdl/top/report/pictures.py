@@ -114,10 +114,10 @@ def roofline(found: Estimate) -> Plot:
 def front_plots(found: Estimate, front: Exploration) -> list[Plot]:
     """The front in each of its objectives against DSPs, before the other points that fit, with the report's design."""
     causal = bool(found.network.causal and found.output)
-    panels = [("first_token", "first token" if causal else "run", "ms", MILLI, found.first_token.seconds)]
+    panels = [("first_token_s", "first token" if causal else "run", "ms", MILLI, found.first_token.seconds)]
     if found.token is not None:
-        panels.append(("token", "a token", "ms", MILLI, found.token.seconds))
-    panels.append(("throughput", "all sequences in flight", "tokens a second", 1.0, found.tokens_a_second))
+        panels.append(("token_s", "a token", "ms", MILLI, found.token.seconds))
+    panels.append(("tokens_per_s", "all sequences in flight", "tokens a second", 1.0, found.tokens_a_second))
     every = np.concatenate([batch.figures for batches in front.batches.values() for batch in batches])
     every = every[:: max(1, -(-len(every) // SHOWN))]
     dsps = FIGURES.index("dsp")
