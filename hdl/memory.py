@@ -127,8 +127,8 @@ class Ram(wiring.Component):
     """A simple dual-port RAM of any depth, which answers an address every cycle, `RamSpec.latency` cycles later.
 
     Members: ``write_enable`` (a bit for each ``granularity`` bits), ``write_address``, ``write_data``,
-    ``read_address``, ``read_data``. A word read in the cycle in which it is written is undefined; contents are
-    undefined until written.
+    ``read_address``, ``read_data``. A word read in the cycle in which it is written gives its old content, as BRAM does
+    that reads first and URAM whose reading port comes first; contents are undefined until written.
     """
 
     def __init__(self, width: int, depth: int, style: str, granularity: int = 0):

@@ -2,8 +2,9 @@
 
 Attention is causal, so a tile is read as soon as its own keys are stored, and there is no barrier. A prompt's tile
 and a single token, which is one row of a tile, are written to the same words: tokens are appended by writing only their
-rows. What a query must not see, keys after it and old contents, the softmax masks. Another sequence may begin, in the
-same words, when all tiles of the one before have been read.
+rows, even while other tokens' bytes of the same word are read. What a query must not see, keys after it and old
+contents, the softmax masks. Another sequence may begin, in the same words, when all tiles of the one before have been
+read.
 """
 
 from dataclasses import dataclass

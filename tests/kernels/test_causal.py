@@ -178,11 +178,9 @@ def rows_of(tensor: np.ndarray, start: int, mask: np.ndarray, rng: np.random.Gen
 
 
 SPECS = {
-    "one lane, three slots": Attention.of(
-        rows=2, heads=2, head_size=16, max_length=24, layers=4, scores=(4, 1, 1), sums=(4, 1, 1)
-    ),
+    "one lane": Attention.of(rows=2, heads=2, head_size=16, max_length=24, layers=4, scores=(4, 1, 1), sums=(4, 1, 1)),
     "odd lanes, three tiles a pass, six a word": Attention.of(
-        rows=4, heads=3, head_size=8, max_length=36, layers=5, scores=(12, 1, 3), sums=(8, 3, 2)
+        rows=4, heads=3, head_size=8, max_length=28, layers=4, scores=(12, 1, 3), sums=(8, 3, 2)
     ),
 }
 
@@ -198,9 +196,12 @@ def sequences(spec: Attention) -> list[list[int]]:
     ]
 
 
-@pytest.mark.parametrize(("simulator", "gaps"), [("amaranth", None), ("amaranth", 3), ("verilator", 5)])
-@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-def test_attention_equals_that_of_whole_sequences(spec: Attention, simulator: str, gaps: int | None) -> None:
+@pytest.mark.parametrize(
+    ("name", "simulator", "gaps"),
+    [("one lane", "amaranth", 3), *((name, "verilator", gaps) for name in SPECS for gaps in (None, 5))],
+)
+def test_attention_equals_that_of_whole_sequences(name: str, simulator: str, gaps: int | None) -> None:
+    spec = SPECS[name]
     inputs, sums, mantissas, asked = stimulus(spec, sequences(spec), seed=1)
     rows, lanes = spec.scores.rows, spec.sums.lanes
     beats = {"sums": sums.size // (rows * lanes), "factors": mantissas.size // rows}

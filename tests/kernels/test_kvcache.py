@@ -195,10 +195,13 @@ def test_resources_are_those_of_synthesis(spec: AttentionSpec) -> None:
     assert_mapped(component, spec.resources)
 
 
-def test_a_cache_needs_whole_tiles() -> None:
+def test_impossible_caches_are_refused() -> None:
     with pytest.raises(ValueError) as error:
         replace(SCORES, max_length=13)
     assert str(error.value) == "attention with a cache must have whole tiles of 2 tokens, not 13 tokens"
+    with pytest.raises(ValueError) as error:
+        replace(SUMS, layers=-1)
+    assert str(error.value) == "attention layers must be those of its cache, or 0 without, not -1"
 
 
 def test_size_is_that_of_the_paper() -> None:
