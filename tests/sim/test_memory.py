@@ -4,110 +4,18 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module, unsigned
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
 
 from hdl.perf.device import load_device
-from hdl.stream import Fork, StreamBuffer, connect
-from sim.memory import MemoryChannel, MemoryFault, MemoryTiming
-from sim.streams import Deadlock, MemoryUse, ProtocolError, StreamPort, stream_ports
+from sim.memory import MemoryChannel, MemoryTiming
+from sim.streams import MemoryUse, stream_ports
 from sim.verilator import build
 from tests.harness import emit_verilog, run_streams
+from tests.sim.memories import SIMULATORS, Copier, Wires, contents, numbers, read, requests
 
-REQUEST = data.StructLayout({"address": unsigned(32), "beats": unsigned(9)})
-SIMULATORS = ["amaranth", "verilator"]
 U280 = MemoryTiming(rate=Fraction(575, 768), latency=33, activation=5, refresh=78, refresh_interval=1170)
 HARD = MemoryTiming(
     rate=Fraction(3, 4), latency=6, activation=3, refresh=9, refresh_interval=50, outstanding=3, late=20, seed=5
 )
-
-
-class Wires(wiring.Component):
-    """Nothing but wires from a memory to the outside, so that every handshake is seen: what is asked for, what comes,
-    where to write, and what."""
-
-    m_requests: Out(stream.Signature(REQUEST))
-    m_data: In(stream.Signature(512))
-    m_writes: Out(stream.Signature(REQUEST))
-    m_written: Out(stream.Signature(512))
-    ask: In(stream.Signature(REQUEST))
-    out: Out(stream.Signature(512))
-    place: In(stream.Signature(REQUEST))
-    beat: In(stream.Signature(512))
-
-    def elaborate(self, platform):
-        m = Module()
-        connect(m, self.ask, self.m_requests)
-        connect(m, self.m_data, self.out)
-        connect(m, self.place, self.m_writes)
-        connect(m, self.beat, self.m_written)
-        return m
-
-
-class Copier(wiring.Component):
-    """Copies segments from one memory to the same places of another."""
-
-    orders: In(stream.Signature(REQUEST))
-    source_requests: Out(stream.Signature(REQUEST))
-    source_data: In(stream.Signature(512))
-    target_writes: Out(stream.Signature(REQUEST))
-    target_written: Out(stream.Signature(512))
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.fork = fork = Fork(REQUEST, 2)
-        m.submodules.fifo = fifo = StreamBuffer(512, 4)
-        connect(m, self.orders, fork.input)
-        connect(m, fork.outputs[0], self.source_requests)
-        connect(m, fork.outputs[1], self.target_writes)
-        connect(m, self.source_data, fifo.input)
-        connect(m, fifo.output, self.target_written)
-        return m
-
-
-class Restless(wiring.Component):
-    """Withdraws every request in the cycle after it, taken or not; never takes what it is given."""
-
-    x: In(stream.Signature(1))
-    m_requests: Out(stream.Signature(REQUEST))
-    m_data: In(stream.Signature(512))
-
-    def elaborate(self, platform):
-        m = Module()
-        m.d.sync += self.m_requests.valid.eq(~self.m_requests.valid)
-        m.d.comb += self.m_requests.payload.beats.eq(1)
-        return m
-
-
-def contents(beats, seed=1):
-    return np.random.default_rng(seed).integers(0, 256, (beats, 64), dtype=np.uint8)
-
-
-def numbers(beats):
-    """Rows of 64 bytes as payloads of 512 bits."""
-    return [int.from_bytes(row.tobytes(), "little") for row in beats]
-
-
-def requests(*segments):
-    return {"address": [address for address, _ in segments], "beats": [beats for _, beats in segments]}
-
-
-def rows(array, *segments):
-    return [row for address, beats in segments for row in numbers(array[address : address + beats])]
-
-
-def read(simulator, timing, *segments, **options):
-    """What came of reading some segments of a memory of 300 beats."""
-    held = contents(300)
-    inputs, outputs = {"ask": requests(*segments)}, {"out": sum(beats for _, beats in segments)}
-    memory = MemoryChannel("m", held, timing=timing)
-    result = run_streams(Wires(), inputs, outputs, memories=[memory], simulator=simulator, **options)
-    assert result.outputs["out"] == rows(held, *segments)
-    use = result.memory["m"]
-    assert use.read == 64 * outputs["out"]
-    assert use.refresh + use.busy + use.refused + use.waiting + use.idle == result.cycles
-    return result
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
@@ -286,105 +194,3 @@ def test_channels_refresh_one_after_the_other():
         result = run_streams(Copier(), {"orders": requests(*[(0, 1)] * orders)}, {}, memories=memories)
         assert result.cycles == orders
         assert [use.refresh for use in result.memory.values()] == refreshed
-
-
-@pytest.mark.parametrize("simulator", SIMULATORS)
-@pytest.mark.parametrize(
-    ("port", "address", "beats"), [("ask", 9, 2), ("ask", 0, 0), ("ask", 0, 257), ("place", (1 << 32) - 1, 1)]
-)
-def test_a_request_beyond_the_contents(simulator, port, address, beats):
-    memory = MemoryChannel("m", contents(10 if beats < 257 else 300))
-    with pytest.raises(MemoryFault) as error:
-        run_streams(Wires(), {port: requests((0, 1), (address, beats))}, {}, memories=[memory], simulator=simulator)
-    assert str(error.value) == (
-        f"a request to memory m must be for 1 to 256 beats and end within its {len(memory.contents)}, "
-        f"not for {beats} from address {address}, at cycle 1"
-    )
-
-
-@pytest.mark.parametrize("simulator", SIMULATORS)
-def test_deadlock_tells_of_memories(simulator):
-    inputs = {"ask": requests((0, 3), (3, 4)), "place": requests((0, 2)), "beat": [1]}
-    with pytest.raises(Deadlock) as error:
-        run_streams(
-            *(Wires(), inputs, {"out": 8}), memories=[MemoryChannel("m", contents(9))], simulator=simulator, timeout=30
-        )
-    assert str(error.value) == (
-        "no handshake for 30 cycles, at cycle 39: output out gave 7 of 8 beats; memory m was not given 1 beats to write"
-    )
-    memory = MemoryChannel("m", contents(9), timing=MemoryTiming(outstanding=1))
-    with pytest.raises(Deadlock, match="^no handshake for 30 cycles, at cycle 31: input ask has 1 of 2 beats left; "):
-        run_streams(Wires(), {"ask": requests((0, 3), (3, 4))}, {}, memories=[memory], simulator=simulator, timeout=30)
-
-
-@pytest.mark.parametrize("simulator", SIMULATORS)
-def test_an_answer_that_takes_long_is_no_deadlock(simulator):
-    result = read(
-        simulator, MemoryTiming(latency=90, activation=40, refresh=70, refresh_interval=150), (0, 2), timeout=30
-    )
-    # Cycles 80 to 149 are a refresh; the row opens after it.
-    assert result.accepted["out"].tolist() == [190, 191]
-
-
-@pytest.mark.parametrize("simulator", SIMULATORS)
-def test_a_request_that_is_withdrawn(simulator):
-    memory = MemoryChannel("m", contents(9), timing=MemoryTiming(outstanding=1))
-    with pytest.raises(ProtocolError) as error:
-        run_streams(Restless(), {"x": [0]}, {}, memories=[memory], simulator=simulator, timeout=30)
-    assert str(error.value) == "output m_requests did not hold valid and payload while waiting for ready, at cycle 4"
-
-
-@pytest.mark.parametrize("simulator", SIMULATORS)
-def test_ports_of_a_memory_are_its_own(simulator):
-    memory = MemoryChannel("m", contents(9))
-    for inputs, outputs, kind in (({"m_data": [1]}, {}, "input 'm_data'"), ({}, {"m_writes": 1}, "output 'm_writes'")):
-        with pytest.raises(ValueError, match=f"^{kind} is unknown; known: "):
-            run_streams(Wires(), inputs, outputs, memories=[memory], simulator=simulator)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"rate": Fraction(0)}, "memory rate must be over 0 and up to 1 beat a cycle, not 0"),
-        ({"rate": Fraction(5, 4)}, "memory rate must be over 0 and up to 1 beat a cycle, not 5/4"),
-        ({"latency": 0}, "memory latency must be at least 1, not 0"),
-        ({"outstanding": 0}, "memory outstanding must be at least 1, not 0"),
-        ({"refresh": 3}, "memory refresh must be shorter than its interval of 0, not 3"),
-        ({"late": 3}, "memory that is up to 3 cycles late must have a seed"),
-    ],
-)
-def test_wrong_timing(options, message):
-    with pytest.raises(ValueError) as error:
-        MemoryTiming(**options)
-    assert str(error.value) == message
-
-
-def test_wrong_contents():
-    for array in (np.zeros((3, 64)), np.zeros((3, 32), np.uint8), np.zeros((3, 128), np.uint8)[:, ::2]):
-        with pytest.raises(ValueError, match=r"^contents of memory m must be contiguous uint8 \[n, 64\], not "):
-            MemoryChannel("m", array)
-    fixed = contents(3)
-    fixed.flags.writeable = False
-    with pytest.raises(ValueError, match="^contents of memory m must be writeable: the design writes$"):
-        run_streams(Wires(), {}, {}, memories=[MemoryChannel("m", fixed)])
-
-
-REQUESTS, DATA = StreamPort("m_requests__1", "out", 41), StreamPort("m_data__1", "in", 512)
-
-
-def test_memories_and_ports():
-    memory = MemoryChannel("m__1", contents(3))
-    assert memory.ports([REQUESTS, DATA]) == {"requests": 0, "data": 1}
-    for ports, message in (
-        ([REQUESTS], "memory m__1 must have ports requests and data, writes and written, or all, not requests"),
-        ([], "memory m__1 must have ports requests and data, writes and written, or all, not none"),
-        (
-            [REQUESTS, StreamPort("m_data__1", "in", 256)],
-            "port m_data__1 of memory m__1 must be an input of 512 bits, not an input of 256",
-        ),
-    ):
-        with pytest.raises(ValueError) as error:
-            memory.ports(ports)
-        assert str(error.value) == message
-    with pytest.raises(ValueError, match="^memories must have different names, not m twice$"):
-        run_streams(Wires(), {}, {}, memories=[MemoryChannel("m", contents(3))] * 2)
