@@ -230,7 +230,9 @@ def test_a_cache_on_chip_holds_one_sequence() -> None:
 
 def test_what_newly_fits_on_chip_is_a_gain() -> None:
     """Keys and values of one layer are in UltraRAM, those of two in a slow memory."""
-    network, device = load_network("tiny-gpt2"), load_device("u280")
+    shape = {"layers": 2, "hidden": 32, "heads": 2, "kv_heads": 2, "head_size": 16, "intermediate": 128}
+    network = replace(load_network("tiny-gpt2"), **shape, max_positions=128, vocabulary=260)
+    device = load_device("u280")
     device = device.model_copy(update={"memories": (device.memory.model_copy(update={"bandwidth_gb_s": 0.1}),)})
     spec = choose(network, 128, device.resources, rows=4)
     assert isinstance(spec, DecoderSpec)
