@@ -105,8 +105,10 @@ class AttentionSpec:
     def cycles(self, tokens: int) -> int:
         """Cycles of a layer of a sequence of ``tokens`` from its start: each tile sees all of it, or with a cache what
         there is up to its own end."""
-        ends = range(self.rows, self.rows * self.tiles(tokens) + 1, self.rows)
-        return sum(self.tile_cycles(end if self.layers else tokens) for end in ends)
+        tiles = self.tiles(tokens)
+        if not self.layers:
+            return tiles * self.tile_cycles(tokens)
+        return sum(self.tile_cycles((tile + 1) * self.rows) for tile in range(tiles))
 
     def latency(self, words: int) -> int:
         """Cycles from the acceptance of the last stored beat of a layer (with a cache: of a tile), its activations and
