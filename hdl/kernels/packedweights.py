@@ -84,7 +84,7 @@ class PackedWeightsSpec:
         """LUT and FF of `UnpackWeights`, estimated: a small product for each weight, and five beats in registers."""
         buffer = pipeline_resources(CHANNEL_BITS, self.latency + 1)
         choice = Resources(lut=CHANNEL_BITS // 2 + CHANNEL_BITS // 3)
-        return buffer + choice + Resources(lut=24 * BEAT_BYTES + 60, ff=3 * CHANNEL_BITS + 80)
+        return buffer + choice + Resources(lut=28 * BEAT_BYTES + 60, ff=3 * CHANNEL_BITS + 80)
 
     def pack(self, nibbles: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """The memory beats, uint8 [channels, `beats`, 64], of ``nibbles`` -8..7, int8 [passes, columns, inputs], and

@@ -25,6 +25,7 @@ __all__ = [
     "Product",
     "ProductShare",
     "SharedColumnsSpec",
+    "check_own",
     "product_pass",
     "product_shares",
     "shared_cycles",
@@ -34,19 +35,28 @@ __all__ = [
 MAX_TERMS = 4096
 """Longer contractions are cut in parts, whose sums are added after their scaling."""
 
-GROUP, GROUP_SCALE_BITS = 64, 16
-"""Weights of 4 bits that share a scale, and its bits."""
+GROUP, FACTOR_BITS = 64, 4
+"""Weights of 4 bits that share a factor, and its bits."""
 
 
 def weight_bytes(weights: int, bits: int) -> float:
-    """Bytes of so many weights in memory: 8 bits each, or 4 with a scale for each group of `GROUP`.
+    """Bytes of so many weights in memory: 8 bits each, or 4 with a factor for each group of `GROUP`.
 
     Raises:
         ValueError: for other widths.
     """
+    check_bits(bits)
+    return weights if bits == 8 else weights * (4 + FACTOR_BITS / GROUP) / 8
+
+
+def check_bits(bits: int) -> None:
+    """Refuses weights of other widths than memory can hold.
+
+    Raises:
+        ValueError: for other widths than 4 and 8.
+    """
     if bits not in (4, 8):
         raise ValueError(f"weights must have 4 or 8 bits, not {bits}")
-    return weights if bits == 8 else weights * (4 + GROUP_SCALE_BITS / GROUP) / 8
 
 
 def product_pass(array: ArraySpec, inputs: int) -> int:
@@ -65,47 +75,65 @@ def shared_cycles(features: int, passes: np.ndarray, columns: np.ndarray, chains
 
 
 class Product(NamedTuple):
-    """A matrix of ``outputs`` x ``inputs`` weights."""
+    """A matrix of ``outputs`` x ``inputs`` weights of so many ``bits`` in memory, 4 or 8."""
 
     inputs: int
     outputs: int
+    bits: int = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProductShare:
     """An array's share of a product of ``inputs`` and ``outputs``: the features from ``first`` on, as many as it has
-    columns, of every ``stride`` features. Those behind the product's last are padding."""
+    columns, of every ``stride`` features. Those behind the product's last are padding. ``bits`` of a weight in memory.
+
+    Raises:
+        ValueError: for other weights than of 4 or 8 bits.
+    """
 
     inputs: int
     outputs: int
     first: int
     stride: int
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        check_bits(self.bits)
+
+    @property
+    def factors(self) -> int:
+        """Factors of an output, where weights have 4 bits."""
+        return ceil(self.inputs / GROUP)
 
     @property
     def rounds(self) -> int:
         """Passes that cover the product."""
         return ceil(self.outputs / self.stride)
 
-    def cut(self, weights: np.ndarray, columns: int) -> np.ndarray:
-        """The share's rows of a product's [outputs, inputs], as [rounds, columns, inputs]; padding is 0.
-
-        Raises:
-            ValueError: for weights of another shape.
-        """
-        if weights.shape != (self.outputs, self.inputs):
-            raise ValueError(f"linear weights must be {(self.outputs, self.inputs)}, not {weights.shape}")
-        padded = np.zeros((self.rounds * self.stride, self.inputs), dtype=weights.dtype)
-        padded[: self.outputs] = weights
-        return padded.reshape(self.rounds, self.stride, self.inputs)[:, self.first : self.first + columns]
+    def cut(self, values: np.ndarray, columns: int) -> np.ndarray:
+        """The share's rows of what there is of each output of the product, [outputs, any], as [rounds, columns, any];
+        padding is 0."""
+        padded = np.zeros((self.rounds * self.stride, values.shape[1]), dtype=values.dtype)
+        padded[: self.outputs] = values
+        return padded.reshape(self.rounds, self.stride, -1)[:, self.first : self.first + columns]
 
 
 def product_shares(columns: tuple[int, ...], products: tuple[Product, ...]) -> list[tuple[ProductShare, ...]]:
     """The shares that arrays of so many columns have of ``products``, by array."""
     firsts = [0, *accumulate(columns)]
     return [
-        tuple(ProductShare(inputs=p.inputs, outputs=p.outputs, first=first, stride=firsts[-1]) for p in products)
-        for first in firsts[:-1]
+        tuple(ProductShare(**p._asdict(), first=first, stride=firsts[-1]) for p in products) for first in firsts[:-1]
     ]
+
+
+def check_own(arrays: int, products: int) -> None:
+    """Refuses products among which not every array has its own.
+
+    Raises:
+        ValueError: for fewer products than arrays.
+    """
+    if products < arrays:
+        raise ValueError(f"shared arrays must have a product each, not {products} for {arrays}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,12 +166,11 @@ class SharedColumnsSpec:
             raise ValueError(f"shared arrays must hold a block of at least 1 tile, not {self.block}")
         if not self.products:
             return
-        if len(self.products) < len(self.arrays):
-            raise ValueError(f"shared arrays must have a product each, not {len(self.products)} for {len(self.arrays)}")
+        check_own(len(self.arrays), len(self.products))
         for name in ("lanes", "sum_bits"):
             if len(set(found := [getattr(array, name) for array in self.arrays])) != 1:
                 raise ValueError(f"shared arrays must be of the same {name}, not {found}")
-        for inputs, outputs in self.products:
+        for inputs, outputs, _ in self.products:
             if any(inputs % array.depth for array in self.arrays) or outputs % self.lanes:
                 raise ValueError(
                     f"shared products must have inputs in multiples of {[array.depth for array in self.arrays]} and "

@@ -16,20 +16,25 @@ from amaranth.lib.wiring import In, Out
 from ..pipeline import advance
 from ..stream import StreamBuffer, connect, tile
 from .linear import LinearSpec
-from .shared import Product, SharedColumnsSpec, product_shares
+from .shared import Product, SharedColumnsSpec, check_own, product_shares
 from .systolic import ACTIVATION_BITS
 
 __all__ = ["Collect", "Distribute", "share"]
 
 
 def share(units: Sequence[LinearSpec], products: Sequence[Product]) -> tuple[tuple[LinearSpec, ...], SharedColumnsSpec]:
-    """Linear units that also compute ``products`` together, the first of which are their own; and what joins them.
+    """Linear units that also compute ``products`` together, the first of which are their own (and say of how many bits
+    their weights are); and what joins them.
 
     Raises:
         ValueError: for units or products that cannot work together.
     """
+    check_own(len(units), len(products))
     shares = product_shares(tuple(unit.columns for unit in units), tuple(products))
-    sharing = tuple(replace(unit, products=own) for unit, own in zip(units, shares, strict=True))
+    sharing = tuple(
+        replace(unit, products=own, weight_bits=product.bits)
+        for unit, own, product in zip(units, shares, products[: len(units)], strict=True)
+    )
     return sharing, SharedColumnsSpec(
         arrays=tuple(unit.array for unit in sharing),
         block=1,

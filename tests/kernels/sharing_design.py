@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.kernels.linear import CHANNEL_BITS, Linear, LinearSpec, ProductOrder, exact_matmul
-from hdl.kernels.shared import SharedColumnsSpec
+from hdl.kernels.shared import GROUP, SharedColumnsSpec
 from hdl.kernels.sharing import Collect, Distribute
 from hdl.stream import Fork, connect, tile
 
@@ -133,24 +134,31 @@ class Script:
             self.orders += [{"product": p + 1, "tiles": 1} for p in run.products]
             self.together += run.products
         for number, p, tiles in steps:
-            rows, weights = self._product(p, tiles)
+            rows, weights, factors = self._product(p, tiles)
             sources[p] += len(rows)
             for i, unit in enumerate(self.units):
                 if number or i == p:
-                    self._weights(i, unit.pack(weights, number))
+                    self._weights(i, unit.pack(weights, number, factors))
             sums += len(self.expected[f"sums__{p}"][-1])
         return {"shared": int(isinstance(run, Together)), "sources": sources, "sums": sums}
 
-    def _product(self, p: int, tiles: int) -> tuple[np.ndarray, np.ndarray]:
-        """Source beats and weights of a product; its sums are kept."""
+    def _product(self, p: int, tiles: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Source beats, weights and their factors of a product; its sums are kept."""
         product, rows, lanes = self.spec.products[p], self.spec.rows, self.spec.lanes
         values = self.rng.integers(-128, 128, (tiles * rows, product.inputs))
         weights = self.rng.integers(-127, 128, (product.outputs, product.inputs)).astype(np.int8)
-        values[0], weights[-1] = -128, self.rng.choice([-127, 127])
+        values[0], weights[-1], factors = -128, self.rng.choice([-127, 127]), None
+        multiplied = weights
+        if product.bits == 4:
+            weights >>= 4
+            groups = ceil(product.inputs / GROUP)
+            factors = self.rng.integers(1, 16, (product.outputs, groups)).astype(np.uint8)
+            factors[-1] = 15
+            multiplied = (weights * factors.repeat(GROUP, axis=1)[:, : product.inputs].astype(int)).astype(np.int8)
         beats = as_beats(values, rows, lanes)
         self.beats[f"sources__{p}"].append(beats)
-        self.expected[f"sums__{p}"].append(as_beats(exact_matmul(values, weights.T), rows, lanes))
-        return beats, weights
+        self.expected[f"sums__{p}"].append(as_beats(exact_matmul(values, multiplied.T), rows, lanes))
+        return beats, weights, factors
 
     def _weights(self, unit: int, packed: np.ndarray) -> None:
         for c, channel in enumerate(packed):

@@ -138,9 +138,48 @@ def test_a_share_of_a_product_in_turn_with_its_own(gaps: int | None) -> None:
         assert np.diff(result.accepted["sums"][ends[1:3]]) == SHARING.cycles(1, product=1)
 
 
-def test_weights_of_another_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^linear weights must be \(50, 24\), not \(50, 32\)$"):
-        SHARING.pack(np.zeros((50, 32), dtype=np.int8), product=1)
+PACKED = replace(SMALL, inputs=80, cascades=2, channels=2, ram_depth=30, lanes_in=4, weight_bits=4)
+
+
+@pytest.mark.parametrize("gaps", [None, 3])
+def test_weights_of_4_bits(gaps: int | None) -> None:
+    rng, tiles = np.random.default_rng(8), [1, 2]
+    activations, sums, packed = [], [], []
+    for count in tiles:
+        nibbles = rng.integers(-8, 8, (PACKED.outputs, PACKED.inputs)).astype(np.int8)
+        factors = rng.integers(1, 16, (PACKED.outputs, 2)).astype(np.uint8)
+        weights = nibbles * factors.astype(int).repeat(64, axis=1)[:, : PACKED.inputs]
+        values = rng.integers(-128, 128, (count * PACKED.rows, PACKED.inputs))
+        activations.append(as_beats(values, PACKED.rows, PACKED.lanes_in))
+        sums.append(as_beats(PACKED.reference(values, weights), PACKED.rows, PACKED.lanes))
+        packed.append(PACKED.pack(nibbles, factors=factors))
+    inputs = {"order": [{"product": 0, "tiles": count} for count in tiles], "activations": np.concatenate(activations)}
+    for i, channel in enumerate(np.concatenate(packed, axis=1)):
+        inputs[f"weights__{i}"] = [int.from_bytes(beat.tobytes(), "little") for beat in channel]
+    result = run_streams(Linear(PACKED), inputs, {"sums": sum(map(len, sums))}, gaps=gaps)
+    np.testing.assert_array_equal(result.outputs["sums"], np.concatenate(sums))
+    if gaps is None:
+        # The RAMs hold both layers.
+        starts = result.accepted["weights__0"][:: PACKED.product_beats(0)]
+        assert np.diff(starts) == PACKED.load_cycles(0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "product", "shapes", "message"),
+    [
+        (SHARING, 1, [(50, 32)], "linear weights must be (50, 24), not (50, 32)"),
+        (SHARING, 1, [(50, 24), (50, 1)], "linear factors must be None, not (50, 1)"),
+        (PACKED, 0, [(12, 80)], "linear factors must be (12, 2), not None"),
+        (PACKED, 0, [(12, 80), (12, 1)], "linear factors must be (12, 2), not (12, 1)"),
+    ],
+)
+def test_weights_of_another_shape_are_refused(
+    spec: LinearSpec, product: int, shapes: list[tuple[int, int]], message: str
+) -> None:
+    weights, *factors = (np.ones(shape, dtype=np.int8) for shape in shapes)
+    with pytest.raises(ValueError) as error:
+        spec.pack(weights, product, *factors)
+    assert str(error.value) == message
 
 
 @pytest.mark.parametrize(
@@ -153,6 +192,12 @@ def test_weights_of_another_shape_are_refused() -> None:
         ({"rows": 3}, "array rows must be 2, 4 or 8, not 3"),
         ({"cascades": 9}, "array must have a column and 1 to 8 cascades, not 4 and 9"),
         ({"lanes": 3}, "array lanes must divide its 4 columns, not 3"),
+        ({"weight_bits": 6}, "weights must have 4 or 8 bits, not 6"),
+        (
+            {"weight_bits": 4, "inputs": 36},
+            "linear inputs must be a multiple of the depth 8 of an array whose orders name products, not 36",
+        ),
+        ({"weight_bits": 4, "cascades": 3, "inputs": 48}, "packed weights must be for 1, 2, 4 or 8 cascades, not 3"),
         ({"inputs": 8192, "ram_depth": 4096}, "array contraction must have at most 4096 terms, not 8192"),
     ],
 )
@@ -167,8 +212,11 @@ def test_impossible_specs_are_refused(changes: dict[str, int], message: str) -> 
     [
         replace(SMALL, rows=4, inputs=768, outputs=768, columns=8, cascades=4, ram_depth=4096, max_tiles=128),
         replace(SMALL, rows=4, inputs=384, outputs=1536, columns=16, cascades=1, lanes=2, ram_depth=4608, max_tiles=64),
+        replace(
+            SMALL, rows=4, inputs=768, outputs=768, columns=8, cascades=4, ram_depth=4096, max_tiles=128, weight_bits=4
+        ),
     ],
-    ids=["deep", "wide"],
+    ids=["deep", "wide", "packed"],
 )
 def test_resources_are_those_of_synthesis(spec: LinearSpec) -> None:
     assert_mapped(Linear(spec), spec.resources)

@@ -58,7 +58,7 @@ def test_the_buffer_holds_two_blocks() -> None:
 
 def test_bytes_of_weights() -> None:
     assert weight_bytes(640, 8) == 640
-    assert weight_bytes(640, 4) == 640 / 2 + 640 / 64 * 2
+    assert weight_bytes(640, 4) == 640 / 2 + 640 / 64 / 2
     with pytest.raises(ValueError) as error:
         weight_bytes(1, 3)
     assert str(error.value) == "weights must have 4 or 8 bits, not 3"

@@ -19,30 +19,39 @@ OWN = LinearSpec(
     rows=2, inputs=32, outputs=24, columns=4, cascades=1, lanes_in=2, lanes=2, channels=2, ram_depth=30, max_tiles=8,
     ram_style="block",
 )  # fmt: skip
-HEAD = 4
+HEAD, LAST = 4, 5
 
 Arrays = tuple[tuple[LinearSpec, ...], SharedColumnsSpec]
 
 
-def geometry(*shapes: tuple[int, int], lanes: int, heads: Sequence[Product]) -> Arrays:
+def geometry(*shapes: tuple[int, int], lanes: int, heads: Sequence[Product], bits: Sequence[int] = (8,) * 4) -> Arrays:
     """Four arrays of so many columns and cascades, which share their own products and others."""
-    sizes = [Product(32, 24), Product(16, 12), Product(16, 24), Product(80, 16)]
+    sizes = [(32, 24), (16, 12), (16, 24), (80, 16)]
+    own = [Product(*size, bit) for size, bit in zip(sizes, bits, strict=True)]
     units = [
         replace(OWN, inputs=size.inputs, outputs=size.outputs, columns=columns, cascades=cascades, lanes_in=lanes,
             lanes=lanes, channels=min(columns, 2), ram_depth=size.inputs * size.outputs // (8 * columns * cascades) + 3)
-        for size, (columns, cascades) in zip(sizes, shapes, strict=True)
+        for size, (columns, cascades) in zip(own, shapes, strict=True)
     ]  # fmt: skip
-    return share(units, [*sizes, *heads])
+    return share(units, [*own, *heads])
 
 
 GEOMETRIES = {
     # The head's weights are more than the RAMs hold, and its features fill no whole round.
-    "several lanes": geometry((4, 1), (2, 2), (6, 1), (4, 2), lanes=2, heads=[Product(16, 150)]),
-    "one lane": geometry((3, 2), (1, 1), (2, 2), (1, 1), lanes=1, heads=[Product(48, 17)]),
+    "several lanes": geometry((4, 1), (2, 2), (6, 1), (4, 2), lanes=2, heads=[Product(16, 150), Product(48, 10)]),
+    # The third array's own product, and two that are shared.
+    "weights of 4 bits": geometry(
+        (4, 1), (2, 2), (6, 1), (4, 2), lanes=2, bits=(8, 8, 4, 8), heads=[Product(16, 150, 4), Product(144, 40, 4)]
+    ),
+    "one lane": geometry((3, 2), (1, 1), (2, 2), (1, 1), lanes=1, heads=[Product(48, 17), Product(16, 30)]),
 }
 ALTERNATING = [
-    Prompt((2, 3)), Together((0, 1, 2, 3, 0, 1, 2, 3, HEAD)), Prompt((1, 2, 1)), Together((3, HEAD)), Prompt((2,)),
-]  # fmt: skip
+    Prompt((2, 3)),
+    Together((0, 1, 2, 3, 0, 1, 2, 3, HEAD, LAST)),
+    Prompt((1, 2, 1)),
+    Together((3, LAST, HEAD)),
+    Prompt((2,)),
+]
 
 
 def run(arrays: Arrays, runs: list[Prompt | Together], **options: Any) -> StreamResult:
@@ -88,9 +97,9 @@ def test_latency_and_cycles_are_the_specs(shapes: Any) -> None:
         sums = accepted[f"sums__{p}"].reshape(-1, product.outputs // spec.lanes)
         entry = rows[0, -1] + spec.distribute_latency + units[0].activation_latency
         assert sums[0, 0] == entry + units[0].array.latency + spec.collect_latency
-        assert sums[0, -1] == entry + spec.sums_latency(*product)
+        assert sums[0, -1] == entry + spec.sums_latency(product.inputs, product.outputs)
         if p in following:
-            assert sums[2, 0] - sums[1, 0] == spec.product_cycles(*product)
+            assert sums[2, 0] - sums[1, 0] == spec.product_cycles(product.inputs, product.outputs)
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
@@ -113,7 +122,7 @@ def test_resources_are_those_of_synthesis(lanes: int) -> None:
         ((Product(32, 24),), 2, "shared arrays must have a product each, not 1 for 2"),
         (
             (Product(32, 24), Product(24, 24)), 2,
-            "linear inputs must be a multiple of the depth 16 of an array that shares products, not 24",
+            "linear inputs must be a multiple of the depth 16 of an array whose orders name products, not 24",
         ),
         (
             (Product(32, 24), Product(32, 23)), 2,

@@ -1,0 +1,236 @@
+"""The figures of a linear unit: what it computes, in how many words and cycles, and how its weights are packed."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+
+import numpy as np
+
+from ..dsp import CASCADE
+from ..memory import ReplaySpec
+from ..resources import Resources
+from .packedweights import PackedWeightsSpec
+from .productorders import replay_orders_resources
+from .shared import ProductShare
+from .systolic import ArraySpec
+from .weights import WeightChannels
+
+__all__ = ["LinearSpec", "exact_matmul"]
+
+
+def exact_matmul(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Integer matrix product through float64, which is exact below 2**53 and uses BLAS, as integers do not.
+
+    Raises:
+        OverflowError: where a sum might not be exact.
+    """
+    bound = float(np.abs(left).max(initial=0)) * float(np.abs(right).max(initial=0)) * left.shape[-1]
+    if bound >= 2**53:
+        raise OverflowError(f"matrix product must stay below 2**53 to be exact in float64, not reach {bound:.3g}")
+    return np.rint(left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearSpec:
+    """A linear unit: ``outputs`` x ``inputs`` weights on an array of ``rows`` x ``columns`` x ``cascades`` * 8.
+
+    ``lanes_in`` features of a row arrive in a beat and ``lanes`` leave; ``channels`` memory channels fill the RAMs;
+    ``ram_depth`` words of each RAM prefetch ahead; ``max_tiles`` is the longest sequence in tiles. ``products``: its
+    shares of what several arrays compute together (`product_shares`), a tile each time. ``weight_bits`` of its own
+    product in memory. Where there are several products, or packed weights, words are never padded.
+
+    Raises:
+        ValueError: for a geometry that cannot work, with the figure that is wrong.
+    """
+
+    rows: int
+    inputs: int
+    outputs: int
+    columns: int
+    cascades: int
+    lanes_in: int
+    lanes: int
+    channels: int
+    ram_depth: int
+    max_tiles: int
+    ram_style: str = "ultra"
+    products: tuple[ProductShare, ...] = ()
+    weight_bits: int = 8
+
+    def __post_init__(self) -> None:
+        if self.outputs % self.columns:
+            raise ValueError(f"linear columns must divide its {self.outputs} outputs, not {self.columns}")
+        if self.lanes_in < 1 or self.inputs % self.lanes_in or self.array.depth % self.lanes_in:
+            raise ValueError(
+                f"linear input lanes must divide its {self.inputs} inputs and depth {self.array.depth}, "
+                f"not {self.lanes_in}"
+            )
+        if self.ram_depth < self.layer_words:
+            raise ValueError(
+                f"linear RAM must hold the {self.layer_words} words of a layer, not {self.ram_depth}; "
+                "add columns or cascades"
+            )
+        for share in self.shares if self.ordered else ():
+            if share.inputs % self.array.depth:
+                raise ValueError(
+                    f"linear inputs must be a multiple of the depth {self.array.depth} of an array whose orders name "
+                    f"products, not {share.inputs}"
+                )
+        _ = self.loader, self.packing
+
+    @property
+    def array(self) -> ArraySpec:
+        """The systolic array inside."""
+        return ArraySpec(
+            rows=self.rows,
+            columns=self.columns,
+            cascades=self.cascades,
+            lanes=self.lanes,
+            terms=max(share.inputs for share in self.shares),
+            least_words=min(self.product_words),
+            ram_depth=self.ram_depth,
+            ram_style=self.ram_style,
+        )
+
+    @cached_property
+    def shares(self) -> tuple[ProductShare, ...]:
+        """What the array computes, by the number of the product: 0 is its own, all features of it."""
+        own = ProductShare(
+            inputs=self.inputs, outputs=self.outputs, first=0, stride=self.columns, bits=self.weight_bits
+        )
+        return (own, *self.products)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether an order names its product, and is not only a number of tiles."""
+        return bool(self.products) or self.weight_bits != 8
+
+    @property
+    def packing(self) -> PackedWeightsSpec | None:
+        """How weights of 4 bits lie in memory, where there are any."""
+        if all(share.bits == 8 for share in self.shares):
+            return None
+        passes = max(share.rounds for share in self.shares)
+        return PackedWeightsSpec(channels=self.loader, max_words=max(self.product_words), max_passes=passes)
+
+    @property
+    def loader(self) -> WeightChannels:
+        """The memory channels."""
+        return WeightChannels(columns=self.columns, cascades=self.cascades, channels=self.channels)
+
+    @property
+    def product_words(self) -> tuple[int, ...]:
+        """Words of activations a pass, ceil(K/D), of each product."""
+        return tuple(ceil(share.inputs / (self.cascades * CASCADE)) for share in self.shares)
+
+    @property
+    def words(self) -> int:
+        """Words of activations a pass of its own product."""
+        return self.product_words[0]
+
+    @property
+    def passes(self) -> int:
+        """Passes a tile of its own product, N/C."""
+        return self.outputs // self.columns
+
+    @property
+    def ram_words(self) -> tuple[int, ...]:
+        """Words each RAM gets of the weights of each product."""
+        return tuple(words * share.rounds for words, share in zip(self.product_words, self.shares, strict=True))
+
+    @property
+    def layer_words(self) -> int:
+        """Words each RAM holds of a layer's weights."""
+        return self.ram_words[0]
+
+    @property
+    def channel_rams(self) -> int:
+        """RAMs a memory channel feeds."""
+        return self.loader.channel_rams
+
+    @property
+    def groups(self) -> int:
+        """Beats that make one word for each RAM of a channel."""
+        return self.loader.groups
+
+    @property
+    def layer_beats(self) -> int:
+        """Beats a memory channel delivers for a layer."""
+        return self.product_beats(0)
+
+    def product_beats(self, product: int) -> int:
+        """Beats a memory channel delivers for a product's weights."""
+        share = self.shares[product]
+        if self.packing and share.bits == 4:
+            return self.packing.beats(share.rounds, self.product_words[product])
+        return self.ram_words[product] * self.groups
+
+    def load_cycles(self, product: int) -> int:
+        """Cycles in which a channel fills the RAMs with a product's weights, where memory keeps up."""
+        share = self.shares[product]
+        if self.packing and share.bits == 4:
+            return self.packing.cycles(share.rounds, self.product_words[product])
+        return self.product_beats(product)
+
+    def cycles(self, tiles: int, product: int = 0) -> int:
+        """Cycles the array is busy for ``tiles`` tiles, weights and activations at hand (paper, section 4: l d dFFN /
+        M)."""
+        return tiles * self.shares[product].rounds * self.array.pass_cycles(self.product_words[product])
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the acceptance of a tile's last beat to that of its first sums, array idle, weights and tile
+        there."""
+        return self.activation_latency + self.array.latency
+
+    @property
+    def activation_latency(self) -> int:
+        """Cycles from the acceptance of the beat that completes a word to the word's entry into the array."""
+        return 1 + self.replay.latency
+
+    @property
+    def weight_latency(self) -> int:
+        """Cycles from the acceptance of the beat that completes a word of weights in all RAMs to its entry into the
+        array: counted in its channel, then in all; unpacked before, where any weights are."""
+        return 2 + (self.packing.latency if self.packing else 0)
+
+    @property
+    def replay(self) -> ReplaySpec:
+        """The activation buffer: a tile is read while the next arrives; of shared products there is one at a time."""
+        depth = max(2 * self.words, *self.product_words)
+        repeat = max(share.rounds for share in self.shares)
+        return ReplaySpec(self.rows * self.array.depth * 8, depth, "block" if depth > 64 else "distributed", repeat)
+
+    @property
+    def ring(self) -> ReplaySpec:
+        """The ring of weights, a byte of it: the words are counted once for all RAMs."""
+        return ReplaySpec(8, self.ram_depth, self.ram_style, self.max_tiles, max(self.ram_words))
+
+    @property
+    def resources(self) -> Resources:
+        """DSP, RAM, LUT and FF; LUT and FF are estimates."""
+        pack = Resources(lut=self.rows * self.array.depth * 8, ff=3 * self.rows * self.array.depth * 8)
+        control = self.ring.control_resources + (replay_orders_resources(self) if self.ordered else Resources())
+        loader = self.loader.resources + (self.packing.resources * self.channels if self.packing else Resources())
+        return self.array.resources + self.replay.resources + control + pack + loader
+
+    def reference(self, activations: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Sums, int64 [tokens, outputs], of int8 activations [tokens, inputs] and weights [outputs, inputs]."""
+        return exact_matmul(activations, weights.T)
+
+    def pack(self, weights: np.ndarray, product: int = 0, factors: np.ndarray | None = None) -> np.ndarray:
+        """A layer's weights, int8 [outputs, inputs] of the whole product, as the memory channels deliver them: uint8
+        [channels, `product_beats`, 64]. Those of 4 bits are -8..7, with ``factors`` uint8 [outputs, inputs / 64]."""
+        share = self.shares[product]
+        wanted = {"weights": (share.outputs, share.inputs)}
+        if share.bits == 4:
+            wanted["factors"] = (share.outputs, share.factors)
+        for name, given in (("weights", weights), ("factors", factors)):
+            if (found := None if given is None else given.shape) != wanted.get(name):
+                raise ValueError(f"linear {name} must be {wanted.get(name)}, not {found}")
+        features = [self.array.feature(column) for column in range(self.columns)]
+        cut = share.cut(weights, self.columns)[:, features]
+        if self.packing and factors is not None:
+            return self.packing.pack(cut, share.cut(factors, self.columns)[:, features])
+        padding = self.product_words[product] * self.array.depth - share.inputs
+        return self.loader.pack(np.pad(cut, ((0, 0), (0, 0), (0, padding))))
