@@ -44,6 +44,7 @@ class Options:
     simulator: str
     checkpoint: Path | None
     static: bool
+    weight_bits: int
     device: str
     tile: int
     max_length: int | None
@@ -59,6 +60,7 @@ class Options:
 @click.option("--top-k", type=int, default=40, show_default=True, help="Candidates to draw from, 1 to 64.")
 @click.option("--temperature", type=float, default=0.8, show_default=True, help="Of the draw; 0 takes the best.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@click.option("--weight-bits", type=int, default=8, show_default=True, help="A decoder's weights in memory: 8 or 4.")
 @click.option("--simulator", type=click.Choice(["verilator", "amaranth"]), default="verilator", show_default=True)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights in safetensors.", metavar="PATH")
 @click.option("--static", is_flag=True, help="Fix the ranges of rows by calibration.")
@@ -98,8 +100,8 @@ def check_inputs(network: ModelSpec) -> None:
     if isinstance(network, Gpt2Spec):
         wanted, foreign = "prompt", {"texts"}
     else:
-        wanted, foreign = "texts", {"prompt", "tokens", "top_k", "temperature", "seed"}
-    names = {"texts": "--text", "top_k": "--top-k"}
+        wanted, foreign = "texts", {"prompt", "tokens", "top_k", "temperature", "seed", "weight_bits"}
+    names = {"texts": "--text", "top_k": "--top-k", "weight_bits": "--weight-bits"}
     for name in sorted(given & foreign):
         option = names.get(name, f"--{name}")
         raise InputError(f"{option} must be left out for model {network.name!r}, of the family {network.family}")
@@ -160,12 +162,13 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
     device = load_device(options.device)
     if options.simulator != "verilator":
         raise InputError(f"simulator must be verilator for a decoder, not {options.simulator}")
-    spec = plan(network, device, tile=options.tile, max_length=options.max_length)
+    bits = options.weight_bits
+    spec = plan(network, device, tile=options.tile, max_length=options.max_length, weight_bits=bits)
     assert isinstance(spec, BuiltDecoderSpec)
     console = Console(highlight=False)
     with shown_steps() as steps:
         with step(steps, "loading and quantising"):
-            prepared = decoder.prepare(network, checkpoint=options.checkpoint, static=options.static)
+            prepared = decoder.prepare(network, checkpoint=options.checkpoint, static=options.static, weight_bits=bits)
             ids = prepared.tokens.of(prompt, spec.max_length)
             image = build_decoder_image(prepared.quantised, spec)
         with step(steps, "emitting Verilog"):

@@ -45,10 +45,14 @@ LARGEST = 64
 class BuiltDecoderSpec(DecoderSpec):
     """One layer of GPT-2 in hardware, and what stands before the first and behind the last.
 
+    ``weight_bits`` of all weights in memory: 8, or 4 with a factor for each group (`hdl/kernels/packedweights.py`).
+
     Raises:
         ValueError: as `DecoderSpec`, and for what is estimated but not built yet: gates, shared key and value heads,
             and a cache in off-chip memory.
     """
+
+    weight_bits: int = 8
 
     def __post_init__(self) -> None:
         if self.gated or self.kv_heads != self.heads:
@@ -64,7 +68,8 @@ class BuiltDecoderSpec(DecoderSpec):
         hidden, inner = self.hidden, self.intermediate
         outputs = {"qkv": self.qkv_features, "projection": hidden, "ffn1": self.ffn1_features, "ffn2": hidden}
         outputs["head"] = ceil(self.vocabulary / self.lanes) * self.lanes
-        return {name: Product(inner if name == "ffn2" else hidden, outputs[name]) for name in PRODUCTS}
+        inputs = {name: inner if name == "ffn2" else hidden for name in PRODUCTS}
+        return {name: Product(inputs[name], outputs[name], self.weight_bits) for name in PRODUCTS}
 
     @cached_property
     def _sharing(self) -> tuple[tuple[LinearSpec, ...], SharedColumnsSpec]:

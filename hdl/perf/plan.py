@@ -29,9 +29,11 @@ TILES = (2, 4, 8)
 """Tokens a tile can have."""
 
 
-def plan(model: ModelSpec, device: Device, *, tile: int = 4, max_length: int | None = None) -> PipelineSpec:
+def plan(
+    model: ModelSpec, device: Device, *, tile: int = 4, max_length: int | None = None, weight_bits: int = 8
+) -> PipelineSpec:
     """The fastest pipeline of a model that a device has room for, with tiles of ``tile`` tokens: an encoder's for the
-    longest sequence, a decoder's for one of which half is the prompt.
+    longest sequence, a decoder's for one of which half is the prompt. ``weight_bits`` in memory: 8, or a decoder's 4.
 
     Raises:
         InputError: for a tile or a length that is out of range, another family of devices, and a model that does not
@@ -47,30 +49,36 @@ def plan(model: ModelSpec, device: Device, *, tile: int = 4, max_length: int | N
     if device.family != FAMILY:
         raise InputError(f"pipelines are for devices of the family {FAMILY}, not {device.family} as {device.name!r}")
     network = Network.from_spec(model)
+    if weight_bits not in ((4, 8) if network.causal else (8,)):
+        raise InputError(f"weight-bits must be 8, or of a decoder 4, not {weight_bits}")
     try:
         if network.causal:
-            return decoder(network, device, tile, max_length)
+            return decoder(network, device, tile, max_length, weight_bits)
         return choose(network, max_length, device.resources, rows=tile)
     except InputError as error:
         raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {tile}: {error}") from None
 
 
-def decoder(network: Network, device: Device, tile: int, max_length: int) -> BuiltDecoderSpec:
+def decoder(network: Network, device: Device, tile: int, max_length: int, weight_bits: int) -> BuiltDecoderSpec:
     """The decoder that is built: a choice of the estimates' that leaves room for all that they do not count."""
-    cost, missing = partial(halves, network, device, max_length), None
+    cost, missing = partial(halves, network, device, max_length, weight_bits), None
     for share in SHARES:
         available = scaled(device.resources, share)
         chosen = choose(network, max_length, available, rows=tile, cache=True, cost=cost)
-        spec = BuiltDecoderSpec(**{field.name: getattr(chosen, field.name) for field in fields(chosen)})
+        geometry = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
+        try:
+            spec = BuiltDecoderSpec(**geometry, weight_bits=weight_bits)
+        except ValueError as error:
+            raise InputError(str(error)) from error
         missing = shortfall(spec.resources, device.resources)
         if missing is None:
             return spec
     raise InputError(f"the smallest geometry that was tried does not fit: {missing}")
 
 
-def halves(network: Network, device: Device, tokens: int, spec: PipelineSpec) -> float:
+def halves(network: Network, device: Device, tokens: int, weight_bits: int, spec: PipelineSpec) -> float:
     """Cycles of a prompt of half the tokens, and of the other half one by one."""
-    design, half = SpatialDesign(network, spec), ceil(tokens / 2)
+    design, half = SpatialDesign(network, spec, weight_bits), ceil(tokens / 2)
     bytes_a_cycle = device.memory.bandwidth_gb_s * 1e3 / device.clock_mhz
     token = design.decode((half + tokens) // 2).cycles_at(bytes_a_cycle)
     return design.prefill(half).cycles_at(bytes_a_cycle) + (tokens - half) * token

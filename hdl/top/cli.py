@@ -37,6 +37,9 @@ def hardware_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--max-length", type=int, help="Tokens of the longest sequence.  [default: 512, or the model's most]"
         ),
+        click.option(
+            "--weight-bits", type=int, default=8, show_default=True, help="A decoder's weights in memory: 8 or 4."
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -67,9 +70,11 @@ def list_command() -> None:
 @cli.command("describe")
 @hardware_options
 @click.pass_obj
-def describe_command(early: str | None, model: str | None, device: str, tile: int, max_length: int | None) -> None:
+def describe_command(
+    early: str | None, model: str | None, device: str, tile: int, max_length: int | None, weight_bits: int
+) -> None:
     """Show the pipeline's units: how each is laid out, its speed, and what it takes of the device."""
-    network, board, spec = planned(model or early, device, tile, max_length)
+    network, board, spec = planned(model or early, device, tile, max_length, weight_bits)
     title = f"{network.name} on {board.board}, {tile} tokens a tile, at most {spec.max_length} tokens"
     show(units_table(spec, board, title), summary(spec, board))
 
@@ -89,6 +94,7 @@ def emit_command(
     device: str,
     tile: int,
     max_length: int | None,
+    weight_bits: int,
     out: Path | None,
     point: Path | None,
 ) -> None:
@@ -96,7 +102,7 @@ def emit_command(
     with shown_progress() as progress:
         progress("choosing the geometry")
         if point is None:
-            network, board, spec = planned(model or early, device, tile, max_length)
+            network, board, spec = planned(model or early, device, tile, max_length, weight_bits)
             name = network.name
         else:
             name, board, spec = pointed(point, model or early)
@@ -130,7 +136,7 @@ def quantise_command(early: str | None, model: str | None, out: Path, static: bo
 def pointed(path: Path, model: str | None) -> tuple[str, Device, PipelineSpec]:
     """The name of the model, the device at the point's clock, and the pipeline of a point."""
     context = click.get_current_context()
-    for name in ("device", "tile", "max_length"):
+    for name in ("device", "tile", "max_length", "weight_bits"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise InputError(f"--{name.replace('_', '-')} must be left out with --point, which has its own")
     point, spec = read_point(path, model)
@@ -154,11 +160,11 @@ def chosen_model(name: str | None) -> ModelSpec:
 
 
 def planned(
-    model: str | None, device: str, tile: int, max_length: int | None
+    model: str | None, device: str, tile: int, max_length: int | None, weight_bits: int
 ) -> tuple[ModelSpec, Device, PipelineSpec]:
     """The model, the device and the pipeline that the options ask for."""
     network, board = chosen_model(model), load_device(device)
-    return network, board, plan(network, board, tile=tile, max_length=max_length)
+    return network, board, plan(network, board, tile=tile, max_length=max_length, weight_bits=weight_bits)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...kernels.linear import LinearSpec
 from ...model.gpt2.quantised import QuantisedGpt2
+from ...model.groups import nibbles
 from ...perf.builtdecoder import PRODUCTS, BuiltDecoderSpec
 from ...perf.spec import LINEAR_UNITS
 from ..image import beats_of, parameter_words
@@ -30,16 +32,26 @@ def build_decoder_image(model: QuantisedGpt2, spec: BuiltDecoderSpec) -> Decoder
 
     A channel of weights holds its share of each layer's own product, for prompts, and then of all products, layer by
     layer and the head at the end, as all arrays share them, for tokens.
+
+    Raises:
+        ValueError: for a model whose weights have other bits than the decoder's.
     """
+    if (bits := 4 if model.group_factors else 8) != spec.weight_bits:
+        raise ValueError(f"model's weights must have the decoder's {spec.weight_bits} bits, not {bits}")
+
+    def packed(unit: LinearSpec, number: int, product: str, layer: int | None = None) -> np.ndarray:
+        weights, factors = _weights(model, spec, product, layer)
+        return unit.pack(weights, number, factors)
+
     channels: dict[str, np.ndarray] = {}
     for name in LINEAR_UNITS:
-        unit, shared = spec.linear(name), []
-        own = [unit.pack(layer.weights(name)) for layer in model.layers]
-        for layer in model.layers:
-            shared += [unit.pack(layer.weights(product), 1 + i) for i, product in enumerate(LINEAR_UNITS)]
-        padding = spec.products["head"].outputs - spec.vocabulary
-        shared.append(unit.pack(np.pad(model.head_weight, ((0, padding), (0, 0))), len(PRODUCTS)))
-        for index, contents in enumerate(np.concatenate([*own, *shared], axis=1)):
+        unit, layers = spec.linear(name), range(len(model.layers))
+        parts = [packed(unit, 0, name, layer) for layer in layers]
+        parts += [
+            packed(unit, 1 + number, product, layer) for layer in layers for number, product in enumerate(LINEAR_UNITS)
+        ]
+        parts.append(packed(unit, len(PRODUCTS), "head"))
+        for index, contents in enumerate(np.concatenate(parts, axis=1)):
             channels[f"weights_{name}__{index}"] = np.ascontiguousarray(contents)
     width = spec.parameter_width
     parameters = [beats_of(parameter_words(layer.block, spec.parameters, width)) for layer in model.layers]
@@ -48,6 +60,21 @@ def build_decoder_image(model: QuantisedGpt2, spec: BuiltDecoderSpec) -> Decoder
     channels["parameters"] = np.concatenate(parameters)
     channels["embedding"] = spec.embedding.pack(model.word, model.position[: spec.max_length])
     return DecoderImage(channels)
+
+
+def _weights(
+    model: QuantisedGpt2, spec: BuiltDecoderSpec, product: str, layer: int | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A product's weights as memory has them, and of 4 bits their factors; the head's rows that there are not are 0."""
+    if layer is None:
+        weight, key = model.head_weight, product
+    else:
+        weight, key = model.layers[layer].weights(product), f"{layer}.{product}"
+    rows = ((0, spec.products[product].outputs - len(weight)), (0, 0))
+    if spec.weight_bits == 8:
+        return np.pad(weight, rows), None
+    factors = model.group_factors[key]
+    return np.pad(nibbles(weight, factors), rows), np.pad(factors, rows, constant_values=1)
 
 
 def _final_blocks(model: QuantisedGpt2, spec: BuiltDecoderSpec) -> dict[str, np.ndarray]:

@@ -1,5 +1,7 @@
 """Small decoders for the tests."""
 
+from dataclasses import replace
+
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.spec import ArrayShape
 
@@ -10,6 +12,9 @@ TINY = BuiltDecoderSpec(
     kv_heads=2, gated=False, vocabulary=90, cache_on_chip=True,
 )  # fmt: skip
 """A decoder in which every unit takes several passes, words and tiles, and the head is no multiple of the columns."""
+
+PACKED = replace(TINY, weight_bits=4)
+"""With weights of 4 bits."""
 
 ODD = BuiltDecoderSpec(
     hidden=96, heads=3, intermediate=192, max_length=24, max_layers=3, rows=2, lanes=1, ffn_lanes=1, score_lanes=3,

@@ -19,7 +19,7 @@ from hdl.top.emitter import Emitter
 from sim.decoder import DecoderSimulation, RefusedError
 from sim.memory import MemoryTiming
 
-from .designs import ODD, TINY
+from .designs import ODD, PACKED, TINY
 
 
 @cache
@@ -30,7 +30,7 @@ def model_of(spec: BuiltDecoderSpec) -> QuantisedGpt2:
         max_positions=spec.max_length, vocabulary=spec.vocabulary, layer_norm_eps=1e-5, activation="gelu_new",
     )  # fmt: skip
     texts = [words(spec, spec.max_length, seed) for seed in range(3)]
-    return quantise(random_weights(shape, 1), texts)
+    return quantise(random_weights(shape, 1), texts, weight_bits=spec.weight_bits)
 
 
 def words(spec: BuiltDecoderSpec, count: int, seed: int) -> list[int]:
@@ -50,7 +50,7 @@ def started(spec: BuiltDecoderSpec, timing: MemoryTiming | None = None) -> Decod
     return DecoderSimulation.verilated(spec, sources(spec), image, timing=timing, threads=1, optimise="-O0")
 
 
-@pytest.fixture(params=[TINY, ODD], ids=["tiny", "odd"])
+@pytest.fixture(params=[PACKED, ODD], ids=["packed", "odd"])
 def simulation(request: pytest.FixtureRequest) -> Iterator[DecoderSimulation]:
     with started(request.param) as one:
         yield one
