@@ -154,7 +154,7 @@ def chosen_model(name: str | None) -> ModelSpec:
     if name in networks() and name not in presets(ModelSpec):
         family = load_network(name).family
         raise InputError(
-            f"model {name!r} must be of the families bert or gpt2 to be built, not {family}; estimate knows it"
+            f"model {name!r} must be of the family bert or gpt2 to be built, not {family}; estimate knows it"
         )
     return load_model(name, ModelSpec)
 

@@ -12,7 +12,7 @@ import pytest
 
 from hdl.model.network import networks
 from hdl.model.quantised import QuantisedBert
-from hdl.model.spec import load_model
+from hdl.model.spec import ModelSpec, load_model, presets
 from hdl.perf.device import Region, devices, load_device
 from hdl.perf.plan import plan
 from hdl.top import cli
@@ -22,7 +22,7 @@ from hdl.top.console import PLAIN_WIDTH
 from .commands import Run
 
 ROOT = Path(__file__).parents[2]
-KNOWN = "known: bert-base, bert-large, minilm-l6, tiny-bert, or a path to a config.json"
+KNOWN = f"known: {', '.join(presets(ModelSpec))}, or a path to a config.json"
 
 OF_TINY = "the positions of model 'tiny-bert'"
 
@@ -103,7 +103,12 @@ def test_emit(
         ("quantise --out x", f"a model must be given with --model; {KNOWN}"),
         ("--model bert-bsae emit", f"model 'bert-bsae' is unknown, did you mean 'bert-base'?; {KNOWN}"),
         ("emit --model nothing", f"model 'nothing' is unknown; {KNOWN}"),
-        ("emit --model gpt2", "model 'gpt2' must be of the family bert to be built, not gpt2; estimate knows it"),
+        (
+            "emit --model opt-125m",
+            "model 'opt-125m' must be of the family bert or gpt2 to be built, not opt; estimate knows it",
+        ),
+        ("emit --model tiny-bert --weight-bits 4", "weight-bits must be 8, or of a decoder 4, not 4"),
+        ("emit --model gpt2 --weight-bits 3", "weight-bits must be 8, or of a decoder 4, not 3"),
         ("emit --model no/config.json", "model file no/config.json cannot be read: No such file or directory"),
         ("emit --model tiny-bert --device nil", f"device 'nil' is unknown; known: {', '.join(devices())}"),
         ("emit --model tiny-bert --tile 3", "tile must be 2, 4 or 8 tokens, not 3"),

@@ -1,0 +1,60 @@
+"""What is emitted of a decoder: Verilog without a finding, and a manifest that tells what lies where."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from hdl.perf.builtdecoder import PRODUCTS, BuiltDecoderSpec
+from hdl.perf.device import load_device
+from hdl.perf.spec import LINEAR_UNITS
+from hdl.top.decoder.image import build_decoder_image
+from hdl.top.decoder.manifest import decoder_cycles, decoder_memory
+from sim import paths
+from sim.verilator import WAIVERS, lint
+
+from .designs import ODD, PACKED, TINY
+from .test_pipeline import model_of, sources
+
+
+@cache
+def memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
+    """What the manifest tells of the memory."""
+    return decoder_memory(spec)
+
+
+@pytest.mark.parametrize("spec", [TINY, ODD], ids=["tiny", "odd"])
+def test_the_verilog_has_no_finding(spec: BuiltDecoderSpec) -> None:
+    assert lint(sources(spec), "decoder", waivers=WAIVERS) == []
+
+
+def test_paths_hold_one_multiplication_or_three_additions() -> None:
+    for weight, most in ((paths.multiplications, 1), (paths.additions, 3)):
+        found = paths.longest_paths(sources(TINY), "decoder", weight)
+        assert max(path.weight for path in found.values()) <= most
+
+
+@pytest.mark.parametrize("spec", [TINY, ODD, PACKED], ids=["tiny", "odd", "packed"])
+def test_segments_cover_the_channels(spec: BuiltDecoderSpec) -> None:
+    channels = build_decoder_image(model_of(spec), spec).channels
+    for name in LINEAR_UNITS:
+        unit = memory(spec)["weights"]["units"][name]
+        (own_start, own), (head_start, head) = unit["prompt"]
+        ((token_start, token),) = unit["token"]
+        beats = [product["beats"] for product in unit["products"]]
+        assert (own_start, own) == (0, spec.max_layers * beats[0])
+        assert (token_start, token) == (own, spec.max_layers * sum(beats[1:-1]) + beats[-1])
+        assert (head_start, head) == (token_start + token - beats[-1], beats[-1])
+        assert [product["name"] for product in unit["products"]] == [name, *PRODUCTS]
+        for index in range(unit["channels"]):
+            assert len(channels[f"weights_{name}__{index}"]) == own + token
+    layers, told = spec.max_layers, memory(spec)["parameters"]
+    beats = layers * told["beats_a_layer"] + told["beats_behind_the_last_layer"]
+    assert len(channels["parameters"]) == beats == spec.segments("parameters")[0][0][1]
+    assert len(channels["embedding"]) == memory(spec)["embedding"]["beats"]
+
+
+def test_cycles_grow_with_the_tokens() -> None:
+    found = decoder_cycles(TINY, load_device("u280"))
+    assert [one["tokens"] for one in found] == [TINY.max_length]
+    assert found[0]["prompt_estimate"] > found[0]["token_estimate"] > 0
