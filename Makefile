@@ -15,6 +15,7 @@ run: $(READY)
 		--text "The lighthouse keeper wrote down the weather every evening, and in forty years he never missed a day." \
 		--text "Interest rates were left unchanged on Thursday, although two members of the committee had voted for a cut." \
 		--text "How do I replace the chain on a bicycle without any special tools?"
+	$(RUN) -m sim --model tiny-gpt2 --prompt "And the king said unto" --tokens 32 --seed 1
 
 test: $(READY)
 	$(RUN) -m pytest -n auto --dist worksteal

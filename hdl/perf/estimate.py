@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import InputError
 from ..model.network import Network, load_network
 from ..resources import Resources
+from .budget import SHARES
 from .candidates import candidates
 from .constraints import STREAM_SHARE, Constraint, binding, constraints
 from .design import Design, Phase
@@ -24,10 +25,6 @@ FAMILIES = ("ultrascale+", "versal")
 """FPGAs whose DSPs do what the kernels' cascades ask, two int8 products each: the DSP48E2 and its successor."""
 
 WEIGHT_BITS = (8, 4)
-
-SHARES = (1.0, 0.9, 0.8, 0.7)
-"""Of the resources planned to be used, tried in turn until a design meets the constraints that only a whole design can
-be held to: its floorplan, and the bandwidth that it asks for."""
 
 OUTPUT = 64
 """Tokens that are generated where no number is asked for, if the model has so many positions left."""

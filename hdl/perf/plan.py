@@ -7,7 +7,7 @@ from math import ceil
 from ..errors import InputError
 from ..model.network import Network
 from ..model.spec import ModelSpec
-from .budget import scaled, shortfall
+from .budget import SHARES, scaled, shortfall
 from .builtdecoder import BuiltDecoderSpec
 from .chooser import choose
 from .design import SpatialDesign
@@ -21,9 +21,6 @@ MAX_LENGTH = 512
 
 FAMILY = "ultrascale+"
 """The devices whose DSPs and memories the kernels are made of."""
-
-SHARES = (1.0, 0.9, 0.8, 0.7)
-"""Of the resources planned to be used, tried in turn until all of a decoder fits."""
 
 TILES = (2, 4, 8)
 """Tokens a tile can have."""

@@ -19,16 +19,14 @@ from ..kernels.linear import Linear
 from ..kernels.requantise import Requantise
 from ..kernels.residual import ResidualAdd
 from ..kernels.rowquantise import RowQuantise
-from ..kernels.scores import Scores
-from ..kernels.softmax import Softmax
-from ..kernels.weightedsum import WeightedSums
 from ..perf.spec import LINEAR_UNITS, PipelineSpec
 from ..stream import Fork, StreamBuffer, connect, tile
+from .attention import attend
 from .composition import Composition
 from .control import Control, LayerOrder, RunOrder
 from .parameters import Parameters
 
-__all__ = ["Entry", "Pipeline", "Split", "count_layer"]
+__all__ = ["Entry", "Pipeline", "count_layer"]
 
 
 class Entry(wiring.Component):
@@ -117,34 +115,6 @@ def count_layer(m: Module, spec: PipelineSpec, order: Any, beat_moves: Any) -> t
     with m.If(tile_ends):
         m.d.sync += tile_index.eq(Mux(ends, 0, tile_index + 1))
     return ends, last_tile
-
-
-class Split(wiring.Component):
-    """Cuts the output of the QKV unit, keys, values, queries of a tile one after the other, in three streams."""
-
-    def __init__(self, spec: PipelineSpec):
-        self.spec = spec
-        byte_tile = stream.Signature(tile(spec.rows, spec.lanes, signed(8)))
-        super().__init__({"input": In(byte_tile), "outputs": Out(byte_tile).array(3)})
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        part, beat = Signal(range(3)), Signal(range(self.spec.tile_beats))
-        with m.If(self.input.valid & self.input.ready):
-            m.d.sync += beat.eq(beat + 1)
-            with m.If(beat == self.spec.tile_beats - 1):
-                m.d.sync += [beat.eq(0), part.eq(Mux(part == 2, 0, part + 1))]
-        ready = 0
-        for i, output in enumerate(self.outputs):
-            m.submodules[f"buffer_{i}"] = buffer = StreamBuffer(self.input.payload.shape())
-            m.d.comb += [
-                buffer.input.payload.eq(self.input.payload),
-                buffer.input.valid.eq(self.input.valid & (part == i)),
-            ]
-            ready |= buffer.input.ready & (part == i)
-            connect(m, buffer.output, output)
-        m.d.comb += self.input.ready.eq(ready)
-        return m
 
 
 class Pipeline(wiring.Component):
@@ -241,27 +211,12 @@ class _Composition(Composition):
 
     def attention(self, tokens: Any) -> Any:
         """Self-attention, projection included."""
-        m, spec = self.m, self.spec
-        split = self.add("split", Split(spec))
-        scores = self.add("scores", Scores(spec.scores_unit))
-        softmax = self.add("softmax", Softmax(spec.softmax))
-        sums = self.add("sums", WeightedSums(spec.sums_unit))
-        context = self.add("requantise_context", Requantise(spec.requantise("context")))
-        factors = self.add("factors_context", StreamBuffer(softmax.factors.payload.shape(), spec.heads_in_sums))
-        connect(m, self.linear("qkv", tokens), split.input)
-        for source, sink in zip(split.outputs, (scores.stored, sums.stored, scores.activations), strict=True):
-            connect(m, source, sink)
-        self.order("scores", scores.order, "tiles", "key_passes", "words", words=spec.scores_unit.words)
-        self.order("sums", sums.order, "tiles", "passes", "value_words", passes=spec.sums_unit.passes)
-        self.order("softmax", softmax.control, "tokens")
-        connect(m, scores.sums, softmax.scores)
-        self.channels("scores", softmax.scales)
-        connect(m, softmax.numerators, sums.activations)
-        connect(m, softmax.factors, factors.input)
-        connect(m, sums.sums, context.sums)
-        connect(m, factors.output, context.factors)
-        self.channels("context", context.channels)
-        return self.linear("projection", context.values)
+        spec = self.spec
+        units = attend(self, spec, lambda: self.linear("qkv", tokens))
+        self.order("scores", units.scores.order, "tiles", "key_passes", "words", words=spec.scores_unit.words)
+        self.order("sums", units.sums.order, "tiles", "passes", "value_words", passes=spec.sums_unit.passes)
+        self.order("softmax", units.softmax.control, "tokens")
+        return self.linear("projection", units.context)
 
     def feed_forward(self, tokens: Any) -> Any:
         """Two linear units with an activation between."""

@@ -26,17 +26,15 @@ from ...kernels.linear import Linear
 from ...kernels.requantise import Requantise
 from ...kernels.residual import ResidualAdd
 from ...kernels.rowquantise import RowQuantise
-from ...kernels.scores import Scores
 from ...kernels.sharing import Collect, Distribute
-from ...kernels.softmax import Softmax
 from ...kernels.topk import TopK
-from ...kernels.weightedsum import WeightedSums
 from ...perf.builtdecoder import BuiltDecoderSpec
 from ...perf.spec import LINEAR_UNITS
 from ...stream import Fork, StreamBuffer, connect, tile
+from ..attention import attend
 from ..composition import Composition
 from ..parameters import Parameters
-from ..pipeline import Entry, Split
+from ..pipeline import Entry
 from .ends import Leave, Loop
 from .feed import Sections, Segments
 from .layers import LayerOrders, ProductOrders, TileOrders
@@ -225,28 +223,12 @@ class _Composition(Composition):
 
     def attention(self, tokens: Any) -> Any:
         """Causal self-attention over the cache, projection included."""
-        m, spec = self.m, self.spec
-        split = self.add("split", Split(spec))
-        scores = self.add("scores", Scores(spec.scores_unit))
-        softmax = self.add("softmax", Softmax(spec.softmax))
-        sums = self.add("sums", WeightedSums(spec.sums_unit))
-        context = self.add("requantise_context", Requantise(spec.requantise("context")))
-        factors = self.add("factors_context", StreamBuffer(softmax.factors.payload.shape(), spec.heads_in_sums))
-        connect(m, self.product("qkv", tokens), split.input)
-        for source, sink in zip(split.outputs, (scores.stored, sums.stored, scores.activations), strict=True):
-            connect(m, source, sink)
-        place = ("layer", "tile", "rows")
-        self.order("scores", scores.order, *place, "key_passes", "words", words=spec.scores_unit.words)
-        self.order("sums", sums.order, *place, "passes", "value_words", passes=spec.sums_unit.passes)
-        self.order("softmax", softmax.control, "tokens", "tile")
-        connect(m, scores.sums, softmax.scores)
-        self.channels("scores", softmax.scales)
-        connect(m, softmax.numerators, sums.activations)
-        connect(m, softmax.factors, factors.input)
-        connect(m, sums.sums, context.sums)
-        connect(m, factors.output, context.factors)
-        self.channels("context", context.channels)
-        return self.product("projection", context.values)
+        spec, place = self.spec, ("layer", "tile", "rows")
+        units = attend(self, spec, lambda: self.product("qkv", tokens))
+        self.order("scores", units.scores.order, *place, "key_passes", "words", words=spec.scores_unit.words)
+        self.order("sums", units.sums.order, *place, "passes", "value_words", passes=spec.sums_unit.passes)
+        self.order("softmax", units.softmax.control, "tokens", "tile")
+        return self.product("projection", units.context)
 
     def feed_forward(self, tokens: Any) -> Any:
         """Two products with an activation between."""
