@@ -132,7 +132,7 @@ def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
     """Runs texts through an encoder; the exit code."""
     spec = plan(network, load_device(options.device), tile=options.tile, max_length=options.max_length)
     with shown_steps() as steps:
-        with step(steps, "loading and quantising"):
+        with step(steps, "loading and quantising", told=False):
             prepared = encoder.prepare(network, checkpoint=options.checkpoint, static=options.static)
             ids = [prepared.tokens.of(text, spec.max_length) for text in texts]
             image = build_image(prepared.quantised.layers, spec)
@@ -167,7 +167,7 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
     assert isinstance(spec, BuiltDecoderSpec)
     console = Console(highlight=False)
     with shown_steps() as steps:
-        with step(steps, "loading and quantising"):
+        with step(steps, "loading and quantising", told=False):
             prepared = decoder.prepare(network, checkpoint=options.checkpoint, static=options.static, weight_bits=bits)
             ids = prepared.tokens.of(prompt, spec.max_length)
             image = build_decoder_image(prepared.quantised, spec)
@@ -198,14 +198,14 @@ def shown_steps() -> Progress:
 
 
 class step:
-    """A step in the progress, with a line in a log where there is no terminal."""
+    """A step in the progress; where there is no terminal, with a line in a log if it is to be ``told``."""
 
-    def __init__(self, steps: Progress, doing: str):
-        self.steps, self.doing = steps, doing
+    def __init__(self, steps: Progress, doing: str, *, told: bool = True):
+        self.steps, self.doing, self.told = steps, doing, told
 
     def __enter__(self) -> None:
         self.task = self.steps.add_task(self.doing, total=None)
-        if self.steps.disable:
+        if self.steps.disable and self.told:
             click.echo(f"{self.doing} ...", err=True)
 
     def __exit__(self, *error: object) -> None:

@@ -64,3 +64,32 @@ def test_an_unknown_model_is_refused_with_the_known_ones(capsys: pytest.CaptureF
 
 def test_threads_below_one_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert refused([*TINY, "--text", "Hi", "--threads", "0"], capsys) == "threads must be at least 1, not 0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "tiny-gpt2"], "--prompt must be given for model 'tiny-gpt2'"),
+        (["--model", "tiny-bert"], "--text must be given for model 'tiny-bert'"),
+        (
+            ["--model", "tiny-gpt2", "--text", "Hi"],
+            "--text must be left out for model 'tiny-gpt2', of the family gpt2",
+        ),
+        (
+            ["--model", "tiny-bert", "--text", "Hi", "--top-k", "3"],
+            "--top-k must be left out for model 'tiny-bert', of the family bert",
+        ),
+        (["--model", "tiny-gpt2", "--prompt", "Hi", "--top-k", "65"], "top-k must be 1 to 64, not 65"),
+        (["--model", "tiny-gpt2", "--prompt", "Hi", "--temperature", "-1"], "temperature must be 0 or greater, not -1"),
+        (["--model", "tiny-gpt2", "--prompt", " "], "text must have at least one word, not be empty"),
+        (
+            ["--model", "tiny-gpt2", "--prompt", "Hi", "--simulator", "amaranth"],
+            "Amaranth's simulator is for models of up to 50,000 weights a layer, such as tiny-bert; "
+            "'tiny-gpt2' has 196,608: use --simulator verilator",
+        ),
+    ],
+)
+def test_bad_input_of_a_decoder_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(arguments, capsys) == message
