@@ -10,12 +10,10 @@ from hdl.errors import InputError
 from hdl.model.network import load_network, networks
 from hdl.perf import estimate, load_device
 from hdl.perf import explore as explored
-from hdl.perf.chooser import choose
-from hdl.perf.design import SpatialDesign
 
 DEVICE = "u280"
 
-RATES = {"bert-base": 128, "gpt2": 128, "tiny-bert": 64}
+RATES = {"bert-base": 128, "gpt2": 128, "llama-2-7b": 128, "tiny-bert": 64}
 """Networks whose designs are explored, with the tokens of their prompts."""
 
 POINTS = 100_000
@@ -36,12 +34,11 @@ def main() -> int:
         network = load_network(name)
         found = explored(network, device, points=POINTS, prompt=prompt, output=0)
         missed |= found.rate < LEAST_RATE
-        chosen = choose(network, prompt, device.resources)
-        seconds = SpatialDesign(network, chosen).prefill(prompt).cycles / device.clock_mhz / 1e3
-        best = found.front[0].figures["first_token"] * 1e3
+        chosen = estimate(network, device, prompt=prompt, output=0).first_token.seconds * 1e3
+        best = found.front[0].figures["first_token_s"] * 1e3
         table.add_row(
-            name, f"{found.rate:,.0f}", f"{found.feasible:,}", str(len(found.front)), f"{best:.4f}",
-            f"{seconds:.4f}",
+            name, f"{found.rate:,.0f}", f"{found.total.feasible:,}", str(len(found.front)), f"{best:.4f}",
+            f"{chosen:.4f}",
         )  # fmt: skip
     table.add_section()
     table.add_row("goal", f"{LEAST_RATE:,}")

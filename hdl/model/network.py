@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple, Self
 
 from ..builtin import built_in, read_built_in
@@ -101,7 +101,7 @@ class Network:
         """Whether a token sees only itself and those before it: a decoder, which generates text."""
         return self.family != "bert"
 
-    @property
+    @cached_property
     def operators(self) -> tuple[Operator, ...]:
         """The products of a layer with its weights, in the order that they are computed in."""
         attended = self.heads * self.head_size

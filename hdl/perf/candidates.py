@@ -17,7 +17,7 @@ from .plan import TILES
 from .spec import ArrayShape
 from .streamed import StreamedSpec
 
-__all__ = ["candidates", "weight_channels"]
+__all__ = ["MAX_STREAM_COLUMNS", "blocks", "candidates", "not_spatial", "weight_channels"]
 
 STREAM_ROWS = (4, 8)
 STREAM_CASCADES = (2, 4, 8)
@@ -52,7 +52,7 @@ def candidates(
         "spatial": _spatial(network, available, channels, max_length, tile, weight_bits, cost)
     }
     if network.causal:
-        kinds["streamed"] = _streamed(network, available, channels, max_length, tile, weight_bits)
+        kinds["streamed"] = _streamed(network, available, device.memory.ports, max_length, tile, weight_bits)
     found: list[Design] = []
     refusals: dict[str, str] = {}
     for kind, designs in kinds.items():
@@ -77,9 +77,8 @@ def _spatial(
     cost: Callable[[Design], float],
 ) -> Iterator[Design | str]:
     """The best pipeline for each tile, and for keys and values on chip and off it; or why there is none."""
-    # A pipeline's heads share the hidden features; those of a streamed design, and of a share of the heads, need not.
-    if network.heads * network.head_size != network.hidden:
-        yield f"heads must share the {network.hidden} hidden features, not have {network.head_size} each"
+    if why := not_spatial(network):
+        yield why
         return
     for rows, cache in product((tile,) if tile else TILES, (True, False) if network.causal else (False,)):
         try:
@@ -90,6 +89,14 @@ def _spatial(
             yield SpatialDesign(network, spec, weight_bits)
         except (InputError, ValueError) as error:
             yield str(error)
+
+
+def not_spatial(network: Network) -> str | None:
+    """Why a network has no spatial design at all; None where it may. A pipeline's heads share the hidden features;
+    those of a streamed design, and of a share of the heads, need not."""
+    if network.heads * network.head_size == network.hidden:
+        return None
+    return f"heads must share the {network.hidden} hidden features, not have {network.head_size} each"
 
 
 def weight_channels(device: Device) -> int:
@@ -103,9 +110,7 @@ def _streamed(
     """For each shape of tile and column, and each block, as many columns as fit; or what even the smallest array
     lacks."""
     for rows, cascades, lanes in product((tile,) if tile else STREAM_ROWS, STREAM_CASCADES, STREAM_LANES):
-        tiles = ceil(min(max_length, MAX_BLOCK_TOKENS) / rows)
-        blocks = [2**power for power in range(tiles.bit_length())]
-        for (scores, sums), block in product(_attention(network, rows, max(1, lanes // 8)), blocks):
+        for (scores, sums), block in product(_attention(network, rows, max(1, lanes // 8)), blocks(rows, max_length)):
             build = partial(
                 StreamedSpec, network=network, rows=rows, block=block, lanes=lanes, scores=scores, sums=sums,
                 max_length=max_length, channels=channels,
@@ -115,6 +120,12 @@ def _streamed(
                 yield StreamedDesign(network, spec, weight_bits)
             except (InputError, ValueError) as error:
                 yield str(error)
+
+
+def blocks(rows: int, max_length: int) -> list[int]:
+    """Tiles that a streamed design may hold while the weights pass once: powers of two, and a whole sequence."""
+    tiles = ceil(min(max_length, MAX_BLOCK_TOKENS) / rows)
+    return sorted({*(2**power for power in range(tiles.bit_length())), tiles})
 
 
 def _attention(network: Network, rows: int, cascades: int) -> Iterator[tuple[ArrayShape, ArrayShape]]:

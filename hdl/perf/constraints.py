@@ -50,8 +50,9 @@ def constraints(design: Design, device: Device, *, tokens: int, sequences: int, 
     """All constraints of ``design`` on ``device``, for ``sequences`` of up to ``tokens`` tokens each.
 
     Compute, on-chip memory, logic: within the planned shares of the device, and of each SLR. Memory: capacity for the
-    parameters and the keys and values that are not on chip; a port for every channel; bandwidth that feeds the design
-    at its own pace in the prompt (paper, section 4.2, equations 1 to 4, with the shares of our own).
+    parameters and the keys and values that are not on chip; a port for every channel; bandwidth, over its own ports,
+    that feeds the design at its own pace in the prompt (paper, section 4.2, equations 1 to 4, with the shares of our
+    own).
     """
     network = design.network
     found = [
@@ -78,7 +79,7 @@ def constraints(design: Design, device: Device, *, tokens: int, sequences: int, 
         Constraint(
             name="bandwidth",
             needed=drawn / gigabyte,
-            available=STREAM_SHARE * device.memory.bandwidth_gb_s,
+            available=STREAM_SHARE * design.bandwidth(device.memory),
             unit="GB/s",
         ),
     ]

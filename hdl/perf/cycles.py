@@ -15,6 +15,7 @@ After some layers every layer ends as much later than the one before it as that 
 moved on by one number of cycles, so does everything that follows: the other layers are not followed, but counted.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,7 @@ from ..serial import divide_latency
 if TYPE_CHECKING:
     from .spec import PipelineSpec
 
-__all__ = ["run_cycles"]
+__all__ = ["Run", "run_cycles"]
 
 BUFFER = 1
 """Cycles that a `StreamBuffer` takes, and the end of a `Pack` or `Unpack`."""
@@ -121,6 +122,13 @@ class Run:
         free = [times[-2:] for times in self.parameters.free.values()]
         servers = [server.last for server in self.servers.values()]
         return np.concatenate([*weights, *free, servers, [self.parameters.next]])
+
+    def follow(self, layers: int) -> Iterator[np.ndarray]:
+        """When the last beat of each tile leaves the first layer, the second, and so on."""
+        ends = np.arange(1, self.tiles + 1) * self.spec.tile_beats - 1
+        for _ in range(layers):
+            ends = self.layer(ends) + BUFFER
+            yield ends
 
     def layer(self, arrived: np.ndarray) -> np.ndarray:
         """When the last beat of each tile leaves a layer, of tiles whose last beats enter it at these times."""
@@ -219,11 +227,8 @@ def leave(array: ArraySpec, passes: np.ndarray, beats: np.ndarray) -> np.ndarray
 
 def run_cycles(spec: "PipelineSpec", tokens: int, layers: int) -> int:
     """Cycles from the first beat of tokens to the last beat of the last layer's outputs, both counted."""
-    run = Run(spec, tokens)
-    ends = np.arange(1, run.tiles + 1) * spec.tile_beats - 1
-    known = np.concatenate([run.state, ends])
-    for layer in range(1, layers + 1):
-        ends = run.layer(ends) + BUFFER
+    run, known = Run(spec, tokens), np.zeros(0)
+    for layer, ends in enumerate(run.follow(layers), start=1):
         before, known = known, np.concatenate([run.state, ends])
         if known.size == before.size and (known - before).min() == (known - before).max():
             return int(ends[-1] + (layers - layer) * (known - before)[0]) + 1

@@ -19,7 +19,7 @@ from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
 from .spec import LINEAR_UNITS, PipelineSpec, Unit
 
-__all__ = ["DecoderSpec", "average_tile", "ring_cycles"]
+__all__ = ["DecoderSpec", "average_tile", "ring_cycles", "tile_cycles"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +143,9 @@ def ring_cycles(tiles: int | np.ndarray, rounds: int | np.ndarray, busy: Any, lo
 def average_tile(unit: SoftmaxSpec | ScoresSpec | WeightedSumsSpec, tokens: int) -> int:
     """Cycles of a tile of a prompt of ``tokens``, which sees the keys up to its own place, on average."""
     ends = [min(end, tokens) for end in range(unit.rows, tokens + unit.rows, unit.rows)]
-    return ceil(sum(_tile(unit, end) for end in ends) / len(ends))
+    return ceil(sum(tile_cycles(unit, end) for end in ends) / len(ends))
 
 
-def _tile(unit: SoftmaxSpec | ScoresSpec | WeightedSumsSpec, tokens: int) -> int:
+def tile_cycles(unit: SoftmaxSpec | ScoresSpec | WeightedSumsSpec, tokens: int) -> int:
     """Cycles of a tile that sees ``tokens`` keys, all heads of it."""
     return unit.cycles(tokens) if isinstance(unit, SoftmaxSpec) else unit.cycles(tokens) // unit.tiles(tokens)

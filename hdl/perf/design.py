@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from ..kernels.shared import weight_bytes
 from ..model.network import Network
 from ..resources import Resources
 from .decoder import DecoderSpec
+from .device import Memory
 from .spec import PipelineSpec
 from .streamed import StreamedSpec
 
@@ -74,6 +75,10 @@ class Design(Protocol):
         """Memory ports it has."""
         ...
 
+    def bandwidth(self, memory: Memory) -> float:
+        """GB/s that it can draw from a memory, at the peak."""
+        ...
+
     @property
     def cache_bytes(self) -> int:
         """Bytes of keys and values of a sequence in off-chip memory."""
@@ -118,6 +123,10 @@ class SpatialDesign:
         """Those of the weights, one of parameters, and one of keys and values that lie in memory."""
         return sum(self.spec.channels) + 1 + (1 if self.cache_bytes else 0)
 
+    def bandwidth(self, memory: Memory) -> float:
+        """GB/s that it can draw from a memory, at the peak: all there is, as its channels are chosen for its pace."""
+        return memory.bandwidth_gb_s
+
     @property
     def cache_bytes(self) -> int:
         """Bytes of keys and values of a sequence in off-chip memory."""
@@ -136,35 +145,46 @@ class SpatialDesign:
 
     def prefill(self, tokens: int) -> Phase:
         """A prompt; its last token through the head."""
-        network, spec = self.network, self.spec
-        tiles = ceil(tokens / spec.rows)
-        cycles = spec.run_cycles(tokens, network.layers)
-        if isinstance(spec, DecoderSpec):
-            cycles += spec.head_cycles()
-        return Phase(
-            cycles=cycles,
-            bytes=network.layers * self.layer_bytes + self.head_bytes,
-            macs=network.layers * network.layer_macs(tokens) + network.head_weights,
-            stages={name: tiles * one for name, one in spec.tile_cycles(tokens).items()},
-        )
+        return _spatial_prefill(self, tokens)
 
     def decode(self, context: int, sequences: int = 1) -> Phase:
         """Tokens of several sequences share a tile's rows and the weights; each reads keys and values of its own."""
-        network, spec = self.network, self.spec
-        if not isinstance(spec, DecoderSpec):
-            raise TypeError(f"an encoder such as {network.name} does not decode")
-        tiles = ceil(sequences / spec.rows)
-        stages = spec.token_cycles(context)
-        for name in ("scores", "sums"):
-            stages[name] *= sequences
-        for operator in network.operators:
-            stages[operator.name] *= tiles
-        return Phase(
-            cycles=network.layers * sum(stages.values()) + tiles * spec.head_cycles(),
-            bytes=network.layers * self.layer_bytes + self.head_bytes + sequences * spec.cache.bytes_read(context),
-            macs=sequences * (network.layers * network.layer_macs(1, context) + network.head_weights),
-            stages=stages,
-        )
+        return _spatial_token(self, context, sequences)
+
+
+# Both are kept: whoever chooses a geometry again, for another clock or more of a device, tries much the same ones.
+@lru_cache(maxsize=1 << 12)
+def _spatial_prefill(design: SpatialDesign, tokens: int) -> Phase:
+    network, spec = design.network, design.spec
+    tiles = ceil(tokens / spec.rows)
+    cycles = spec.run_cycles(tokens, network.layers)
+    if isinstance(spec, DecoderSpec):
+        cycles += spec.head_cycles()
+    return Phase(
+        cycles=cycles,
+        bytes=network.layers * design.layer_bytes + design.head_bytes,
+        macs=network.layers * network.layer_macs(tokens) + network.head_weights,
+        stages={name: tiles * one for name, one in spec.tile_cycles(tokens).items()},
+    )
+
+
+@lru_cache(maxsize=1 << 12)
+def _spatial_token(design: SpatialDesign, context: int, sequences: int) -> Phase:
+    network, spec = design.network, design.spec
+    if not isinstance(spec, DecoderSpec):
+        raise TypeError(f"an encoder such as {network.name} does not decode")
+    tiles = ceil(sequences / spec.rows)
+    stages = spec.token_cycles(context)
+    for name in ("scores", "sums"):
+        stages[name] *= sequences
+    for operator in network.operators:
+        stages[operator.name] *= tiles
+    return Phase(
+        cycles=network.layers * sum(stages.values()) + tiles * spec.head_cycles(),
+        bytes=network.layers * design.layer_bytes + design.head_bytes + sequences * spec.cache.bytes_read(context),
+        macs=sequences * (network.layers * network.layer_macs(1, context) + network.head_weights),
+        stages=stages,
+    )
 
 
 @dataclass(frozen=True)
@@ -196,6 +216,10 @@ class StreamedDesign:
     def channels(self) -> int:
         """Memory ports it has."""
         return self.spec.channels
+
+    def bandwidth(self, memory: Memory) -> float:
+        """GB/s that it can draw from a memory, at the peak: through its channels all weights pass."""
+        return float(memory.rate(self.channels))
 
     @property
     def cache_bytes(self) -> int:

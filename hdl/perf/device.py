@@ -6,6 +6,7 @@ Every figure of a file has its source in the file; `tests/perf/test_device.py` h
 from functools import cache
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..builtin import built_in, read_built_in
@@ -49,6 +50,10 @@ class Memory(_Figures):
     ports: Annotated[int, Field(ge=1)]
     port_bits: Annotated[int, Field(ge=1)]
     slr: Count = 0
+
+    def rate(self, ports: Any) -> Any:
+        """GB/s over so many of its ports, each of which has its share; a number, or an array of them."""
+        return self.bandwidth_gb_s * np.minimum(1.0, ports / self.ports)
 
 
 class Link(_Figures):

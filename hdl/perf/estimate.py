@@ -230,12 +230,13 @@ def estimate_design(
     """The estimate of one design, whether or not its constraints are met."""
     clock = (clock_mhz or device.clock_mhz) * 1e6
     peak = device.memory.bandwidth_gb_s * 1e9
+    given = STREAM_SHARE * design.bandwidth(device.memory) * 1e9
     prefill = design.prefill(prompt)
     decode = design.decode(prompt + output // 2, sequences) if design.network.causal and output else None
 
     def timing(phase: Phase) -> Timing:
         return Timing(
-            seconds=phase.cycles_at(STREAM_SHARE * peak / clock) / clock,
+            seconds=phase.cycles_at(given / clock) / clock,
             compute_limit=phase.macs / (2 * design.resources.dsp) / clock,
             memory_limit=phase.bytes / peak,
         )

@@ -6,7 +6,7 @@ the least target that fits the budget is found by bisection.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 from math import ceil
 from typing import Any
@@ -104,6 +104,7 @@ def lane_choices(network: Network) -> Iterator[tuple[int, int, int]]:
             yield lanes, ffn, scores
 
 
+@lru_cache(maxsize=1 << 10)
 def menus_for(
     network: Network, max_length: int, rows: int, lanes: int, ffn_lanes: int, score_lanes: int
 ) -> dict[str, list[Option]] | None:

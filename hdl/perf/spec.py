@@ -20,7 +20,7 @@ from ..resources import Resources
 from .cycles import run_cycles
 from .parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, joint_resources, parameter_blocks
 
-__all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit"]
+__all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit", "unit_resources"]
 
 ARRAYS = (*LINEAR_UNITS, "scores", "sums")
 """All systolic arrays of a layer."""
@@ -273,7 +273,7 @@ class PipelineSpec:
     @cached_property
     def resources(self) -> Resources:
         """The whole pipeline: DSP, BRAM and URAM counts, LUT and FF estimates."""
-        return sum((unit_resources(unit) for unit in self.units.values()), self.parameter_resources)
+        return _pipeline_resources(self)
 
     @property
     def macs(self) -> int:
@@ -309,3 +309,9 @@ class PipelineSpec:
     def layer_macs(self, tokens: int) -> int:
         """Multiplications of a layer over a sequence (paper, section 4: 4 l d^2 + 2 l d dFFN + 2 l^2 d)."""
         return tokens * self.hidden * (4 * self.hidden + 2 * self.intermediate + 2 * tokens)
+
+
+@lru_cache(maxsize=1 << 12)
+def _pipeline_resources(spec: PipelineSpec) -> Resources:
+    """As `unit_resources`: geometries are compared again for another device."""
+    return sum((unit_resources(unit) for unit in spec.units.values()), spec.parameter_resources)

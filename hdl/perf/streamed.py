@@ -5,8 +5,10 @@ block. Attention has arrays of its own, which hold one head's keys and values at
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil
+
+import numpy as np
 
 from ..kernels.activation import ActivationSpec
 from ..kernels.kvcache import KvCacheSpec
@@ -21,7 +23,8 @@ from ..kernels.systolic import ArraySpec
 from ..kernels.weightedsum import WeightedSumsSpec
 from ..model.network import Network
 from ..resources import Resources
-from .spec import ArrayShape, Unit
+from .decoder import tile_cycles
+from .spec import ArrayShape, Unit, unit_resources
 
 __all__ = ["StreamedSpec"]
 
@@ -51,7 +54,7 @@ class StreamedSpec:
     channels: int
 
     def __post_init__(self) -> None:
-        _ = self.array, self.scores_unit, self.sums_unit
+        _ = self.array, self.shared, self.softmax, self.sums_unit.array
 
     @property
     def macs(self) -> int:
@@ -115,6 +118,12 @@ class StreamedSpec:
             on_chip=False,
         )  # fmt: skip
 
+    @property
+    def residual(self) -> ResidualSpec:
+        """The additions, one after the other; their tokens are those of a block."""
+        depth = self.block * ceil(self.network.hidden / self.lanes)
+        return ResidualSpec(rows=self.rows, lanes=self.lanes, depth=depth)
+
     @cached_property
     def units(self) -> dict[str, Unit]:
         """The spec of every kernel by its name."""
@@ -132,7 +141,7 @@ class StreamedSpec:
             "scores": self.scores_unit,
             "softmax": self.softmax,
             "sums": self.sums_unit,
-            "residual": ResidualSpec(rows=self.rows, lanes=self.lanes, depth=self.block * ceil(hidden / self.lanes)),
+            "residual": self.residual,
             "norm": LayerNormSpec(rows=self.rows, lanes=self.lanes, features=hidden),
             "activation": ActivationSpec(
                 rows=self.rows, lanes=self.lanes, features=ceil(self.network.intermediate / self.lanes) * self.lanes,
@@ -144,21 +153,22 @@ class StreamedSpec:
     @cached_property
     def resources(self) -> Resources:
         """The whole design: DSP, BRAM and URAM counts, LUT and FF estimates."""
-        return sum((unit.resources for unit in self.units.values()), self.shared.buffer_resources)
+        return sum((unit_resources(unit) for unit in self.units.values()), self.shared.buffer_resources)
 
     def product_cycles(self, tiles: int) -> dict[str, int]:
         """Cycles of each product of a layer for ``tiles`` tiles, weights at hand."""
         return {o.name: self.shared.product_cycles(o.inputs, o.outputs, tiles) for o in self.network.operators}
 
+    def linear_cycles(self, tiles: int) -> int:
+        """Cycles of a layer for ``tiles`` tiles but for attention."""
+        return sum(self.product_cycles(tiles).values()) + self.stream_cycles(tiles)
+
     def attention_cycles(self, tokens: int, context: int) -> int:
         """Cycles of a layer's attention for ``tokens`` behind ``context`` others: scores and sums overlap, by head."""
-        tiles, cycles = ceil(tokens / self.rows), 0
-        for tile in range(tiles):
-            seen = context + (min((tile + 1) * self.rows, tokens) if self.network.causal else tokens)
-            scores = self.scores_unit.passes(seen) * self.scores_unit.array.pass_cycles(self.scores_unit.words)
-            sums = self.sums_unit.passes * self.sums_unit.array.pass_cycles(self.sums_unit.words(seen))
-            cycles += max(scores, sums, self.softmax.cycles(seen))
-        return self.network.heads * cycles
+        ends = range(self.rows, tokens + self.rows, self.rows)
+        seen = tuple(context + (min(end, tokens) if self.network.causal else tokens) for end in ends)
+        stages = [tiles_cycles(unit, seen) for unit in (self.scores_unit, self.softmax, self.sums_unit)]
+        return self.network.heads * int(np.max(stages, axis=0).sum())
 
     def stream_cycles(self, tiles: int) -> int:
         """Cycles of the row-wise units in a layer of ``tiles``. A row is whole only after a product's last pass, and it
@@ -169,3 +179,9 @@ class StreamedSpec:
         lanes = self.lanes * (self.rows if tiles == 1 else 1)
         beats = sum(ceil(operator.inputs / lanes) for operator in self.network.operators)
         return tiles * beats + len(self.network.operators) * self.shared.latency
+
+
+@lru_cache(maxsize=1 << 14)
+def tiles_cycles(unit: SoftmaxSpec | ScoresSpec | WeightedSumsSpec, seen: tuple[int, ...]) -> np.ndarray:
+    """Cycles of tiles that see so many keys each: geometries that are compared have most of their units in common."""
+    return np.array([tile_cycles(unit, tokens) for tokens in seen])

@@ -21,6 +21,7 @@ from .emit import emit
 from .estimate_command import estimate_command
 from .explore_command import explore_command
 from .point import read_point
+from .report_command import report_command
 from .scale_command import scale_command
 
 __all__ = ["main"]
@@ -53,6 +54,7 @@ cli.add_command(estimate_command)
 cli.add_command(compare_command)
 cli.add_command(explore_command)
 cli.add_command(scale_command)
+cli.add_command(report_command)
 
 
 @cli.command("list")
@@ -129,9 +131,9 @@ def pointed(path: Path, model: str | None) -> tuple[str, Device, PipelineSpec]:
     for name in ("device", "tile", "max_length"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise InputError(f"--{name.replace('_', '-')} must be left out with --point, which has its own")
-    point = read_point(path, model)
+    point, spec = read_point(path, model)
     board = load_device(point.device).model_copy(update={"clock_mhz": point.clock_mhz})
-    return point.network.name, board, point.spec
+    return point.network.name, board, spec
 
 
 def chosen_model(name: str | None) -> BertSpec:

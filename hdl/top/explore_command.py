@@ -14,7 +14,10 @@ from ..errors import InputError
 from ..model.network import load_network
 from ..perf.exploration.explore import Exploration, explore
 from ..perf.exploration.explore import Progress as Report
+from ..perf.exploration.point import Point
+from ..perf.exploration.points import CONSTRAINTS
 from ..perf.exploration.results import write_results
+from ..perf.streamed import StreamedSpec
 from .console import chosen_name, model_option, show
 from .describe import new_table
 
@@ -75,27 +78,40 @@ def front_table(found: Exploration) -> Table:
     causal = bool(space.network.causal and space.output)
     table = new_table(
         f"{space.network.name} on {space.device.board}, {work}: {part}{len(front)} points of the front",
-        "point", "tile", "layers", "bits", "MHz", "first ms" if causal else "run ms", *(["token ms"] if causal else []),
+        "point", "design", "tile", "bits", "MHz", "first ms" if causal else "run ms", *(["token ms"] if causal else []),
         "tokens/s", "DSP", "URAM", "J",
     )  # fmt: skip
     for number, one in list(enumerate(front, start=1))[::step]:
         figures, point = one.figures, one.point
-        times = [figures["first_token"], figures["token"]] if causal else [figures["first_token"]]
+        times = [figures["first_token_s"], figures["token_s"]] if causal else [figures["first_token_s"]]
         table.add_row(
-            f"{number:03}", str(point.spec.rows), str(point.copies), str(point.weight_bits), str(point.clock_mhz),
-            *(f"{time * MILLI:,.3f}" for time in times), f"{figures['throughput']:,.0f}", f"{figures['dsp']:,.0f}",
-            f"{figures['uram']:,.0f}", f"{figures['energy']:,.3g}",
+            f"{number:03}", designed(point), str(point.spec.rows), str(point.weight_bits), str(point.clock_mhz),
+            *(f"{time * MILLI:,.3f}" for time in times), f"{figures['tokens_per_s']:,.0f}", f"{figures['dsp']:,.0f}",
+            f"{figures['uram']:,.0f}", f"{figures['energy_j']:,.3g}",
         )  # fmt: skip
     return table
 
 
+def designed(point: Point) -> str:
+    """What a design is in two words."""
+    if isinstance(point.spec, StreamedSpec):
+        return f"{point.kind} {point.spec.shape.columns}x{point.spec.shape.cascades}"
+    return f"{point.kind}, {point.copies} layer{'s' if point.copies > 1 else ''}"
+
+
 def counts_table(found: Exploration) -> Table:
-    """How many points fit, and what refused the others."""
-    table = new_table("points", "name", "count", "share")
-    rows = {"fit": found.feasible} | {f"refused: {name}": count for name, count in found.refused.items() if count}
-    rows |= {f"front, refused: {name}": count for name, count in found.dropped.items()}
-    for name, count in rows.items():
-        table.add_row(name, f"{count:,}", f"{count / found.points:.1%}")
+    """How many points fit, and what refused the others, of each kind of design."""
+    table = new_table("points", "name", *(name for kind in found.counts for name in (kind, "share")))
+    counts = list(found.counts.values())
+    rows = {"fit": [one.feasible for one in counts]}
+    rows |= {f"refused: {name}": [one.refused[name] for one in counts] for name in CONSTRAINTS}
+    dropped = sorted({name for one in counts for name in one.dropped})
+    rows |= {f"front, refused: {name}": [one.dropped.get(name, 0) for one in counts] for name in dropped}
+    for name, numbers in rows.items():
+        if any(numbers) or name == "fit":
+            of = [max(one.points, 1) for one in counts]
+            cells = [(f"{n:,}", f"{n / points:.1%}") for n, points in zip(numbers, of, strict=True)]
+            table.add_row(name, *(cell for pair in cells for cell in pair))
     return table
 
 

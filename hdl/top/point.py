@@ -5,16 +5,18 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..perf.device import load_device
-from ..perf.exploration.space import Point
+from ..perf.exploration.point import Point
+from ..perf.spec import PipelineSpec
 
 __all__ = ["read_point"]
 
 
-def read_point(path: Path, model: str | None = None) -> Point:
-    """The point of a file that `explore` wrote; of ``model``, where that is given.
+def read_point(path: Path, model: str | None = None) -> tuple[Point, PipelineSpec]:
+    """The point of a file that `explore` wrote, with its pipeline; of ``model``, where that is given.
 
     Raises:
-        InputError: for a file that cannot be read or holds no point, one of another model, and a decoder's.
+        InputError: for a file that cannot be read or holds no point, one of another model, a decoder's, and a streamed
+            design's.
     """
     try:
         values = json.loads(path.read_text())
@@ -27,6 +29,8 @@ def read_point(path: Path, model: str | None = None) -> Point:
     name = point.network.name
     if model is not None and model != name:
         raise InputError(f"point {path} is of model {name!r}, not {model!r}; leave out --model")
+    if not isinstance(point.spec, PipelineSpec):
+        raise InputError(f"emission is for spatial designs so far, and point {path} is a {point.kind} one")
     if point.network.causal:
         raise InputError(f"emission is for encoders so far, and model {name!r} of point {path} is a decoder")
-    return point
+    return point, point.spec

@@ -12,7 +12,7 @@ from hdl.perf.climb import climb
 from hdl.perf.device import Device, Region, load_device
 from hdl.perf.exploration.evaluate import evaluate
 from hdl.perf.exploration.pareto import nondominated
-from hdl.perf.exploration.space import AXES, Space
+from hdl.perf.exploration.spatial.space import AXES, SpatialSpace
 from hdl.perf.geometry import TOLERANCE, balanced
 from hdl.perf.spec import ARRAYS, PipelineSpec
 
@@ -39,7 +39,7 @@ def device(dsp: int) -> Device:
     return load_device("u280").model_copy(update={"slrs": (region,)})
 
 
-def worthwhile(space: Space, group: int, name: str) -> np.ndarray:
+def worthwhile(space: SpatialSpace, group: int, name: str) -> np.ndarray:
     """An array's options that no other equals or beats in every figure there is of it."""
     options = space.tables.options[name]
     part = slice(options.start[group], options.start[group] + options.size[group])
@@ -56,7 +56,7 @@ def worthwhile(space: Space, group: int, name: str) -> np.ndarray:
     return np.asarray(first[nondominated(rows)])
 
 
-def everything(space: Space) -> Iterator[np.ndarray]:
+def everything(space: SpatialSpace) -> Iterator[np.ndarray]:
     """All points with tiles of `ROWS` and two layers' weights, but for options that are beaten in everything."""
     for group, (rows, *_) in enumerate(space.tables.groups):
         if rows != ROWS:
@@ -74,7 +74,7 @@ def everything(space: Space) -> Iterator[np.ndarray]:
             yield points[start : start + (1 << 15)]
 
 
-def best_of_all(space: Space) -> int:
+def best_of_all(space: SpatialSpace) -> int:
     """Cycles of the best of all points, those of the least screened cycles run tile by tile."""
     least = []
     for points in everything(space):
@@ -96,7 +96,7 @@ def best_of_all(space: Space) -> int:
 )  # fmt: skip
 def test_the_chosen_geometry_is_near_the_best_of_all(shape: tuple[int, int, int, str], length: int, dsps: int) -> None:
     small, board = network(*shape), device(dsps)
-    best = best_of_all(Space(network=small, device=board, prompt=length, output=0))
+    best = best_of_all(SpatialSpace(network=small, device=board, prompt=length, output=0))
     chosen = choose(small, length, board.resources, rows=ROWS)
     assert shortfall(chosen.resources, board.resources) is None
     assert chosen.run_cycles(length, small.layers) <= SHARE * best

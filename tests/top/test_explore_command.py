@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hdl.perf.exploration import results
-from hdl.perf.exploration.evaluate import FIGURES
-from hdl.perf.exploration.space import Point
+from hdl.perf.exploration.point import Point
+from hdl.perf.exploration.points import FIGURES
 from hdl.top import emit as emission
 from hdl.top.cli import main
 
@@ -51,9 +51,12 @@ def test_what_is_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path, monke
     assert max(map(len, out.splitlines())) <= 110
     assert "500 points now, " in " ".join(out.split())
     rows = {words[0]: words[1:] for line in out.splitlines() if (words := line.split())}
-    assert rows["fit"] == ["500", "100.0%"]
-    assert len(rows["001"]) == 10
-    assert (tmp_path / "build/explore-tiny-gpt2-u280/front.json").is_file()
+    assert rows["name"] == ["spatial", "share", "streamed", "share"]
+    summary = json.loads((tmp_path / "build/explore-tiny-gpt2-u280/front.json").read_text())["kinds"]
+    fit = [summary[kind]["feasible"] for kind in ("spatial", "streamed")]
+    assert rows["fit"] == [cell for count in fit for cell in (str(count), f"{count / 250:.1%}")]
+    assert len(rows["001"]) in (11, 12)  # the design is of two or three words
+    assert {"spatial,", "streamed"} <= {words[0] for words in rows.values() if words}
 
 
 def test_files(explored: Path) -> None:
@@ -190,11 +193,37 @@ def test_emission_of_a_point(
 
 def test_a_decoder_s_point_is_not_emitted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code = main(["explore", "--model", "tiny-gpt2", "--points", "100", "--jobs", "1", "--out", str(out)])
+    code = main(["explore", "--model", "tiny-gpt2", "--points", "400", "--jobs", "1", "--out", str(out)])
     assert (code, capsys.readouterr().err) == (0, "")
-    point = out / "front" / "point-001.json"
-    text = f"emission is for encoders so far, and model 'tiny-gpt2' of point {point} is a decoder"
-    assert complaint(capsys, "emit", "--point", str(point)) == text
+    kinds = {json.loads(path.read_text())["kind"]: path for path in (out / "front").iterdir()}
+    texts = {
+        "spatial": f"emission is for encoders so far, and model 'tiny-gpt2' of point {kinds['spatial']} is a decoder",
+        "streamed": f"emission is for spatial designs so far, and point {kinds['streamed']} is a streamed one",
+    }
+    for kind, text in texts.items():
+        assert complaint(capsys, "emit", "--point", str(kinds[kind]), "--out", str(tmp_path / "emitted")) == text
+    assert not (tmp_path / "emitted").exists()
+
+
+def test_tables_of_both_kinds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ["--points", "400", "--prompt", "16", "--output", "8", "--jobs", "1", "--out", str(out)]
+    assert run(capsys, "explore", "--model", "tiny-gpt2", *options)[0] == 0
+    table = pq.read_table(out / "points.parquet")
+    summary = json.loads((out / "front.json").read_text())
+    kinds = table["kind"].to_pylist()
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        name: one["feasible"] for name, one in summary["kinds"].items()
+    }
+    for name, kind in (("qkv_columns", "spatial"), ("array_columns", "streamed"), ("block", "streamed")):
+        filled = {found for found, value in zip(kinds, table[name].to_pylist(), strict=True) if value is not None}
+        assert filled == {kind}
+    with (out / "points.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row, one in zip(rows, summary["front"], strict=True):
+        assert row["kind"] == one["kind"]
+        assert bool(row["qkv"]) == (row["kind"] == "spatial")
+        assert row["array"] == "x".join(map(str, one["geometry"].get("shape", [])))
 
 
 def test_a_small_point_is_emitted_in_full(capsys: pytest.CaptureFixture[str], explored: Path, tmp_path: Path) -> None:

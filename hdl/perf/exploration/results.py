@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from ...errors import InputError
 from ..drawing import as_svg
-from ..spec import ARRAYS
-from .evaluate import FIGURES
-from .explore import Candidate, Exploration
-from .space import AXES, Space
+from ..spec import LINEAR_UNITS, ArrayShape
+from .explore import Exploration
+from .front import Candidate
+from .picture import picture
+from .points import FIGURES
 from .store import written
 
-__all__ = ["columns_of", "picture", "write_results"]
+__all__ = ["write_results"]
 
-SHOWN = 4000
-"""Points beside the front that a picture has at most."""
-
-MILLI = 1e3
+COLUMNS = (
+    "rows", "lanes", "ffn_lanes", "score_lanes", *LINEAR_UNITS, "array", "scores", "sums", "block", "channels",
+    "weight_layers", "cache_on_chip",
+)  # fmt: skip
+"""Fields of a geometry, of either kind, that the table of the front has."""
 
 
 def write_results(found: Exploration, folder: Path) -> None:
@@ -44,10 +44,9 @@ def write_results(found: Exploration, folder: Path) -> None:
     """
     try:
         with written(folder / "points.parquet") as file:
-            pq.write_table(pa.table(points_of(found)), file)
-        rows = [row_of(number, one) for number, one in enumerate(found.front, start=1)]
+            pq.write_table(points_of(found), file)
         with written(folder / "points.csv") as file:
-            file.write(as_csv(rows).encode())
+            file.write(as_csv(found.front).encode())
         with written(folder / "front.json") as file:
             file.write(as_json(summary_of(found)))
         write_points(found.front, folder / "front")
@@ -79,13 +78,12 @@ def as_json(values: Any) -> bytes:
     return json.dumps(values, indent=2).encode() + b"\n"
 
 
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table of rows of the same names."""
+def as_csv(front: Sequence[Candidate]) -> str:
+    """The front as a table; what a kind of design does not have is left empty."""
     text = io.StringIO()
-    if rows:
-        table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+    table = csv.DictWriter(text, columns_of(front), restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(row_of(number, one) for number, one in enumerate(front, start=1))
     return text.getvalue()
 
 
@@ -98,79 +96,44 @@ def summary_of(found: Exploration) -> dict[str, Any]:
         "prompt": space.prompt,
         "output": space.output,
         "seed": found.seed,
-        "points": found.points,
-        "feasible": found.feasible,
-        "refused": found.refused,
-        "dropped": found.dropped,
+        **asdict(found.total),
+        "kinds": {name: asdict(counts) for name, counts in found.counts.items()},
         "front": [one.as_dict() for one in found.front],
     }
 
 
 def row_of(number: int, one: Candidate) -> dict[str, Any]:
-    """A point of the front as a row."""
-    spec, point = one.point.spec, one.point
-    shapes = {name: "x".join(map(str, getattr(spec, name))) for name in ARRAYS}
-    return {
-        "point": number, "rows": spec.rows, "lanes": spec.lanes, "ffn_lanes": spec.ffn_lanes,
-        "score_lanes": spec.score_lanes, **shapes, "channels": "+".join(map(str, spec.channels)),
-        "weight_layers": spec.weight_layers, "cache_on_chip": getattr(spec, "cache_on_chip", ""),
-        "copies": point.copies, "weight_bits": point.weight_bits, "clock_mhz": point.clock_mhz, **one.figures,
+    """A point of the front as a row: shapes are columns x cascades, a layer's channels those of its linear units."""
+    point = one.point
+    geometry = {
+        ("array" if name == "shape" else name):
+            "x".join(map(str, value)) if isinstance(value, ArrayShape)
+            else "+".join(map(str, value)) if isinstance(value, tuple)
+            else value
+        for name, value in point.geometry.items()
     }  # fmt: skip
+    own = {"copies": point.copies, "weight_bits": point.weight_bits, "clock_mhz": point.clock_mhz}
+    shown = {name: value for name, value in geometry.items() if name in COLUMNS}
+    return {"point": number, "kind": point.kind, **shown, **own, **one.figures}
 
 
-def columns_of(space: Space, choices: np.ndarray) -> dict[str, np.ndarray]:
-    """What choices stand for, a column for each axis."""
-    axis = {name: choices[:, place] for place, name in enumerate(AXES)}
-    groups = np.array(space.tables.groups)[axis["group"]]
-    found = dict(zip(("rows", "lanes", "ffn_lanes", "score_lanes"), groups.T, strict=True))
-    for name in ARRAYS:
-        options = space.tables.options[name]
-        place = options.start[axis["group"]] + axis[name]
-        found[f"{name}_columns"], found[f"{name}_cascades"] = options.columns[place], options.cascades[place]
-    return found | {
-        "weight_layers": 1 + axis["weight_layers"],
-        "copies": np.array(space.copies)[axis["copies"]],
-        "weight_bits": np.array(space.weight_bits)[axis["weight_bits"]],
-        "clock_mhz": np.array(space.clocks)[axis["clock"]],
-        "cache_on_chip": (axis["cache"] == 0) & space.network.causal,
-    }
+def columns_of(front: Sequence[Candidate]) -> list[str]:
+    """The columns of the front as a table: those of the kinds that are in it."""
+    rows = [row_of(0, one) for one in front]
+    order = ["point", "kind", *COLUMNS, "copies", "weight_bits", "clock_mhz", *FIGURES]
+    return [name for name in order if any(name in row for row in rows)]
 
 
-def points_of(found: Exploration) -> dict[str, np.ndarray]:
-    """Every point that fits, a column for each axis and figure, in the order in which they were drawn."""
-    choices = np.concatenate([batch.choices for batch in found.batches])
-    figures = np.concatenate([batch.figures for batch in found.batches])
-    return columns_of(found.space, choices) | dict(zip(FIGURES, figures.T, strict=True))
-
-
-def picture(found: Exploration) -> Figure:
-    """The front in each of its objectives against DSPs, before the other points that fit."""
-    causal = bool(found.space.network.causal and found.space.output)
-    panels = [("first_token", "first token" if causal else "run", "ms", MILLI)]
-    panels += [("token", "a token", "ms", MILLI)] if causal else []
-    panels += [
-        ("throughput", "all sequences in flight", "tokens/s", 1.0),
-        ("energy", "energy proxy of a run", "J", 1.0),
-    ]
-    drawing = Figure(figsize=(4.2 * len(panels), 4.4), layout="constrained")
-    FigureCanvasAgg(drawing)
-    every = np.concatenate([batch.figures for batch in found.batches])
-    every = every[:: max(1, len(every) // SHOWN)]
-    for axes, (name, title, unit, scale) in zip(drawing.subplots(1, len(panels)), panels, strict=True):
-        place = FIGURES.index(name)
-        axes.scatter(
-            every[:, FIGURES.index("dsp")], every[:, place] * scale, s=4, c="0.8", linewidths=0, label="fits",
-            rasterized=True,
-        )  # fmt: skip
-        for copies in sorted({one.point.copies for one in found.front}):
-            mine = [one.figures for one in found.front if one.point.copies == copies]
-            label = f"front, {copies} layer{'s' if copies > 1 else ''} on chip"
-            axes.scatter([one["dsp"] for one in mine], [one[name] * scale for one in mine], s=14, label=label)
-        axes.set(title=title, xlabel="DSPs", ylabel=unit, xscale="log", yscale="log")
-        axes.grid(visible=True, alpha=0.3)
-    drawing.axes[0].legend(fontsize="small")
-    space = found.space
-    work = f"{space.prompt} tokens" + (f" and {space.output} more" if space.output else "")
-    count = f"{len(found.front)} of {found.points:,} points"
-    drawing.suptitle(f"{space.network.name} on {space.device.board}, {work}: {count}")
-    return drawing
+def points_of(found: Exploration) -> pa.Table:
+    """Every point that fits, a column for each axis and figure, kind by kind in the order in which they were drawn;
+    empty where a kind has no such axis."""
+    tables = []
+    for kind in found.space.kinds:
+        batches = found.batches[kind.name]
+        if not batches:
+            continue
+        choices = np.concatenate([batch.choices for batch in batches])
+        figures = dict(zip(FIGURES, np.concatenate([batch.figures for batch in batches]).T, strict=True))
+        names = pa.array([kind.name] * len(choices)).dictionary_encode()
+        tables.append(pa.table({"kind": names} | kind.columns(choices) | figures))
+    return pa.concat_tables(tables, promote_options="default")

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,7 +43,19 @@ def run(
             yield number, task(shared, argument)
     else:
         calls = (delayed(numbered_call)(task, shared, number, argument) for number, argument in numbered)
-        yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
+        yield from closed_quietly(Parallel(n_jobs=jobs, return_as="generator_unordered")(calls))
+
+
+def closed_quietly(results: Generator[Any, None, None]) -> Iterator[Any]:
+    """The results; where the caller stops early, it is not told of the tasks that are left, which it knows."""
+    try:
+        # `yield from` would close them before the warnings are off.
+        for result in results:  # noqa: UP028
+            yield result
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results.close()
 
 
 def numbered_call(task: Task, shared: Any, number: int, argument: Any) -> tuple[int, Any]:

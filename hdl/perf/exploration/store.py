@@ -14,8 +14,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ...errors import InputError
-from .evaluate import CONSTRAINTS, FIGURES, Evaluated
-from .space import AXES, Space
+from .evaluate import Evaluated
+from .points import CONSTRAINTS, FIGURES
+from .space import Space
 
 __all__ = ["Store", "content_hash", "written"]
 
@@ -23,13 +24,12 @@ HEADER = "exploration.json"
 
 
 def content_hash(space: Space) -> str:
-    """What a space is: its network, device, lengths and axes, and every figure of its tables. Spaces of one hash give
-    the same points."""
+    """What a space is: its network, device and lengths, and of every kind the axes and every figure of its tables.
+    Spaces of one hash give the same points."""
     found = hashlib.sha256()
-    axes = space.copies, space.weight_bits, space.clocks, space.channels
-    names = AXES, FIGURES, CONSTRAINTS
-    plain = asdict(space.network), space.device.model_dump(mode="json"), space.prompt, space.output, axes, names
-    found.update(json.dumps(plain, sort_keys=True).encode())
+    kinds = [(kind.name, kind.axes, kind.values) for kind in space.kinds]
+    plain = asdict(space.network), space.device.model_dump(mode="json"), space.prompt, space.output, kinds
+    found.update(json.dumps([plain, FIGURES, CONSTRAINTS], sort_keys=True).encode())
 
     def add(value: Any) -> None:
         if isinstance(value, np.ndarray):
@@ -37,13 +37,16 @@ def content_hash(space: Space) -> str:
         elif isinstance(value, dict):
             for one in value.values():
                 add(one)
+        elif isinstance(value, list):
+            for one in value:
+                add(one)
         elif is_dataclass(value):
             for field in fields(value):
                 add(getattr(value, field.name))
         else:
             found.update(repr(value).encode())
 
-    add(space.tables)
+    add([kind.tables for kind in space.kinds])
     return found.hexdigest()[:16]
 
 

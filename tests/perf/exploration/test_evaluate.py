@@ -6,16 +6,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hdl.errors import InputError
 from hdl.model.network import load_network
 from hdl.perf.budget import shortfall
 from hdl.perf.constraints import Constraint, binding, constraints
 from hdl.perf.device import Region, load_device
 from hdl.perf.estimate import estimate_design
-from hdl.perf.exploration.asked import counts
-from hdl.perf.exploration.copies import energy_proxy, flight, screened_cycles
-from hdl.perf.exploration.evaluate import CONSTRAINTS, FIGURES, Points, evaluate
-from hdl.perf.exploration.space import Point, Space
-from hdl.perf.spec import PipelineSpec
+from hdl.perf.exploration.energy import energy_proxy
+from hdl.perf.exploration.evaluate import evaluate
+from hdl.perf.exploration.kind import Kind
+from hdl.perf.exploration.point import Point
+from hdl.perf.exploration.points import CONSTRAINTS, FIGURES, counts
+from hdl.perf.exploration.space import Space
+from hdl.perf.exploration.spatial.copies import CopiedDesign, screened_cycles
+from hdl.perf.exploration.spatial.space import SpatialSpace
+from hdl.perf.exploration.streamed.space import StreamedSpace
+from hdl.perf.spec import ArrayShape, PipelineSpec
 from hdl.resources import Resources
 
 REGIONS = ("SLR budget", "crossings")
@@ -25,27 +31,39 @@ ROOMY = load_device("u280").model_copy(
 )
 """A device on which nothing is refused for its resources."""
 
-WORKLOADS = [("bert-base", 128, 0), ("minilm-l6", 33, 0), ("tiny-bert", 30, 0), ("gpt2", 40, 24), ("tiny-gpt2", 21, 9)]
+Workload = tuple[str, str, int, int]
+"""Kind of design, network, prompt and output."""
+
+ENCODERS: list[Workload] = [
+    ("spatial", "bert-base", 128, 0), ("spatial", "minilm-l6", 33, 0), ("spatial", "tiny-bert", 30, 0),
+]  # fmt: skip
+DECODERS: list[Workload] = [
+    ("spatial", "gpt2", 40, 24), ("spatial", "tiny-gpt2", 21, 9), ("streamed", "tiny-gpt2", 21, 9),
+    ("streamed", "tiny-gpt2", 3, 0), ("streamed", "tinyllama-1.1b", 37, 12),
+]  # fmt: skip
 
 
 @cache
-def space(name: str, prompt: int, output: int) -> Space:
-    return Space(network=load_network(name), device=ROOMY, prompt=prompt, output=output)
+def space(name: str, network: str, prompt: int, output: int) -> Kind:
+    """The space of a kind."""
+    whole = Space(network=load_network(network), device=ROOMY, prompt=prompt, output=output)
+    return next(kind for kind in whole.kinds if kind.name == name)
 
 
-def scalar(where: Space, point: Point) -> dict[str, float]:
+def scalar(where: Kind, point: Point) -> dict[str, float]:
     """A point's figures, built through its spec."""
     design, spec = point.design, point.spec
     clock, device = point.clock_mhz * 1e6, where.device
     options: dict[str, Any] = {"prompt": where.prompt, "output": where.output, "clock_mhz": point.clock_mhz}
     if where.network.causal:
         one = estimate_design(design, device, **options)
-        many = estimate_design(design, device, sequences=flight(spec, point.copies), **options)
-        assert one.token is not None
-        assert one.decode is not None
-        first, token, cycles = one.first_token.seconds, one.token.seconds, one.prefill.cycles
-        throughput, token_cycles = many.tokens_a_second, one.decode.cycles
+        many = estimate_design(design, device, sequences=point.flight, **options)
+        assert (one.token is None) == (one.decode is None) == (not where.output)
+        first, token, cycles = one.first_token.seconds, one.token.seconds if one.token else 0.0, one.prefill.cycles
+        throughput, token_cycles = many.tokens_a_second, one.decode.cycles if one.decode else 0
     else:
+        assert isinstance(spec, PipelineSpec)
+        assert isinstance(design, CopiedDesign)
         cycles = screened_cycles(spec, where.prompt, where.network.layers)
         taken = where.network.layers * design.layer_bytes
         bandwidth = 0.9 * (device.memory.bandwidth_gb_s * 1e9) / clock
@@ -57,8 +75,8 @@ def scalar(where: Space, point: Point) -> dict[str, float]:
     return dict(zip(FIGURES, found, strict=True))
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
-def test_figures_are_those_of_the_specs(workload: tuple[str, int, int]) -> None:
+@pytest.mark.parametrize("workload", ENCODERS + DECODERS)
+def test_figures_are_those_of_the_specs(workload: Workload) -> None:
     where = space(*workload)
     choices = where.draw(7, 0, 4000)[::100]
     found = evaluate(where, choices)
@@ -67,11 +85,11 @@ def test_figures_are_those_of_the_specs(workload: tuple[str, int, int]) -> None:
     for choice, figures in zip(found.choices, found.figures, strict=True):
         expected = scalar(where, where.point(choice))
         given = dict(zip(FIGURES, figures.tolist(), strict=True))
-        assert given == expected, where.values(choice)
+        assert given == expected, where.point(choice)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "bert-base"])
-def test_what_is_refused_is_refused_by_the_same_constraint(name: str) -> None:
+@pytest.mark.parametrize(("kind", "name"), [("spatial", "gpt2"), ("streamed", "gpt2"), ("spatial", "bert-base")])
+def test_what_is_refused_is_refused_by_the_same_constraint(kind: str, name: str) -> None:
     whole = Region(**vars(load_device("u50").resources))
     device = load_device("u50").model_copy(
         update={
@@ -80,15 +98,15 @@ def test_what_is_refused_is_refused_by_the_same_constraint(name: str) -> None:
         }
     )
     network = load_network(name)
-    where = Space(network=network, device=device, prompt=32, output=16 if network.causal else 0)
+    whole = Space(network=network, device=device, prompt=32, output=16 if network.causal else 0)
+    where = next(one for one in whole.kinds if one.name == kind)
     choices = where.draw(1, 0, 6000)[::100]
-    fits, refused = Points(where, choices).constrained()
+    fits, refused = where.screened(choices).constrained()
     names = set()
     for choice, fit, place in zip(choices, fits, refused, strict=True):
         point = where.point(choice)
-        in_flight = flight(point.spec, point.copies)
         asked = constraints(
-            point.design, device, tokens=32 + where.output, sequences=in_flight, clock_mhz=point.clock_mhz
+            point.design, device, tokens=32 + where.output, sequences=point.flight, clock_mhz=point.clock_mhz
         )
         missed = binding(checked(where, point, asked))
         assert fit == (missed is None)
@@ -98,11 +116,12 @@ def test_what_is_refused_is_refused_by_the_same_constraint(name: str) -> None:
     assert len(names) >= 2
 
 
-def checked(where: Space, point: Point, asked: list[Constraint]) -> list[Constraint]:
+def checked(where: Kind, point: Point, asked: list[Constraint]) -> list[Constraint]:
     """The constraints without those of the SLRs, and an encoder's bandwidth at its screened cycles."""
     found = []
     for one in asked:
         if one.name == "bandwidth" and not where.network.causal:
+            assert isinstance(point.spec, PipelineSpec)
             prefill = point.design.prefill(where.prompt)
             drawn = prefill.bytes / screened_cycles(point.spec, where.prompt, where.network.layers)
             needed = drawn * point.clock_mhz * 1e6 / 1e9
@@ -112,34 +131,90 @@ def checked(where: Space, point: Point, asked: list[Constraint]) -> list[Constra
     return found
 
 
-@pytest.mark.parametrize("workload", WORKLOADS[:2])
-def test_screened_cycles_are_near_those_of_the_run(workload: tuple[str, int, int]) -> None:
+@pytest.mark.parametrize("workload", ENCODERS[:2])
+def test_screened_cycles_are_near_those_of_the_run(workload: Workload) -> None:
     where = space(*workload)
     for choice in where.draw(3, 0, 4000)[::250]:
         spec = where.point(choice).spec
+        assert isinstance(spec, PipelineSpec)
         run = spec.run_cycles(where.prompt, where.network.layers)
         assert 0.88 < screened_cycles(spec, where.prompt, where.network.layers) / run < 1.12
 
 
-def test_points_are_the_same_for_the_same_seed_and_batch() -> None:
-    where = space("tiny-bert", 30, 0)
+@pytest.mark.parametrize("workload", [ENCODERS[2], DECODERS[1], DECODERS[2]])
+def test_points_are_the_same_for_the_same_seed_and_batch(workload: Workload) -> None:
+    where = space(*workload)
     first = where.draw(1, 5, 100)
     assert (first == where.draw(1, 5, 100)).all()
     assert (first != where.draw(1, 6, 100)).any()
     assert (first != where.draw(2, 5, 100)).any()
     assert (first >= 0).all()
+    assert isinstance(where, SpatialSpace | StreamedSpace)
     assert (first < np.stack([np.broadcast_to(n, 100) for n in where.sizes(first[:, 0])], axis=1)).all()
 
 
-def test_a_point_comes_back_from_its_dictionary() -> None:
-    for workload in (("tiny-bert", 30, 0), ("tiny-gpt2", 21, 9)):
-        where = space(*workload)
-        point = where.point(where.draw(0, 0, 1)[0])
-        assert Point.from_dict(point.as_dict(), "x") == point
+@pytest.mark.parametrize("workload", [ENCODERS[2], DECODERS[1], DECODERS[2]])
+def test_a_point_comes_back_from_its_dictionary(workload: Workload) -> None:
+    where = space(*workload)
+    point = where.point(where.draw(0, 0, 1)[0])
+    assert point.kind == where.name
+    assert Point.from_dict(point.as_dict(), "x") == point
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "other"}, "x must be a point as explore writes them: kind is 'other'"),
+        ({"copies": 2}, "x must be a point as explore writes them: copies of a streamed design must be 1, not 2"),
+        ({"weight_bits": "8"}, "x must be a point as explore writes them: weight_bits is '8'"),
+        ({"geometry": {}}, "x must be a point as explore writes them: StreamedSpec.__init__() missing"),
+    ],
+)
+def test_what_is_no_point(change: dict[str, Any], message: str) -> None:
+    where = space(*DECODERS[2])
+    values = where.point(where.draw(0, 0, 1)[0]).as_dict()
+    with pytest.raises(InputError) as caught:
+        Point.from_dict(values | change, "x")
+    assert str(caught.value).startswith(message)
+    del values["kind"]
+    with pytest.raises(InputError, match="x must be a point as explore writes them, but lacks 'kind'"):
+        Point.from_dict(values, "x")
+
+
+@pytest.mark.parametrize("workload", [ENCODERS[2], DECODERS[1], DECODERS[2]])
+def test_columns_of_a_table_say_what_the_points_are(workload: Workload) -> None:
+    where = space(*workload)
+    choices = where.draw(2, 0, 20)
+    columns = where.columns(choices)
+    assert {len(column) for column in columns.values()} == {20}
+    for place, choice in enumerate(choices):
+        point = where.point(choice)
+        assert columns["clock_mhz"][place] == point.clock_mhz
+        assert columns["weight_bits"][place] == point.weight_bits
+        assert columns["copies"][place] == point.copies
+        for name, value in point.geometry.items():
+            if isinstance(value, ArrayShape):
+                own = "array" if name == "shape" else name
+                assert (columns[f"{own}_columns"][place], columns[f"{own}_cascades"][place]) == value
+            elif name in columns:
+                assert columns[name][place] == value
+
+
+def test_channels_limit_what_a_streamed_design_reads() -> None:
+    """A decoder's token reads all weights, so with a quarter of the ports it takes four times as long."""
+    where = space(*DECODERS[4])
+    assert isinstance(where, StreamedSpace)
+    wide = where.draw(0, 0, 1)
+    wide[0, 1] = where.tables.arrays.size[wide[0, 0]] - 1
+    wide[0, 4], narrow = len(where.values["channels"]) - 1, wide.copy()
+    narrow[0, 4] = 0
+    times = [where.screened(one).figures()[0, FIGURES.index("token_s")] for one in (narrow, wide)]
+    assert times[0] == pytest.approx(4 * times[1], rel=1e-3)
 
 
 def test_all_points_of_a_small_space_are_counted() -> None:
-    where = space("tiny-bert", 30, 0)
+    where = space(*ENCODERS[2])
+    assert isinstance(where, SpatialSpace)
     assert where.size == sum(
         int(np.prod([int(n) for n in where.sizes(g)[1:]])) for g in range(len(where.tables.groups))
     )
@@ -148,7 +223,7 @@ def test_all_points_of_a_small_space_are_counted() -> None:
 
 
 def test_resources_of_a_point_are_a_resources() -> None:
-    where = space("tiny-bert", 30, 0)
-    spec: PipelineSpec = where.point(where.draw(0, 0, 1)[0]).spec
+    where = space(*ENCODERS[2])
+    spec = where.point(where.draw(0, 0, 1)[0]).spec
     assert (counts(spec.resources) == np.array(list(spec.resources))).all()
     assert shortfall(Resources(), ROOMY.resources) is None

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.model.network import load_network
+from hdl.perf import estimate_design, load_device
 from hdl.perf import explore as explored
-from hdl.perf import load_device
-from hdl.perf.exploration.evaluate import FIGURES, costs
+from hdl.perf.constraints import binding
+from hdl.perf.exploration.evaluate import costs
 from hdl.perf.exploration.pareto import STEP, nondominated, pareto_front
-from hdl.perf.exploration.space import Point
+from hdl.perf.exploration.point import Point
+from hdl.perf.exploration.points import FIGURES
+from hdl.perf.spec import PipelineSpec
 
 # The package exports the function by the name of its module.
 module = __import__("hdl.perf.exploration.explore", fromlist=["explore"])
@@ -32,7 +36,9 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tiny(**options: Any) -> Any:
-    return explored("tiny-bert", "u280", points=POINTS, seed=options.pop("seed", SEED), prompt=PROMPT, **options)
+    """An exploration of a decoder, with both kinds of design."""
+    arguments = {"points": POINTS, "seed": SEED, "prompt": PROMPT, "output": 8} | options
+    return explored("tiny-gpt2", "u280", **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +47,11 @@ def expected() -> list[dict[str, Any]]:
     patch.setattr(module, "BATCH", 256)
     found = tiny()
     patch.undo()
-    assert found.feasible + sum(found.refused.values()) == POINTS
+    assert found.total.feasible + sum(found.total.refused.values()) == found.total.points == POINTS
+    assert {name: one.points for name, one in found.counts.items()} == {"spatial": 750, "streamed": 750}
     assert found.evaluated == POINTS
     assert found.rate > 5000
+    assert {one.point.kind for one in found.front} == {"spatial", "streamed"}
     return front(found)
 
 
@@ -62,13 +70,27 @@ def test_the_front_is_one_and_its_figures_are_those_of_its_designs(expected: lis
     for place, cost in enumerate(everything):
         others = np.delete(everything, place, axis=0)
         assert not ((others <= cost * (1 - STEP)).all(axis=1)).any()
-    network = load_network("tiny-bert")
-    for one in expected[:5]:
+    device = load_device("u280")
+    for one in expected[::5]:
         point = Point.from_dict(one, "x")
-        run = point.spec.run_cycles(PROMPT, network.layers)
-        assert one["figures"]["prefill_cycles"] == run
-        assert one["figures"]["first_token"] == pytest.approx(run / point.clock_mhz / 1e6)
+        full = estimate_design(point.design, device, prompt=PROMPT, output=8, clock_mhz=point.clock_mhz)
+        assert binding(full.constraints) is None
+        assert one["figures"]["prefill_cycles"] == full.prefill.cycles
+        assert one["figures"]["first_token_s"] == full.first_token.seconds
+        assert full.token is not None
+        assert one["figures"]["token_s"] == full.token.seconds
         assert one["figures"]["dsp"] == point.design.resources.dsp == point.copies * point.spec.resources.dsp
+
+
+def test_an_encoder_s_figures_are_those_of_its_run() -> None:
+    network = load_network("tiny-bert")
+    found = explored(network, "u280", points=300, prompt=PROMPT)
+    assert set(found.counts) == {"spatial"}
+    for one in found.front[:5]:
+        assert isinstance(one.point.spec, PipelineSpec)
+        run = one.point.spec.run_cycles(PROMPT, network.layers)
+        assert one.figures["prefill_cycles"] == run
+        assert one.figures["first_token_s"] == pytest.approx(run / one.point.clock_mhz / 1e6)
 
 
 def test_all_cores_give_the_same(expected: list[dict[str, Any]]) -> None:
@@ -128,7 +150,7 @@ def test_a_run_that_was_ended_goes_on(
     assert [path.name for path in kept] == ["000000.npz", "000001.npz", "000002.npz"]
     kept[1].write_bytes(kept[1].read_bytes()[:1000])  # as if the machine had gone down with the file in its cache
     found = tiny(out=out)
-    assert found.evaluated == POINTS - 2 * 256
+    assert found.evaluated == POINTS - 256 - 238  # the last batch of a kind is smaller
     assert front(found) == expected
     again = tiny(out=out)
     assert (again.evaluated, again.rate) == (0, 0.0)
@@ -140,11 +162,10 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     header = json.loads((tmp_path / "out" / "exploration.json").read_text())
     for options, wrong in (
         ({"seed": 4}, f"seed {SEED} instead of 4"),
-        ({"output": 0, "prompt": 25}, f"space {header['space']!r} instead of "),
+        ({"prompt": 25}, f"space {header['space']!r} instead of "),
     ):
-        arguments = {"points": POINTS, "seed": SEED, "prompt": PROMPT} | options
         with pytest.raises(InputError) as caught:
-            explored("tiny-bert", "u280", out=tmp_path / "out", **arguments)
+            tiny(out=tmp_path / "out", **options)
         text = f"output folder {tmp_path}/out must be of the same exploration, not of {wrong}"
         assert str(caught.value).startswith(text)
         assert str(caught.value).endswith("; choose another --out")
@@ -183,15 +204,26 @@ def test_mistakes(options: dict[str, int], message: str) -> None:
     assert str(caught.value) == message
 
 
-def test_a_layer_that_cannot_lie_on_chip() -> None:
-    with pytest.raises(InputError, match="model 'llama-2-7b' has no geometry whose layer lies on chip: its head size"):
-        explored("llama-2-7b", "u280", points=10)
+def test_a_decoder_whose_layer_is_too_large_for_the_chip_is_streamed() -> None:
+    found = explored("llama-2-7b", "u280", points=600, prompt=20, output=4)
+    assert set(found.counts) == {"streamed"}
+    assert {one.point.kind for one in found.front} == {"streamed"}
+
+
+def test_a_network_without_any_design() -> None:
+    wide = replace(load_network("llama-2-7b"), name="wide", head_size=100)
+    with pytest.raises(InputError) as caught:
+        explored(wide, "u280", points=10)
+    assert str(caught.value) == (
+        "model 'wide' has no spatial design: heads must share the 4096 hidden features, not have 100 each; model "
+        "'wide' has no streamed design: attention head size must be a multiple of 8, not 100"
+    )
 
 
 def test_a_device_on_which_nothing_fits() -> None:
     found = explored("bert-large", load_device("kv260"), points=300, prompt=64)
-    assert (found.feasible, found.front) == (0, ())
-    assert sum(found.refused.values()) == 300
+    assert (found.total.feasible, found.front) == (0, ())
+    assert sum(found.total.refused.values()) == 300
 
 
 def test_fronts() -> None:

@@ -8,27 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from ...kernels.kvcache import KvCacheSpec
-from ...kernels.shared import product_pass
-from ...model.network import Network
-from ...resources import Resources
-from ..decoder import DecoderSpec, average_tile
-from ..geometry import MAX_CASCADES
-from ..spec import ARRAYS, ArrayShape, PipelineSpec
+from ....kernels.kvcache import KvCacheSpec
+from ....kernels.shared import product_pass
+from ....model.network import Network
+from ....resources import Resources
+from ...decoder import DecoderSpec, average_tile
+from ...geometry import MAX_CASCADES
+from ...spec import ARRAYS, ArrayShape, PipelineSpec
+from ..points import counts
 from .copies import stream_fill
 
-__all__ = ["LENGTHS", "STYLES", "Asked", "counts"]
+__all__ = ["LENGTHS", "STYLES", "Asked"]
 
 LENGTHS = 2
 """Lengths that cycles are kept for: the prompt; all tokens, for which the constraints are checked."""
 
 STYLES = ("block", "ultra")
 """Kinds of RAM of keys and values."""
-
-
-def counts(resources: Resources) -> np.ndarray:
-    """Resources as an array, in their order."""
-    return np.array(list(resources), dtype=float)
 
 
 def variant(base: PipelineSpec, **changes: Any) -> PipelineSpec:

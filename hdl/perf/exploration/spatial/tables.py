@@ -5,36 +5,33 @@ figures depend on its group, its own shape and little else, so every spec is ask
 point's figures are sums and maxima of rows of these tables (`evaluate`). No formula of a unit stands here.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
-from ...model.network import Network
-from ..decoder import DecoderSpec
-from ..geometry import MAX_CASCADES, MAX_COLUMNS, divisors, lane_choices, menus_for
-from ..plan import TILES
-from ..spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
-from .asked import LENGTHS, STYLES, Asked, counts
+from ....errors import InputError
+from ....model.network import Network
+from ...candidates import not_spatial
+from ...decoder import DecoderSpec
+from ...geometry import MAX_CASCADES, MAX_COLUMNS, divisors, lane_choices, menus_for
+from ...plan import TILES
+from ...spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
+from ..options import Shapes
+from ..points import counts
+from .asked import LENGTHS, STYLES, Asked
 
-__all__ = ["ARRAYS", "LENGTHS", "STYLES", "Attention", "Linear", "Options", "Tables"]
+__all__ = ["ARRAYS", "LENGTHS", "STYLES", "Array", "Attention", "Linear", "Tables"]
 
 Group = tuple[int, int, int, int]
 """Rows, lanes, lanes between the feed-forward units, lanes of the scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """An array's options, group by group: ``shapes`` of each, and where a group's begin in the rows of the tables."""
+class Array(Shapes):
+    """An array's options, fastest first."""
 
-    shapes: tuple[tuple[ArrayShape, ...], ...]
-    start: np.ndarray
-    size: np.ndarray
-    columns: np.ndarray
-    cascades: np.ndarray
     cycles: np.ndarray
     """Of a tile, [options, lengths]."""
 
@@ -49,7 +46,7 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear(Options):
+class Linear(Array):
     """Those of a linear unit. By layers that are resident, [options, 2, ...]: ``resources`` with one memory channel and
     ``latency`` of the array; of each memory channel more, ``channel``; beats of a pass's sums, ``chain``; ``passes``
     [options, products]: cycles of a pass of each product that is shared among the arrays, the last the head's; words of
@@ -64,7 +61,7 @@ class Linear(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attention(Options):
+class Attention(Array):
     """Those of scores or sums: ``resources`` [options, styles, 5] by the RAMs of keys and values, ``latency`` of the
     array, cycles of a tile that sees all tokens (``full``). Of scores also the ``style``, and by the cascades of the
     sums, [options, cascades, ...], the cycles of ``softmax`` and those of what works row by row (``rows``)."""
@@ -125,6 +122,8 @@ class Tables:
         Raises:
             InputError: for a network that has no geometry.
         """
+        if why := not_spatial(network):
+            raise InputError(f"model {network.name!r} has no spatial design: {why}")
         total = prompt + output
         lengths, context = (prompt, total), prompt + output // 2
         groups, menus = [], []
@@ -150,9 +149,8 @@ class Tables:
         options: dict[str, Any] = {}
         for name in ARRAYS:
             ask = asked.linear if name in LINEAR_UNITS else asked.scores if name == "scores" else asked.sums
-            options[name] = stacked(
-                Linear if name in LINEAR_UNITS else Attention,
-                [ask(name, base, menu) for base, (_, menu) in zip(bases, kept, strict=True)],
+            options[name] = (Linear if name in LINEAR_UNITS else Attention).stacked(
+                [ask(name, base, menu) for base, (_, menu) in zip(bases, kept, strict=True)]
             )
         pairs = zip(bases, options["scores"].shapes, options["sums"].shapes, strict=True)
         joints = [asked.joints(*pair) for pair in pairs]
@@ -197,14 +195,3 @@ def every_shape(
     return {
         name: [ArrayShape(*shape) for shape in shapes[name] if shape not in menu[name]] + menu[name] for name in menu
     }
-
-
-def stacked(kind: Any, groups: Sequence[dict[str, Any]]) -> Any:
-    """The rows of all groups one after the other."""
-    sizes = np.array([len(group["shapes"]) for group in groups])
-    arrays = {name: np.concatenate([group[name] for group in groups]) for name in groups[0] if name != "shapes"}
-    shapes = tuple(tuple(group["shapes"]) for group in groups)
-    flat = np.array([shape for group in shapes for shape in group])
-    return kind(
-        shapes=shapes, start=np.cumsum(sizes) - sizes, size=sizes, columns=flat[:, 0], cascades=flat[:, 1], **arrays
-    )

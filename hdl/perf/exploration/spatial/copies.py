@@ -14,26 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from ...model.network import Network
-from ...resources import Resources
-from ..budget import PLANNED
-from ..decoder import DecoderSpec, ring_cycles
-from ..design import Phase, SpatialDesign
-from ..device import Device
-from ..spec import LINEAR_UNITS, PipelineSpec
+from ....resources import Resources
+from ...decoder import DecoderSpec, ring_cycles
+from ...design import Phase, SpatialDesign
+from ...spec import LINEAR_UNITS, PipelineSpec
 
 __all__ = [
     "CopiedDesign",
     "encoder_cycles",
-    "energy_proxy",
     "flight",
     "reload_cycles",
     "screened_cycles",
     "stream_fill",
 ]
-
-IDLE_SHARE = 0.5
-"""Share of a board's watts that flow whatever lies on the device and however it is clocked: an assumption."""
 
 
 @dataclass(frozen=True)
@@ -143,17 +136,3 @@ def stream_fill(spec: PipelineSpec) -> int:
     beats = 5 * spec.tile_beats + spec.intermediate // spec.ffn_lanes
     latencies = sum(spec.row_quantise(name).latency + spec.requantise(name).latency for name in LINEAR_UNITS)
     return beats + latencies + 2 * spec.norm.latency + spec.softmax.latency + spec.activation.latency
-
-
-def energy_proxy(device: Device, network: Network, resources: Any, clock_mhz: Any, seconds: Any) -> Any:
-    """Joules of a run of ``seconds``, to compare designs by: of the board's watts the `IDLE_SHARE`, and the rest as the
-    clock is to the planning clock and the resources, in the order of `Resources`, on average to those that are planned
-    to be used. Numbers, or arrays of them."""
-    shares = [
-        used / (planned * available)
-        for used, planned, available in zip(resources, PLANNED.values(), device.resources, strict=True)
-        if available
-    ]
-    busy = sum(shares) / len(shares) * (clock_mhz / device.clock_mhz)
-    watts = device.power.typical_w or device.power.tdp_w
-    return watts * (IDLE_SHARE + (1 - IDLE_SHARE) * busy) * seconds

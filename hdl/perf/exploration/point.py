@@ -1,0 +1,109 @@
+"""A point of an exploration: a design of either kind as a plain value, which files hold and `emit` takes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from ...errors import InputError
+from ...model.network import Network
+from ..decoder import DecoderSpec
+from ..design import StreamedDesign
+from ..spec import ARRAYS, ArrayShape, PipelineSpec
+from ..streamed import StreamedSpec
+from .spatial.copies import CopiedDesign, flight
+
+__all__ = ["Point"]
+
+SHAPES = (*ARRAYS, "shape")
+"""Fields of a geometry, of either kind, that are an array's shape."""
+
+PLAIN = {"device": str, "copies": int, "weight_bits": int, "clock_mhz": int}
+"""Fields beside network and geometry, with their types."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A design: its geometry and, beside it, ``copies`` of a layer's hardware (a streamed design is one),
+    ``weight_bits`` in memory, ``clock_mhz``.
+
+    Raises:
+        ValueError: for copies of a streamed design.
+    """
+
+    network: Network
+    device: str
+    spec: PipelineSpec | StreamedSpec
+    weight_bits: int
+    clock_mhz: int
+    copies: int = 1
+
+    def __post_init__(self) -> None:
+        if isinstance(self.spec, StreamedSpec) and self.copies != 1:
+            raise ValueError(f"copies of a streamed design must be 1, not {self.copies}")
+
+    @property
+    def kind(self) -> str:
+        """What its design is: spatial or streamed."""
+        return self.design.kind
+
+    @property
+    def design(self) -> CopiedDesign | StreamedDesign:
+        """What estimates are made of."""
+        if isinstance(self.spec, StreamedSpec):
+            return StreamedDesign(self.network, self.spec, self.weight_bits)
+        return CopiedDesign(self.network, self.spec, self.weight_bits, self.copies)
+
+    @property
+    def flight(self) -> int:
+        """Sequences in flight that fill the design; a streamed one has a token of each in a tile's rows."""
+        return self.spec.rows if isinstance(self.spec, StreamedSpec) else flight(self.spec, self.copies)
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """The fields of the geometry; the network stands beside it."""
+        found = {field.name: getattr(self.spec, field.name) for field in fields(self.spec)}
+        found.pop("network", None)
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {
+            "network": asdict(self.network),
+            "kind": self.kind,
+            "geometry": {name: list(value) if isinstance(value, tuple) else value
+                         for name, value in self.geometry.items()},
+            **{name: getattr(self, name) for name in PLAIN},
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, values: Any, source: str) -> Self:
+        """The point that `as_dict` made such values of; others beside them are ignored.
+
+        Raises:
+            InputError: for what is no point, with what lacks or is wrong.
+        """
+        try:
+            network = Network(**values["network"])
+            spec = built(network, values["kind"], values["geometry"])
+            plain = {name: values[name] for name in PLAIN}
+            for name, value in plain.items():
+                if type(value) is not PLAIN[name]:
+                    raise ValueError(f"{name} is {value!r}")
+            return cls(network=network, spec=spec, **plain)
+        except KeyError as error:
+            raise InputError(f"{source} must be a point as explore writes them, but lacks {error}") from None
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{source} must be a point as explore writes them: {error}") from None
+
+
+def built(network: Network, kind: Any, values: Mapping[str, Any]) -> PipelineSpec | StreamedSpec:
+    """The geometry of a kind from its fields as JSON has them."""
+    geometry: dict[str, Any] = {
+        name: ArrayShape(*value) if name in SHAPES else tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+    if kind == StreamedDesign.kind:
+        return StreamedSpec(network=network, **geometry)
+    if kind == CopiedDesign.kind:
+        return (DecoderSpec if network.causal else PipelineSpec)(**geometry)
+    raise ValueError(f"kind is {kind!r}")

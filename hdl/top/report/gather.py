@@ -1,0 +1,74 @@
+"""All that a report says of a model on a device, asked of the analytical model once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import InputError
+from ...model.network import Network
+from ...perf.device import Device
+from ...perf.estimate import Estimate
+from ...perf.exploration.explore import Exploration, explore
+from ...perf.floorplan import Floorplan, floorplan
+from .changes import Change, changes
+from .occupancy import Timeline, timelines
+
+__all__ = ["Report", "front_of", "gather"]
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a page shows: the estimate, where its design lies, when its units are busy, what changes would gain, and the
+    front; where there is none ``no_front`` says why. ``command`` made it."""
+
+    found: Estimate
+    plan: Floorplan
+    timelines: tuple[Timeline, ...]
+    changes: tuple[Change, ...]
+    front: Exploration | None
+    no_front: str
+    command: str
+
+
+def gather(
+    found: Estimate,
+    asked: Mapping[str, Any],
+    *,
+    points: int,
+    seed: int,
+    command: str,
+    progress: Progress = lambda doing: None,
+) -> Report:
+    """The report of an estimate that the keyword arguments ``asked`` of `estimate` gave, with a front of ``points``
+    designs, 0 for none."""
+    spec = found.design.spec
+    plan = floorplan(found.design.units, found.design.rest, spec.rows * spec.lanes * 16, found.device)
+    assert plan is not None, "an estimate's design fits its device"
+    progress("following the tiles")
+    times = timelines(found)
+    gains = changes(found, asked, progress)
+    progress("exploring")
+    device = found.device.model_copy(update={"clock_mhz": round(found.clock_mhz)})
+    front, why = front_of(found.network, device, prompt=found.prompt, output=found.output, points=points, seed=seed)
+    return Report(
+        found=found, plan=plan, timelines=times, changes=gains, front=front, no_front=why, command=command
+    )  # fmt: skip
+
+
+def front_of(
+    network: Network, device: Device, *, prompt: int, output: int, points: int, seed: int
+) -> tuple[Exploration | None, str]:
+    """The exploration, or None and why there is none."""
+    if points == 0:
+        return None, "The front was left out, as --points 0 asks."
+    try:
+        front = explore(network, device, points=points, seed=seed, prompt=prompt, output=output)
+    except InputError as error:
+        return None, f"There is no front: {error}."
+    if not front.front:
+        counts = front.total.refused
+        refused = max(counts, key=lambda name: counts[name])
+        return None, f"None of the {points:,} designs that were drawn fits; most of them lack {refused}."
+    return front, ""

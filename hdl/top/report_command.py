@@ -1,0 +1,68 @@
+"""The command `report`: one HTML page on a model on a device."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import InputError
+from ..model.network import load_network
+from ..perf.device import load_device
+from ..perf.estimate import estimate
+from ..perf.exploration.store import written
+from .console import chosen_name, shown_progress
+from .estimate_command import workload_options
+
+__all__ = ["report_command"]
+
+
+@click.command("report")
+@workload_options
+@click.option("--points", type=int, default=20_000, show_default=True, help="Designs of the front; 0 leaves it out.")
+@click.option("--seed", type=int, default=0, show_default=True, help="What they are drawn from.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The page.  [default: build/report-MODEL-DEVICE.html]",
+    metavar="FILE",
+)
+@click.pass_obj
+def report_command(
+    early: str | None, /, model: str | None, device: str, points: int, seed: int, out: Path | None, **asked: Any
+) -> None:
+    """Write a page on a model on a device: time, occupancy, limits, resources, the front, and what would help most."""
+    # Only here: templates are of no use to the other commands.
+    from .report.gather import gather
+    from .report.page import page
+
+    name = chosen_name(model or early)
+    network, board = load_network(name), load_device(device)
+    for option, value in (("points", points), ("seed", seed)):
+        if value < 0:
+            raise InputError(f"{option} must be at least 0, not {value}")
+    file = out or Path("build", f"report-{network.name}-{board.name}.html")
+    if file.is_dir():
+        raise InputError(f"output file {file} must be a file, not a folder; choose another --out")
+    with shown_progress() as progress:
+        progress("choosing the geometry")
+        found = estimate(network, board, **asked)
+        command = command_line(name, device, asked | {"points": points, "seed": seed})
+        try:
+            # Opened first: a path that cannot be written is told at once.
+            with written(file) as opened:
+                gathered = gather(found, asked, points=points, seed=seed, command=command, progress=progress)
+                opened.write(page(gathered).encode())
+        except OSError as error:
+            raise InputError(f"output file {file} cannot be written: {error.strerror or error}") from error
+    click.echo(f"{file}: {network.name} on {board.board}, {file.stat().st_size:,} bytes")
+
+
+def command_line(model: str, device: str, options: dict[str, Any]) -> str:
+    """What makes the same page: all options that have a value."""
+    words = ["python", "-m", "hdl.top", "--model", model, "report", "--device", device]
+    for name in ("prompt", "output", "sequences", "weight_bits", "tile", "clock_mhz", "points", "seed"):
+        if (value := options[name]) is not None:
+            option = name.removesuffix("_mhz").replace("_", "-")
+            words += [f"--{option}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)
