@@ -29,8 +29,9 @@ def share(units: Sequence[LinearSpec], products: Sequence[Product]) -> tuple[tup
     Raises:
         ValueError: for units or products that cannot work together.
     """
+    products = tuple(Product(*product) for product in products)
     check_own(len(units), len(products))
-    shares = product_shares(tuple(unit.columns for unit in units), tuple(products))
+    shares = product_shares(tuple(unit.columns for unit in units), products)
     sharing = tuple(
         replace(unit, products=own, weight_bits=product.bits)
         for unit, own, product in zip(units, shares, products[: len(units)], strict=True)
@@ -39,7 +40,7 @@ def share(units: Sequence[LinearSpec], products: Sequence[Product]) -> tuple[tup
         arrays=tuple(unit.array for unit in sharing),
         block=1,
         max_inputs=max(product.inputs for product in products),
-        products=tuple(products),
+        products=products,
     )
 
 

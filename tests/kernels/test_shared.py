@@ -33,6 +33,12 @@ def test_shares_cover_a_product_once() -> None:
     assert len(joined) == 36
 
 
+def test_one_array_alone() -> None:
+    alone = replace(SHARED, arrays=(WIDE,))
+    for inputs, outputs in ((768, 2304), (64, 1), (100, 57)):
+        assert alone.product_cycles(inputs, outputs) == ceil(outputs / 32) * max(ceil(inputs / 32), 32 // 2)
+
+
 def test_time_is_near_all_weights_over_those_a_cycle() -> None:
     """Where the arrays are of one depth, and their sums leave in less than a pass."""
     alike = replace(SHARED, arrays=tuple(replace(WIDE, lanes=4, columns=columns) for columns in (32, 24)))
