@@ -303,6 +303,11 @@ class ReplayBuffer(wiring.Component):
             }
         )
 
+    def read_once(self, m: Module) -> None:
+        """Makes it a plain FIFO in ``m``: every word is an order of its own, read once and let go."""
+        order = self.order.payload
+        m.d.comb += [self.order.valid.eq(1), order.length.eq(1), order.repeat.eq(1)]
+
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, shape = self.spec, self.input.payload.shape()

@@ -10,15 +10,16 @@ from typing import Self
 import numpy as np
 
 from hdl.perf.spec import PipelineSpec
+from hdl.top.control import RunOrder
 from hdl.top.image import MemoryImage
 from hdl.top.pipeline import Pipeline
 from sim import beats
 from sim.amaranth_simulation import simulate
 from sim.simulation import Progress
-from sim.streams import RunResult, StreamPort, stream_ports
+from sim.streams import RunResult, StreamPort, stream_ports, unused
 from sim.verilator import build
 
-__all__ = ["Accelerator", "AcceleratorRun"]
+__all__ = ["MAX_IDLE", "Accelerator", "AcceleratorRun", "layers_of"]
 
 TOKEN_BITS = 16
 MAX_IDLE = 100_000
@@ -115,16 +116,15 @@ class Accelerator:
         count = ceil(len(tokens) / spec.rows)
         order = {"tokens": [len(tokens)], "layers": [layers], "trace": [1]}
         inputs = {
-            "run": beats.encode(unused(Pipeline(spec)).run.payload.shape(), order),
+            "run": beats.encode(RunOrder(spec), order),
             "tokens": beats.pack(self._beats(tokens, count) & 0xFFFF, TOKEN_BITS),
             **{name: part[: len(part) // self._image_layers * layers] for name, part in self._streams.items()},
         }
         wanted = layers * count * spec.tile_beats
         result = self._simulate(inputs, {"outputs": wanted}, gaps, waves, progress)
-        values = beats.unpack(result.outputs["outputs"], TOKEN_BITS, spec.rows * spec.lanes, signed=True)
-        tiles = values.reshape(layers, count, spec.tile_beats, spec.rows, spec.lanes).transpose(0, 1, 3, 2, 4)
+        found = layers_of(result.outputs["outputs"], spec, layers, count)
         cycles = int(result.accepted["outputs"][-1] - result.accepted["tokens"][0]) + 1
-        return AcceleratorRun(tiles.reshape(layers, count * spec.rows, spec.hidden)[:, : len(tokens)], cycles)
+        return AcceleratorRun(found[:, : len(tokens)], cycles)
 
     def _beats(self, tokens: np.ndarray, count: int) -> np.ndarray:
         """[tokens, hidden] as beats [n, rows * lanes], the last tile filled up with zeros."""
@@ -140,7 +140,8 @@ def ports_of(spec: PipelineSpec) -> list[StreamPort]:
     return [port for port, _ in stream_ports(unused(Pipeline(spec))).values()]
 
 
-def unused(pipeline: Pipeline) -> Pipeline:
-    """A pipeline that is only asked for its ports, which Amaranth would warn about."""
-    pipeline._MustUse__used = True
-    return pipeline
+def layers_of(raw: np.ndarray, spec: PipelineSpec, layers: int, tiles: int) -> np.ndarray:
+    """The outputs of layers, int64 [layers, tiles * rows, hidden], of their beats on the stream of tokens."""
+    values = beats.unpack(raw, TOKEN_BITS, spec.rows * spec.lanes, signed=True)
+    cut = values.reshape(layers, tiles, spec.tile_beats, spec.rows, spec.lanes).transpose(0, 1, 3, 2, 4)
+    return cut.reshape(layers, tiles * spec.rows, spec.hidden)

@@ -32,6 +32,8 @@ from sim.memory import MemoryTiming
 
 __all__ = ["main"]
 
+BUILDING = "building the simulation (once; a full-size one takes minutes)"
+
 INTERPRETED_WEIGHTS = 50_000
 """Weights a layer of the largest model that Amaranth's own simulator runs in minutes."""
 
@@ -154,9 +156,6 @@ def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
     return 1 if any(result.mismatch for result in results) else 0
 
 
-BUILDING = "building the simulation (once; a full-size one takes minutes)"
-
-
 def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, sampling: Sampling) -> int:
     """Writes on from a prompt with a decoder, showing the text as it comes; the exit code."""
     device = load_device(options.device)
@@ -170,6 +169,7 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
         with step(steps, "loading and quantising", told=False):
             prepared = decoder.prepare(network, checkpoint=options.checkpoint, static=options.static, weight_bits=bits)
             ids = prepared.tokens.of(prompt, spec.max_length)
+            generate.check_text(ids, tokens, network, spec)
             image = build_decoder_image(prepared.quantised, spec)
         with step(steps, "emitting Verilog"):
             sources = Emitter().emit(DecoderPipeline(spec), "decoder")

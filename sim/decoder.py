@@ -13,17 +13,13 @@ from hdl.top.decoder.image import DecoderImage
 from hdl.top.decoder.orders import Command, Outcome
 from hdl.top.decoder.pipeline import DecoderPipeline
 from sim import beats
+from sim.accelerator import MAX_IDLE, layers_of
 from sim.memory import MemoryChannel, MemoryTiming
 from sim.simulation import Progress, Simulation
-from sim.streams import MemoryUse, StreamPort, stream_ports
+from sim.streams import MemoryUse, StreamPort, stream_ports, unused
 from sim.verilator import build
 
 __all__ = ["DecoderRun", "DecoderSimulation", "RefusedError", "ports_of"]
-
-MAX_IDLE = 100_000
-"""Cycles without a beat on any stream after which a simulation is given up."""
-
-TOKEN_BITS = 16
 
 
 class RefusedError(Exception):
@@ -55,7 +51,7 @@ class DecoderSimulation:
 
     def __init__(self, spec: BuiltDecoderSpec, simulation: Simulation):
         self.spec, self._simulation = spec, simulation
-        self._shapes = {name: shape for name, (_, shape) in stream_ports(unused(spec)).items()}
+        self._shapes = {name: shape for name, (_, shape) in stream_ports(unused(DecoderPipeline(spec))).items()}
         self._position = 0
 
     @classmethod
@@ -117,7 +113,11 @@ class DecoderSimulation:
         self._position = int(status["position"][0])
         found = beats.decode(self._shapes["results"], result.outputs["results"])
         candidates = TopK(*(np.asarray(found[name], dtype=np.int64) for name in ("token", "logit")))
-        layers = self._layers(result.outputs["outputs"], tiles, start, len(ids)) if traced else None
+        layers = None
+        if traced:
+            first = start % self.spec.rows
+            whole = layers_of(result.outputs["outputs"], self.spec, self.spec.max_layers, tiles)
+            layers = whole[:, first : first + len(ids)]
         cycles = int(result.accepted["results"][-1] - result.accepted["ids"][-1])
         return DecoderRun(candidates, self._position, cycles, layers, result.memory)
 
@@ -133,14 +133,6 @@ class DecoderSimulation:
         known = all(token < spec.vocabulary for token in ids)
         return not (ids and known and start + len(ids) <= spec.max_length and 1 <= k <= spec.largest)
 
-    def _layers(self, raw: np.ndarray, tiles: int, start: int, tokens: int) -> np.ndarray:
-        """The outputs of all layers, without the rows that are no token of the run."""
-        spec = self.spec
-        values = beats.unpack(raw, TOKEN_BITS, spec.rows * spec.lanes, signed=True)
-        cut = values.reshape(spec.max_layers, tiles, spec.tile_beats, spec.rows, spec.lanes).transpose(0, 1, 3, 2, 4)
-        first = start % spec.rows
-        return cut.reshape(spec.max_layers, tiles * spec.rows, spec.hidden)[:, first : first + tokens]
-
     def interrupt(self, ids: Sequence[int], cycles: int) -> None:
         """Begins to take the next tokens, and after so many cycles resets the decoder."""
         self._simulation.run_cycles(self._inputs(ids, False, 1, False), {"status": 1, "results": 1}, cycles)
@@ -154,11 +146,4 @@ class DecoderSimulation:
 
 def ports_of(spec: BuiltDecoderSpec) -> list[StreamPort]:
     """The streams of a decoder's top."""
-    return [port for port, _ in stream_ports(unused(spec)).values()]
-
-
-def unused(spec: BuiltDecoderSpec) -> DecoderPipeline:
-    """A pipeline that is only asked for its ports, which Amaranth would warn about."""
-    pipeline = DecoderPipeline(spec)
-    pipeline._MustUse__used = True
-    return pipeline
+    return [port for port, _ in stream_ports(unused(DecoderPipeline(spec))).values()]

@@ -11,12 +11,13 @@ from rich.table import Table
 from hdl.errors import InputError
 from hdl.model.gpt2.quantised import QuantisedGpt2
 from hdl.model.gpt2.reference import Decoder, TopK
-from hdl.model.gpt2.sample import Sampler, generate
+from hdl.model.gpt2.sample import Sampler, checked_prompt, generate
+from hdl.model.spec import Gpt2Spec
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import Device
 from sim.decoder import DecoderRun, DecoderSimulation
 
-__all__ = ["Generation", "Writer", "report"]
+__all__ = ["Generation", "Writer", "check_text", "report"]
 
 
 @dataclass
@@ -40,13 +41,9 @@ class Writer:
         """Draws ``tokens`` tokens; yields what there is after each.
 
         Raises:
-            InputError: see `generate`, and for more tokens than the decoder has positions for.
+            InputError: see `check_text`.
         """
-        spec = self.simulation.spec
-        if (places := len(prompt) + tokens - 1) > spec.max_length:
-            raise InputError(
-                f"prompt and tokens must take at most max-length {spec.max_length} positions, not {places}"
-            )
+        check_text(prompt, tokens, self.model.spec, self.simulation.spec)
         found = Generation(prompt)
         offer = self._offer(found, waves)
         drawn = generate(offer, prompt, tokens, self.sampler, self.model.spec)
@@ -73,6 +70,17 @@ class Writer:
             return run.candidates
 
         return offer
+
+
+def check_text(prompt: Sequence[int], tokens: int, model: Gpt2Spec, spec: BuiltDecoderSpec) -> None:
+    """Refuses what cannot be generated.
+
+    Raises:
+        InputError: see `checked_prompt`, and for more tokens than the decoder has positions for.
+    """
+    if (places := len(prompt) + tokens - 1) > spec.max_length:
+        raise InputError(f"prompt and tokens must take at most max-length {spec.max_length} positions, not {places}")
+    checked_prompt(prompt, tokens, model)
 
 
 def first_mismatch(found: TopK, expected: TopK, step: int) -> str | None:

@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from amaranth.hdl import Shape
 from amaranth.lib import stream, wiring
 
 from sim import beats
+
+Component = TypeVar("Component", bound=wiring.Component)
 
 _PHASE = 32  # cycles for which a port keeps its pace
 
@@ -155,6 +157,12 @@ class Gaps:
         state ^= state << 5 & 0xFFFFFFFF
         self._state = state
         return state >> 8
+
+
+def unused(component: Component) -> Component:
+    """A component that is only asked for its ports, which Amaranth would warn about."""
+    component._MustUse__used = True
+    return component
 
 
 def stream_ports(component: wiring.Component) -> dict[str, tuple[StreamPort, Any]]:

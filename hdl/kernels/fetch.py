@@ -154,11 +154,8 @@ class Fetch(wiring.Component):
         m.d.comb += [
             asked.input.valid.eq(go),
             asked.input.payload.eq(burst),
-            # Every word is an order of its own: read once, and let go.
-            fifo.order.valid.eq(1),
-            fifo.order.payload.length.eq(1),
-            fifo.order.payload.repeat.eq(1),
         ]
+        fifo.read_once(m)
         taken = self.data.valid & self.data.ready
         m.d.sync += room.eq(room + taken - Mux(go, burst.beats, 0))
         return m

@@ -145,12 +145,9 @@ class ResidualAdd(wiring.Component):
         m.submodules.buffer = buffer = PipelineBuffer(self.total.payload.shape(), spec.latency + 1)
         connect(m, self.skip, fifo.input)
         connect(m, buffer.output, self.total)
+        fifo.read_once(m)
         go = join(m, [fifo.output, self.branch, self.channels], buffer.room)
         m.d.comb += [
-            # Every word is an order of its own: read once, and let go.
-            fifo.order.valid.eq(1),
-            fifo.order.payload.length.eq(1),
-            fifo.order.payload.repeat.eq(1),
             buffer.take.eq(go),
             buffer.push.eq(delay(m, "summed", go, 2, control=True)),
         ]

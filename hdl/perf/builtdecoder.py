@@ -6,6 +6,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
+from typing import TypeVar
 
 from ..kernels.embedding import EmbeddingSpec
 from ..kernels.fetch import FetchSpec
@@ -24,12 +25,20 @@ from ..resources import Resources
 from ..stream import buffer_resources
 from .decoder import DecoderSpec
 from .parameters import ParameterBlock, blocks_beats
-from .spec import LINEAR_UNITS, Unit
+from .spec import LINEAR_UNITS, Unit, bank_style
 
 __all__ = ["LARGEST", "PRODUCTS", "BuiltDecoderSpec"]
 
 PRODUCTS = (*LINEAR_UNITS, "head")
 """The products that all arrays share, in the order of a token's way."""
+
+LAYER_BLOCKS = (
+    "norm1", "limit_qkv", "qkv", "scores", "context", "limit_projection", "projection", "residual1",
+    "norm2", "limit_ffn1", "ffn1", "activation", "limit_ffn2", "ffn2", "residual2",
+)  # fmt: skip
+"""A layer's blocks of parameters in the order of the data's way."""
+
+AttentionUnit = TypeVar("AttentionUnit", ScoresSpec, WeightedSumsSpec)
 
 STREAM_BITS = 16
 """Bits of the residual stream."""
@@ -94,15 +103,16 @@ class BuiltDecoderSpec(DecoderSpec):
     @property
     def scores_unit(self) -> ScoresSpec:
         """Queries times keys, those of all layers in its RAMs."""
-        return replace(super().scores_unit, layers=self.max_layers, ram_style=self._cache_style(super().scores_unit))
+        return self._cached(super().scores_unit)
 
     @property
     def sums_unit(self) -> WeightedSumsSpec:
         """Numerators times values, those of all layers in its RAMs."""
-        return replace(super().sums_unit, layers=self.max_layers, ram_style=self._cache_style(super().sums_unit))
+        return self._cached(super().sums_unit)
 
-    def _cache_style(self, unit: ScoresSpec | WeightedSumsSpec) -> str:
-        return "ultra" if self.max_layers * unit.banks.bank_stride > 1024 else "block"
+    def _cached(self, unit: AttentionUnit) -> AttentionUnit:
+        """A unit of attention with a cache of all layers in its RAMs."""
+        return replace(unit, layers=self.max_layers, ram_style=bank_style(self.max_layers * unit.banks.bank_stride))
 
     @property
     def norm(self) -> LayerNormSpec:
@@ -173,18 +183,7 @@ class BuiltDecoderSpec(DecoderSpec):
     def parameters(self) -> tuple[ParameterBlock, ...]:
         """The parameters of a layer, in the order in which they are needed."""
         blocks = {block.name: block for block in super().parameters}
-        order: tuple[str, ...] = (
-            "norm1",
-            "limit_qkv",
-            "qkv",
-            "scores",
-            "context",
-            "limit_projection",
-            "projection",
-            "residual1",
-        )
-        order += ("norm2", "limit_ffn1", "ffn1", "activation", "limit_ffn2", "ffn2", "residual2")
-        return tuple(blocks[name] for name in order)
+        return tuple(blocks[name] for name in LAYER_BLOCKS)
 
     @property
     def final_parameters(self) -> tuple[ParameterBlock, ...]:
@@ -197,7 +196,7 @@ class BuiltDecoderSpec(DecoderSpec):
         """Beats of the parameter channel behind the last layer."""
         return blocks_beats(self.final_parameters, self.parameter_width)
 
-    @property
+    @cached_property
     def fetch(self) -> FetchSpec:
         """The readers of weights and parameters."""
         longest = max(beats for name in (*LINEAR_UNITS, "parameters") for _, beats in sum(self.segments(name), ()))

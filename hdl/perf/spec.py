@@ -20,7 +20,7 @@ from ..resources import Resources
 from .cycles import run_cycles
 from .parameters import ParameterBlock, blocks_beats, joint_resources, parameter_blocks
 
-__all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit", "unit_resources"]
+__all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit", "bank_style", "unit_resources"]
 
 ARRAYS = (*LINEAR_UNITS, "scores", "sums")
 """All systolic arrays of a layer."""
@@ -39,6 +39,11 @@ class Unit(Hashable, Protocol):
 def unit_resources(unit: Unit) -> Resources:
     """What a unit takes: geometries that are compared have most of their units in common."""
     return unit.resources
+
+
+def bank_style(words: int) -> str:
+    """The RAM for so many words of keys or values under one cascade: up to two RAMB36 are less than a URAM288."""
+    return "ultra" if words > 1024 else "block"
 
 
 class ArrayShape(NamedTuple):
@@ -161,7 +166,7 @@ class PipelineSpec:
         words = (
             2 * self.heads * ceil(self.max_length / self.scores.columns) * self.head_size // (8 * self.scores.cascades)
         )
-        return "ultra" if words > 1024 else "block"
+        return bank_style(words)
 
     @property
     def softmax(self) -> SoftmaxSpec:

@@ -81,6 +81,11 @@ def test_threads_below_one_are_refused(capsys: pytest.CaptureFixture[str]) -> No
         ),
         (["--model", "tiny-gpt2", "--prompt", "Hi", "--top-k", "65"], "top-k must be 1 to 64, not 65"),
         (["--model", "tiny-gpt2", "--prompt", "Hi", "--temperature", "-1"], "temperature must be 0 or greater, not -1"),
+        (["--model", "tiny-gpt2", "--prompt", "Hi", "--tokens", "0"], "tokens to generate must be at least 1, not 0"),
+        (
+            ["--model", "tiny-gpt2", "--prompt", "a", "--tokens", "17", "--max-length", "16"],
+            "prompt and tokens must take at most max-length 16 positions, not 17",
+        ),
         (["--model", "tiny-gpt2", "--prompt", " "], "text must have at least one word, not be empty"),
         (
             ["--model", "tiny-gpt2", "--prompt", "Hi", "--simulator", "amaranth"],

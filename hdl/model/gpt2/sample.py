@@ -11,7 +11,7 @@ from ..floating import check_tokens
 from ..spec import Gpt2Spec
 from .reference import TopK, check_candidates
 
-__all__ = ["Sampler", "Sampling", "generate"]
+__all__ = ["Sampler", "Sampling", "checked_prompt", "generate"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,17 +54,14 @@ class Sampler:
         return int(self._generator.choice(ids, p=numerators / numerators.sum()))
 
 
-def generate(
-    offer: Callable[[Sequence[int]], TopK], prompt: Sequence[int], tokens: int, sampler: Sampler, spec: Gpt2Spec
-) -> Iterator[int]:
-    """Draws ``tokens`` tokens behind a prompt. ``offer`` gives the candidates behind the next tokens of a text: first
-    it gets the prompt, then each token that was drawn. What does not suit is refused at once.
+def checked_prompt(prompt: Sequence[int], tokens: int, spec: Gpt2Spec) -> list[int]:
+    """The prompt, behind which ``tokens`` tokens can be drawn.
 
     Raises:
         InputError: for an empty prompt, ids outside the vocabulary, fewer than 1 token, and more in all than the model
             has positions for.
     """
-    ids = check_tokens(prompt, spec).tolist()
+    ids: list[int] = check_tokens(prompt, spec).tolist()
     if tokens < 1:
         raise InputError(f"tokens to generate must be at least 1, not {tokens}")
     # The last token drawn needs no position.
@@ -74,6 +71,19 @@ def generate(
             f"text for model {spec.name!r} must have at most {spec.max_positions} positions, not {places}; "
             f"generate at most {most} tokens behind this prompt"
         )
+    return ids
+
+
+def generate(
+    offer: Callable[[Sequence[int]], TopK], prompt: Sequence[int], tokens: int, sampler: Sampler, spec: Gpt2Spec
+) -> Iterator[int]:
+    """Draws ``tokens`` tokens behind a prompt. ``offer`` gives the candidates behind the next tokens of a text: first
+    it gets the prompt, then each token that was drawn. What does not suit is refused at once.
+
+    Raises:
+        InputError: see `checked_prompt`.
+    """
+    ids = checked_prompt(prompt, tokens, spec)
 
     def drawn() -> Iterator[int]:
         following = ids

@@ -79,8 +79,5 @@ class Loop(wiring.Component):
         )
         connect(m, self.input, fifo.input)
         connect(m, fifo.output, self.output)
-        # Every word is an order of its own: read once, and let go.
-        m.d.comb += [
-            fifo.order.valid.eq(1), fifo.order.payload.length.eq(1), fifo.order.payload.repeat.eq(1),
-        ]  # fmt: skip
+        fifo.read_once(m)
         return m
