@@ -1,8 +1,8 @@
 """The figures of a linear unit: what it computes, in how many words and cycles, and how its weights are packed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil
+from math import ceil, gcd
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from .packedweights import PackedWeightsSpec
 from .productorders import replay_orders_resources
 from .shared import ProductShare
 from .systolic import ArraySpec
-from .weights import WeightChannels
+from .weights import WeightChannels, block_words
 
 __all__ = ["LinearSpec", "exact_matmul"]
 
@@ -106,9 +106,14 @@ class LinearSpec:
         return bool(self.products) or self.weight_bits != 8
 
     @property
+    def packed(self) -> bool:
+        """Whether any weights have 4 bits in memory."""
+        return any(share.bits == 4 for share in self.shares)
+
+    @property
     def packing(self) -> PackedWeightsSpec | None:
         """How weights of 4 bits lie in memory, where there are any."""
-        if all(share.bits == 8 for share in self.shares):
+        if not self.packed:
             return None
         passes = max(share.rounds for share in self.shares)
         return PackedWeightsSpec(channels=self.loader, max_words=max(self.product_words), max_passes=passes)
@@ -116,7 +121,14 @@ class LinearSpec:
     @property
     def loader(self) -> WeightChannels:
         """The memory channels."""
-        return WeightChannels(columns=self.columns, cascades=self.cascades, channels=self.channels)
+        channels = WeightChannels(
+            columns=self.columns, cascades=self.cascades, channels=self.channels, whole_columns=self.packed
+        )
+        if self.packed:
+            return channels
+        # Where all arrays share products, memory sets the pace.
+        words = gcd(*self.ram_words) if self.products else 1
+        return replace(channels, block=block_words(channels.channel_rams, words))
 
     @property
     def product_words(self) -> tuple[int, ...]:
@@ -149,11 +161,6 @@ class LinearSpec:
         return self.loader.channel_rams
 
     @property
-    def groups(self) -> int:
-        """Beats that make one word for each RAM of a channel."""
-        return self.loader.groups
-
-    @property
     def layer_beats(self) -> int:
         """Beats a memory channel delivers for a layer."""
         return self.product_beats(0)
@@ -163,7 +170,7 @@ class LinearSpec:
         share = self.shares[product]
         if self.packing and share.bits == 4:
             return self.packing.beats(share.rounds, self.product_words[product])
-        return self.ram_words[product] * self.groups
+        return self.loader.beats(self.ram_words[product])
 
     def load_cycles(self, product: int) -> int:
         """Cycles in which a channel fills the RAMs with a product's weights, where memory keeps up."""

@@ -122,7 +122,7 @@ class Scores(AttentionUnit):
             key = spec.array.feature(column)
             value = beat[key % spec.rows].as_value()
             m.d.comb += [
-                write.address.eq(address),
+                write.address.eq(address.replicate(spec.cascades)),
                 write.data.eq(value.replicate(spec.depth // spec.lanes_stored)),
                 write.enable.eq(Mux(enables[key], lanes << (byte * spec.lanes_stored), 0)),
             ]

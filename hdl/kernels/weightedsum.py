@@ -113,7 +113,7 @@ class WeightedSums(AttentionUnit):
             feature = spec.array.feature(column)
             tokens = Cat(beat[row][feature % spec.lanes_stored] for row in range(spec.rows))
             m.d.comb += [
-                write.address.eq(address),
+                write.address.eq(address.replicate(spec.cascades)),
                 write.data.eq(tokens.replicate(spec.slots)),
                 write.enable.eq(Mux(turn[feature // spec.lanes_stored], written, 0)),
             ]

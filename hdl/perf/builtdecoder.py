@@ -9,9 +9,10 @@ from math import ceil
 from typing import TypeVar
 
 from ..kernels.embedding import EmbeddingSpec
-from ..kernels.fetch import FetchSpec
+from ..kernels.fetch import PAGE_BEATS, FetchSpec
 from ..kernels.layernorm import LayerNormSpec
 from ..kernels.linear import LinearSpec
+from ..kernels.readarbiter import ReadArbiterSpec
 from ..kernels.requantise import RequantiseSpec
 from ..kernels.residual import ResidualSpec
 from ..kernels.rowquantise import RowQuantiseSpec
@@ -170,6 +171,16 @@ class BuiltDecoderSpec(DecoderSpec):
         )  # fmt: skip
 
     @property
+    def embedding_base(self) -> int:
+        """Where the tables lie in the channel of the parameters: behind these, from a page on."""
+        return ceil((self.max_layers * self.parameter_beats + self.final_beats) / PAGE_BEATS) * PAGE_BEATS
+
+    @property
+    def arbiter(self) -> ReadArbiterSpec:
+        """What lets the embedding and the parameters share a channel."""
+        return ReadArbiterSpec(bases=(self.embedding_base, 0))
+
+    @property
     def candidates(self) -> TopKSpec:
         """The best tokens by their logits."""
         return TopKSpec(rows=self.rows, lanes=self.lanes, features=self.vocabulary, largest=self.largest)
@@ -230,4 +241,4 @@ class BuiltDecoderSpec(DecoderSpec):
         readers = self.fetch.resources * (sum(self.channels) + 1)
         ids = buffer_resources(self.vocabulary.bit_length(), self.max_length)
         sharing = self.sharing.distribute_resources + self.sharing.collect_resources
-        return super().parameter_resources + final + readers + ids + sharing
+        return super().parameter_resources + final + readers + self.arbiter.resources + ids + sharing

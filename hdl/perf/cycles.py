@@ -56,7 +56,7 @@ class Weights:
     """The RAMs of a linear unit: words arrive as those of the layers before are let go, in their last tiles."""
 
     def __init__(self, unit: LinearSpec, start: int):
-        self.unit, self.channel = unit, Server(unit.groups, start - 1)
+        self.unit, self.channel = unit, Server(unit.loader.block_beats, start - 1)
         self.free = np.full(2 * unit.layer_words, LONG_AGO)  # when the places of the last two layers' words became free
 
     def layer(self) -> np.ndarray:
@@ -64,7 +64,7 @@ class Weights:
         words = self.unit.layer_words
         # A RAM holds one layer and more: a word takes the place of the one that came `ram_depth` words before it.
         room = self.free[2 * words - self.unit.ram_depth :][:words]
-        return self.channel.ends(room + self.unit.groups) + self.unit.weight_latency
+        return self.channel.ends(room + self.unit.loader.block_beats) + self.unit.weight_latency
 
     def read(self, passes: np.ndarray) -> None:
         """A layer's last tile is read in passes that end at these times."""

@@ -9,6 +9,7 @@ from ..model.network import Network
 from ..model.spec import ModelSpec
 from .budget import SHARES, scaled, shortfall
 from .builtdecoder import BuiltDecoderSpec
+from .channels import weight_channels
 from .chooser import choose
 from .design import SpatialDesign
 from .device import Device
@@ -58,10 +59,11 @@ def plan(
 
 def decoder(network: Network, device: Device, tile: int, max_length: int, weight_bits: int) -> BuiltDecoderSpec:
     """The decoder that is built: a choice of the estimates' that leaves room for all that they do not count."""
+    channels = weight_channels(device, causal=True, weight_bits=weight_bits)
     cost, missing = partial(halves, network, device, max_length, weight_bits), None
     for share in SHARES:
         available = scaled(device.resources, share)
-        chosen = choose(network, max_length, available, rows=tile, cache=True, cost=cost)
+        chosen = choose(network, max_length, available, rows=tile, channels=channels, cache=True, cost=cost)
         geometry = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
         try:
             spec = BuiltDecoderSpec(**geometry, weight_bits=weight_bits)

@@ -94,7 +94,7 @@ def test_latency_where_weights_come_last() -> None:
     spec = replace(SMALL, inputs=128, outputs=24, columns=12, cascades=4, lanes_in=8)
     inputs, sums = stimulus(spec, [1], seed=6)
     result = run_streams(Linear(spec), inputs, {"sums": len(sums)})
-    complete = result.accepted["weights__0"][spec.words * spec.groups - 1]
+    complete = result.accepted["weights__0"][spec.loader.beats(spec.words) - 1]
     assert result.accepted["activations"][-1] + spec.activation_latency < complete
     assert result.accepted["sums"][0] - complete == spec.weight_latency + spec.array.latency
 

@@ -33,7 +33,8 @@ def decoder_memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
             "columns": unit.columns,
             "cascades": unit.cascades,
             "rams": unit.channel_rams,
-            "groups": unit.groups,
+            "block": unit.loader.block,
+            "block_beats": unit.loader.block_beats,
             "feature": [unit.array.feature(column) for column in range(unit.columns)],
             "products": [
                 {"name": product, "inputs": share.inputs, "outputs": share.outputs, "first": share.first,
@@ -52,7 +53,8 @@ def decoder_memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
             "blocks_behind_the_last_layer": blocks(spec.final_parameters, width),
         },
         "embedding": {
-            "order": EMBEDDING_ORDER, "beats": embedding.beats, "row_beats": embedding.row_beats,
+            "order": EMBEDDING_ORDER, "channel": "parameters", "first_beat": spec.embedding_base,
+            "beats": embedding.beats, "row_beats": embedding.row_beats,
             "words": embedding.vocabulary, "positions": embedding.positions,
         },
     }  # fmt: skip

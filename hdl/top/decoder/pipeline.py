@@ -23,6 +23,7 @@ from ...kernels.embedding import Embedding
 from ...kernels.fetch import Fetch
 from ...kernels.layernorm import LayerNorm
 from ...kernels.linear import Linear
+from ...kernels.readarbiter import ReadArbiter
 from ...kernels.requantise import Requantise
 from ...kernels.residual import ResidualAdd
 from ...kernels.rowquantise import RowQuantise
@@ -49,8 +50,8 @@ class DecoderPipeline(wiring.Component):
 
     Members: ``commands``, ``ids`` (streams from the host), ``results`` (stream of candidates, best first, ``k`` of
     them a command), ``status`` (stream, one a command, behind its results), ``outputs`` (tile stream of int16: with
-    ``trace`` every layer's); for each memory channel, ``parameters``, ``embedding`` and ``weights_UNIT[i]``,
-    ``NAME_requests`` (stream of `Request`) and ``NAME_data`` (512-bit beats).
+    ``trace`` every layer's); for each memory channel, ``parameters`` (the tables of the embedding, too) and
+    ``weights_UNIT[i]``, ``NAME_requests`` (stream of `Request`) and ``NAME_data`` (512-bit beats).
     """
 
     def __init__(self, spec: BuiltDecoderSpec):
@@ -63,8 +64,7 @@ class DecoderPipeline(wiring.Component):
             "outputs": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(16)))),
         }
         requests, beats = Out(stream.Signature(Request)), In(stream.Signature(unsigned(CHANNEL_BITS)))
-        for name in ("parameters", "embedding"):
-            members |= {f"{name}_requests": requests, f"{name}_data": beats}
+        members |= {"parameters_requests": requests, "parameters_data": beats}
         for unit in LINEAR_UNITS:
             channels = spec.linear(unit).channels
             members[f"weights_{unit}_requests"] = requests.array(channels)
@@ -90,17 +90,20 @@ class _Composition(Composition):
         self.pipeline, self.spec = pipeline, pipeline.spec
         m, spec = self.m, self.spec
         self.control()
-        self.feed_parameters()
         self.share()
         embedding = self.add("embedding", Embedding(spec.embedding))
+        arbiter = self.add("arbiter", ReadArbiter(spec.arbiter))
+        connect(m, embedding.requests, arbiter.asked[0])
+        connect(m, arbiter.found[0], embedding.data)
+        connect(m, arbiter.requests, pipeline.parameters_requests)
+        connect(m, pipeline.parameters_data, arbiter.response)
+        self.feed_parameters(arbiter.asked[1], arbiter.found[1])
         entry = self.add("entry", Entry(spec, LayerOrder(spec)))
         leave, loop = self.add("leave", Leave(spec)), self.add("loop", Loop(spec))
         self.order("embedding", embedding.order, "position", "tokens")
         self.order("entry", entry.order, *LayerOrder(spec).members)
         self.order("leave", leave.order, *LayerOrder(spec).members)
         connect(m, self.sequencer.tokens, embedding.ids)
-        connect(m, embedding.requests, pipeline.embedding_requests)
-        connect(m, pipeline.embedding_data, embedding.data)
         connect(m, embedding.tokens, entry.outside)
         connect(m, leave.feedback, loop.input)
         connect(m, loop.output, entry.feedback)
@@ -152,11 +155,10 @@ class _Composition(Composition):
             found.append(fetch.data)
         return found
 
-    def feed_parameters(self) -> None:
+    def feed_parameters(self, requests: Any, answer: Any) -> None:
         """The parameters of the layers, and those behind the last."""
         m, spec = self.m, self.spec
-        pipeline = self.pipeline
-        (data,) = self.fetched("parameters", [pipeline.parameters_requests], [pipeline.parameters_data])
+        (data,) = self.fetched("parameters", [requests], [answer])
         sections = self.add("sections", Sections((spec.max_layers * spec.parameter_beats, spec.final_beats)))
         layer = self.add("parameters", Parameters(spec.parameters, spec.max_tiles, spec.lanes))
         final = self.add("final_parameters", Parameters(spec.final_parameters, 1, spec.lanes))

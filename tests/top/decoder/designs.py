@@ -19,7 +19,7 @@ PACKED = replace(TINY, weight_bits=4)
 ODD = BuiltDecoderSpec(
     hidden=96, heads=3, intermediate=192, max_length=24, max_layers=3, rows=2, lanes=1, ffn_lanes=1, score_lanes=3,
     qkv=ArrayShape(6, 2), projection=ArrayShape(3, 3), ffn1=ArrayShape(8, 2), ffn2=ArrayShape(8, 3),
-    scores=ArrayShape(6, 1), sums=ArrayShape(4, 3), channels=(2, 1, 2, 1),
+    scores=ArrayShape(6, 1), sums=ArrayShape(4, 3), channels=(1, 1, 2, 2),
     kv_heads=3, gated=False, vocabulary=101, cache_on_chip=True,
 )  # fmt: skip
-"""Sizes that are no powers of two, arrays of different depths."""
+"""Sizes that are no powers of two, arrays of different depths, channels whose RAMs do not fill beats."""
