@@ -96,8 +96,10 @@ class WeightChannels:
     def resources(self) -> Resources:
         """LUT and FF of the loaders, estimated: a beat and counters for each channel; for each RAM its enable, and
         where its words are in several places of a beat, what chooses."""
-        choice = Resources(lut=8 * CASCADE * ceil((self.block - 1) / 3) + 10, ff=5) if self.block > 1 else Resources()
-        return Resources(lut=30, ff=CHANNEL_BITS + 40) * self.channels + choice * self.rams
+        places = len({place for _, place in self.slots(0)})
+        lut = 0 if places == 1 else 8 * CASCADE * ceil(places / 4) // (2 if places == 2 else 1) + 12
+        choice = Resources(lut=lut, ff=2 + (places - 1).bit_length())
+        return Resources(lut=30, ff=CHANNEL_BITS + 60) * self.channels + choice * self.rams
 
     def places(self, index: int) -> list[tuple[int, int]]:
         """Column and cascade of a channel's RAMs, in the order of its words."""
