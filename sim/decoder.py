@@ -14,8 +14,9 @@ from hdl.top.decoder.orders import Command, Outcome
 from hdl.top.decoder.pipeline import DecoderPipeline
 from sim import beats
 from sim.accelerator import MAX_IDLE, layers_of
+from sim.amaranth_simulation import InterpretedSimulation
 from sim.memory import MemoryChannel, MemoryTiming
-from sim.simulation import Progress, Simulation
+from sim.simulation import LiveSimulation, Progress
 from sim.streams import MemoryUse, StreamPort, stream_ports, unused
 from sim.verilator import build
 
@@ -49,7 +50,7 @@ class DecoderRun:
 class DecoderSimulation:
     """A decoder with a model in its memory. Close it, or use it in a `with`."""
 
-    def __init__(self, spec: BuiltDecoderSpec, simulation: Simulation):
+    def __init__(self, spec: BuiltDecoderSpec, simulation: LiveSimulation):
         self.spec, self._simulation = spec, simulation
         self._shapes = {name: shape for name, (_, shape) in stream_ports(unused(DecoderPipeline(spec))).items()}
         self._position = 0
@@ -67,11 +68,14 @@ class DecoderSimulation:
         optimise: str = "-O2",
     ) -> Self:
         """The emitted Verilog in Verilator; memory answers at once where no ``timing`` is given."""
-        channels = [
-            MemoryChannel(name, contents, timing=timing or MemoryTiming()) for name, contents in image.channels.items()
-        ]
         design = build(sources, "decoder", ports_of(spec), threads=threads, trace=trace, optimise=optimise)
-        return cls(spec, design.start(memories=channels))
+        return cls(spec, design.start(memories=channels_of(image, timing)))
+
+    @classmethod
+    def interpreted(cls, spec: BuiltDecoderSpec, image: DecoderImage, *, timing: MemoryTiming | None = None) -> Self:
+        """The Amaranth design in Amaranth's own simulator, with the same memory; for small decoders."""
+        memories = channels_of(image, timing)
+        return cls(spec, InterpretedSimulation(DecoderPipeline(spec), ports_of(spec), memories=memories))
 
     def __enter__(self) -> Self:
         return self
@@ -142,6 +146,11 @@ class DecoderSimulation:
         """Resets the decoder: the next text begins at position 0."""
         self._simulation.reset()
         self._position = 0
+
+
+def channels_of(image: DecoderImage, timing: MemoryTiming | None) -> list[MemoryChannel]:
+    """The memory that the model lies in."""
+    return [MemoryChannel(name, contents, timing=timing or MemoryTiming()) for name, contents in image.channels.items()]
 
 
 def ports_of(spec: BuiltDecoderSpec) -> list[StreamPort]:

@@ -72,12 +72,16 @@ class ChannelModel:
     def __init__(self, memory: MemoryChannel, index: int, first_cycle: int):
         self.memory = memory
         self._first_cycle = first_cycle
+        self.begin()
         self._gaps = None if memory.timing.seed is None else Gaps(memory.timing.seed, index)
         self.restart()
 
+    def begin(self) -> None:
+        """Begin to count what becomes of the cycles: of a run."""
+        self.use = MemoryUse()
+
     def restart(self) -> None:
         """Begin again, as a reset of the design makes it; the contents stay."""
-        self.use = MemoryUse()
         self.reads, self.writes = _Bursts(), _Bursts()
         self._now = self._first_cycle
         self._cost = self.memory.timing.rate.denominator

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hdl.perf.device import load_device
+from sim.amaranth_simulation import InterpretedSimulation
 from sim.memory import MemoryChannel, MemoryTiming
 from sim.streams import MemoryUse, stream_ports
 from sim.verilator import build
@@ -136,8 +137,11 @@ def test_reset_in_the_middle(simulator):
 
 @pytest.fixture(scope="module")
 def wires():
-    ports = [port for port, _ in stream_ports(Wires()).values()]
-    return build(emit_verilog(Wires()), "top", ports, optimise="-O0")
+    return build(emit_verilog(Wires()), "top", wires_ports(), optimise="-O0")
+
+
+def wires_ports():
+    return [port for port, _ in stream_ports(Wires()).values()]
 
 
 def raw(*segments):
@@ -145,9 +149,12 @@ def raw(*segments):
     return np.array([[address, beats] for address, beats in segments], np.uint32)
 
 
-def test_a_channel_lives_on_from_run_to_run(wires):
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_a_channel_lives_on_from_run_to_run(wires, simulator):
     held = contents(20)
-    with wires.start([MemoryChannel("m", held)]) as simulation:
+    memories = [MemoryChannel("m", held)]
+    interpreted = InterpretedSimulation(Wires(), wires_ports(), memories=memories)
+    with interpreted if simulator == "amaranth" else wires.start(memories) as simulation:
         assert simulation.run({"ask": raw((3, 3))}, {}).memory == {"m": MemoryUse(idle=1)}
         # What was asked for in one run comes in the next, and nobody took it in between.
         result = simulation.run({"ask": raw(*[(9, 1)] * 5)}, {})

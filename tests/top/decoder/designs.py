@@ -23,3 +23,11 @@ ODD = BuiltDecoderSpec(
     kv_heads=3, gated=False, vocabulary=101, cache_on_chip=True,
 )  # fmt: skip
 """Sizes that are no powers of two, arrays of different depths, channels whose RAMs do not fill beats."""
+
+SMALL = BuiltDecoderSpec(
+    hidden=16, heads=2, intermediate=32, max_length=8, max_layers=1, rows=2, lanes=2, ffn_lanes=2, score_lanes=2,
+    qkv=ArrayShape(2, 1), projection=ArrayShape(2, 1), ffn1=ArrayShape(2, 1), ffn2=ArrayShape(2, 1),
+    scores=ArrayShape(2, 1), sums=ArrayShape(2, 1), channels=(1, 1, 1, 1),
+    kv_heads=2, gated=False, vocabulary=11, cache_on_chip=True,
+)  # fmt: skip
+"""As little as there can be, and a single layer, for Amaranth's own simulator."""
