@@ -20,8 +20,8 @@ A channel moves one beat a cycle at the most. The model, the same in both simula
 * Reading and writing share the `rate`: of two beats that could move, one written that has waited goes first. What is
   read is what the memory holds when the beat is first on offer, so that a read asked for after the last beat of a write
   has been taken sees it.
-* With `NAME_acknowledged`, a write is answered at the earliest `latency` cycles after its last beat, in the order of the
-  requests; only with the answer the memory holds it.
+* With `NAME_acknowledged`, a write is answered at the earliest `latency` cycles after its last beat, in the order of
+  the requests; only with the answer the memory holds it.
 * For the last `refresh` of every `refresh_interval` cycles no beat comes on offer or is taken, and no row opens.
 """
 
