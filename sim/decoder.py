@@ -14,7 +14,7 @@ from hdl.top.decoder.orders import Command, Outcome
 from hdl.top.decoder.pipeline import DecoderPipeline
 from sim import beats
 from sim.accelerator import MAX_IDLE, layers_of
-from sim.memory import MemoryChannel, MemoryTiming
+from sim.memory import BEAT_BYTES, MemoryChannel, MemoryTiming
 from sim.simulation import Progress, Simulation
 from sim.streams import MemoryUse, StreamPort, stream_ports, unused
 from sim.verilator import build
@@ -68,7 +68,8 @@ class DecoderSimulation:
     ) -> Self:
         """The emitted Verilog in Verilator; memory answers at once where no ``timing`` is given."""
         channels = [
-            MemoryChannel(name, contents, timing=timing or MemoryTiming()) for name, contents in image.channels.items()
+            MemoryChannel(name, contents, timing=timing or MemoryTiming())
+            for name, contents in (*image.channels.items(), *empty(spec).items())
         ]
         design = build(sources, "decoder", ports_of(spec), threads=threads, trace=trace, optimise=optimise)
         return cls(spec, design.start(memories=channels))
@@ -142,6 +143,15 @@ class DecoderSimulation:
         """Resets the decoder: the next text begins at position 0."""
         self._simulation.reset()
         self._position = 0
+
+
+def empty(spec: BuiltDecoderSpec) -> dict[str, np.ndarray]:
+    """The channels of keys and values that lie off chip, by name, uint8 [beats, 64]."""
+    return {
+        f"{name}__{index}": np.zeros((memory.beats, BEAT_BYTES), np.uint8)
+        for name, memory in spec.memories.items()
+        for index in range(memory.channels)
+    }
 
 
 def ports_of(spec: BuiltDecoderSpec) -> list[StreamPort]:

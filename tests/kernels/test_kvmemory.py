@@ -19,11 +19,12 @@ from sim.memory import MemoryChannel, MemoryTiming
 
 from ..harness import run_streams
 from ..synthesis import synthesise
-from .kvbench import Loaded, LoadBench, StoreBench
+from .kvbench import LoadBench, Loaded, StoreBench
 from .tensors import as_beats, by_head, padded
 from .test_kvcache import Cache, Step, order
 
 LATENCY = 8
+PROMPT = MemoryTiming(latency=LATENCY)
 SLOW = MemoryTiming(rate=Fraction(3, 4), latency=23, activation=4, refresh=9, refresh_interval=100, late=40, seed=2)
 
 SCORES = ScoresSpec(
@@ -51,7 +52,7 @@ MEMORIES = {name: KvMemorySpec(unit=unit, layers=LAYERS, latency_cycles=LATENCY)
 HOW = [("amaranth", None), ("amaranth", 3), ("verilator", 5)]
 
 
-def channels(contents: np.ndarray, timing: MemoryTiming = MemoryTiming(latency=LATENCY)) -> list[MemoryChannel]:
+def channels(contents: np.ndarray, timing: MemoryTiming = PROMPT) -> list[MemoryChannel]:
     """Memory channels with contents [channels, beats, 64]."""
     return [MemoryChannel(f"m__{index}", one, timing=timing) for index, one in enumerate(contents)]
 
@@ -147,7 +148,7 @@ def runs(spec: KvMemorySpec) -> Iterator[tuple[int, list[Step]]]:
     whole = (1 << rows) - 1
     for start, count in ((0, 2 * rows), (11, 1), (8, 1), (13, 2 * rows + 1), (spec.unit.max_length - 1, 1)):
         tiles = range(start // rows, (start + count - 1) // rows + 1)
-        written = {tile: whole for tile in tiles} | {tiles[0]: whole & whole << start % rows}
+        written = dict.fromkeys(tiles, whole) | {tiles[0]: whole & whole << start % rows}
         if count == 1:
             written[tiles[0]] = 1 << start % rows
         yield start, [(layer, tile, written[tile]) for layer in range(LAYERS) for tile in tiles]
@@ -185,7 +186,7 @@ def test_attention_sees_earlier_and_new_tokens(spec: KvMemorySpec, simulator: An
         inputs["layers"] = [{"layer": layer, "blocks": ceil(start / 8)} for layer in range(LAYERS)]
         inputs["order"] = [order(unit, step) | {"layer": step[0] % 2, "last": step[1] == last} for step in steps]
         wanted = np.concatenate(expected)
-        memories = channels(spec.pack(earlier), MemoryTiming(latency=LATENCY) if gaps is None else SLOW)
+        memories = channels(spec.pack(earlier), PROMPT if gaps is None else SLOW)
         result = run_streams(
             Loaded(spec), inputs, {"sums": len(wanted)}, memories=memories, simulator=simulator, gaps=gaps
         )
