@@ -96,6 +96,8 @@ class _Memory:
         for role, driver in self.drivers.items():
             if role == "data":
                 driver.offer(ctx, given[role], payload)
+            elif role == "acknowledged":
+                driver.offer(ctx, given[role], 0)
             else:
                 ctx.set(driver.ready, given[role])
 

@@ -15,7 +15,7 @@ from hdl.top.decoder.pipeline import DecoderPipeline
 from sim import beats
 from sim.accelerator import MAX_IDLE, layers_of
 from sim.amaranth_simulation import InterpretedSimulation
-from sim.memory import MemoryChannel, MemoryTiming
+from sim.memory import BEAT_BYTES, MemoryChannel, MemoryTiming
 from sim.simulation import LiveSimulation, Progress
 from sim.streams import MemoryUse, StreamPort, stream_ports, unused
 from sim.verilator import build
@@ -69,12 +69,12 @@ class DecoderSimulation:
     ) -> Self:
         """The emitted Verilog in Verilator; memory answers at once where no ``timing`` is given."""
         design = build(sources, "decoder", ports_of(spec), threads=threads, trace=trace, optimise=optimise)
-        return cls(spec, design.start(memories=channels_of(image, timing)))
+        return cls(spec, design.start(memories=channels_of(spec, image, timing)))
 
     @classmethod
     def interpreted(cls, spec: BuiltDecoderSpec, image: DecoderImage, *, timing: MemoryTiming | None = None) -> Self:
         """The Amaranth design in Amaranth's own simulator, with the same memory; for small decoders."""
-        memories = channels_of(image, timing)
+        memories = channels_of(spec, image, timing)
         return cls(spec, InterpretedSimulation(DecoderPipeline(spec), ports_of(spec), memories=memories))
 
     def __enter__(self) -> Self:
@@ -148,9 +148,19 @@ class DecoderSimulation:
         self._position = 0
 
 
-def channels_of(image: DecoderImage, timing: MemoryTiming | None) -> list[MemoryChannel]:
-    """The memory that the model lies in."""
-    return [MemoryChannel(name, contents, timing=timing or MemoryTiming()) for name, contents in image.channels.items()]
+def channels_of(spec: BuiltDecoderSpec, image: DecoderImage, timing: MemoryTiming | None) -> list[MemoryChannel]:
+    """The memory that the model lies in, and where keys and values lie off chip, theirs."""
+    contents = {**image.channels, **empty(spec)}
+    return [MemoryChannel(name, held, timing=timing or MemoryTiming()) for name, held in contents.items()]
+
+
+def empty(spec: BuiltDecoderSpec) -> dict[str, np.ndarray]:
+    """The channels of keys and values that lie off chip, by name, uint8 [beats, 64]."""
+    return {
+        f"{name}__{index}": np.zeros((memory.beats, BEAT_BYTES), np.uint8)
+        for name, memory in spec.memories.items()
+        for index in range(memory.channels)
+    }
 
 
 def ports_of(spec: BuiltDecoderSpec) -> list[StreamPort]:
