@@ -14,13 +14,13 @@ from hdl.model.gpt2.weights import random_weights
 from hdl.model.spec import Gpt2Spec, load_model
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import Device, load_device
+from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter
 from sim.decoder import DecoderRun, DecoderSimulation
 from sim.generate import limits
-from sim.memory import MemoryTiming
 
 SEED, CANDIDATES, CALIBRATION = 1, 10, 32
 

@@ -10,7 +10,7 @@ from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from sim.memory import MemoryChannel, bind, first_cycle, free
+from sim.memory import MemoryChannel, bind, free
 from sim.memory_model import ChannelModel, Side
 from sim.simulation import Progress
 from sim.streams import Deadlock, Gaps, ProtocolError, RunResult, StreamPort, check_ports, stream_of
@@ -138,7 +138,7 @@ def simulate(
         drivers.append(_Driver(component, port, queue, total, None if gaps is None else Gaps(gaps, index)))
     channels = []
     for index, (memory, places) in enumerate(zip(memories, bound, strict=True)):
-        model = ChannelModel(memory, index, first_cycle(memory, index, len(memories)))
+        model = ChannelModel(memory, index, memory.timing.first_cycle(index, len(memories)))
         channels.append(_Memory(model, {role: drivers[place] for role, place in places.items()}))
     m = Module()
     m.domains.sync = sync = ClockDomain()

@@ -18,6 +18,7 @@ from hdl.model.gpt2.sample import Sampler, Sampling
 from hdl.model.spec import BertSpec, Gpt2Spec, ModelSpec, load_model
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import load_device
+from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
 from hdl.top.console import run_command
 from hdl.top.decoder.image import build_decoder_image
@@ -28,7 +29,6 @@ from hdl.top.pipeline import Pipeline
 from sim import encode, generate
 from sim.accelerator import Accelerator
 from sim.decoder import DecoderSimulation
-from sim.memory import MemoryTiming
 
 __all__ = ["main"]
 

@@ -9,12 +9,13 @@ import numpy as np
 
 from hdl.model.gpt2.reference import TopK
 from hdl.perf.builtdecoder import BuiltDecoderSpec
+from hdl.perf.memorytiming import IDEAL, MemoryTiming
 from hdl.top.decoder.image import DecoderImage
 from hdl.top.decoder.orders import Command, Outcome
 from hdl.top.decoder.pipeline import DecoderPipeline
 from sim import beats
 from sim.accelerator import MAX_IDLE, layers_of
-from sim.memory import MemoryChannel, MemoryTiming
+from sim.memory import MemoryChannel
 from sim.simulation import Progress, Simulation
 from sim.streams import MemoryUse, StreamPort, stream_ports, unused
 from sim.verilator import build
@@ -67,9 +68,7 @@ class DecoderSimulation:
         optimise: str = "-O2",
     ) -> Self:
         """The emitted Verilog in Verilator; memory answers at once where no ``timing`` is given."""
-        channels = [
-            MemoryChannel(name, contents, timing=timing or MemoryTiming()) for name, contents in image.channels.items()
-        ]
+        channels = [MemoryChannel(name, contents, timing=timing or IDEAL) for name, contents in image.channels.items()]
         design = build(sources, "decoder", ports_of(spec), threads=threads, trace=trace, optimise=optimise)
         return cls(spec, design.start(memories=channels))
 

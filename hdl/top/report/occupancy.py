@@ -61,11 +61,11 @@ class Watched(Run):
         self.pieces: dict[str, list[np.ndarray]] = {}
         self.cycles: dict[str, int] = {}
 
-    def serve(self, name: str, cycles: int, earliest: np.ndarray) -> np.ndarray:
+    def serve(self, name: str, cycles: int | np.ndarray, earliest: np.ndarray) -> np.ndarray:
         """When pieces end in the unit ``name``."""
         ends = super().serve(name, cycles, earliest)
         self.pieces.setdefault(name, []).append(ends)
-        self.cycles[name] = cycles
+        self.cycles[name] = int(cycles)  # an encoder's pieces are all alike
         return ends
 
 

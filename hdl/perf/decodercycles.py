@@ -1,0 +1,200 @@
+"""The cycles of a built decoder's run: a prompt, tile behind tile, or a token, one product behind the other.
+
+As in `cycles`, when each tile leaves each unit follows from when it came; but a layer begins with a normalisation,
+attention reaches each tile's own end and waits for no other, and the first tile of a layer comes out of the loop when
+the layer before has left it. A single token's products, and every run's last, are computed by all arrays together
+(`rounds`), whose weights come as memory gives them (`weightstream`). Time 0 is when the last id was taken.
+
+How many of the head's last logits are still better than the best so far is up to them: none is counted.
+"""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..model.quantised import LINEAR_UNITS
+from .cycles import Run, leave
+from .memorytiming import IDEAL, MemoryTiming
+from .rounds import Rounds
+from .servers import BUFFER, LONG_AGO, Parameters
+from .weightstream import WeightStream
+
+if TYPE_CHECKING:
+    from .builtdecoder import BuiltDecoderSpec
+
+__all__ = ["DecoderRun", "decoder_cycles"]
+
+RUN_CYCLES = 3
+"""From the last id to the run's orders: checked, begun, forked."""
+
+ORDERS_AHEAD = 5
+"""Products from the one whose sums are taken to the first whose order waits: in the queues of orders."""
+
+
+class DecoderRun(Run):
+    """A run of ``tokens`` behind ``position`` others, with a memory of that ``timing``."""
+
+    spec: "BuiltDecoderSpec"
+
+    def __init__(self, spec: "BuiltDecoderSpec", tokens: int, position: int, timing: MemoryTiming, k: int = 1):
+        self.spec, self.tokens, self.k = spec, tokens, k
+        first = position // spec.rows
+        self.tiles = (position + tokens - 1) // spec.rows - first + 1
+        self.shared = tokens == 1
+        self.ids = np.minimum((first + 1 + np.arange(self.tiles)) * spec.rows - position, tokens)  # up to a tile's end
+        self.keys = ((first + 1 + np.arange(self.tiles)) * spec.rows)[:, np.newaxis]
+        self.timing = timing
+        # The orders are forked to the readers.
+        asked = RUN_CYCLES + 1 + spec.fetch.request_latency
+        given = asked + timing.latency + timing.activation + spec.fetch.data_latency
+        self.parameters = Parameters(
+            spec.parameters, given, max_tiles=spec.max_tiles, tables={"activation": spec.activation.entries},
+            width=spec.parameter_width,
+        )  # fmt: skip
+        self.streams = self._streams(asked)
+        units = [spec.linear(name) for name in LINEAR_UNITS]
+        self.rounds = Rounds(spec.sharing, units, [self.streams[name] for name in LINEAR_UNITS])
+        self.products = [LONG_AGO] * ORDERS_AHEAD  # when the shared products ended
+        self.there, self.servers = {}, {}
+
+    def _streams(self, start: int) -> dict[str, WeightStream]:
+        """The weights of each unit, whose channels refresh in turn with all others: see `MemoryTiming.first_cycle`."""
+        spec, timing, streams, place = self.spec, self.timing, {}, 0
+        every = sum(spec.channels) + 2
+        for name in LINEAR_UNITS:
+            unit = spec.linear(name)
+            phases = [timing.first_cycle(place + i, every) for i in range(unit.channels)]
+            place += unit.channels
+            streams[name] = WeightStream(unit, spec.fetch, timing, np.unique(phases), start)
+        return streams
+
+    def cycles(self) -> int:
+        """Cycles from the last id to the best candidate."""
+        ends = self.embedded()
+        for _ in range(self.spec.max_layers):
+            ends = self.layer(ends)
+            left, ends = ends, ends + BUFFER + self.spec.loop.latency
+        return self.head(int(left[-1]))
+
+    def embedded(self) -> np.ndarray:
+        """When the last beat of each tile is there for the first layer: its tokens' rows come one behind the other."""
+        spec, timing = self.spec.embedding, self.timing
+        latency = spec.latency - spec.latency_cycles + timing.latency + timing.activation
+        first = RUN_CYCLES + latency + (self.ids - 1) * (spec.wait_cycles + spec.words)
+        return first + self.spec.tile_beats - 1
+
+    def layer(self, arrived: np.ndarray) -> np.ndarray:
+        """When the last beat of each tile leaves a layer, of tiles whose last beats are there at these times."""
+        self.there = self.parameters.layer()
+        entered = self.serve("entry", self.spec.tile_beats, arrived)
+        attended = self.added(
+            1, self.linear("projection", self.attention(self.normed("norm1", entered + BUFFER)))[:, -1]
+        )
+        values = self.activation(self.normed("norm2", attended + BUFFER))
+        return self.added(2, self.linear("ffn2", values)[:, -1])
+
+    def linear(self, name: str, arrived: np.ndarray, parts: int = 1) -> np.ndarray:
+        """Row quantiser, product and requantiser: when each of ``parts`` of each tile is out, [tiles, parts]."""
+        rows = self.spec.row_quantise(name)
+        self.parameters.taken(f"limit_{name}", int(arrived[-1]) + rows.maximum_stages + 1)
+        ends = arrived + rows.latency + rows.beats - 1
+        ends[0] = max(ends[0], self.there[f"limit_{name}"][0] + rows.latency - rows.maximum_stages + rows.beats - 2)
+        quantised = self.serve(f"rows_{name}", rows.cycles(), ends) + self.spec.sharing.distribute_latency
+        return self.together(name, quantised, parts) if self.shared else self.apart(name, quantised, parts)
+
+    def apart(self, name: str, quantised: np.ndarray, parts: int) -> np.ndarray:
+        """A prompt's: the unit's own product."""
+        unit, weights = self.spec.linear(name), self.streams[name]
+        array = unit.array
+        ends = np.full((self.tiles, unit.passes), LONG_AGO)
+        ends[:, 0] = quantised + unit.activation_latency
+        ends[0] = np.maximum(ends[0], weights.words(0, unit.layer_words)[unit.words - 1 :: unit.words])
+        passes = self.serve(name, array.pass_cycles(unit.words), self.until_left(name, ends))
+        weights.let_go((passes[-1][:, np.newaxis] + np.arange(1 - unit.words, 1)).reshape(-1))
+        beats = unit.outputs // unit.lanes
+        sums = leave(array, passes, np.arange(beats // parts - 1, beats, beats // parts))
+        return self.requantise(name, sums + self.spec.sharing.collect_latency)
+
+    def together(self, name: str, quantised: np.ndarray, parts: int) -> np.ndarray:
+        """A token's, or the head: all arrays' product."""
+        spec = self.spec
+        number = [*spec.products].index(name)
+        there = self.there[name]
+        taken = self.rounds.product(number, int(quantised[-1]), there, self.ordered())
+        self.products.append(int(taken[-1]))
+        self.parameters.taken(name, int(taken[0]))
+        beats = len(taken)
+        return taken[np.newaxis, beats // parts - 1 :: beats // parts] + spec.requantise(name).latency
+
+    def ordered(self) -> int:
+        """When the next shared product's weights may be loaded: packed ones by order, which wait in queues."""
+        return self.products[-ORDERS_AHEAD] if self.spec.weight_bits != 8 else LONG_AGO
+
+    def attention(self, arrived: np.ndarray) -> np.ndarray:
+        """When the last beat of each tile's context is out, of tiles whose last beats arrive at these times."""
+        spec, heads, keys = self.spec, self.spec.heads, self.keys
+        scores, softmax, sums = spec.scores_unit, spec.softmax, spec.sums_unit
+        parts = self.linear("qkv", arrived, 3 * heads) + BUFFER
+        queries, last_key, last_value = parts[:, 2 * heads :], parts[:, [heads - 1]], parts[:, [2 * heads - 1]]
+
+        stored = last_key + scores.latency(scores.words) - scores.array.latency
+        ends = np.maximum(queries + scores.activation_latency, stored)
+        there = self.passes("scores", scores.array, ends, -(-keys // scores.columns), scores.words)
+        there[0] = np.maximum(there[0], self.there["scores"])
+        beats = -(-keys // softmax.value_multiple) * (softmax.value_multiple // softmax.lanes)
+        numerators = self.serve("softmax", beats, there + softmax.latency + beats - 1)
+        self.parameters.taken("scores", int(numerators[-1, 0]))
+        factors = self.serve("factors", softmax.factor_cycles, numerators + softmax.factor_latency)
+
+        words = -(-keys // sums.depth)
+        stored = last_value + words + sums.latency(0) - sums.array.latency
+        ends = np.maximum(numerators + sums.activation_latency, stored)
+        there = self.passes("sums", sums.array, ends, sums.passes, words)
+        group = spec.head_size // spec.lanes
+        return self.requantise("context", np.maximum(there, factors + BUFFER + group - 1))[:, -1]
+
+    def normed(self, name: str, arrived: np.ndarray) -> np.ndarray:
+        """When the last beat of each tile is normalised, of tiles whose last beats arrive at these times."""
+        norm = self.spec.norm
+        ends = arrived + norm.latency + norm.beats - 1
+        ends[0] = max(ends[0], self.there[name][-1] + norm.stages + 1)
+        left = self.serve(name, norm.cycles(), ends)
+        self.parameters.taken(name, int(left[-1]) - norm.beats + 1)
+        return left
+
+    def added(self, index: int, branch: np.ndarray) -> np.ndarray:
+        """When the last beat of each tile's sum is out, its branch there at these times."""
+        name = f"residual{index}"
+        adder = self.spec.residual1 if index == 1 else self.spec.residual2
+        return self.residual(name, adder, branch)
+
+    def head(self, left: int) -> int:
+        """When the best candidate is out, of a run whose last beat leaves the last layer at this time."""
+        spec = self.spec
+        self.shared = True
+        last = np.array([left + BUFFER])
+        layers = self.parameters
+        self.parameters = Parameters(
+            spec.final_parameters, layers.next, max_tiles=1, tables={}, width=spec.parameter_width
+        )
+        self.there = self.parameters.layer()
+        best = spec.candidates
+        logits = self.linear("head", self.normed("norm", last), best.beats)
+        return int(self.serve("candidates", best.beat_cycles(self.k), logits)[0, -1]) + best.latency(0) + self.k - 1
+
+
+@lru_cache(maxsize=1 << 10)
+def decoder_cycles(
+    spec: "BuiltDecoderSpec", tokens: int, position: int, timing: MemoryTiming = IDEAL, k: int = 1
+) -> int:
+    """Cycles of a run, from the last id in to the ``k``-th candidate out.
+
+    Raises:
+        ValueError: for no tokens, and for more than there are positions.
+    """
+    if tokens < 1 or position < 0 or position + tokens > spec.max_length:
+        raise ValueError(
+            f"run must be of 1 token or more within {spec.max_length} positions, not {tokens} from {position}"
+        )
+    return DecoderRun(spec, tokens, position, timing, k).cycles()
