@@ -15,9 +15,10 @@ import numpy as np
 
 from ..model.quantised import LINEAR_UNITS
 from .cycles import Run, leave
+from .memoryreader import FetchedParameters, MemoryReader
 from .memorytiming import IDEAL, MemoryTiming
 from .rounds import Rounds
-from .servers import BUFFER, LONG_AGO, Parameters
+from .servers import BUFFER, LONG_AGO
 from .weightstream import WeightStream
 
 if TYPE_CHECKING:
@@ -45,29 +46,28 @@ class DecoderRun(Run):
         self.ids = np.minimum((first + 1 + np.arange(self.tiles)) * spec.rows - position, tokens)  # up to a tile's end
         self.keys = ((first + 1 + np.arange(self.tiles)) * spec.rows)[:, np.newaxis]
         self.timing = timing
-        # The orders are forked to the readers.
-        asked = RUN_CYCLES + 1 + spec.fetch.request_latency
-        given = asked + timing.latency + timing.activation + spec.fetch.data_latency
-        self.parameters = Parameters(
-            spec.parameters, given, max_tiles=spec.max_tiles, tables={"activation": spec.activation.entries},
-            width=spec.parameter_width,
+        self.streams = {name: WeightStream(spec.linear(name), self.reader(name)) for name in LINEAR_UNITS}
+        self.parameters: FetchedParameters = FetchedParameters(
+            self.reader("parameters"), spec.parameters, LONG_AGO, max_tiles=spec.max_tiles,
+            tables={"activation": spec.activation.entries}, width=spec.parameter_width,
         )  # fmt: skip
-        self.streams = self._streams(asked)
         units = [spec.linear(name) for name in LINEAR_UNITS]
         self.rounds = Rounds(spec.sharing, units, [self.streams[name] for name in LINEAR_UNITS])
         self.products = [LONG_AGO] * ORDERS_AHEAD  # when the shared products ended
         self.there, self.servers = {}, {}
+        self.read = [np.full(spec.scores_unit.banks.ahead + 1, LONG_AGO)] * 2  # when the last tiles' keys, values were
 
-    def _streams(self, start: int) -> dict[str, WeightStream]:
-        """The weights of each unit, whose channels refresh in turn with all others: see `MemoryTiming.first_cycle`."""
-        spec, timing, streams, place = self.spec, self.timing, {}, 0
-        every = sum(spec.channels) + 2
-        for name in LINEAR_UNITS:
-            unit = spec.linear(name)
-            phases = [timing.first_cycle(place + i, every) for i in range(unit.channels)]
-            place += unit.channels
-            streams[name] = WeightStream(unit, spec.fetch, timing, np.unique(phases), start)
-        return streams
+    def reader(self, name: str) -> MemoryReader:
+        """The readers of a unit's weights, or of the parameters; channels refresh in turn, as they do in simulation:
+        see `MemoryTiming.first_cycle`. Which of them is how far when a run begins is not known; here, as after a
+        reset."""
+        spec = self.spec
+        counts = dict(zip((*LINEAR_UNITS, "parameters", "embedding"), (*spec.channels, 1, 1), strict=True))
+        before = sum(counts[other] for other in [*counts][: [*counts].index(name)])
+        every = sum(counts.values())
+        phases = np.unique([self.timing.first_cycle(before + i, every) for i in range(counts[name])])
+        # The run's orders are forked to the readers.
+        return MemoryReader(spec.fetch, self.timing, phases, RUN_CYCLES + 1 + spec.fetch.request_latency)
 
     def cycles(self) -> int:
         """Cycles from the last id to the best candidate."""
@@ -110,6 +110,8 @@ class DecoderRun(Run):
         ends = np.full((self.tiles, unit.passes), LONG_AGO)
         ends[:, 0] = quantised + unit.activation_latency
         ends[0] = np.maximum(ends[0], weights.words(0, unit.layer_words)[unit.words - 1 :: unit.words])
+        if name == "qkv":
+            self.until_read(ends.reshape(-1))
         passes = self.serve(name, array.pass_cycles(unit.words), self.until_left(name, ends))
         weights.let_go((passes[-1][:, np.newaxis] + np.arange(1 - unit.words, 1)).reshape(-1))
         beats = unit.outputs // unit.lanes
@@ -151,8 +153,40 @@ class DecoderRun(Run):
         stored = last_value + words + sums.latency(0) - sums.array.latency
         ends = np.maximum(numerators + sums.activation_latency, stored)
         there = self.passes("sums", sums.array, ends, sums.passes, words)
+        scored = numerators - softmax.latency - beats + 1 - scores.array.latency - scores.array.chain + 1
+        if not self.shared:
+            self.held_up(scored[:, -1], there[:, -1] - sums.array.latency - sums.array.chain + 1)
         group = spec.head_size // spec.lanes
         return self.requantise("context", np.maximum(there, factors + BUFFER + group - 1))[:, -1]
+
+    def held_up(self, scored: np.ndarray, summed: np.ndarray) -> None:
+        """A tile's keys and values are stored once those of the tile `CacheSpec.ahead` of it have been read, at these
+        times [tiles]. It matters between layers: attention takes longer from tile to tile and then little, but what
+        it could not get ahead of itself it lacks there."""
+        unit, ahead = self.spec.linear("qkv"), self.spec.scores_unit.banks.ahead
+        self.read = [
+            np.concatenate([old, new])[-ahead - 1 :] for old, new in zip(self.read, (scored, summed), strict=True)
+        ]
+        # The last tile's product ends no earlier than they allow.
+        server = self.servers["qkv"]
+        for parts, times in zip((3, 2), self.read, strict=True):
+            waiting = max(unit.passes * parts // 3 - self.waiting_passes, 0)
+            server.last = max(server.last, int(times[0]) + waiting * unit.array.pass_cycles(unit.words))
+
+    def until_read(self, ends: np.ndarray) -> None:
+        """Lets the passes of a layer's first tiles wait until the last tiles' keys and values of the layer before have
+        been read."""
+        unit = self.spec.linear("qkv")
+        for part, times in enumerate(self.read):
+            places = np.arange(len(times) - 1) * unit.passes + unit.passes * part // 3 + self.waiting_passes
+            kept = places < len(ends)
+            ends[places[kept]] = np.maximum(ends[places[kept]], times[1:][kept] + unit.array.chain + unit.words)
+
+    @property
+    def waiting_passes(self) -> int:
+        """Passes of keys, values and queries that find room where they wait: in the array, and behind it."""
+        array, behind = self.spec.linear("qkv").array, self.spec.requantise("qkv").depth + 3 * 2
+        return array.passes_in_flight + behind // array.chain
 
     def normed(self, name: str, arrived: np.ndarray) -> np.ndarray:
         """When the last beat of each tile is normalised, of tiles whose last beats arrive at these times."""
@@ -175,8 +209,8 @@ class DecoderRun(Run):
         self.shared = True
         last = np.array([left + BUFFER])
         layers = self.parameters
-        self.parameters = Parameters(
-            spec.final_parameters, layers.next, max_tiles=1, tables={}, width=spec.parameter_width
+        self.parameters = FetchedParameters(
+            layers.reader, spec.final_parameters, layers.next, max_tiles=1, tables={}, width=spec.parameter_width
         )
         self.there = self.parameters.layer()
         best = spec.candidates

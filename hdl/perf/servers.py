@@ -5,6 +5,7 @@ maximum from when they were there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
 
 import numpy as np
 
@@ -55,17 +56,24 @@ class Parameters:
         there = {}
         for block in self.blocks:
             begins = max(self.next, self.free[block.name][-2]) + BUFFER
+            pieces = ceil(block.words / self.width)
             if (loading := self.tables.get(block.name)) is not None:
                 # Cut in words on its way, where the channel is wider, whose last two wait for the table in a buffer.
                 cut, waiting = (BUFFER, TABLE_WORDS_WAITING) if self.width > 1 else (0, 0)
-                there[block.name] = np.array([begins + cut + loading + 1])
-                self.next = begins - BUFFER + loading - waiting
+                ends = int(self.dealt(begins, pieces, loading // pieces)[-1]) + loading // pieces
+                there[block.name] = np.array([ends + cut + 1])
+                self.next = ends - BUFFER - waiting
             else:
-                steps = max(block.lanes // self.width, 1)  # cycles of a beat of the block
-                beats = np.arange(1, block.words // block.lanes + 1) * steps - 1
-                there[block.name] = begins + beats + self.latency.get(block.name, 0)
-                self.next = begins - BUFFER + int(beats[-1]) + 1
+                dealt = self.dealt(begins, pieces, max(self.width // block.lanes, 1))
+                piece, word = np.divmod(np.arange(1, block.words // block.lanes + 1) * block.lanes - 1, self.width)
+                left = dealt[piece] + word // min(block.lanes, self.width) * (block.lanes < self.width)
+                there[block.name] = left + self.latency.get(block.name, 0)
+                self.next = int(left[-1]) + 1 - BUFFER
         return there
+
+    def dealt(self, begins: int, pieces: int, cycles: int) -> np.ndarray:
+        """When ``pieces`` of ``width`` words, which take so many cycles each, are dealt out from ``begins`` on."""
+        return begins + np.arange(pieces) * cycles
 
     def taken(self, name: str, when: int) -> None:
         """A layer's last tile begins to take a block (or is through with a table) at this time."""
