@@ -11,16 +11,17 @@ from rich.table import Table
 from hdl.model.gpt2.quantise import quantise
 from hdl.model.gpt2.reference import Decoder, Step, top_k
 from hdl.model.gpt2.weights import random_weights
+from hdl.model.network import Network
 from hdl.model.spec import Gpt2Spec, load_model
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import Device, load_device
+from hdl.perf.limits import run_limits
+from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter
 from sim.decoder import DecoderRun, DecoderSimulation
-from sim.generate import limits
-from sim.memory import MemoryTiming
 
 SEED, CANDIDATES, CALIBRATION = 1, 10, 32
 
@@ -52,7 +53,7 @@ def main() -> int:
             expected = reference.prefill(part)
             run = simulation.run(part, restart=step == 0, k=CANDIDATES, traced=True)
             wrong |= differs(run, expected)
-            row(table, spec, device, len(part), reference.tokens, run)
+            row(table, Network.from_spec(model), spec, device, len(part), reference.tokens, run)
             part = [int(run.candidates.ids[0])]
     console.print(table)
     console.print("a value differs" if wrong else "bit-exact: every layer's output, every candidate and its logit")
@@ -78,17 +79,20 @@ def headed(title: str) -> Table:
     return table
 
 
-def row(table: Table, spec: BuiltDecoderSpec, device: Device, tokens: int, position: int, run: DecoderRun) -> None:
+def row(
+    table: Table, network: Network, spec: BuiltDecoderSpec, device: Device, tokens: int, position: int, run: DecoderRun
+) -> None:
     """Adds a run."""
     read = sum(use.read for use in run.memory.values())
-    by = limits(spec, device, tokens, read)
-    bound = max(by, key=lambda one: by[one])
+    behind = position - tokens
+    limit = run_limits(network, device, spec.resources.dsp, tokens=tokens, context=behind, read=read)
     weights = [use for name, use in run.memory.items() if name.startswith("weights")]
     spent = [sum(getattr(use, what) for use in weights) for what in ("busy", "refresh", "waiting", "idle")]
     every = sum(spent) + sum(use.refused for use in weights)
     table.add_row(
-        f"{tokens}", f"{position - tokens}", f"{run.cycles:,}", f"{run.cycles / device.clock_mhz / 1e3:.3f}",
-        f"{by[bound]:,.0f}", f"{by[bound] / run.cycles:.3f}", bound, *(f"{one / every:.1%}" for one in spent),
+        f"{tokens}", f"{behind}", f"{run.cycles:,}", f"{run.cycles / device.clock_mhz / 1e3:.3f}",
+        f"{limit.longest:,.0f}", f"{limit.longest / run.cycles:.3f}", limit.bound,
+        *(f"{one / every:.1%}" for one in spent),
     )  # fmt: skip
 
 

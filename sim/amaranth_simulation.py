@@ -16,7 +16,7 @@ from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from sim.memory import MemoryChannel, bind, first_cycle, free
+from sim.memory import MemoryChannel, bind, free
 from sim.memory_model import ChannelModel, Side
 from sim.simulation import Progress
 from sim.streams import Deadlock, Gaps, ProtocolError, RunResult, StreamPort, check_ports, stream_of
@@ -130,7 +130,7 @@ class InterpretedSimulation:
         self._drivers = [_Driver(component, port) for port in ports]
         self._channels = []
         for index, (memory, places) in enumerate(zip(memories, bound, strict=True)):
-            model = ChannelModel(memory, index, first_cycle(memory, index, len(memories)))
+            model = ChannelModel(memory, index, memory.timing.first_cycle(index, len(memories)))
             self._channels.append(_Memory(model, {role: self._drivers[place] for role, place in places.items()}))
         self._component, self._sync = component, ClockDomain("sync")
         self._cycle = 0

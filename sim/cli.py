@@ -15,9 +15,11 @@ from hdl.errors import InputError
 from hdl.model import prepare as encoder
 from hdl.model.gpt2 import prepare as decoder
 from hdl.model.gpt2.sample import Sampler, Sampling
+from hdl.model.network import Network
 from hdl.model.spec import BertSpec, Gpt2Spec, ModelSpec, load_model
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import load_device
+from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
 from hdl.top.console import run_command
 from hdl.top.decoder.image import build_decoder_image
@@ -28,7 +30,6 @@ from hdl.top.pipeline import Pipeline
 from sim import encode, generate
 from sim.accelerator import Accelerator
 from sim.decoder import DecoderSimulation
-from sim.memory import MemoryTiming
 
 __all__ = ["main"]
 
@@ -187,7 +188,7 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
             console.print(text[len(shown) :], end="", markup=False, soft_wrap=True)
             shown = text
         console.print()
-    generate.report(found, spec, device, console)
+    generate.report(found, Network.from_spec(network), spec, device, console)
     return 1 if found.mismatch else 0
 
 

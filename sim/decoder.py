@@ -7,15 +7,17 @@ from typing import Self
 
 import numpy as np
 
+from hdl.channel import BEAT_BYTES
 from hdl.model.gpt2.reference import TopK
 from hdl.perf.builtdecoder import BuiltDecoderSpec
+from hdl.perf.memorytiming import IDEAL, MemoryTiming
 from hdl.top.decoder.image import DecoderImage
 from hdl.top.decoder.orders import Command, Outcome
 from hdl.top.decoder.pipeline import DecoderPipeline
 from sim import beats
 from sim.accelerator import MAX_IDLE, layers_of
 from sim.amaranth_simulation import InterpretedSimulation
-from sim.memory import BEAT_BYTES, MemoryChannel, MemoryTiming
+from sim.memory import MemoryChannel
 from sim.simulation import LiveSimulation, Progress
 from sim.streams import MemoryUse, StreamPort, stream_ports, unused
 from sim.verilator import build
@@ -151,7 +153,7 @@ class DecoderSimulation:
 def channels_of(spec: BuiltDecoderSpec, image: DecoderImage, timing: MemoryTiming | None) -> list[MemoryChannel]:
     """The memory that the model lies in, and where keys and values lie off chip, theirs."""
     contents = {**image.channels, **empty(spec)}
-    return [MemoryChannel(name, held, timing=timing or MemoryTiming()) for name, held in contents.items()]
+    return [MemoryChannel(name, held, timing=timing or IDEAL) for name, held in contents.items()]
 
 
 def empty(spec: BuiltDecoderSpec) -> dict[str, np.ndarray]:

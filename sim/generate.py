@@ -12,9 +12,11 @@ from hdl.errors import InputError
 from hdl.model.gpt2.quantised import QuantisedGpt2
 from hdl.model.gpt2.reference import Decoder, TopK
 from hdl.model.gpt2.sample import Sampler, checked_prompt, generate
+from hdl.model.network import Network
 from hdl.model.spec import Gpt2Spec
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import Device
+from hdl.perf.limits import run_limits
 from sim.decoder import DecoderRun, DecoderSimulation
 
 __all__ = ["Generation", "Writer", "check_text", "report"]
@@ -95,15 +97,7 @@ def first_mismatch(found: TopK, expected: TopK, step: int) -> str | None:
     )
 
 
-def limits(spec: BuiltDecoderSpec, device: Device, tokens: int, read: int) -> dict[str, float]:
-    """The least cycles that ``tokens`` tokens can take, by what bounds them: two products a cycle in each DSP, and the
-    bytes ``read`` at the memory's peak."""
-    macs = spec.max_layers * spec.layer_macs(tokens) + spec.hidden * spec.vocabulary
-    bytes_a_cycle = device.memory.bandwidth_gb_s * 1e3 / device.clock_mhz
-    return {"compute": macs / (2 * spec.resources.dsp), "memory": read / bytes_a_cycle}
-
-
-def report(found: Generation, spec: BuiltDecoderSpec, device: Device, console: Console) -> None:
+def report(found: Generation, network: Network, spec: BuiltDecoderSpec, device: Device, console: Console) -> None:
     """Prints the cycles of the prompt and of the tokens, their share of the limit, and the verdict."""
     table = Table(
         title=f"at {device.clock_mhz} MHz, an assumption; the limit is {device.board}'s", title_justify="left"
@@ -115,11 +109,12 @@ def report(found: Generation, spec: BuiltDecoderSpec, device: Device, console: C
         if runs:
             cycles = sum(run.cycles for run in runs) / len(runs)
             read = sum(use.read for run in runs for use in run.memory.values()) // len(runs)
-            by = limits(spec, device, tokens, read)
-            bound = max(by, key=lambda one: by[one])
+            # The tokens' limit is that of the one in the middle.
+            context = 0 if name == "prompt" else len(found.prompt) + len(runs) // 2
+            limit = run_limits(network, device, spec.resources.dsp, tokens=tokens, context=context, read=read)
             table.add_row(
                 name, str(tokens if name == "prompt" else len(runs)), f"{cycles:,.0f}",
-                f"{cycles / device.clock_mhz / 1e3:.3f}", f"{by[bound] / cycles:.1%}", bound, f"{read:,}",
+                f"{cycles / device.clock_mhz / 1e3:.3f}", f"{limit.longest / cycles:.1%}", limit.bound, f"{read:,}",
             )  # fmt: skip
     console.print(table)
     if found.mismatch:

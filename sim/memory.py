@@ -27,16 +27,13 @@ A channel moves one beat a cycle at the most. The model, the same in both simula
 
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from fractions import Fraction
-from math import ceil, floor
-from typing import Self
 
 import numpy as np
 
-from hdl.perf.device import Memory
+from hdl.channel import BEAT_BYTES
+from hdl.perf.memorytiming import IDEAL, MemoryTiming
 from sim.streams import StreamPort
 
-BEAT_BYTES = 64
 ADDRESS_BITS = 32
 MAX_BEATS = 256
 REQUEST_BITS = ADDRESS_BITS + MAX_BEATS.bit_length()
@@ -50,57 +47,6 @@ ROLES = {
 """Direction and width of a memory's ports, by what comes after its name."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class MemoryTiming:
-    """When a channel answers, in cycles of the design's clock; without arguments, ideal: a beat a cycle, at once.
-
-    ``rate``: beats a cycle, over 0 and up to 1. ``latency``, ``activation``, ``refresh``, ``refresh_interval`` (0: no
-    refresh) and ``outstanding``: see `sim.memory`. For tests, with a ``seed``: answers up to ``late`` cycles later than
-    the latency, and pauses between beats as `sim.streams.Gaps` has them.
-    """
-
-    rate: Fraction = Fraction(1)
-    latency: int = 1
-    activation: int = 0
-    refresh: int = 0
-    refresh_interval: int = 0
-    outstanding: int = 16
-    late: int = 0
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.rate <= 1:
-            raise ValueError(f"memory rate must be over 0 and up to 1 beat a cycle, not {self.rate}")
-        for name, least in (("latency", 1), ("activation", 0), ("refresh", 0), ("outstanding", 1), ("late", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"memory {name} must be at least {least}, not {getattr(self, name)}")
-        if self.refresh and self.refresh_interval <= self.refresh:
-            interval = self.refresh_interval
-            raise ValueError(f"memory refresh must be shorter than its interval of {interval}, not {self.refresh}")
-        if self.late and self.seed is None:
-            raise ValueError(f"memory that is up to {self.late} cycles late must have a seed")
-
-    @classmethod
-    def of(cls, memory: Memory, clock_mhz: int) -> Self:
-        """A port of a device's memory for a design at that clock, times rounded to the worse side.
-
-        Raises:
-            ValueError: for a memory without timing.
-        """
-        if memory.timing is None:
-            raise ValueError(f"memory {memory.name} must have a timing; its device's file has none")
-        beats_a_second = Fraction(str(memory.bandwidth_gb_s)) * 10**9 / memory.ports / BEAT_BYTES
-        cycles_a_ns = Fraction(clock_mhz, 1000)
-        timing = memory.timing
-        return cls(
-            rate=min(Fraction(1), beats_a_second / (clock_mhz * 10**6)),
-            latency=ceil(Fraction(str(timing.latency_ns)) * cycles_a_ns),
-            activation=ceil(Fraction(str(timing.activation_ns)) * cycles_a_ns),
-            refresh=ceil(Fraction(str(timing.refresh_ns)) * cycles_a_ns),
-            refresh_interval=floor(Fraction(str(timing.refresh_interval_ns)) * cycles_a_ns),
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class MemoryChannel:
     """A channel: its ``name``, its ``contents`` uint8 [beats, 64], which the simulation reads and writes in place, and
@@ -109,7 +55,7 @@ class MemoryChannel:
     name: str
     contents: np.ndarray
     _: KW_ONLY
-    timing: MemoryTiming = MemoryTiming()
+    timing: MemoryTiming = IDEAL
 
     def __post_init__(self) -> None:
         contents = self.contents
@@ -172,9 +118,3 @@ def free(ports: Sequence[StreamPort], bound: Iterable[dict[str, int]]) -> list[S
     """The ports that no memory is bound to."""
     taken = {place for places in bound for place in places.values()}
     return [port for place, port in enumerate(ports) if place not in taken]
-
-
-def first_cycle(memory: MemoryChannel, place: int, count: int) -> int:
-    """Where in its refresh interval the ``place``-th of ``count`` channels begins: spread evenly, for independent
-    controllers do not refresh at once."""
-    return memory.timing.refresh_interval * place // count

@@ -3,7 +3,7 @@
 import ctypes
 from collections.abc import Mapping, Sequence
 
-from sim.memory import ROLES, MemoryChannel, MemoryFault, first_cycle
+from sim.memory import ROLES, MemoryChannel, MemoryFault
 from sim.streams import Gaps, MemoryUse
 
 SIGNATURES = {
@@ -54,7 +54,7 @@ class MemoryBinding:
         self._library, self._handle, self._memories = library, handle, tuple(memories)
         self._states = [_State(fault_beats=-1) for _ in memories]  # the library keeps references to them
         for index, (memory, state, places) in enumerate(zip(memories, self._states, bound, strict=True)):
-            timing = _timing(memory, index, first_cycle(memory, index, len(memories)))
+            timing = _timing(memory, index, memory.timing.first_cycle(index, len(memories)))
             library.design_memory(
                 *(handle, ctypes.byref(timing), ctypes.byref(state), memory.contents.ctypes.data, len(memory.contents)),
                 *(places.get(role, -1) for role in ROLES),

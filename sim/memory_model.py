@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.memory import ADDRESS_BITS, BEAT_BYTES, MAX_BEATS, MemoryChannel, MemoryFault
+from hdl.channel import BEAT_BYTES
+from sim.memory import ADDRESS_BITS, MAX_BEATS, MemoryChannel, MemoryFault
 from sim.streams import Gaps, MemoryUse
 
 

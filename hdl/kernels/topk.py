@@ -94,9 +94,19 @@ class TopKSpec:
         All lanes of a beat are candidates until k of them have changed the bound; then beats pass at one a cycle. In
         beats that have more than one candidate later on, each but one costs a cycle more.
         """
-        blind = min(self.beats, ceil((k + BOUND_LATENCY) / self.lanes))
+        blind = self.blind_beats(k)
         candidates = min(self.features, blind * self.lanes)
         return 1 + candidates + max(self.beats - blind, 1) + 1 + k
+
+    def blind_beats(self, k: int) -> int:
+        """Beats at the beginning of an order all of whose lanes are candidates."""
+        return min(self.beats, ceil((k + BOUND_LATENCY) / self.lanes))
+
+    def beat_cycles(self, k: int) -> np.ndarray:
+        """Least cycles from the beat before to each beat of an order, at best: [beats], see `cycles`."""
+        taken = np.ones(self.beats, dtype=np.int64)
+        taken[1 : self.blind_beats(k) + 1] = self.lanes
+        return taken
 
     def worst_cycles(self, k: int) -> int:
         """Cycles an order takes at worst: every logit is above those before."""

@@ -26,7 +26,7 @@ from ..kernels.weightedsum import WeightedSumsSpec
 from ..memory import ReplaySpec
 from ..resources import Resources
 from ..stream import buffer_resources
-from .decoder import DecoderSpec
+from .decoder import MEMORY_LATENCY, DecoderSpec
 from .parameters import ParameterBlock, blocks_beats
 from .spec import LINEAR_UNITS, Unit, bank_style
 
@@ -45,9 +45,6 @@ AttentionUnit = TypeVar("AttentionUnit", ScoresSpec, WeightedSumsSpec)
 
 STREAM_BITS = 16
 """Bits of the residual stream."""
-
-MEMORY_LATENCY = 80
-"""Cycles from a request to its first beat that readers of memory allow for: HBM2's, at the planned clock."""
 
 LARGEST = 64
 """The most candidates for the next token that a decoder gives."""
@@ -200,11 +197,6 @@ class BuiltDecoderSpec(DecoderSpec):
     def candidates(self) -> TopKSpec:
         """The best tokens by their logits."""
         return TopKSpec(rows=self.rows, lanes=self.lanes, features=self.vocabulary, largest=self.largest)
-
-    @property
-    def parameter_width(self) -> int:
-        """Parameters that are dealt out a cycle: a beat of the token streams takes so many."""
-        return self.lanes
 
     @property
     def parameters(self) -> tuple[ParameterBlock, ...]:

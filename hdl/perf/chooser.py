@@ -18,6 +18,7 @@ def choose(
     channels: int = 24,
     cache: bool = False,
     cost: Cost | None = None,
+    packed: bool = False,
 ) -> PipelineSpec:
     """The best geometry for sequences of up to ``max_length`` tokens; of those about as good, one with fewer DSPs.
 
@@ -28,6 +29,7 @@ def choose(
         channels: memory channels for weights.
         cache: a decoder's keys and values lie on chip.
         cost: what counts; by default the cycles of a run of ``max_length`` tokens through all layers.
+        packed: arrays can have weights of 4 bits.
 
     Raises:
         InputError: where even the smallest does not fit, with the resource that lacks and by how much.
@@ -37,6 +39,6 @@ def choose(
         return spec.run_cycles(max_length, network.layers)
 
     cost = cost or cycles
-    start = balanced(network, max_length, available, cost, rows=rows, channels=channels, cache=cache)
-    climbed = climb(network, start, available, cost)
+    start = balanced(network, max_length, available, cost, rows=rows, channels=channels, cache=cache, packed=packed)
+    climbed = climb(network, start, available, cost, packed)
     return start if cost(start) <= TOLERANCE * cost(climbed) else climbed

@@ -31,13 +31,13 @@ LEAST_GAIN = 0.002
 """Share of the cost that a step must gain."""
 
 
-def climb(network: Network, spec: PipelineSpec, available: Resources, cost: Cost) -> PipelineSpec:
+def climb(network: Network, spec: PipelineSpec, available: Resources, cost: Cost, packed: bool = False) -> PipelineSpec:
     """The best geometry that single steps lead to, each of which fits and gains: another shape for one array, or other
     lanes. Of two ways, by the steps that gain most and by those that gain most for their DSPs, the one that leads
     further."""
     menus: Menus = {}
     for lanes in lane_choices(network):
-        if (found := menus_for(network, spec.max_length, spec.rows, *lanes)) is not None:
+        if (found := menus_for(network, spec.max_length, spec.rows, *lanes, packed)) is not None:
             menus[lanes] = found
     # The two ways begin alike.
     costs = cache(lambda one: cost(one) if shortfall(one.resources, available) is None else inf)

@@ -9,10 +9,7 @@ from .design import Design
 from .device import Device
 from .floorplan import floorplan
 
-__all__ = ["STREAM_SHARE", "Constraint", "binding", "constraints"]
-
-STREAM_SHARE = 0.9
-"""Share of a memory's peak bandwidth that long bursts in order get: an assumption for what refresh and turning take."""
+__all__ = ["Constraint", "binding", "constraints"]
 
 SLR_SHARE = 0.9
 """Share of a single SLR's resources that may be used, where the whole device is within `PLANNED`."""
@@ -79,7 +76,7 @@ def constraints(design: Design, device: Device, *, tokens: int, sequences: int, 
         Constraint(
             name="bandwidth",
             needed=drawn / gigabyte,
-            available=STREAM_SHARE * design.bandwidth(device.memory),
+            available=device.memory.sustained * design.bandwidth(device.memory),
             unit="GB/s",
         ),
     ]

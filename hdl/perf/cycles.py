@@ -21,42 +21,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..kernels.linear import LinearSpec
+from ..kernels.residual import ResidualSpec
 from ..kernels.systolic import ArraySpec
 from ..model.quantised import LINEAR_UNITS
 from ..serial import divide_latency
+from .servers import BUFFER, LONG_AGO, Parameters, Server
 
 if TYPE_CHECKING:
     from .spec import PipelineSpec
 
 __all__ = ["Run", "run_cycles"]
 
-BUFFER = 1
-"""Cycles that a `StreamBuffer` takes, and the end of a `Pack` or `Unpack`."""
-
-LONG_AGO = -(1 << 40)
-"""When something was there that is never waited for."""
-
-
-class Server:
-    """What serves pieces of work in order, one every ``cycles``, the first not before ``start`` + ``cycles``."""
-
-    def __init__(self, cycles: int, start: int = LONG_AGO):
-        self.cycles, self.last = cycles, start
-
-    def ends(self, earliest: np.ndarray) -> np.ndarray:
-        """When pieces end that would, with nothing before them, end at ``earliest`` (of any shape, in order)."""
-        steps = self.cycles * np.arange(earliest.size)
-        waited = np.maximum.accumulate(earliest.reshape(-1) - steps)
-        ends = np.maximum(waited, self.last + self.cycles) + steps
-        self.last = int(ends[-1])
-        return ends.reshape(earliest.shape)
-
 
 class Weights:
     """The RAMs of a linear unit: words arrive as those of the layers before are let go, in their last tiles."""
 
     def __init__(self, unit: LinearSpec, start: int):
-        self.unit, self.channel = unit, Server(unit.loader.block_beats, start - 1)
+        self.unit, self.channel = unit, Server(start - 1)
         self.free = np.full(2 * unit.layer_words, LONG_AGO)  # when the places of the last two layers' words became free
 
     def layer(self) -> np.ndarray:
@@ -64,39 +45,13 @@ class Weights:
         words = self.unit.layer_words
         # A RAM holds one layer and more: a word takes the place of the one that came `ram_depth` words before it.
         room = self.free[2 * words - self.unit.ram_depth :][:words]
-        return self.channel.ends(room + self.unit.loader.block_beats) + self.unit.weight_latency
+        beats = self.unit.loader.block_beats
+        return self.channel.ends(room + beats, beats) + self.unit.weight_latency
 
     def read(self, passes: np.ndarray) -> None:
         """A layer's last tile is read in passes that end at these times."""
         gone = passes[:, np.newaxis] + np.arange(1 - self.unit.words, 1) + self.unit.array.read_delay
         self.free = np.concatenate([self.free[-gone.size :], gone.reshape(-1)])
-
-
-class Parameters:
-    """The channel of parameters: a word a cycle, block by block, each once the layer before the last lets its own
-    go."""
-
-    def __init__(self, spec: "PipelineSpec", start: int):
-        self.spec, self.next = spec, start
-        self.free = {block.name: [LONG_AGO, LONG_AGO] for block in spec.parameters}
-
-    def layer(self) -> dict[str, np.ndarray]:
-        """When each beat of each block is there for its unit; a table as a whole."""
-        there = {}
-        for block in self.spec.parameters:
-            begins = max(self.next, self.free[block.name][-2]) + BUFFER
-            if block.table:
-                there[block.name] = np.array([begins + self.spec.activation.load_cycles])
-                self.next = begins - BUFFER + self.spec.activation.entries
-            else:
-                words = np.arange(block.lanes - 1, block.words, block.lanes)
-                there[block.name] = begins + words + BUFFER + block.replay(self.spec.max_tiles).latency
-                self.next = begins - BUFFER + block.words
-        return there
-
-    def taken(self, name: str, when: int) -> None:
-        """A layer's last tile begins to take a block (or is through with a table) at this time."""
-        self.free[name].append(when)
 
 
 class Run:
@@ -107,21 +62,22 @@ class Run:
         # Memory delivers from the beginning; tokens are taken when control has divided them into tiles.
         start = -(divide_latency(spec.max_tiles.bit_length()) + 1)
         self.weights = {name: Weights(spec.linear(name), start) for name in LINEAR_UNITS}
-        self.parameters = Parameters(spec, start)
+        self.parameters = Parameters(
+            spec.parameters, start, max_tiles=spec.max_tiles, tables={"activation": spec.activation.entries}
+        )
         self.there: dict[str, np.ndarray] = {}  # the parameters of the layer
         self.servers: dict[str, Server] = {}
 
-    def serve(self, name: str, cycles: int, earliest: np.ndarray) -> np.ndarray:
-        """When pieces end in the unit ``name``."""
-        return self.servers.setdefault(name, Server(cycles)).ends(earliest)
+    def serve(self, name: str, cycles: int | np.ndarray, earliest: np.ndarray) -> np.ndarray:
+        """When pieces end in the unit ``name``, that take so many cycles each, or such numbers of them."""
+        return self.servers.setdefault(name, Server()).ends(earliest, cycles)
 
     @property
     def state(self) -> np.ndarray:
         """All times that the next layers depend on."""
         weights = [part for one in self.weights.values() for part in (one.free, [one.channel.last])]
-        free = [times[-2:] for times in self.parameters.free.values()]
         servers = [server.last for server in self.servers.values()]
-        return np.concatenate([*weights, *free, servers, [self.parameters.next]])
+        return np.concatenate([*weights, servers, list(self.parameters.state)])
 
     def follow(self, layers: int) -> Iterator[np.ndarray]:
         """When the last beat of each tile leaves the first layer, the second, and so on."""
@@ -145,14 +101,19 @@ class Run:
         ends = np.full((self.tiles, unit.passes), LONG_AGO)
         ends[:, 0] = quantised + unit.activation_latency
         ends[0] = np.maximum(ends[0], weights.layer()[unit.words - 1 :: unit.words])
-        # A pass waits for room in the array's FIFO, where sums wait for the first tile's parameters.
-        ahead = array.passes_in_flight
-        left = self.there[name][array.chain - 1 :: array.chain]
-        ends[0, ahead:] = np.maximum(ends[0, ahead:], left[:-ahead] + unit.words)
-        passes = self.serve(name, array.pass_cycles(unit.words), ends)
+        passes = self.serve(name, array.pass_cycles(unit.words), self.until_left(name, ends))
         weights.read(passes[-1])
         beats = unit.outputs // unit.lanes
         return self.requantise(name, leave(array, passes, np.arange(beats // parts - 1, beats, beats // parts)))
+
+    def until_left(self, name: str, ends: np.ndarray) -> np.ndarray:
+        """The ends of passes [tiles, passes], where those of the first tile wait for room in the array's FIFO: sums
+        wait there for their parameters."""
+        unit, array = self.spec.linear(name), self.spec.linear(name).array
+        ahead = array.passes_in_flight
+        left = self.there[name][array.chain - 1 :: array.chain]
+        ends[0, ahead:] = np.maximum(ends[0, ahead:], left[:-ahead] + unit.words)
+        return ends
 
     def requantise(self, name: str, sums: np.ndarray) -> np.ndarray:
         """When parts of tiles are requantised whose last sums are there at these times, [tiles, parts]."""
@@ -187,9 +148,12 @@ class Run:
         beats = spec.head_size // spec.lanes
         return self.requantise("context", np.maximum(there, factors + BUFFER + beats - 1))[:, -1]
 
-    def passes(self, name: str, array: ArraySpec, first: np.ndarray, passes: int, words: int) -> np.ndarray:
-        """When the last sums of each head leave an array, heads of ``passes`` whose first could end at ``first``."""
-        cycles = array.pass_cycles(words)
+    def passes(
+        self, name: str, array: ArraySpec, first: np.ndarray, passes: int | np.ndarray, words: int | np.ndarray
+    ) -> np.ndarray:
+        """When the last sums of each head leave an array, heads of ``passes`` whose first could end at ``first``;
+        passes or their words may differ from tile to tile, [tiles, 1]."""
+        cycles = np.maximum(words, array.chain)
         ends = self.serve(name, passes * cycles, first + (passes - 1) * cycles)
         return ends + array.latency + array.chain - 1
 
@@ -210,14 +174,19 @@ class Run:
         """Residual addition and layer norm: when each tile's last beat is out, its branch there at these times."""
         spec, beats = self.spec, self.spec.tile_beats
         adder = spec.residual1 if index == 1 else spec.residual2
-        branch[0] = max(branch[0], self.there[f"residual{index}"][-1])
-        added = self.serve(f"residual{index}", adder.cycles(beats), branch)
-        self.parameters.taken(f"residual{index}", int(added[-1]) - beats + 1)
-        ends = added + adder.latency + spec.norm.latency + beats - 1
+        ends = self.residual(f"residual{index}", adder, branch) + spec.norm.latency + beats - 1
         ends[0] = max(ends[0], self.there[f"norm{index}"][-1] + spec.norm.stages + 1)
         left = self.serve(f"norm{index}", spec.norm.cycles(), ends)
         self.parameters.taken(f"norm{index}", int(left[-1]) - beats + 1)
         return left
+
+    def residual(self, name: str, adder: ResidualSpec, branch: np.ndarray) -> np.ndarray:
+        """When each tile's last beat is added, its branch there at these times."""
+        beats = self.spec.tile_beats
+        branch[0] = max(branch[0], self.there[name][-1])
+        added = self.serve(name, adder.cycles(beats), branch)
+        self.parameters.taken(name, int(added[-1]) - beats + 1)
+        return added + adder.latency
 
 
 def leave(array: ArraySpec, passes: np.ndarray, beats: np.ndarray) -> np.ndarray:

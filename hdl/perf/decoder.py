@@ -5,6 +5,7 @@ by `SharedColumnsSpec`: the arrays of the linear units work on one product at a 
 memory, each of them once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import ceil
@@ -12,14 +13,22 @@ from typing import Any
 
 import numpy as np
 
+from ..channel import BEAT_BYTES
 from ..kernels.kvcache import KvCacheSpec
 from ..kernels.scores import ScoresSpec
 from ..kernels.shared import SharedColumnsSpec
 from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
+from .parameters import padded
 from .spec import LINEAR_UNITS, PipelineSpec, Unit
 
-__all__ = ["DecoderSpec", "average_tile", "ring_cycles", "tile_cycles"]
+MEMORY_LATENCY = 80
+"""Cycles from a request to its first beat that readers of memory allow for: HBM2's, at the planned clock."""
+
+LOOP_CYCLES = 24
+"""Of what joins units: three in front of each product and behind it, forks, the FIFO of the loop."""
+
+__all__ = ["MEMORY_LATENCY", "DecoderSpec", "average_tile", "loads", "ring_cycles", "tile_cycles"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +90,11 @@ class DecoderSpec(PipelineSpec):
             on_chip=self.cache_on_chip,
         )
 
+    @property
+    def parameter_width(self) -> int:
+        """Parameters that are dealt out a cycle: a beat of the token streams takes so many."""
+        return self.lanes
+
     @cached_property
     def shared(self) -> SharedColumnsSpec:
         """The arrays of the linear units as they decode."""
@@ -116,32 +130,112 @@ class DecoderSpec(PipelineSpec):
     def tile_latency(self, tokens: int) -> int:
         """Cycles of a tile through all units, each of which needs its whole rows."""
         cycles = self.tile_cycles(tokens)
-        arrays = sum(cycles[name] for name in (*LINEAR_UNITS, "scores", "sums"))
-        return arrays + self.stream_cycles(self.lanes)
+        busy = sum(cycles[name] for name in (*LINEAR_UNITS, "scores", "sums"))
+        arrays = [self.linear(name).array for name in LINEAR_UNITS] + [self.scores_unit.array, self.sums_unit.array]
+        return busy + sum(array.latency for array in arrays) + self.stream_cycles
 
-    def stream_cycles(self, lanes: int) -> int:
-        """Cycles of the beats and latencies of the row-wise units that a tile passes, at ``lanes`` features a beat."""
-        rows = sum(self.row_quantise(name).latency for name in LINEAR_UNITS)
-        latencies = rows + 2 * self.norm.latency + self.softmax.latency + self.activation.latency
-        inputs = [self.linear(name).inputs for name in LINEAR_UNITS] + [self.hidden, self.hidden]
-        return latencies + sum(ceil(features / lanes) for features in inputs)
+    @cached_property
+    def stream_cycles(self) -> int:
+        """Cycles that a tile spends between the arrays: the beats that what needs whole rows takes, and latencies."""
+        rows = [self.row_quantise(name) for name in LINEAR_UNITS]
+        requantised = [self.requantise(name).latency for name in (*LINEAR_UNITS, "context")]
+        latencies = sum(one.latency for one in rows) + sum(requantised) + 2 * self.norm.latency
+        latencies += self.softmax.latency + self.softmax.factor_latency + self.activation.latency
+        latencies += self.residual1.latency + self.residual2.latency + LOOP_CYCLES
+        return latencies + sum(one.beats for one in rows) + 2 * self.norm.beats
+
+    @cached_property
+    def parameter_cycles(self) -> int:
+        """Cycles in which the one channel deals a layer's parameters out, a table entry by entry."""
+        words = [padded(block, self.parameter_width) for block in self.parameters if not block.table]
+        return sum(words) // self.parameter_width + self.activation.entries
 
     def token_cycles(self, context: int) -> dict[str, int]:
         """Cycles of a layer for one token behind ``context`` others, weights at hand, by unit; they follow one another.
 
-        A beat of the row-wise units holds ``rows`` x ``lanes`` features of the one token instead of several tokens'.
+        The token is a row of a tile, so the row-wise units take as long as for all rows of it. Where parameters come
+        later than all of that, the units wait for them.
         """
         products = {
             name: self.shared.product_cycles(self.linear(name).inputs, self.linear(name).outputs) + self.shared.latency
             for name in LINEAR_UNITS
         }
         tile, reading = self.full_tile_cycles(min(context + 1, self.max_length)), self.cache.cycles(context)
-        attention = {"scores": max(tile["scores"], reading // 2), "sums": max(tile["sums"], reading // 2)}
-        return products | attention | {"rows": self.stream_cycles(self.rows * self.lanes)}
+        attention = {
+            name: max(tile[name], reading // 2) + array.latency
+            for name, array in (("scores", self.scores_unit.array), ("sums", self.sums_unit.array))
+        }
+        stages = products | attention | {"rows": self.stream_cycles}
+        return stages | {"loading": int(self.loading_wait(sum(stages.values()), products["ffn2"], self.token_load))}
+
+    def loading_wait(self, layer: Any, last_product: Any, load: Any) -> Any:
+        """Cycles that a token waits in each layer, which takes so many cycles, the last product's among them: for
+        parameters, where behind the last layer's table it still has its way to go; or for its weights, which fill the
+        RAMs in ``load`` cycles. Numbers, or arrays of them."""
+        late = self.max_layers * (self.parameter_cycles - layer) + self.behind_table + last_product
+        late = np.maximum(late, load - self.max_layers * layer)
+        return np.maximum(0, -(-late // self.max_layers))
+
+    @cached_property
+    def behind_table(self) -> int:
+        """Cycles of a token between the activation's table and the end of its layer, but the last product's."""
+        rows = self.row_quantise("ffn2")
+        last = self.requantise("ffn2").latency + self.residual2.latency
+        return self.activation.latency + self.activation.cycles() + rows.latency + rows.beats + last
+
+    @cached_property
+    def _loads(self) -> tuple[float, float]:
+        """As `loads`, of the linear units."""
+        units = [self.linear(name) for name in LINEAR_UNITS]
+        own = [(unit.inputs, unit.outputs, self.max_layers) for unit in units]
+        found = loads(
+            [*own, (self.hidden, self.vocabulary, 1)],
+            columns=self.shared.columns,
+            depths=np.array([unit.array.depth for unit in units]),
+            beats_a_word=np.array([unit.product_beats(0) / unit.ram_words[0] for unit in units]),
+            held=np.array([unit.ram_depth for unit in units]),
+        )
+        return float(found[0]), float(found[1])
+
+    @property
+    def token_load(self) -> int:
+        """Cycles in which the slowest of the units' channels fills the RAMs with the weights of a token."""
+        return int(self._loads[0])
+
+    @property
+    def filling(self) -> float:
+        """Share of what its memory channels could bring that a token's weights are: the unit whose channels have the
+        most beats sets the pace, and not every beat is full."""
+        own = sum(self.linear(name).inputs * self.linear(name).outputs for name in LINEAR_UNITS)
+        weights = self.max_layers * own + self.hidden * self.vocabulary
+        return float(weights / (BEAT_BYTES * sum(self.channels) * self._loads[0]))
+
+    @property
+    def end_cycles(self) -> int:
+        """Cycles in front of the first layer, where a token becomes a row, and behind the last, where the last row is
+        normalised and quantised for the head."""
+        rows = self.row_quantise("qkv")
+        behind = self.norm.latency + rows.latency + self.norm.beats + rows.beats + self.requantise("qkv").latency
+        return 2 * self.tile_beats + MEMORY_LATENCY + behind
 
     def head_cycles(self) -> int:
         """Cycles of the head's product for one token."""
         return self.shared.product_cycles(self.hidden, self.vocabulary) + self.shared.latency
+
+    @property
+    def tail_cycles(self) -> int:
+        """Cycles of the head behind a prompt: no fewer than those in which its weights come that the RAMs do not hold
+        before."""
+        return max(self.head_cycles(), int(self._loads[1]))
+
+
+def loads(products: Sequence[tuple[int, int, int]], *, columns: Any, depths: Any, beats_a_word: Any, held: Any) -> Any:
+    """Beats of the slowest unit's channels for all shared ``products``, (inputs, outputs, how often), and those of the
+    last that are behind the words ``held`` in its RAMs. Arrays [units] or [units, cases], ``columns`` of all together.
+    """
+    words = [times * -(-outputs // columns) * -(-inputs // depths) for inputs, outputs, times in products]
+    behind = np.maximum(0, words[-1] - held) * beats_a_word
+    return (sum(words) * beats_a_word).max(axis=0), behind.max(axis=0)
 
 
 def ring_cycles(tiles: int | np.ndarray, rounds: int | np.ndarray, busy: Any, loop: Any) -> Any:

@@ -6,30 +6,47 @@ from functools import cached_property, lru_cache
 from math import ceil
 from typing import Any, Protocol
 
+import numpy as np
+
+from ..dsp import CASCADE
 from ..kernels.shared import weight_bytes
 from ..model.network import Network
 from ..resources import Resources
 from .decoder import DecoderSpec
 from .device import Memory
-from .spec import PipelineSpec
+from .spec import LINEAR_UNITS, PipelineSpec
 from .streamed import StreamedSpec
 
-__all__ = ["Design", "Phase", "SpatialDesign", "StreamedDesign"]
+__all__ = ["Design", "Phase", "SpatialDesign", "StreamedDesign", "phase_cycles"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
     """A prompt, or a token: ``cycles`` with all data at hand, ``bytes`` from off-chip memory, ``macs`` that the network
-    asks for, and the cycles of a layer by stage."""
+    asks for, and the cycles of a layer by stage.
+
+    Of a prompt ``tail_cycles`` and ``tail_bytes`` of them come behind all else: the head works for one token only, and
+    only a part of its weights has room on chip before.
+    """
 
     cycles: int
     bytes: float
     macs: int
     stages: Mapping[str, int]
+    tail_cycles: int = 0
+    tail_bytes: float = 0.0
 
     def cycles_at(self, bytes_a_cycle: float) -> float:
         """Cycles where memory gives so much: prefetch runs ahead, so the longer of the two counts."""
-        return max(self.cycles, self.bytes / bytes_a_cycle)
+        return float(
+            phase_cycles(self.cycles, self.bytes / bytes_a_cycle, self.tail_cycles, self.tail_bytes / bytes_a_cycle)
+        )
+
+
+def phase_cycles(cycles: Any, reading: Any, tail: Any, tail_reading: Any) -> Any:
+    """Cycles of a phase whose units take ``cycles`` and whose memory ``reading``, of each the ``tail`` behind all else;
+    numbers, or arrays of them."""
+    return np.maximum(cycles - tail, reading - tail_reading) + np.maximum(tail, tail_reading)
 
 
 class Design(Protocol):
@@ -124,8 +141,14 @@ class SpatialDesign:
         return sum(self.spec.channels) + 1 + (1 if self.cache_bytes else 0)
 
     def bandwidth(self, memory: Memory) -> float:
-        """GB/s that it can draw from a memory, at the peak: all there is, as its channels are chosen for its pace."""
-        return memory.bandwidth_gb_s
+        """GB/s that it can draw from a memory, at the peak: through the channels of its weights, a decoder's as far as
+        they are filled."""
+        return self.drawn(memory, 1)
+
+    def drawn(self, memory: Memory, copies: int) -> float:
+        """GB/s that so many copies of the hardware can draw."""
+        filling = self.spec.filling if isinstance(self.spec, DecoderSpec) else 1.0
+        return float(memory.rate(sum(self.spec.channels) * copies) * filling)
 
     @property
     def cache_bytes(self) -> int:
@@ -143,6 +166,13 @@ class SpatialDesign:
         """Weights of the head."""
         return weight_bytes(self.network.head_weights, self.weight_bits)
 
+    @cached_property
+    def tail_bytes(self) -> float:
+        """Weights of the head that the RAMs of the linear units do not hold."""
+        units = [self.spec.linear(name) for name in LINEAR_UNITS]
+        held = sum(unit.columns * unit.cascades * CASCADE * unit.ram_depth for unit in units)
+        return max(0.0, self.head_bytes - weight_bytes(held, self.weight_bits))
+
     def prefill(self, tokens: int) -> Phase:
         """A prompt; its last token through the head."""
         return _spatial_prefill(self, tokens)
@@ -157,14 +187,17 @@ class SpatialDesign:
 def _spatial_prefill(design: SpatialDesign, tokens: int) -> Phase:
     network, spec = design.network, design.spec
     tiles = ceil(tokens / spec.rows)
-    cycles = spec.run_cycles(tokens, network.layers)
+    cycles, tail = spec.run_cycles(tokens, network.layers), 0
     if isinstance(spec, DecoderSpec):
-        cycles += spec.head_cycles()
+        tail = spec.tail_cycles
+        cycles += tail + spec.end_cycles
     return Phase(
         cycles=cycles,
         bytes=network.layers * design.layer_bytes + design.head_bytes,
         macs=network.layers * network.layer_macs(tokens) + network.head_weights,
         stages={name: tiles * one for name, one in spec.tile_cycles(tokens).items()},
+        tail_cycles=tail,
+        tail_bytes=design.tail_bytes if tail else 0.0,
     )
 
 
@@ -180,7 +213,7 @@ def _spatial_token(design: SpatialDesign, context: int, sequences: int) -> Phase
     for operator in network.operators:
         stages[operator.name] *= tiles
     return Phase(
-        cycles=network.layers * sum(stages.values()) + tiles * spec.head_cycles(),
+        cycles=network.layers * sum(stages.values()) + tiles * spec.head_cycles() + spec.end_cycles,
         bytes=network.layers * design.layer_bytes + design.head_bytes + sequences * spec.cache.bytes_read(context),
         macs=sequences * (network.layers * network.layer_macs(1, context) + network.head_weights),
         stages=stages,

@@ -19,6 +19,10 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 
 
+SUSTAINED = 0.9
+"""Share of a memory's peak that long bursts in order get, where its refreshes are not known."""
+
+
 class _Figures(BaseModel):
     """Figures as a YAML file has them: no others, of the types that are written here, and never changed."""
 
@@ -64,6 +68,18 @@ class Memory(_Figures):
     port_bits: Annotated[int, Field(ge=1)]
     slr: Count = 0
     timing: PortTiming | None = None
+
+    @property
+    def sustained(self) -> float:
+        """Share of the peak that long bursts in order get: what refreshes leave, or where no timing is known an
+        assumption."""
+        if self.timing is None:
+            return SUSTAINED
+        return 1 - self.timing.refresh_ns / self.timing.refresh_interval_ns
+
+    def bytes_a_cycle(self, clock_mhz: float) -> float:
+        """Bytes that it gives in a cycle of that clock, at the peak."""
+        return self.bandwidth_gb_s * 1e3 / clock_mhz
 
     def rate(self, ports: Any) -> Any:
         """GB/s over so many of its ports, each of which has its share; a number, or an array of them."""

@@ -14,9 +14,10 @@ from ..model.network import Network, load_network
 from ..resources import Resources
 from .budget import SHARES
 from .candidates import candidates
-from .constraints import STREAM_SHARE, Constraint, binding, constraints
+from .constraints import Constraint, binding, constraints
 from .design import Design, Phase
 from .device import Device, load_device
+from .limits import Limits
 from .plan import check_tile
 
 __all__ = ["Estimate", "Timing", "checked_output", "estimate", "estimate_design"]
@@ -226,16 +227,16 @@ def estimate_design(
 ) -> Estimate:
     """The estimate of one design, whether or not its constraints are met."""
     clock = (clock_mhz or device.clock_mhz) * 1e6
-    peak = device.memory.bandwidth_gb_s * 1e9
-    given = STREAM_SHARE * design.bandwidth(device.memory) * 1e9
+    given = device.memory.sustained * (design.bandwidth(device.memory) * 1e9)
     prefill = design.prefill(prompt)
     decode = design.decode(prompt + output // 2, sequences) if design.network.causal and output else None
 
     def timing(phase: Phase) -> Timing:
+        limits = Limits.of(phase.macs, design.resources.dsp, phase.bytes, device.memory.bytes_a_cycle(clock / 1e6))
         return Timing(
             seconds=phase.cycles_at(given / clock) / clock,
-            compute_limit=phase.macs / (2 * design.resources.dsp) / clock,
-            memory_limit=phase.bytes / peak,
+            compute_limit=limits.compute / clock,
+            memory_limit=limits.memory / clock,
         )
 
     power = device.power

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..kernels.weights import CHANNEL_RAMS
 from ..model.network import Network
 from ..resources import Resources
 from .budget import shortfall
@@ -50,10 +51,19 @@ class Option:
 
 
 def balanced(
-    network: Network, max_length: int, available: Resources, cost: Cost, *, rows: int, channels: int, cache: bool
+    network: Network,
+    max_length: int,
+    available: Resources,
+    cost: Cost,
+    *,
+    rows: int,
+    channels: int,
+    cache: bool,
+    packed: bool = False,
 ) -> PipelineSpec:
     """The best geometry whose arrays keep one pace, for sequences of up to ``max_length`` tokens; of those about as
-    good, the one with the fewest DSPs. ``cache``: a decoder's keys and values lie on chip.
+    good, the one with the fewest DSPs. ``cache``: a decoder's keys and values lie on chip;
+    ``packed``: its weights may be of 4 bits.
 
     Raises:
         InputError: where even the smallest does not fit, with the resource that lacks and by how much.
@@ -61,7 +71,7 @@ def balanced(
     candidates: list[PipelineSpec] = []
     smallest: PipelineSpec | None = None
     for lanes in lane_choices(network):
-        menus = menus_for(network, max_length, rows, *lanes)
+        menus = menus_for(network, max_length, rows, *lanes, packed)
         if menus is None:
             continue
         paces = sorted({option.cycles for menu in menus.values() for option in menu})
@@ -108,9 +118,10 @@ def lane_choices(network: Network) -> Iterator[tuple[int, int, int]]:
 
 @lru_cache(maxsize=1 << 10)
 def menus_for(
-    network: Network, max_length: int, rows: int, lanes: int, ffn_lanes: int, score_lanes: int
+    network: Network, max_length: int, rows: int, lanes: int, ffn_lanes: int, score_lanes: int, packed: bool = False
 ) -> dict[str, list[Option]] | None:
-    """For each array the options worth having, fastest first (so the last is the smallest); None where one has none."""
+    """For each array the options worth having, fastest first (so the last is the smallest); None where one has none.
+    ``packed``: of linear units only those that can have weights of 4 bits."""
     head_size, heads = network.head_size, network.heads
     tiles = ceil(max_length / rows)
     # A decoder's tiles see half of the keys on average, and wait in front of attention for those that see more.
@@ -118,6 +129,8 @@ def menus_for(
     sizes = {operator.name: (operator.inputs, operator.outputs) for operator in network.operators}
     # Shared products fill whole words of every array.
     words = gcd(network.hidden, network.intermediate) // 8 if network.causal else 0
+    if packed:  # a group's factors are for whole words
+        words = gcd(words, CHANNEL_RAMS)
     menus = {
         "qkv": linear_options(rows, *sizes["qkv"], lanes, lanes, words),
         "projection": linear_options(rows, *sizes["projection"], lanes, lanes, words),

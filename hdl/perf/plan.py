@@ -63,7 +63,9 @@ def decoder(network: Network, device: Device, tile: int, max_length: int, weight
     cost, missing = partial(halves, network, device, max_length, weight_bits), None
     for share in SHARES:
         available = scaled(device.resources, share)
-        chosen = choose(network, max_length, available, rows=tile, channels=channels, cache=True, cost=cost)
+        chosen = choose(
+            network, max_length, available, rows=tile, channels=channels, cache=True, cost=cost, packed=weight_bits == 4
+        )
         geometry = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
         try:
             spec = BuiltDecoderSpec(**geometry, weight_bits=weight_bits)
@@ -78,7 +80,7 @@ def decoder(network: Network, device: Device, tile: int, max_length: int, weight
 def halves(network: Network, device: Device, tokens: int, weight_bits: int, spec: PipelineSpec) -> float:
     """Cycles of a prompt of half the tokens, and of the other half one by one."""
     design, half = SpatialDesign(network, spec, weight_bits), ceil(tokens / 2)
-    bytes_a_cycle = device.memory.bandwidth_gb_s * 1e3 / device.clock_mhz
+    bytes_a_cycle = device.memory.sustained * design.bandwidth(device.memory) * 1e3 / device.clock_mhz
     token = design.decode((half + tokens) // 2).cycles_at(bytes_a_cycle)
     return design.prefill(half).cycles_at(bytes_a_cycle) + (tokens - half) * token
 

@@ -14,8 +14,9 @@ from hdl.kernels.kvmemory import KvMemorySpec
 from hdl.kernels.kvstore import Store
 from hdl.kernels.scores import ScoresSpec
 from hdl.kernels.weightedsum import WeightedSumsSpec
+from hdl.perf.memorytiming import MemoryTiming
 from hdl.resources import Resources
-from sim.memory import MemoryChannel, MemoryTiming
+from sim.memory import MemoryChannel
 
 from ..harness import run_streams
 from ..synthesis import synthesise

@@ -90,6 +90,9 @@ def test_cycles_at_best_and_at_worst_are_the_specs(spec: TopKSpec, k: int | None
     for logits, cycles in ((equal, spec.cycles(k)), (rising, spec.worst_cycles(k))):
         result = run(spec, logits, [(0, k)] * 3, seed=4)
         assert np.diff(result.accepted["order"]).tolist() == [cycles] * 2
+        if logits is equal:
+            between = np.diff(np.reshape(result.accepted["logits"], (-1, spec.beats)), axis=1)
+            assert (between == spec.beat_cycles(k or 1)[1:]).all()
 
 
 @pytest.mark.parametrize("candidates", range(4))

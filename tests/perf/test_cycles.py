@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from hdl.model.spec import load_model
-from hdl.perf.cycles import BUFFER, Run
+from hdl.perf.cycles import Run
 from hdl.perf.device import load_device
 from hdl.perf.plan import plan
+from hdl.perf.servers import BUFFER
 from hdl.perf.spec import ArrayShape, PipelineSpec
 from hdl.top.emitter import Emitter
 from hdl.top.image import build_image

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hdl.perf.device import load_device
+from hdl.perf.memorytiming import MemoryTiming
 from sim.amaranth_simulation import InterpretedSimulation
-from sim.memory import MemoryChannel, MemoryTiming
+from sim.memory import MemoryChannel
 from sim.streams import MemoryUse, stream_ports
 from sim.verilator import build
 from tests.harness import emit_verilog, run_streams

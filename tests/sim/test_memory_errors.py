@@ -8,7 +8,8 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from sim.memory import MemoryChannel, MemoryFault, MemoryTiming
+from hdl.perf.memorytiming import MemoryTiming
+from sim.memory import MemoryChannel, MemoryFault
 from sim.streams import Deadlock, ProtocolError, StreamPort
 from tests.harness import run_streams
 from tests.sim.memories import REQUEST, SIMULATORS, Wires, contents, read, requests

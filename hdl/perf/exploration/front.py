@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..constraints import STREAM_SHARE, binding
+from ..constraints import binding
 from ..estimate import estimate_design
 from .energy import energy_proxy
 from .evaluate import Evaluated, costs
@@ -72,7 +72,7 @@ def figures_of(space: Space, point: Point) -> np.ndarray | str:
     else:
         # Every copy has a sequence of its own, and all of them share the memory.
         clock = point.clock_mhz * 1e6
-        bandwidth = STREAM_SHARE * (design.bandwidth(device.memory) * 1e9) / clock
+        bandwidth = device.memory.sustained * (design.bandwidth(device.memory) * 1e9) / clock
         turn = max(one.prefill.cycles, point.copies * one.prefill.bytes / bandwidth) / clock
         throughput = point.copies * space.prompt / turn
     seconds = first + max(space.output - 1, 0) * token

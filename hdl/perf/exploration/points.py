@@ -13,7 +13,8 @@ import numpy as np
 from ...kernels.shared import weight_bytes
 from ...resources import Resources
 from ..budget import PLANNED
-from ..constraints import NAMES, STREAM_SHARE
+from ..constraints import NAMES
+from ..design import phase_cycles
 from .energy import energy_proxy
 
 if TYPE_CHECKING:
@@ -93,6 +94,11 @@ class Points(ABC):
     def prefill_bytes(self, length: int) -> np.ndarray:
         """Bytes that a prompt of one of the lengths reads and writes."""
 
+    @property
+    @abstractmethod
+    def tail(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of a prompt, the cycles and bytes that come behind all else, as `Phase` has them."""
+
     @abstractmethod
     def decode(self, sequences: np.ndarray) -> np.ndarray:
         """Cycles of a token of so many sequences, at most a tile's rows."""
@@ -105,11 +111,12 @@ class Points(ABC):
     @cached_property
     def bytes_a_cycle(self) -> np.ndarray:
         """What memory gives in a cycle."""
-        return np.asarray(STREAM_SHARE * (self.bandwidth * 1e9) / self.clock)
+        return np.asarray(self.device.memory.sustained * (self.bandwidth * 1e9) / self.clock)
 
-    def seconds(self, cycles: np.ndarray, data: np.ndarray) -> np.ndarray:
+    def seconds(self, cycles: np.ndarray, data: np.ndarray, tail: np.ndarray, tail_data: np.ndarray) -> np.ndarray:
         """Of a phase, as `Phase.cycles_at`."""
-        return np.maximum(cycles, data / self.bytes_a_cycle) / self.clock
+        given = self.bytes_a_cycle
+        return np.asarray(phase_cycles(cycles, data / given, tail, tail_data / given) / self.clock)
 
     def constrained(self) -> tuple[np.ndarray, np.ndarray]:
         """Which points fit, and for each the constraint that is used most of what it has."""
@@ -122,7 +129,7 @@ class Points(ABC):
         needed.append(self.ports)
         available.append(self.device.memory.ports)
         needed.append(self.prefill_bytes(ALL) / self.prefill(ALL) * self.mhz * 1e6 / 1e9)
-        available.append(STREAM_SHARE * self.bandwidth)
+        available.append(self.device.memory.sustained * self.bandwidth)
         used = np.stack([
             need / have if np.all(have) else (need > 0) * 1e9 for need, have in zip(needed, available, strict=True)
         ])  # fmt: skip
@@ -132,17 +139,17 @@ class Points(ABC):
     def figures(self) -> np.ndarray:
         """All `FIGURES`, [points, figures]."""
         kind, prefill, data = self.kind, self.prefill(PROMPT), self.prefill_bytes(PROMPT)
-        first = self.seconds(prefill, data)
-        token, cycles = np.zeros(len(prefill)), np.zeros(len(prefill))
+        first = self.seconds(prefill, data, *self.tail)
+        none = token = cycles = np.zeros(len(prefill))
         if self.network.causal and kind.output:
             read = self.cache_bytes * (kind.prompt + kind.output // 2)
             cycles = self.decode(np.ones_like(self.rows))
-            token = self.seconds(cycles, self.weights + read)
+            token = self.seconds(cycles, self.weights + read, none, none)
             together = self.sequences * self.copies
-            turn = self.seconds(self.decode(self.sequences), self.copies * self.weights + together * read)
+            turn = self.seconds(self.decode(self.sequences), self.copies * self.weights + together * read, none, none)
             throughput = together / turn
         else:
-            throughput = self.copies * kind.prompt / self.seconds(prefill, self.copies * data)
+            throughput = self.copies * kind.prompt / self.seconds(prefill, self.copies * data, none, none)
         run = first + max(kind.output - 1, 0) * token
         energy = energy_proxy(self.device, self.network, self.resources.T, self.mhz, run)
         return np.stack([first, token, throughput, energy, *self.resources.T, prefill, cycles], axis=1)

@@ -11,7 +11,6 @@ from math import ceil
 import numpy as np
 
 from ...kernels.shared import weight_bytes
-from ...perf.constraints import STREAM_SHARE
 from ...perf.cycles import Run
 from ...perf.decoder import DecoderSpec
 from ...perf.design import Phase, SpatialDesign
@@ -61,11 +60,11 @@ class Watched(Run):
         self.pieces: dict[str, list[np.ndarray]] = {}
         self.cycles: dict[str, int] = {}
 
-    def serve(self, name: str, cycles: int, earliest: np.ndarray) -> np.ndarray:
+    def serve(self, name: str, cycles: int | np.ndarray, earliest: np.ndarray) -> np.ndarray:
         """When pieces end in the unit ``name``."""
         ends = super().serve(name, cycles, earliest)
         self.pieces.setdefault(name, []).append(ends)
-        self.cycles[name] = cycles
+        self.cycles[name] = int(cycles)  # an encoder's pieces are all alike
         return ends
 
 
@@ -136,7 +135,7 @@ def _ring(spec: DecoderSpec, found: Estimate) -> Timeline:
     tiles, cycles = ceil(tokens / spec.rows), spec.tile_cycles(tokens)
     pace = max(spec.row_cycles, *cycles.values())
     turn = max(tiles * pace, spec.tile_latency(tokens))
-    between = spec.stream_cycles(spec.lanes) / len(ARRAYS)
+    between = spec.stream_cycles / len(ARRAYS)
     spans: dict[str, tuple[Span, ...]] = {}
     reached = 0.0
     for name in [name for name in WAY if name in cycles]:
@@ -159,7 +158,8 @@ def _sequence(found: Estimate, phase: Phase, title: str) -> Timeline:
     """A phase whose stages follow one another, layer by layer, the head last; beside them the
     memory, which works ahead. What is faster waits, here evenly, for the other."""
     layers, design = found.network.layers, found.design
-    bytes_a_cycle = STREAM_SHARE * found.device.memory.bandwidth_gb_s * 1e9 / (found.clock_mhz * 1e6)
+    memory = found.device.memory
+    bytes_a_cycle = memory.sustained * design.bandwidth(memory) * 1e9 / (found.clock_mhz * 1e6)
     end, layer = phase.cycles_at(bytes_a_cycle), sum(phase.stages.values())
     stretched = end / phase.cycles
     rows: dict[str, list[Span]] = {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ...perf.budget import LABELS, PLANNED
-from ...perf.constraints import CROSSING_SHARE, SLR_SHARE, STREAM_SHARE, Constraint
+from ...perf.constraints import CROSSING_SHARE, SLR_SHARE, Constraint
 from ...perf.device import Device
 from ...perf.estimate import Estimate, Timing
 from ...resources import Resources
@@ -48,7 +48,9 @@ def page(report: Report) -> str:
         roofline=roofline(found), points=roofline_points(found), regions=regions(report),
         resources=[(LABELS[name], name) for name in PLANNED],
         constraints=sorted(found.constraints, key=lambda one: -one.used), slack=slack, planned=PLANNED,
-        shares={"SLR": SLR_SHARE, "crossing": CROSSING_SHARE, "stream": STREAM_SHARE, "more": MORE - 1},
+        shares={
+            "SLR": SLR_SHARE, "crossing": CROSSING_SHARE, "stream": found.device.memory.sustained, "more": MORE - 1
+        },
         advice=advice(report.changes), reach=max([0.01, *(abs(one.latency_gain) for one in report.changes)]),
         plots=front_plots(found, report.front) if report.front else [],
     )  # fmt: skip

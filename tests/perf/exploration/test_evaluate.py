@@ -66,7 +66,7 @@ def scalar(where: Kind, point: Point) -> dict[str, float]:
         assert isinstance(design, CopiedDesign)
         cycles = screened_cycles(spec, where.prompt, where.network.layers)
         taken = where.network.layers * design.layer_bytes
-        bandwidth = 0.9 * (device.memory.bandwidth_gb_s * 1e9) / clock
+        bandwidth = device.memory.sustained * (design.bandwidth(device.memory) * 1e9) / clock
         first, token, token_cycles = max(cycles, taken / bandwidth) / clock, 0.0, 0
         throughput = point.copies * where.prompt / (max(cycles, point.copies * taken / bandwidth) / clock)
     run = first + max(where.output - 1, 0) * token

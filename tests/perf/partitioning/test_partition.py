@@ -9,7 +9,6 @@ from hdl.errors import InputError
 from hdl.model.network import Network, load_network
 from hdl.perf import Device, estimate, estimate_design, load_device, partition, scaling
 from hdl.perf.chooser import choose
-from hdl.perf.constraints import STREAM_SHARE
 from hdl.perf.decoder import DecoderSpec
 from hdl.perf.design import SpatialDesign
 from hdl.perf.device import Link
@@ -269,7 +268,7 @@ def test_limits_of_one_device_hold_on_all() -> None:
         token = stage.estimate.decode
         assert token is not None
         assert stage.estimate.token is not None
-        assert stage.estimate.token.seconds >= token.bytes / (STREAM_SHARE * 460e9) * (1 - 1e-9)
+        assert stage.estimate.token.seconds >= token.bytes / 460e9 * (1 - 1e-9)
 
 
 def test_figures_are_those_of_the_dictionary() -> None:

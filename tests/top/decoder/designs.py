@@ -50,3 +50,11 @@ SMALL = BuiltDecoderSpec(
     kv_heads=2, gated=False, vocabulary=11, cache_on_chip=True,
 )  # fmt: skip
 """As little as there can be, and a single layer, for Amaranth's own simulator."""
+
+HEAVY = BuiltDecoderSpec(
+    hidden=192, heads=3, intermediate=768, max_length=16, max_layers=2, rows=2, lanes=4, ffn_lanes=4, score_lanes=2,
+    qkv=ArrayShape(12, 1), projection=ArrayShape(4, 1), ffn1=ArrayShape(8, 1), ffn2=ArrayShape(8, 1),
+    scores=ArrayShape(8, 1), sums=ArrayShape(8, 1), channels=(1, 1, 1, 1),
+    kv_heads=3, gated=False, vocabulary=300, cache_on_chip=True,
+)  # fmt: skip
+"""A token waits for its weights."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hdl.model.gpt2.reference import Decoder
+from hdl.perf.memorytiming import MemoryTiming
 from hdl.top.decoder.image import build_decoder_image
 from sim.decoder import DecoderRun, DecoderSimulation
-from sim.memory import MemoryTiming
 
 from .designs import SMALL
 from .test_pipeline import model_of, started

@@ -1,53 +1,17 @@
 """The whole decoder, as emitted: every layer's output and every candidate equal to the integer reference."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache
 
 import numpy as np
 import pytest
 
-from hdl.model.gpt2.quantise import quantise
-from hdl.model.gpt2.quantised import QuantisedGpt2
 from hdl.model.gpt2.reference import Decoder, top_k
-from hdl.model.gpt2.weights import random_weights
-from hdl.model.spec import Gpt2Spec
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.top.decoder.image import build_decoder_image
+from hdl.perf.memorytiming import MemoryTiming
 from hdl.top.decoder.orders import Outcome
-from hdl.top.decoder.pipeline import DecoderPipeline
-from hdl.top.emitter import Emitter
 from sim.decoder import DecoderSimulation, RefusedError
-from sim.memory import MemoryTiming
 
 from .designs import ODD, PACKED, TINY
-
-
-@cache
-def model_of(spec: BuiltDecoderSpec) -> QuantisedGpt2:
-    """A quantised model of a decoder's shape with random weights."""
-    shape = Gpt2Spec(
-        name="test", layers=spec.max_layers, hidden=spec.hidden, heads=spec.heads, intermediate=spec.intermediate,
-        max_positions=spec.max_length, vocabulary=spec.vocabulary, layer_norm_eps=1e-5, activation="gelu_new",
-    )  # fmt: skip
-    texts = [words(spec, spec.max_length, seed) for seed in range(3)]
-    return quantise(random_weights(shape, 1), texts, weight_bits=spec.weight_bits)
-
-
-def words(spec: BuiltDecoderSpec, count: int, seed: int) -> list[int]:
-    """Random token ids."""
-    return np.random.default_rng(seed).integers(0, spec.vocabulary, count).tolist()
-
-
-@cache
-def sources(spec: BuiltDecoderSpec) -> dict[str, str]:
-    """The emitted Verilog."""
-    return Emitter().emit(DecoderPipeline(spec), "decoder")
-
-
-def started(spec: BuiltDecoderSpec, timing: MemoryTiming | None = None) -> DecoderSimulation:
-    """A simulation with its own instance; the build is shared."""
-    image = build_decoder_image(model_of(spec), spec)
-    return DecoderSimulation.verilated(spec, sources(spec), image, timing=timing, threads=1, optimise="-O0")
+from .simulations import model_of, started, words
 
 
 @pytest.fixture(params=[PACKED, ODD], ids=["packed", "odd"])

@@ -159,9 +159,10 @@ class Asked:
         return np.array(rows)
 
     def stream(self, base: PipelineSpec) -> tuple[int, int]:
-        """Cycles that a tile and a token take between the arrays; of an encoder as it is screened."""
+        """Cycles that a tile spends between the arrays, of an encoder as it is screened; and at both ends of a
+        decoder's run."""
         if isinstance(base, DecoderSpec):
-            return base.stream_cycles(base.lanes), base.stream_cycles(base.rows * base.lanes)
+            return base.stream_cycles, base.end_cycles
         return stream_fill(base), 0
 
     def caches(self, base: PipelineSpec, banks: int) -> tuple[np.ndarray, np.ndarray]:

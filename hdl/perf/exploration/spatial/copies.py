@@ -7,7 +7,7 @@ bandwidth.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from ....resources import Resources
 from ...decoder import DecoderSpec, ring_cycles
 from ...design import Phase, SpatialDesign
+from ...device import Memory
 from ...spec import LINEAR_UNITS, PipelineSpec
 
 __all__ = [
@@ -65,6 +66,10 @@ class CopiedDesign(SpatialDesign):
         """Memory ports of all copies."""
         return super().channels * self.copies
 
+    def bandwidth(self, memory: Memory) -> float:
+        """GB/s that all copies can draw from a memory, at the peak."""
+        return self.drawn(memory, self.copies)
+
     @property
     def rounds(self) -> int:
         """How often a sequence goes around the ring."""
@@ -78,8 +83,8 @@ class CopiedDesign(SpatialDesign):
         tiles = ceil(tokens / spec.rows)
         busy = tiles * max(spec.row_cycles, *spec.tile_cycles(tokens).values())
         cycles = int(ring_cycles(tiles, self.rounds, busy, self.copies * spec.tile_latency(tokens)))
-        cycles += (self.rounds - 1) * reload_cycles(spec) + spec.head_cycles()
-        return Phase(cycles=cycles, bytes=found.bytes, macs=found.macs, stages=found.stages)
+        cycles += (self.rounds - 1) * reload_cycles(spec) + spec.tail_cycles + spec.end_cycles
+        return replace(found, cycles=cycles)
 
     def decode(self, context: int, sequences: int = 1) -> Phase:
         """Tokens of several sequences, in as many groups as there are copies, each of which reads all weights."""

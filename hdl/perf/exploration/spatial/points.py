@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ....kernels.shared import MAX_TERMS, shared_cycles
+from ....channel import BEAT_BYTES
+from ....dsp import CASCADE
+from ....kernels.shared import MAX_TERMS, shared_cycles, weight_bytes
+from ....kernels.weights import CHANNEL_RAMS
+from ....memory import BLOCK_DEPTH
 from ...channels import shared_channels
-from ...decoder import ring_cycles
+from ...decoder import DecoderSpec, loads, ring_cycles
 from ...spec import ARRAYS, LINEAR_UNITS
 from ..points import ALL, PROMPT, Points
 from .copies import encoder_cycles
@@ -96,10 +100,59 @@ class SpatialPoints(Points):
     @cached_property
     def reload(self) -> np.ndarray:
         """As `reload_cycles`."""
-        words = np.stack([self.of(name, "layer_words") for name in LINEAR_UNITS])
-        rams = -(-self.columns // self.channels) * self.cascades
-        late = np.maximum(0, (words * -(-rams // 8) - self.linear).max(axis=0))
+        late = np.maximum(0, (self.layer_words * self.beats_a_word - self.linear).max(axis=0))
         return np.where(self.layers == 0, late, 0)
+
+    @cached_property
+    def layer_words(self) -> np.ndarray:
+        """Words of a layer in each RAM of the linear units, [units, points]."""
+        return np.stack([self.of(name, "layer_words") for name in LINEAR_UNITS])
+
+    @cached_property
+    def beats_a_word(self) -> np.ndarray:
+        """Beats of a channel that make a word for each of its RAMs, [units, points]."""
+        rams = -(-self.columns // self.channels) * self.cascades
+        return np.asarray(-(-rams // CHANNEL_RAMS))
+
+    @cached_property
+    def held(self) -> np.ndarray:
+        """Words of the linear units' RAMs, [units, points]."""
+        both = np.minimum((self.layers + 1) * self.layer_words, BLOCK_DEPTH["ultra"])
+        return np.asarray(np.maximum(self.layer_words, both))
+
+    @cached_property
+    def products(self) -> list[tuple[int, int, int]]:
+        """What a token asks of all arrays together: inputs, outputs, and how often; the head last."""
+        network = self.network
+        own = [(operator.inputs, operator.outputs, network.layers) for operator in network.operators]
+        return [*own, (network.hidden, network.vocabulary, 1)]
+
+    @cached_property
+    def loads(self) -> tuple[np.ndarray, np.ndarray]:
+        """Beats of the slowest unit's channels: a token's, and the head's behind a prompt."""
+        columns, depths = self.columns.sum(axis=0), self.cascades * CASCADE
+        every, behind = loads(
+            self.products, columns=columns, depths=depths, beats_a_word=self.beats_a_word, held=self.held
+        )
+        return np.asarray(every), np.asarray(behind)
+
+    @cached_property
+    def filling(self) -> np.ndarray:
+        """As `DecoderSpec.filling`."""
+        weights = sum(inputs * outputs * times for inputs, outputs, times in self.products)
+        return np.asarray(weights / (BEAT_BYTES * self.channels.sum(axis=0) * self.loads[0]))
+
+    @cached_property
+    def tail(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `DecoderSpec.tail_cycles` and `SpatialDesign.tail_bytes`."""
+        none = np.zeros(len(self.group))
+        if not self.network.causal:
+            return none, none
+        held = (self.columns * self.cascades * CASCADE * self.held).sum(axis=0)
+        sizes = np.stack([[weight_bytes(one, bits) for one in held.tolist()] for bits in self.kind.weight_bits])
+        held_bytes = sizes[self.kind.index(self.choices, "weight_bits"), np.arange(len(held))]
+        cycles = np.maximum(self.head, self.loads[1])
+        return cycles, np.maximum(0.0, self.by_bits(self.network.head_weights) - held_bytes)
 
     @cached_property
     def latencies(self) -> np.ndarray:
@@ -134,19 +187,22 @@ class SpatialPoints(Points):
             lead = np.maximum(rows.astype(np.int64), qkv)
             fill = busy + latency + stream
             return np.asarray(encoder_cycles(tiles, self.network.layers, pace, lead, fill, self.reload))
-        loop = self.copies * (linear.sum(axis=0) + scores + sums + stream)
+        latency = self.latencies.sum(axis=0) + self.of("scores", "latency") + self.of("sums", "latency")
+        loop = self.copies * (linear.sum(axis=0) + scores + sums + latency + stream)
         rounds = self.network.layers // self.copies
-        return np.asarray(ring_cycles(tiles, rounds, tiles * pace, loop) + (rounds - 1) * self.reload + self.head)
+        ends = self.tail[0] + self.tables.stream[self.group, 1]
+        return np.asarray(ring_cycles(tiles, rounds, tiles * pace, loop) + (rounds - 1) * self.reload + ends)
 
     @cached_property
     def ports(self) -> np.ndarray:
         """Memory ports: those of the weights, one of parameters, and one of keys and values that lie in memory."""
         return np.asarray((self.channels.sum(axis=0) + 1 + self.off_chip) * self.copies)
 
-    @property
-    def bandwidth(self) -> float:
-        """GB/s of memory: all of it."""
-        return self.device.memory.bandwidth_gb_s
+    @cached_property
+    def bandwidth(self) -> np.ndarray:
+        """GB/s of memory through the channels of the weights."""
+        filling = self.filling if self.network.causal else 1.0
+        return np.asarray(self.device.memory.rate(self.channels.sum(axis=0) * self.copies) * filling)
 
     def prefill_bytes(self, length: int) -> np.ndarray:
         """Bytes that a prompt reads: the weights, whatever its length."""
@@ -176,9 +232,24 @@ class SpatialPoints(Points):
     def decode(self, sequences: np.ndarray) -> np.ndarray:
         """Cycles of a token of so many sequences, at most a tile's rows."""
         reading = self.tables.cache_cycles[self.banks] // 2
-        stages = self.tables.stream[self.group, 1] + sum(
-            sequences * np.maximum(self.of(name, "full"), reading) for name in ("scores", "sums")
-        )
-        for place, operator in enumerate(self.network.operators):
-            stages = stages + self.product(place, operator.inputs, operator.outputs)
-        return np.asarray(self.network.layers * stages + self.head)
+        attention = [
+            np.maximum(self.of(name, "full"), reading) + self.of(name, "latency") for name in ("scores", "sums")
+        ]
+        products = [
+            self.product(place, operator.inputs, operator.outputs)
+            for place, operator in enumerate(self.network.operators)
+        ]
+        rest = sum(products) + self.tables.stream[self.group, 0]
+        # Waits are found for one token.
+        wait = self.wait(sum(attention) + rest, products[-1])
+        layer = sum(sequences * one for one in attention) + rest + wait
+        return np.asarray(self.network.layers * layer + self.head + self.tables.stream[self.group, 1])
+
+    def wait(self, layer: np.ndarray, last_product: np.ndarray) -> np.ndarray:
+        """As `DecoderSpec.loading_wait`, group by group."""
+        found = np.zeros(len(layer), dtype=np.int64)
+        for group in np.unique(self.group):
+            here, base = self.group == group, self.tables.bases[group]
+            assert isinstance(base, DecoderSpec)
+            found[here] = base.loading_wait(layer[here], last_product[here], self.loads[0][here])
+        return found

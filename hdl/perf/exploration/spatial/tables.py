@@ -77,8 +77,8 @@ class Attention(Array):
 @dataclass(frozen=True, kw_only=True)
 class Tables:
     """All figures of a space: the ``options`` of every array, and by group the ``resources`` of the other units,
-    ``stream`` cycles of a tile and of a token, ``beats`` of parameters; ``joints``: resources of what joins the units,
-    of each pair of scores and sums, and where a group's begin. By the RAMs that are read at once the KV
+    ``stream`` cycles of a tile and of both ends, ``beats`` of parameters; ``joints``: resources of what joins units, of
+    each pair of scores and sums, and where a group's begin. By the RAMs that are read at once the KV
     cache's ``cache_resources`` [on chip or off it, RAMs, 5], and ``cache_cycles`` to read a context."""
 
     network: Network

@@ -1,0 +1,38 @@
+"""A decoder's cycles: those of the simulated Verilog, prompts and tokens, with memory at once and with a device's."""
+
+from dataclasses import replace
+
+import pytest
+
+from hdl.perf.builtdecoder import BuiltDecoderSpec
+from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.device import load_device
+from hdl.perf.memorytiming import IDEAL, MemoryTiming
+
+from ..top.decoder.designs import HEAVY, ODD, PACKED
+from ..top.decoder.simulations import started, words
+
+U280 = MemoryTiming.of(load_device("u280").memory, 300)
+
+BETTER = 3
+"""Logits late in the vocabulary that are better than all before, which take a cycle more each: up to their values."""
+
+REFRESH = 0.02
+"""What a token that waits for its weights may be off, for refreshes that a run begins in the middle of."""
+
+RUNS = ((1, True), (5, True), (1, False), (3, False), (1, False), (1, False))
+"""Tokens, and whether they begin a text."""
+
+
+@pytest.mark.parametrize("timing", [IDEAL, U280], ids=["ideal", "u280"])
+@pytest.mark.parametrize(
+    ("spec", "tolerance"),
+    [(PACKED, 0), (ODD, 0), (HEAVY, REFRESH), (replace(HEAVY, weight_bits=4), REFRESH)],
+    ids=["packed", "odd", "heavy", "heavy-packed"],
+)
+def test_cycles_are_what_is_simulated(spec: BuiltDecoderSpec, tolerance: float, timing: MemoryTiming) -> None:
+    with started(spec, timing) as simulation:
+        for k, (count, restart) in enumerate([*RUNS, (spec.max_length, True)], start=1):
+            run = simulation.run(words(spec, count, k), restart=restart, k=k)
+            found = decoder_cycles(spec, count, run.position - count, timing, k)
+            assert -tolerance * found <= run.cycles - found <= BETTER + tolerance * found, (count, run.position)
