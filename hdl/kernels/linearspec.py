@@ -1,8 +1,8 @@
 """The figures of a linear unit: what it computes, in how many words and cycles, and how its weights are packed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, gcd
+from math import ceil
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from .packedweights import PackedWeightsSpec
 from .productorders import replay_orders_resources
 from .shared import ProductShare
 from .systolic import ArraySpec
-from .weights import WeightChannels, block_words
+from .weights import WeightChannels
 
 __all__ = ["LinearSpec", "exact_matmul"]
 
@@ -37,7 +37,8 @@ class LinearSpec:
     ``lanes_in`` features of a row arrive in a beat and ``lanes`` leave; ``channels`` memory channels fill the RAMs;
     ``ram_depth`` words of each RAM prefetch ahead; ``max_tiles`` is the longest sequence in tiles. ``products``: its
     shares of what several arrays compute together (`product_shares`), a tile each time. ``weight_bits`` of its own
-    product in memory. Where there are several products, or packed weights, words are never padded.
+    product in memory; ``block`` words of each RAM lie side by side there (`WeightChannels`). Where there are several
+    products, or packed weights, words are never padded.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -56,6 +57,7 @@ class LinearSpec:
     ram_style: str = "ultra"
     products: tuple[ProductShare, ...] = ()
     weight_bits: int = 8
+    block: int = 1
 
     def __post_init__(self) -> None:
         if self.outputs % self.columns:
@@ -76,7 +78,7 @@ class LinearSpec:
                     f"linear inputs must be a multiple of the depth {self.array.depth} of an array whose orders name "
                     f"products, not {share.inputs}"
                 )
-        _ = self.loader, self.packing
+        _ = [self.loader.beats(words) for words in self.ram_words], self.packing
 
     @property
     def array(self) -> ArraySpec:
@@ -121,14 +123,10 @@ class LinearSpec:
     @property
     def loader(self) -> WeightChannels:
         """The memory channels."""
-        channels = WeightChannels(
-            columns=self.columns, cascades=self.cascades, channels=self.channels, whole_columns=self.packed
-        )
-        if self.packed:
-            return channels
-        # Where all arrays share products, memory sets the pace.
-        words = gcd(*self.ram_words) if self.products else 1
-        return replace(channels, block=block_words(channels.channel_rams, words))
+        return WeightChannels(
+            columns=self.columns, cascades=self.cascades, channels=self.channels, block=self.block,
+            whole_columns=self.packed,
+        )  # fmt: skip
 
     @property
     def product_words(self) -> tuple[int, ...]:

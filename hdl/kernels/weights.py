@@ -7,6 +7,7 @@ without regard to beats: 13 RAMs get 8 words each out of 13 beats, where single 
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from math import ceil
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..dsp import CASCADE
 from ..pipeline import advance
 from ..resources import Resources
 
-__all__ = ["CHANNEL_RAMS", "LoadChannel", "WeightChannels", "block_words"]
+__all__ = ["CHANNEL_RAMS", "LoadChannel", "WeightChannels", "beats_a_word", "block_words"]
 
 CHANNEL_RAMS = CHANNEL_BITS // (8 * CASCADE)
 """RAMs that a memory channel's beat has a word for."""
@@ -29,13 +30,19 @@ MAX_BLOCK_WORDS = 8
 """With so many words of each RAM, no block has more than a word's room left over."""
 
 
+@cache
 def block_words(rams: int, divisor: int) -> int:
     """Words of each of a channel's ``rams`` in a block that waste the least: of those that divide ``divisor``, the
     fewest. A beat must not have two words of a RAM, so there is one where the RAMs are fewer than its words."""
-    choices = [words for words in range(1, MAX_BLOCK_WORDS + 1) if divisor % words == 0]
-    if rams < CHANNEL_RAMS:
-        return 1
-    return min(choices, key=lambda words: (Fraction(ceil(words * rams / CHANNEL_RAMS), words), words))
+    choices = [words for words in range(1, MAX_BLOCK_WORDS + 1) if divisor % words == 0 and rams >= CHANNEL_RAMS]
+    return min(choices, key=lambda words: (Fraction(ceil(words * rams / CHANNEL_RAMS), words), words), default=1)
+
+
+@cache
+def beats_a_word(rams: int, divisor: int) -> float:
+    """Beats in which each of a channel's RAMs gets a word, on average, with the best blocks."""
+    words = block_words(rams, divisor)
+    return ceil(words * rams / CHANNEL_RAMS) / words
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,6 +93,10 @@ class BuiltDecoderSpec(DecoderSpec):
         """What lets the linear units work on one product together."""
         return self._sharing[1]
 
+    def weight_block(self, name: str) -> int:
+        """As a decoder's; weights of 4 bits come in single words."""
+        return super().weight_block(name) if self.weight_bits == 8 else 1
+
     def _linear_unit(self, name: str) -> LinearSpec:
         return self._sharing[0][LINEAR_UNITS.index(name)]
 

@@ -112,7 +112,7 @@ SHARING = replace(
 
 BLOCKS = replace(
     SMALL, inputs=64, outputs=52, columns=26, lanes=2, channels=2, lanes_in=4, ram_depth=19,
-    products=(ProductShare(inputs=128, outputs=110, first=0, stride=34),),
+    products=(ProductShare(inputs=128, outputs=110, first=0, stride=34),), block=8,
 )  # fmt: skip
 """Channels of 13 RAMs, which get eight words each in 13 beats."""
 
@@ -212,6 +212,7 @@ def test_weights_of_another_shape_are_refused(
         ({"cascades": 9}, "array must have a column and 1 to 8 cascades, not 4 and 9"),
         ({"lanes": 3}, "array lanes must divide its 4 columns, not 3"),
         ({"weight_bits": 6}, "weights must have 4 or 8 bits, not 6"),
+        ({"block": 2}, "linear blocks of 2 words need 8 RAMs a channel, not 4"),
         (
             {"weight_bits": 4, "inputs": 36},
             "linear inputs must be a multiple of the depth 8 of an array whose orders name products, not 36",
