@@ -62,15 +62,17 @@ class DecoderSimulation:
         image: DecoderImage,
         *,
         timing: MemoryTiming | None = None,
+        cache_timing: MemoryTiming | None = None,
         threads: int = 2,
         trace: bool = False,
         optimise: str = "-O2",
     ) -> Self:
-        """The emitted Verilog in Verilator; memory answers at once where no ``timing`` is given."""
-        channels = [
-            MemoryChannel(name, contents, timing=timing or MemoryTiming())
-            for name, contents in (*image.channels.items(), *empty(spec).items())
-        ]
+        """The emitted Verilog in Verilator; memory answers at once where no ``timing`` is given, that of keys and
+        values where they lie off chip by its own ``cache_timing``, if there is one."""
+        timing = timing or MemoryTiming()
+        channels = [MemoryChannel(name, contents, timing=timing) for name, contents in image.channels.items()]
+        timing = cache_timing or timing
+        channels += [MemoryChannel(name, contents, timing=timing) for name, contents in empty(spec).items()]
         design = build(sources, "decoder", ports_of(spec), threads=threads, trace=trace, optimise=optimise)
         return cls(spec, design.start(memories=channels))
 

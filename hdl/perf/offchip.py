@@ -1,0 +1,81 @@
+"""Keys and values in off-chip memory: the shapes of the arrays that read them, and the channels they come through."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import lcm
+
+from ..errors import InputError
+from ..kernels.kvblocks import BLOCK
+from ..kernels.scores import ScoresSpec
+from ..kernels.weightedsum import WeightedSumsSpec
+from .builtdecoder import BuiltDecoderSpec
+from .decoder import DecoderSpec
+from .device import Device
+from .geometry import MAX_CASCADES, MAX_COLUMNS, divisors
+from .spec import ArrayShape
+
+__all__ = ["CACHE_CHANNELS", "off_chip"]
+
+CACHE_CHANNELS = (1, 2, 4)
+"""Channels that keys, and values, may have."""
+
+OTHER_PORTS = 2
+"""Memory ports of parameters and of embeddings."""
+
+
+def off_chip(spec: DecoderSpec, device: Device, weight_bits: int) -> BuiltDecoderSpec:
+    """The decoder of a chosen geometry, with as few channels for keys and values as bring a layer's no later than the
+    layer before is computed for the last token, or else as many as there are ports.
+
+    Raises:
+        InputError: where the device has no port for them, or a head no columns that blocks of 8 fill.
+    """
+    memory = device.memory
+    beats = memory.bandwidth_gb_s * 1e9 / memory.ports / (64 * device.clock_mhz * 1e6)
+    ports = memory.ports - sum(spec.channels) - OTHER_PORTS
+    found: BuiltDecoderSpec | None = None
+    for channels in CACHE_CHANNELS:
+        shapes = _shapes(spec, channels)
+        if 2 * channels > ports or shapes is None:
+            break
+        fields = {name: getattr(spec, name) for name in spec.__dataclass_fields__} | shapes
+        found = BuiltDecoderSpec(**fields, weight_bits=weight_bits, cache_channels=channels)
+        last = spec.max_length - 1
+        if found.memories["keys"].cycles(last) / min(1, beats) <= sum(found.token_cycles(last).values()):
+            break
+    if found is None:
+        raise InputError(
+            f"keys and values in off-chip memory need 2 of {memory.ports} memory ports, besides {memory.ports - ports} "
+            f"of all else, and heads whose size is a multiple of {BLOCK}, not {spec.head_size}"
+        )
+    return found
+
+
+def _shapes(spec: DecoderSpec, channels: int) -> dict[str, ArrayShape] | None:
+    """The smallest arrays for scores and sums that blocks fill and that are as fast as the chosen; else the fastest."""
+    found = {}
+    unit: ScoresSpec | WeightedSumsSpec
+    for name, unit, choices in (("scores", spec.scores_unit, _scores), ("sums", spec.sums_unit, _sums)):
+        slowest, rated = unit.tile_cycles(spec.max_length), []
+        for shape in choices(spec, BLOCK * channels):
+            cycles = replace(unit, columns=shape.columns, cascades=shape.cascades).tile_cycles(spec.max_length)
+            rated.append((cycles if cycles > slowest else 0, shape.columns * shape.cascades, shape))
+        if not rated:
+            return None
+        found[name] = min(rated)[-1]
+    return found
+
+
+def _scores(spec: DecoderSpec, multiple: int) -> Iterator[ArrayShape]:
+    step = lcm(multiple, spec.rows, spec.score_lanes)
+    for columns in range(step, max(4 * MAX_COLUMNS, step) + 1, step):
+        for cascades in divisors(spec.head_size // BLOCK):
+            if cascades <= MAX_CASCADES and BLOCK * cascades % spec.lanes == 0:
+                yield ArrayShape(columns, cascades)
+
+
+def _sums(spec: DecoderSpec, multiple: int) -> Iterator[ArrayShape]:
+    for columns in divisors(spec.head_size):
+        for cascades in range(1, MAX_CASCADES + 1):
+            if columns % lcm(multiple, spec.lanes) == 0 and BLOCK * cascades % spec.score_lanes == 0:
+                yield ArrayShape(columns, cascades)
