@@ -65,13 +65,15 @@ class DecoderSimulation:
         image: DecoderImage,
         *,
         timing: MemoryTiming | None = None,
+        cache_timing: MemoryTiming | None = None,
         threads: int = 2,
         trace: bool = False,
         optimise: str = "-O2",
     ) -> Self:
-        """The emitted Verilog in Verilator; memory answers at once where no ``timing`` is given."""
+        """The emitted Verilog in Verilator; memory answers at once where no ``timing`` is given, that of keys and
+        values where they lie off chip by its own ``cache_timing``, if there is one."""
         design = build(sources, "decoder", ports_of(spec), threads=threads, trace=trace, optimise=optimise)
-        return cls(spec, design.start(memories=channels_of(spec, image, timing)))
+        return cls(spec, design.start(memories=channels_of(spec, image, timing, cache_timing)))
 
     @classmethod
     def interpreted(cls, spec: BuiltDecoderSpec, image: DecoderImage, *, timing: MemoryTiming | None = None) -> Self:
@@ -150,10 +152,17 @@ class DecoderSimulation:
         self._position = 0
 
 
-def channels_of(spec: BuiltDecoderSpec, image: DecoderImage, timing: MemoryTiming | None) -> list[MemoryChannel]:
+def channels_of(
+    spec: BuiltDecoderSpec,
+    image: DecoderImage,
+    timing: MemoryTiming | None,
+    cache_timing: MemoryTiming | None = None,
+) -> list[MemoryChannel]:
     """The memory that the model lies in, and where keys and values lie off chip, theirs."""
-    contents = {**image.channels, **empty(spec)}
-    return [MemoryChannel(name, held, timing=timing or IDEAL) for name, held in contents.items()]
+    timing = timing or IDEAL
+    channels = [MemoryChannel(name, contents, timing=timing) for name, contents in image.channels.items()]
+    cache_timing = cache_timing or timing
+    return channels + [MemoryChannel(name, held, timing=cache_timing) for name, held in empty(spec).items()]
 
 
 def empty(spec: BuiltDecoderSpec) -> dict[str, np.ndarray]:

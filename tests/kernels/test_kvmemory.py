@@ -38,19 +38,19 @@ SUMS = WeightedSumsSpec(
 )  # fmt: skip
 UNITS: dict[str, ScoresSpec | WeightedSumsSpec] = {
     "keys": SCORES,
-    "keys, two groups a channel, cascades": replace(
-        SCORES, columns=32, cascades=2, rows=4, lanes_stored=4, lanes_in=4, max_length=68
+    "keys, two groups, cascades": replace(
+        SCORES, channels=1, cascades=2, rows=4, lanes_stored=4, lanes_in=4, heads=1, max_length=36
     ),
-    "keys, one channel": replace(SCORES, columns=8, rows=8, channels=1, lanes_stored=8, heads=3, head_size=8),
+    "keys, eight rows": replace(SCORES, columns=8, rows=8, channels=1, lanes_stored=8, heads=3, head_size=8),
     "values": SUMS,
     "values, several passes, cascades": replace(
         SUMS, columns=8, channels=1, cascades=3, lanes_in=3, rows=4, lanes_stored=2, head_size=24, max_length=52
     ),
-    "values, two groups a channel": replace(SUMS, columns=32, head_size=64, rows=8, lanes_stored=8, heads=1),
+    "values, two groups": replace(SUMS, channels=1, head_size=32, lanes_stored=8, heads=1, max_length=26),
 }
 LAYERS = 3
 MEMORIES = {name: KvMemorySpec(unit=unit, layers=LAYERS, latency_cycles=LATENCY) for name, unit in UNITS.items()}
-HOW = [("amaranth", None), ("amaranth", 3), ("verilator", 5)]
+HOW = [("amaranth", None), ("amaranth", 3)]
 
 
 def channels(contents: np.ndarray, timing: MemoryTiming = PROMPT) -> list[MemoryChannel]:

@@ -19,6 +19,12 @@ SHARED_ORDER = (
     " are not are 0"
 )
 
+CACHE_ORDER = (
+    "a beat is 8 tokens x 8 features of a head, int8, a token's features one after the other; a channel has layer / 8"
+    " tokens / head / 8 features: of keys every so many-th 8 tokens, of values every so many-th 8 features, as there"
+    " are channels, beginning with its own number"
+)
+
 LENGTHS = (32, 128, 512)
 
 
@@ -59,7 +65,22 @@ def decoder_memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
             "beats": embedding.beats, "row_beats": embedding.row_beats,
             "words": embedding.vocabulary, "positions": embedding.positions,
         },
-    }  # fmt: skip
+    } | ({"cache": cache(spec)} if spec.memories else {})  # fmt: skip
+
+
+def cache(spec: BuiltDecoderSpec) -> dict[str, Any]:
+    """Where keys and values lie that are off chip, in beats; they need no contents at the beginning."""
+    units = {
+        name: {
+            "streams": [f"{name}__{index}" for index in range(memory.channels)],
+            "beats": memory.beats,
+            "beats_a_layer": memory.layer_beats,
+            "beats_a_block_of_tokens": memory.block_beats,
+            "blocks_of_tokens": memory.blocks,
+        }
+        for name, memory in spec.memories.items()
+    }
+    return {"order": CACHE_ORDER, "units": units}
 
 
 def decoder_cycles(spec: BuiltDecoderSpec, device: Device) -> list[dict[str, Any]]:
