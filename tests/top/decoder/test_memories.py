@@ -8,12 +8,13 @@ import pytest
 
 from hdl.model.gpt2.reference import Decoder, top_k
 from hdl.perf.builtdecoder import BuiltDecoderSpec
+from hdl.perf.memorytiming import MemoryTiming
 from hdl.top.decoder.orders import Outcome
 from sim.decoder import DecoderSimulation, RefusedError
-from sim.memory import MemoryTiming
 
 from .designs import FAR, FARTHER
-from .test_pipeline import check, model_of, started, words
+from .simulations import model_of, started, words
+from .test_pipeline import check
 
 
 @pytest.fixture
