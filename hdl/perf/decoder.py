@@ -192,7 +192,7 @@ class DecoderSpec(PipelineSpec):
             [*own, (self.hidden, self.vocabulary, 1)],
             columns=self.shared.columns,
             depths=np.array([unit.array.depth for unit in units]),
-            beats_a_word=np.array([unit.product_beats(0) / unit.ram_words[0] for unit in units]),
+            beats_a_word=np.array([unit.load_cycles(0) / unit.ram_words[0] for unit in units]),
             held=np.array([unit.ram_depth for unit in units]),
         )
         return float(found[0]), float(found[1])
@@ -230,8 +230,9 @@ class DecoderSpec(PipelineSpec):
 
 
 def loads(products: Sequence[tuple[int, int, int]], *, columns: Any, depths: Any, beats_a_word: Any, held: Any) -> Any:
-    """Beats of the slowest unit's channels for all shared ``products``, (inputs, outputs, how often), and those of the
-    last that are behind the words ``held`` in its RAMs. Arrays [units] or [units, cases], ``columns`` of all together.
+    """Beats of int8 weights in the slowest unit's channels for all shared ``products``, (inputs, outputs, how often),
+    and those of the last that are behind the words ``held`` in its RAMs. Arrays [units] or [units, cases], ``columns``
+    of all together.
     """
     words = [times * -(-outputs // columns) * -(-inputs // depths) for inputs, outputs, times in products]
     behind = np.maximum(0, words[-1] - held) * beats_a_word

@@ -77,8 +77,9 @@ def halves(network: Network, device: Device, tokens: int, weight_bits: int, spec
     """Cycles of a prompt of half the tokens, and of the other half one by one."""
     design, half = SpatialDesign(network, spec, weight_bits), ceil(tokens / 2)
     bytes_a_cycle = device.memory.sustained * design.bandwidth(device.memory) * 1e3 / device.clock_mhz
-    token = design.decode((half + tokens) // 2).cycles_at(bytes_a_cycle)
-    return design.prefill(half).cycles_at(bytes_a_cycle) + (tokens - half) * token
+    # Where memory decides at first and attention at last, the middle would tell of neither.
+    ends = [design.decode(context).cycles_at(bytes_a_cycle) for context in (half, tokens - 1)]
+    return design.prefill(half).cycles_at(bytes_a_cycle) + (tokens - half) * sum(ends) / 2
 
 
 def check_tile(tile: int) -> None:
