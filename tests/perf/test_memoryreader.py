@@ -49,7 +49,7 @@ def test_beats_come_as_the_memory_gives_them(timing: MemoryTiming) -> None:
     given = np.concatenate([reader.given(room[:100], 10), reader.given(room[100:], 10)], axis=1)[0]
     simulated = np.array(moved(timing, phase, start))[9::10] + FETCH.data_latency
     late = np.ceil(given - 1e-6) - simulated
-    # At first and at each refresh the channel saves a beat of its rate; what comes a beat earlier may just miss a refresh.
+    # At first and at each refresh the channel saves a beat; what comes so much earlier may just miss a refresh.
     saved = simulated / (timing.refresh_interval or BEATS * 1000)
     missed = (late > timing.refresh - 2) & (timing.refresh > 0)
     assert (np.abs(late - missed * timing.refresh) <= 3 + saved).all()
