@@ -1,4 +1,5 @@
-"""What a design takes of the U280 by Yosys, and its deepest paths. ``python -m bench.synthesis [model]``."""
+"""What a design takes of the U280 by Yosys, and its deepest paths. ``python -m bench.synthesis [model] [max length]``;
+bert-base where nothing is said."""
 
 import sys
 from collections.abc import Mapping
@@ -6,14 +7,14 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from hdl.model.spec import load_model
+from hdl.model.spec import ModelSpec, load_model
 from hdl.perf.budget import PLANNED
 from hdl.perf.device import Device, load_device
 from hdl.perf.plan import plan
 from hdl.perf.spec import PipelineSpec
 from hdl.resources import Resources
+from hdl.top.emit import top_of
 from hdl.top.emitter import Emitter, VerilogModule
-from hdl.top.pipeline import Pipeline
 from sim import paths
 from sim.synthesis import rolled_up, synthesise
 
@@ -25,16 +26,16 @@ SHOWN = 10
 
 
 def resources_table(
-    spec: PipelineSpec, device: Device, modules: Mapping[str, VerilogModule], found: Mapping[str, Resources]
+    spec: PipelineSpec, top: str, device: Device, modules: Mapping[str, VerilogModule], found: Mapping[str, Resources]
 ) -> tuple[Table, bool]:
     """Every unit's resources, Yosys' and in brackets the spec's; and whether all is within the plan."""
     table = Table(title=f"{device.board}: Yosys (estimate)", title_justify="left")
     table.add_column("unit")
     for heading in COUNTED.values():
         table.add_column(heading, justify="right")
-    units = {name: (found[named(modules, unit)], unit.resources) for name, unit in spec.units.items()}
+    units = {name: (found[named(modules, name, unit)], unit.resources) for name, unit in spec.units.items()}
     inside = sum((own for own, _ in units.values()), Resources())
-    total = found["pipeline"]
+    total = found[top]
     units["parameters and control"] = (total + -1 * inside, spec.parameter_resources)
     for name, pair in units.items():
         table.add_row(name, *cells(*pair))
@@ -46,9 +47,9 @@ def resources_table(
     return table, all(share <= PLANNED[name] for name, share in shares.items())
 
 
-def named(modules: Mapping[str, VerilogModule], unit: object) -> str:
-    """The module of a unit."""
-    return next(module.name for module in modules.values() if module.spec == unit)
+def named(modules: Mapping[str, VerilogModule], name: str, unit: object) -> str:
+    """The module of a unit: the one with its spec, or of its name where the spec is the whole pipeline's."""
+    return next(module.name for module in modules.values() if module.spec == unit or module.kind == name)
 
 
 def cells(found: Resources, estimate: Resources) -> list[str]:
@@ -69,18 +70,19 @@ def paths_table(found: Mapping[str, paths.Path], title: str) -> Table:
 def main() -> int:
     """Prints the tables; 1 where more is taken than planned, or a path is too deep."""
     console = Console(highlight=False, width=140)
-    model, device = load_model(sys.argv[1] if len(sys.argv) > 1 else "bert-base"), load_device("u280")
-    spec = plan(model, device)
-    emitter = Emitter()
-    sources = emitter.emit(Pipeline(spec), "pipeline")
+    name, *length = sys.argv[1:] or ["bert-base"]
+    device = load_device("u280")
+    spec = plan(load_model(name, ModelSpec), device, max_length=int(length[0]) if length else None)
+    emitter, (pipeline, top) = Emitter(), top_of(spec)
+    sources = emitter.emit(pipeline, top)
     count = len(emitter.modules)
     with console.status("") as status:
         own = synthesise(emitter.modules, progress=lambda done: status.update(f"{done} of {count} modules mapped"))
-    table, failed = resources_table(spec, device, emitter.modules, rolled_up(emitter.modules, own))
+    table, failed = resources_table(spec, top, device, emitter.modules, rolled_up(emitter.modules, own))
     console.print(table)
     failed = not failed
     for weight in (paths.levels, *MOST):
-        found = paths.longest_paths(sources, "pipeline", weight)
+        found = paths.longest_paths(sources, top, weight)
         console.print(paths_table(found, f"deepest paths by {weight.__name__}"))
         most = MOST.get(weight)
         failed |= most is not None and max(path.weight for path in found.values()) > most

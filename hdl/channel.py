@@ -1,9 +1,10 @@
-"""A memory channel as the accelerator sees it: requests go out, beats of 512 bits come back in their order."""
+"""A memory channel as the accelerator sees it: requests go out, beats of 512 bits come back in their order; beats to be
+written go out with a strobe for each byte."""
 
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
-__all__ = ["BEAT_BYTES", "CHANNEL_BITS", "MAX_BURST", "Request"]
+__all__ = ["BEAT_BYTES", "CHANNEL_BITS", "MAX_BURST", "Request", "Written"]
 
 CHANNEL_BITS = 512
 """A memory channel's beat."""
@@ -15,3 +16,6 @@ MAX_BURST = 256
 
 Request = data.StructLayout({"address": unsigned(32), "beats": unsigned(MAX_BURST.bit_length())})
 """So many consecutive beats (at least 1) from an address that counts beats, not bytes."""
+
+Written = data.StructLayout({"data": unsigned(CHANNEL_BITS), "strobes": unsigned(BEAT_BYTES)})
+"""A beat to be written, of which only the bytes with a strobe are."""

@@ -1,7 +1,6 @@
 """The whole accelerator in a simulator: tokens of a sequence in, every layer's output out, with the cycles it took."""
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -14,9 +13,9 @@ from hdl.top.control import RunOrder
 from hdl.top.image import MemoryImage
 from hdl.top.pipeline import Pipeline
 from sim import beats
-from sim.amaranth_simulation import simulate
-from sim.simulation import Progress
-from sim.streams import RunResult, StreamPort, stream_ports, unused
+from sim.amaranth_simulation import InterpretedSimulation
+from sim.simulation import LiveSimulation, Progress
+from sim.streams import StreamPort, stream_ports, unused
 from sim.verilator import build
 
 __all__ = ["MAX_IDLE", "Accelerator", "AcceleratorRun", "layers_of"]
@@ -24,9 +23,6 @@ __all__ = ["MAX_IDLE", "Accelerator", "AcceleratorRun", "layers_of"]
 TOKEN_BITS = 16
 MAX_IDLE = 100_000
 """Cycles without a beat on any stream after which a simulation is given up; the longest pause is a layer's fill."""
-
-Simulate = Callable[[Mapping[str, np.ndarray], Mapping[str, int], int | None, Path | None, Progress | None], RunResult]
-"""Runs beats by port, to so many beats by port, with pauses by a seed, waves to a file, and reports of progress."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +35,14 @@ class AcceleratorRun:
 
 
 class Accelerator:
-    """A pipeline in a simulator, with a model in its memory; sequences of any length and number of layers, one after
-    the other."""
+    """A pipeline in a simulator, with a model in its memory: one live instance, and sequences of any length and number
+    of layers one after the other, without a reset between."""
 
-    def __init__(self, spec: PipelineSpec, image: MemoryImage, simulator: Simulate, resources: ExitStack | None = None):
+    def __init__(self, spec: PipelineSpec, image: MemoryImage, simulation: LiveSimulation):
         self.spec = spec
         self._streams = image.streams()
         self._image_layers = len(image.parameters) // spec.parameter_beats
-        self._simulate, self._resources = simulator, resources or ExitStack()
+        self._simulation = simulation
 
     @classmethod
     def verilated(
@@ -59,42 +55,20 @@ class Accelerator:
         trace: bool = False,
         optimise: str = "-O2",
     ) -> Self:
-        """The emitted Verilog in Verilator: one live instance, no reset between the sequences."""
+        """The emitted Verilog in Verilator."""
         design = build(sources, "pipeline", ports_of(spec), threads=threads, trace=trace, optimise=optimise)
-        resources = ExitStack()
-        live = resources.enter_context(design.start())
-
-        def run(
-            inputs: Mapping[str, np.ndarray],
-            expect: Mapping[str, int],
-            gaps: int | None,
-            waves: Path | None,
-            progress: Progress | None,
-        ) -> RunResult:
-            return live.run(inputs, expect, gaps=gaps, max_idle=MAX_IDLE, waves=waves, progress=progress)
-
-        return cls(spec, image, run, resources)
+        return cls(spec, image, design.start())
 
     @classmethod
     def interpreted(cls, spec: PipelineSpec, image: MemoryImage) -> Self:
-        """The Amaranth design in Amaranth's own simulator, from reset for every sequence; for small pipelines."""
-
-        def run(
-            inputs: Mapping[str, np.ndarray],
-            expect: Mapping[str, int],
-            gaps: int | None,
-            waves: Path | None,
-            progress: Progress | None,
-        ) -> RunResult:
-            return simulate(Pipeline(spec), ports_of(spec), inputs, expect, gaps=gaps, waves=waves, progress=progress)
-
-        return cls(spec, image, run)
+        """The Amaranth design in Amaranth's own simulator; for small pipelines."""
+        return cls(spec, image, InterpretedSimulation(Pipeline(spec), ports_of(spec)))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._resources.close()
+        self._simulation.close()
 
     def run(
         self,
@@ -121,7 +95,9 @@ class Accelerator:
             **{name: part[: len(part) // self._image_layers * layers] for name, part in self._streams.items()},
         }
         wanted = layers * count * spec.tile_beats
-        result = self._simulate(inputs, {"outputs": wanted}, gaps, waves, progress)
+        result = self._simulation.run(
+            inputs, {"outputs": wanted}, gaps=gaps, max_idle=MAX_IDLE, waves=waves, progress=progress
+        )
         found = layers_of(result.outputs["outputs"], spec, layers, count)
         cycles = int(result.accepted["outputs"][-1] - result.accepted["tokens"][0]) + 1
         return AcceleratorRun(found[:, : len(tokens)], cycles)

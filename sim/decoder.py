@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from hdl.channel import BEAT_BYTES
 from hdl.model.gpt2.reference import TopK
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.memorytiming import IDEAL, MemoryTiming
@@ -15,8 +16,9 @@ from hdl.top.decoder.orders import Command, Outcome
 from hdl.top.decoder.pipeline import DecoderPipeline
 from sim import beats
 from sim.accelerator import MAX_IDLE, layers_of
+from sim.amaranth_simulation import InterpretedSimulation
 from sim.memory import MemoryChannel
-from sim.simulation import Progress, Simulation
+from sim.simulation import LiveSimulation, Progress
 from sim.streams import MemoryUse, StreamPort, stream_ports, unused
 from sim.verilator import build
 
@@ -50,7 +52,7 @@ class DecoderRun:
 class DecoderSimulation:
     """A decoder with a model in its memory. Close it, or use it in a `with`."""
 
-    def __init__(self, spec: BuiltDecoderSpec, simulation: Simulation):
+    def __init__(self, spec: BuiltDecoderSpec, simulation: LiveSimulation):
         self.spec, self._simulation = spec, simulation
         self._shapes = {name: shape for name, (_, shape) in stream_ports(unused(DecoderPipeline(spec))).items()}
         self._position = 0
@@ -63,14 +65,21 @@ class DecoderSimulation:
         image: DecoderImage,
         *,
         timing: MemoryTiming | None = None,
+        cache_timing: MemoryTiming | None = None,
         threads: int = 2,
         trace: bool = False,
         optimise: str = "-O2",
     ) -> Self:
-        """The emitted Verilog in Verilator; memory answers at once where no ``timing`` is given."""
-        channels = [MemoryChannel(name, contents, timing=timing or IDEAL) for name, contents in image.channels.items()]
+        """The emitted Verilog in Verilator; memory answers at once where no ``timing`` is given, that of keys and
+        values where they lie off chip by its own ``cache_timing``, if there is one."""
         design = build(sources, "decoder", ports_of(spec), threads=threads, trace=trace, optimise=optimise)
-        return cls(spec, design.start(memories=channels))
+        return cls(spec, design.start(memories=channels_of(spec, image, timing, cache_timing)))
+
+    @classmethod
+    def interpreted(cls, spec: BuiltDecoderSpec, image: DecoderImage, *, timing: MemoryTiming | None = None) -> Self:
+        """The Amaranth design in Amaranth's own simulator, with the same memory; for small decoders."""
+        memories = channels_of(spec, image, timing)
+        return cls(spec, InterpretedSimulation(DecoderPipeline(spec), ports_of(spec), memories=memories))
 
     def __enter__(self) -> Self:
         return self
@@ -141,6 +150,28 @@ class DecoderSimulation:
         """Resets the decoder: the next text begins at position 0."""
         self._simulation.reset()
         self._position = 0
+
+
+def channels_of(
+    spec: BuiltDecoderSpec,
+    image: DecoderImage,
+    timing: MemoryTiming | None,
+    cache_timing: MemoryTiming | None = None,
+) -> list[MemoryChannel]:
+    """The memory that the model lies in, and where keys and values lie off chip, theirs."""
+    timing = timing or IDEAL
+    channels = [MemoryChannel(name, contents, timing=timing) for name, contents in image.channels.items()]
+    cache_timing = cache_timing or timing
+    return channels + [MemoryChannel(name, held, timing=cache_timing) for name, held in empty(spec).items()]
+
+
+def empty(spec: BuiltDecoderSpec) -> dict[str, np.ndarray]:
+    """The channels of keys and values that lie off chip, by name, uint8 [beats, 64]."""
+    return {
+        f"{name}__{index}": np.zeros((memory.beats, BEAT_BYTES), np.uint8)
+        for name, memory in spec.memories.items()
+        for index in range(memory.channels)
+    }
 
 
 def ports_of(spec: BuiltDecoderSpec) -> list[StreamPort]:

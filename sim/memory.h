@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <utility>
+#include <vector>
 
 #include "streams.h"
 
@@ -26,13 +28,27 @@ struct MemoryState {
 };
 
 struct MemoryPorts {
-    Port *requests, *data, *writes, *written;  // none where the design has no such port
+    Port *requests, *data, *writes, *written, *acknowledged;  // none where the design has no such port
 };
 
 struct Burst {
     uint64_t address, left;
     int64_t ready;    // the cycle from which on it may be served
     int64_t opening;  // cycles until its row is open
+};
+
+constexpr size_t BEAT = 64;
+
+// A written beat, and where it belongs.
+struct Written {
+    uint64_t address;
+    uint8_t bytes[BEAT + BEAT / 8];  // the data, and a strobe for each byte
+};
+
+// The answer to a write: the cycle from which on it may come, and the beats that are kept then.
+struct Answer {
+    int64_t ready;
+    std::vector<Written> beats;
 };
 
 // The bursts of one direction, first come first served.
@@ -58,6 +74,7 @@ class Bursts {
     }
 
     uint64_t address() const { return queue.front().address; }
+    bool at_last() const { return queue.front().left == 1; }
     int64_t size() const { return static_cast<int64_t>(queue.size()); }
 
     // Beats of all of them.
@@ -83,6 +100,8 @@ class MemoryChannel {
 
     void restart() {
         reads = writes = Bursts{};
+        taken.clear();
+        answers.clear();
         now = timing.first_cycle;
         credit = most_credit();
         gaps = Gaps{static_cast<uint32_t>(timing.seed)};
@@ -110,6 +129,10 @@ class MemoryChannel {
             ports.written->ready = writable && !offers;
             ports.writes->ready = ports.writes->free && writes.size() < timing.outstanding;
         }
+        if (ports.acknowledged) {
+            Port& answer = *ports.acknowledged;
+            answer.valid = answer.waiting || (answer.free && !answers.empty() && answers.front().ready <= now);
+        }
     }
 
     // Takes note of what the cycle showed. Returns false where a request was beyond the contents.
@@ -121,15 +144,24 @@ class MemoryChannel {
             state.use.read += BEAT;
         }
         if (wrote) {
-            std::memcpy(at(writes), ports.written->payload, BEAT);
-            writes.step();
             credit -= timing.rate_cycles;
-            state.use.written += BEAT;
+            taken.push_back({writes.address(), {}});
+            std::memcpy(taken.back().bytes, ports.written->payload, sizeof(Written::bytes));
+            for (size_t i = BEAT; i < sizeof(Written::bytes); ++i) state.use.written += __builtin_popcount(taken.back().bytes[i]);
+            const bool ends = writes.at_last();
+            writes.step();
+            if (!ports.acknowledged) {
+                keep(taken);
+            } else if (ends) {
+                answers.push_back({now + latency(), std::move(taken)});
+                taken.clear();
+            }
         }
-        if (moves(ports.requests)) {
-            const int64_t late = timing.seed == 0 ? 0 : gaps.draw() % (timing.late + 1);
-            if (!ask(reads, *ports.requests, now + timing.latency + late)) return false;
+        if (moves(ports.acknowledged)) {
+            keep(answers.front().beats);
+            answers.pop_front();
         }
+        if (moves(ports.requests) && !ask(reads, *ports.requests, now + latency())) return false;
         if (moves(ports.writes) && !ask(writes, *ports.writes, now + 1)) return false;
         ++now;
         return true;
@@ -139,13 +171,23 @@ class MemoryChannel {
     bool answering = false;  // there is something to do, and it is this side that takes its time
 
   private:
-    static constexpr size_t BEAT = 64;
     static constexpr uint64_t MAX_BEATS = 256;
 
     static bool moves(const Port* port) { return port && port->moves(); }
 
     // A beat's cost and what a cycle would add without paying a whole one more: no rate is lost, and no more saved up than one beat.
     int64_t most_credit() const { return timing.rate_cycles + timing.rate_beats - 1; }
+
+    // Cycles until the answer to what came now.
+    int64_t latency() { return timing.latency + (timing.seed == 0 ? 0 : gaps.draw() % (timing.late + 1)); }
+
+    // Writes beats, and forgets them.
+    void keep(std::vector<Written>& beats) {
+        for (const Written& beat : beats)
+            for (size_t i = 0; i < BEAT; ++i)
+                if (beat.bytes[BEAT + i / 8] >> i % 8 & 1) contents[beat.address * BEAT + i] = beat.bytes[i];
+        beats.clear();
+    }
 
     uint8_t* at(const Bursts& bursts) const { return contents + bursts.address() * BEAT; }
 
@@ -165,7 +207,7 @@ class MemoryChannel {
     void count(bool moved) {
         const bool pending = reads.size() > 0 || (writes.size() > 0 && ports.written->valid);
         const bool on_offer = ports.data && ports.data->valid;
-        answering = pending && !on_offer;
+        answering = (pending && !on_offer) || (!answers.empty() && !ports.acknowledged->valid);
         MemoryUse& use = state.use;
         ++(refreshing ? use.refresh : moved ? use.busy : on_offer ? use.refused : pending ? use.waiting : use.idle);
     }
@@ -175,6 +217,8 @@ class MemoryChannel {
     uint8_t* contents;  // [beats][64]
     uint64_t beats;
     MemoryPorts ports;
+    std::vector<Written> taken;  // of the burst that is being written
+    std::deque<Answer> answers;
     int64_t now, credit;
     bool refreshing = false;
     Gaps gaps;

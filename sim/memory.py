@@ -3,9 +3,11 @@
 A design that asks for its data itself has, for a memory NAME, the streams
 
     NAME_requests  out  {address: unsigned(32), beats: unsigned(9)}   `NAME_data`     in   512 bits
-    NAME_writes    out  {address: unsigned(32), beats: unsigned(9)}   `NAME_written`  out  512 bits
+    NAME_writes    out  {address: unsigned(32), beats: unsigned(9)}   `NAME_written`  out  {512 bits, 64 strobes}
+                                                                      `NAME_acknowledged`  in  1 bit
 
-the upper two to read, the lower two to write, or all four. Addresses count beats of 64 bytes, a request is for 1 to 256
+the upper two to read, the others to write, or all. Of a written beat the bytes with a strobe are kept. A design may do
+without the last, which answers each write. Addresses count beats of 64 bytes, a request is for 1 to 256
 of them, data come in the order of the requests. Of arrays of streams, the memory `NAME__0` has `NAME_requests__0`, etc.
 
 A channel moves one beat a cycle at the most. The model, the same in both simulators to the cycle:
@@ -18,6 +20,8 @@ A channel moves one beat a cycle at the most. The model, the same in both simula
 * Reading and writing share the `rate`: of two beats that could move, one written that has waited goes first. What is
   read is what the memory holds when the beat is first on offer, so that a read asked for after the last beat of a write
   has been taken sees it.
+* With `NAME_acknowledged`, a write is answered at the earliest `latency` cycles after its last beat, in the order of
+  the requests; only with the answer the memory holds it.
 * For the last `refresh` of every `refresh_interval` cycles no beat comes on offer or is taken, and no row opens.
 """
 
@@ -37,7 +41,8 @@ ROLES = {
     "requests": ("out", REQUEST_BITS),
     "data": ("in", 512),
     "writes": ("out", REQUEST_BITS),
-    "written": ("out", 512),
+    "written": ("out", 512 + BEAT_BYTES),
+    "acknowledged": ("in", 1),
 }
 """Direction and width of a memory's ports, by what comes after its name."""
 
@@ -77,7 +82,8 @@ class MemoryChannel:
                     wanted, is_kind = f"{kind[0]}put of {kind[1]} bits", f"{port.direction}put of {port.width}"
                     raise ValueError(f"port {name} of memory {self.name} must be an {wanted}, not an {is_kind}")
                 found[role] = places[name]
-        if not found or ("requests" in found) != ("data" in found) or ("writes" in found) != ("written" in found):
+        paired = ("requests" in found) == ("data" in found) and ("writes" in found) == ("written" in found)
+        if not found or not paired or ("acknowledged" in found and "writes" not in found):
             has = ", ".join(found) or "none"
             raise ValueError(
                 f"memory {self.name} must have ports requests and data, writes and written, or all, not {has}"

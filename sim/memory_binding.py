@@ -3,13 +3,20 @@
 import ctypes
 from collections.abc import Mapping, Sequence
 
-from sim.memory import MemoryChannel, MemoryFault
+from sim.memory import ROLES, MemoryChannel, MemoryFault
 from sim.streams import Gaps, MemoryUse
 
 SIGNATURES = {
     "design_memory": (
         None,
-        [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, *[ctypes.c_int] * 4],
+        [
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_uint64,
+            *[ctypes.c_int] * len(ROLES),
+        ],
     ),
     "design_owed": (ctypes.c_uint64, [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]),
 }
@@ -50,7 +57,7 @@ class MemoryBinding:
             timing = _timing(memory, index, memory.timing.first_cycle(index, len(memories)))
             library.design_memory(
                 *(handle, ctypes.byref(timing), ctypes.byref(state), memory.contents.ctypes.data, len(memory.contents)),
-                *(places.get(role, -1) for role in ("requests", "data", "writes", "written")),
+                *(places.get(role, -1) for role in ROLES),
             )
 
     @property

@@ -31,6 +31,13 @@ class _Burst:
     opening: int  # cycles until its row is open
 
 
+class _Answer(NamedTuple):
+    """The answer to a write: the cycle from which on it may come, and the beats, with their addresses, kept then."""
+
+    ready: int
+    beats: list[tuple[int, int]]
+
+
 class _Bursts:
     """The bursts of one direction, first come first served."""
 
@@ -73,13 +80,19 @@ class ChannelModel:
     def __init__(self, memory: MemoryChannel, index: int, first_cycle: int):
         self.memory = memory
         self._first_cycle = first_cycle
+        self.begin()
         self._gaps = None if memory.timing.seed is None else Gaps(memory.timing.seed, index)
         self.restart()
 
+    def begin(self) -> None:
+        """Begin to count what becomes of the cycles: of a run."""
+        self.use = MemoryUse()
+
     def restart(self) -> None:
         """Begin again, as a reset of the design makes it; the contents stay."""
-        self.use = MemoryUse()
         self.reads, self.writes = _Bursts(), _Bursts()
+        self._taken: list[tuple[int, int]] = []  # address and beat, of the burst that is being written
+        self._answers: deque[_Answer] = deque()
         self._now = self._first_cycle
         self._cost = self.memory.timing.rate.denominator
         self._credit = self._most_credit
@@ -115,7 +128,13 @@ class ChannelModel:
             "data": offers or data.waiting,
             "writes": sides.get("writes", ABSENT).moves and len(self.writes.queue) < timing.outstanding,
             "written": writable and not offers,
+            "acknowledged": self._answers_now(sides.get("acknowledged", ABSENT)),
         }, self._payload
+
+    def _answers_now(self, side: Side) -> bool:
+        """Whether the answer to a write is on offer."""
+        due = bool(self._answers) and self._answers[0].ready <= self._now
+        return side.waiting or (due and side.moves)
 
     def observe(self, cycle: int, valid: Mapping[str, bool], moved: Mapping[str, int]) -> None:
         """Takes note of what the cycle showed: by role, what was valid, and the payload of what moved.
@@ -128,16 +147,35 @@ class ChannelModel:
             self.reads.step()
             self.use.read += BEAT_BYTES
         if "written" in moved:
-            beat = moved["written"].to_bytes(BEAT_BYTES, "little")
-            self.memory.contents[self.writes.step()] = np.frombuffer(beat, np.uint8)
             self._credit -= self._cost
-            self.use.written += BEAT_BYTES
+            self.use.written += (moved["written"] >> 8 * BEAT_BYTES).bit_count()
+            ends = self.writes.queue[0].left == 1
+            self._taken.append((self.writes.step(), moved["written"]))
+            if "acknowledged" not in valid:
+                self._keep(self._taken)
+            elif ends:
+                self._answers.append(_Answer(self._now + self._latency(), self._taken))
+                self._taken = []
+        if "acknowledged" in moved:
+            self._keep(self._answers.popleft().beats)
         if "requests" in moved:
-            late = 0 if self._gaps is None else self._gaps.draw() % (self.memory.timing.late + 1)
-            self._ask(self.reads, moved["requests"], self._now + self.memory.timing.latency + late, cycle)
+            self._ask(self.reads, moved["requests"], self._now + self._latency(), cycle)
         if "writes" in moved:
             self._ask(self.writes, moved["writes"], self._now + 1, cycle)
         self._now += 1
+
+    def _latency(self) -> int:
+        """Cycles until the answer to what came now."""
+        late = 0 if self._gaps is None else self._gaps.draw() % (self.memory.timing.late + 1)
+        return self.memory.timing.latency + late
+
+    def _keep(self, taken: list[tuple[int, int]]) -> None:
+        """Writes beats, and forgets them."""
+        for address, beat in taken:
+            raw = np.frombuffer(beat.to_bytes(BEAT_BYTES + BEAT_BYTES // 8, "little"), np.uint8)
+            strobes = np.unpackbits(raw[BEAT_BYTES:], bitorder="little").astype(bool)
+            self.memory.contents[address, strobes] = raw[:BEAT_BYTES][strobes]
+        taken.clear()
 
     def _ask(self, bursts: _Bursts, request: int, ready: int, cycle: int) -> None:
         address, beats = request & (1 << ADDRESS_BITS) - 1, request >> ADDRESS_BITS
@@ -148,7 +186,7 @@ class ChannelModel:
     def _count(self, valid: Mapping[str, bool], moved: Mapping[str, int]) -> None:
         pending = bool(self.reads.queue) or (bool(self.writes.queue) and valid.get("written", False))
         on_offer = valid.get("data", False)
-        self.answering = pending and not on_offer
+        self.answering = (pending and not on_offer) or (bool(self._answers) and not valid["acknowledged"])
         if self._refreshing:
             self.use.refresh += 1
         elif "data" in moved or "written" in moved:

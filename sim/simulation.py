@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -31,8 +31,35 @@ Inputs = Mapping[str, np.ndarray | Repeated]
 Progress = Callable[[int, Mapping[str, int]], None]
 
 
+class LiveSimulation(Protocol):
+    """What a live instance can do in either simulator; `Simulation` says what each means."""
+
+    def run(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        expect: Mapping[str, int],
+        *,
+        gaps: int | None = None,
+        max_idle: int = 100_000,
+        waves: Path | None = None,
+        progress: Progress | None = None,
+    ) -> RunResult:
+        """Runs beats by port, until so many beats by port have come."""
+
+    def run_cycles(
+        self, inputs: Mapping[str, np.ndarray], expect: Mapping[str, int], cycles: int, *, gaps: int | None = None
+    ) -> None:
+        """Runs for so many cycles; a reset must follow."""
+
+    def reset(self, cycles: int = 1) -> None:
+        """Resets the design."""
+
+    def close(self) -> None:
+        """Frees the instance."""
+
+
 class Simulation:
-    """A live instance of a design, whose state carries on from run to run. Close it, or use it in a `with`."""
+    """A live instance of a verilated design; its state carries on from run to run. Close it, or use it in a `with`."""
 
     def __init__(
         self, library: Path, ports: Sequence[StreamPort], *, trace: bool, memories: Sequence[MemoryChannel] = ()

@@ -196,8 +196,9 @@ API void design_plan(Simulation* simulation, int port, uint8_t* beats, uint64_t 
 
 // Binds ports (by index, -1: the design has none) to a memory of `beats` beats; what is pointed to stays the caller's.
 API void design_memory(Simulation* simulation, const MemoryTiming* timing, MemoryState* state, uint8_t* contents, uint64_t beats,
-                       int requests, int data, int writes, int written) {
-    const MemoryPorts ports{simulation->port(requests), simulation->port(data), simulation->port(writes), simulation->port(written)};
+                       int requests, int data, int writes, int written, int acknowledged) {
+    const MemoryPorts ports{simulation->port(requests), simulation->port(data), simulation->port(writes), simulation->port(written),
+                            simulation->port(acknowledged)};
     simulation->memories.emplace_back(*timing, *state, contents, beats, ports);
 }
 

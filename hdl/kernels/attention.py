@@ -4,6 +4,7 @@ The weights arrive as tiles while others are still being read: of the layer befo
 causal, of the tiles before (`kvcache`). The activations are replayed, head by head, for every pass.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Literal
@@ -14,13 +15,18 @@ from amaranth.lib.wiring import In, Out
 
 from ..dsp import CASCADE
 from ..memory import ReplayBuffer, ReplaySpec
+from ..pipeline import delay
 from ..resources import Resources
 from ..stream import Fork, Pack, connect, tile
 from .banks import BankSpec, Placement, Repeat
+from .kvblocks import BLOCK, Block, merge_blocks, merge_resources
 from .kvcache import CacheSpec, Locate
 from .systolic import ACTIVATION_BITS, ArraySpec, SystolicArray
 
-__all__ = ["AttentionSpec", "AttentionUnit"]
+__all__ = ["OFF_CHIP_LAYERS", "AttentionSpec", "AttentionUnit"]
+
+OFF_CHIP_LAYERS = 2
+"""Layers in the RAMs where the rest is off chip: one that is read, and the next, which is loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +36,8 @@ class AttentionSpec:
     ``rows`` tokens a tile, ``heads`` of ``head_size`` features, sequences of up to ``max_length`` tokens; an array of
     ``columns`` x ``cascades`` * 8; ``lanes_in`` activations and ``lanes_stored`` features of keys or values arrive in
     a beat, ``lanes`` sums leave. ``layers`` of a KV cache, for causal attention; 0: two banks of whole layers, for
-    bidirectional attention.
+    bidirectional attention. ``channels`` of off-chip memory from which earlier tokens' keys or values come (`kvload`)
+    into two banks, layer and layer in turn, ``layers`` of 2; 0: all lie on chip.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -47,6 +54,7 @@ class AttentionSpec:
     lanes: int
     ram_style: str = "ultra"
     layers: int = 0
+    channels: int = 0
 
     def __post_init__(self) -> None:
         if self.heads < 1 or self.max_length < 1:
@@ -59,8 +67,20 @@ class AttentionSpec:
             raise ValueError(
                 f"attention with a cache must have whole tiles of {self.rows} tokens, not {self.max_length} tokens"
             )
+        self._check_channels()
         if self.depth % self.lanes_in:
             raise ValueError(f"attention input lanes must divide its depth {self.depth}, not {self.lanes_in}")
+
+    def _check_channels(self) -> None:
+        if self.channels not in (0, 1, 2, 4, 8):
+            raise ValueError(f"attention channels must be 0, 1, 2, 4 or 8, not {self.channels}")
+        if self.channels and self.layers != OFF_CHIP_LAYERS:
+            raise ValueError(f"attention with channels must have {OFF_CHIP_LAYERS} layers, not {self.layers}")
+        if self.channels and self.columns % (BLOCK * self.channels):
+            raise ValueError(
+                f"attention columns must be a multiple of {BLOCK} for each of its {self.channels} channels, "
+                f"not {self.columns}"
+            )
 
     @property
     def depth(self) -> int:
@@ -86,7 +106,8 @@ class AttentionSpec:
         size = {"max_tiles": self.max_tiles, "heads": self.heads, "max_passes": max_passes, "max_words": max_words}
         if not self.layers:
             return BankSpec(**size)
-        return CacheSpec(layers=self.layers, rows=self.rows, along=along, shares=shares, **size)
+        off_chip = self.channels > 0
+        return CacheSpec(layers=self.layers, rows=self.rows, along=along, shares=shares, off_chip=off_chip, **size)
 
     @property
     def array(self) -> ArraySpec:
@@ -136,6 +157,8 @@ class AttentionSpec:
         blocks = len(self.array.ram.blocks)
         if self.layers and blocks > 1:  # an enable for each byte of each block, and the block's own
             writer += Resources(lut=self.columns * self.cascades * blocks * (CASCADE + 2))
+        if self.channels:
+            writer += merge_resources(self)
         return self.array.resources + self.replay.resources + self.banks.resources + writer
 
 
@@ -144,20 +167,23 @@ class AttentionUnit(wiring.Component):
 
     Members: ``order`` (stream of `BankOrder`, one a layer, or with a cache of `CacheOrder`, one a tile), ``stored``
     (tile stream of int8, keys or values, head after head), ``activations`` (tile stream of int8), ``sums`` (tile
-    stream).
+    stream). With channels also ``earlier[c]`` (streams of `Block`), ``loaded`` (strobe: a layer's have all come, and
+    its new tokens' may be stored) and ``released`` (strobe: a layer has been read to the end).
     """
 
     def __init__(self, spec: AttentionSpec):
         self.spec = spec
         byte = signed(ACTIVATION_BITS)
-        super().__init__(
-            {
-                "order": In(stream.Signature(spec.banks.order)),
-                "stored": In(stream.Signature(tile(spec.rows, spec.lanes_stored, byte))),
-                "activations": In(stream.Signature(tile(spec.rows, spec.lanes_in, byte))),
-                "sums": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.array.sum_bits)))),
-            }
-        )
+        members: dict[str, Any] = {
+            "order": In(stream.Signature(spec.banks.order)),
+            "stored": In(stream.Signature(tile(spec.rows, spec.lanes_stored, byte))),
+            "activations": In(stream.Signature(tile(spec.rows, spec.lanes_in, byte))),
+            "sums": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.array.sum_bits)))),
+        }
+        if spec.channels:
+            members["earlier"] = In(stream.Signature(Block(spec))).array(spec.channels)
+            members |= {"loaded": In(1), "released": Out(1)}
+        super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -172,16 +198,30 @@ class AttentionUnit(wiring.Component):
         m.submodules.placement = placement = self.placement()
         connect(m, orders.outputs[1], placement.order)
         accept, stored = Signal(), Signal()
+        ports, loaded = self._off_chip(m, array, reader, placement, accept) if spec.channels else (array.write, 1)
         m.d.comb += [
-            self.stored.ready.eq(placement.order.valid & (reader.full != spec.banks.ahead)),
+            self.stored.ready.eq(placement.order.valid & (reader.full != spec.banks.ahead) & loaded),
             accept.eq(self.stored.valid & self.stored.ready),
             placement.step.eq(accept),
             reader.stored.eq(stored),
         ]
         m.d.sync += stored.eq(placement.stored)  # the last write is a cycle behind
-        self.write(m, array, placement, accept)
+        self.write(m, ports, placement, accept)
         self._replay(m, orders.outputs[2], array)
         return m
+
+    def _off_chip(
+        self, m: Module, array: SystolicArray, reader: Any, placement: Placement, accept: Signal
+    ) -> tuple[Sequence[Any], Any]:
+        """Takes earlier tokens' blocks; the write ports of new ones, and whether their layer is loaded."""
+        spec = self.spec
+        assert isinstance(spec.banks, CacheSpec)
+        loaded = Signal(range(OFF_CHIP_LAYERS + 1))  # layers that are loaded, and whose new tokens are not all stored
+        m.d.sync += loaded.eq(loaded + self.loaded - (placement.stored & placement.order.payload.last))
+        read = reader.order.valid & reader.order.ready & reader.order.payload.last
+        m.d.comb += self.released.eq(delay(m, "released", read, spec.array.read_delay, control=True))
+        keys = spec.banks.along == "passes"
+        return merge_blocks(m, spec, array, self.earlier, accept, keys=keys), loaded != 0
 
     def _located(self, m: Module) -> Any:
         """The orders, with the addresses they mean."""
@@ -199,8 +239,8 @@ class AttentionUnit(wiring.Component):
         """Counts where the stored features go."""
         raise NotImplementedError
 
-    def write(self, m: Module, array: SystolicArray, placement: Placement, accept: Signal) -> None:
-        """Drives the columns' write ports, a cycle after ``accept``."""
+    def write(self, m: Module, ports: Sequence[Any], placement: Placement, accept: Signal) -> None:
+        """Drives the columns' write ``ports``, a cycle after ``accept``."""
         raise NotImplementedError
 
     def bounds(self, order: Any) -> tuple[Any, Any]:

@@ -24,7 +24,7 @@ from ..memory import ReplayBuffer, ReplaySpec
 from ..resources import Resources
 from ..stream import StreamBuffer, buffer_resources, connect, join
 
-__all__ = ["Fetch", "FetchSpec"]
+__all__ = ["PAGE_BEATS", "Fetch", "FetchSpec"]
 
 PAGE_BEATS = 4096 // BEAT_BYTES
 """AXI's bursts may not cross a boundary of 4 KiB."""

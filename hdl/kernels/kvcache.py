@@ -32,13 +32,15 @@ class CacheSpec(BankSpec):
     """Where the words of ``layers`` layers lie in each RAM: a bank a layer; read once for each tile.
 
     ``rows`` tokens a tile; ``shares`` tiles share a pass's columns (``along`` "passes": keys) or a word's bytes
-    ("words": values), so that a tile's own pass or word is the last that is read for it.
+    ("words": values), so that a tile's own pass or word is the last that is read for it. ``off_chip``: its layers come
+    and go, and orders say which tile is a layer's ``last``.
     """
 
     layers: int
     rows: int
     along: Literal["passes", "words"]
     shares: int
+    off_chip: bool = False
 
     ahead = 3
     """Tiles that may be stored and not yet read to the end. The values of a tile come before its queries, the queries
@@ -58,10 +60,15 @@ class CacheSpec(BankSpec):
         return CacheOrder(self)
 
     @property
+    def kept(self) -> tuple[str, ...]:
+        """What reader and placement take of an order as it is."""
+        return ("rows", "passes", "words", "last") if self.off_chip else ("rows", "passes", "words")
+
+    @property
     def located(self) -> data.StructLayout:
         """An order as reader and placement take it: the addresses at which the layer (``base``) and the tile's own pass
         or word (``start``) begin, the ``share`` of it that the tile fills, and the order's own loop bounds and rows."""
-        kept = {name: self.order[name].shape for name in ("rows", "passes", "words")}
+        kept = {name: self.order[name].shape for name in self.kept}
         return data.StructLayout({"base": self.address, "start": self.address, "share": self.share} | kept)
 
     @property
@@ -96,13 +103,15 @@ class CacheSpec(BankSpec):
 
 class CacheOrder(data.StructLayout):
     """What a tile needs: its ``layer``, the ``tile`` of the sequence that it is, the ``rows`` of it whose keys or
-    values are written (a bit each), ``passes`` a head and ``words`` a pass up to and with its own keys."""
+    values are written (a bit each), ``passes`` a head and ``words`` a pass up to and with its own keys; off
+    chip also whether it is its layer's ``last``."""
 
     def __init__(self, spec: CacheSpec):
         bounds = {"passes": spec.max_passes, "words": spec.max_words}
         super().__init__(
             {"layer": range(max(spec.layers, 2)), "tile": range(max(spec.max_tiles, 2)), "rows": unsigned(spec.rows)}
             | {name: unsigned(bound.bit_length()) for name, bound in bounds.items()}
+            | ({"last": unsigned(1)} if spec.off_chip else {})
         )
 
 
@@ -143,7 +152,7 @@ class Locate(wiring.Component):
             located.start.eq(base + offset - spec.unit_stride),
             located.share.eq(order.tile + tiles_before + spec.shares),
         ]
-        m.d.comb += [located[name].eq(order[name]) for name in ("rows", "passes", "words")]
+        m.d.comb += [located[name].eq(order[name]) for name in spec.kept]
         return m
 
 

@@ -13,6 +13,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS
+from ..dsp import CASCADE
 from ..hierarchy import place
 from ..memory import ReplayBuffer, ReplayControl
 from ..stream import Pack, connect, tile
@@ -20,7 +21,7 @@ from .linearspec import LinearSpec, exact_matmul
 from .packedweights import PackedWeightsSpec, UnpackWeights
 from .productorders import ProductOrder, ReplayOrders
 from .systolic import ACTIVATION_BITS, SystolicArray
-from .weights import load_channel
+from .weights import LoadChannel
 
 __all__ = ["Linear", "LinearSpec", "ProductOrder", "exact_matmul"]
 
@@ -71,12 +72,30 @@ class Linear(wiring.Component):
                 self.order.ready.eq(weights.order.ready),
             ]
         connect(m, weights.addresses, array.addresses)
-        ahead = [
-            load_channel(m, spec.loader, index, channel, weights, array) != 0 for index, channel in enumerate(channels)
+        loads = [self._load(m, platform, index, channel, array) for index, channel in enumerate(channels)]
+        m.d.comb += weights.written.eq(Cat(load.ahead for load in loads).all())
+        m.d.comb += [
+            signal.eq(value)
+            for load in loads
+            for signal, value in ((load.free, weights.free), (load.written, weights.written))
         ]
-        m.d.comb += weights.written.eq(Cat(ahead).all())
         connect(m, array.sums, self.sums)
         return m
+
+    def _load(self, m: Module, platform: Any, index: int, channel: Any, array: SystolicArray) -> LoadChannel:
+        """Brings a channel's beats into its RAMs."""
+        places = self.spec.loader.places(index)
+        load = LoadChannel(self.spec.loader, len(places), self.spec.ram_depth)
+        m.submodules[f"load_{index}"] = place(platform, load)
+        connect(m, channel, load.channel)
+        for ram, (column, cascade) in enumerate(places):
+            write = array.write[column]
+            m.d.comb += [
+                write.enable[cascade].eq(load.enable[ram]),
+                write.address.word_select(cascade, len(load.address[ram])).eq(load.address[ram]),
+                write.data.word_select(cascade, 8 * CASCADE).eq(load.data[ram]),
+            ]
+        return load
 
     def _unpacked(self, m: Module, platform: Any, packing: PackedWeightsSpec, orders: ReplayOrders) -> list[Any]:
         """The channels' int8 beats."""

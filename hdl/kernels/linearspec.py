@@ -37,7 +37,8 @@ class LinearSpec:
     ``lanes_in`` features of a row arrive in a beat and ``lanes`` leave; ``channels`` memory channels fill the RAMs;
     ``ram_depth`` words of each RAM prefetch ahead; ``max_tiles`` is the longest sequence in tiles. ``products``: its
     shares of what several arrays compute together (`product_shares`), a tile each time. ``weight_bits`` of its own
-    product in memory. Where there are several products, or packed weights, words are never padded.
+    product in memory; ``block`` words of each RAM lie side by side there (`WeightChannels`). Where there are several
+    products, or packed weights, words are never padded.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -56,6 +57,7 @@ class LinearSpec:
     ram_style: str = "ultra"
     products: tuple[ProductShare, ...] = ()
     weight_bits: int = 8
+    block: int = 1
 
     def __post_init__(self) -> None:
         if self.outputs % self.columns:
@@ -76,7 +78,7 @@ class LinearSpec:
                     f"linear inputs must be a multiple of the depth {self.array.depth} of an array whose orders name "
                     f"products, not {share.inputs}"
                 )
-        _ = self.loader, self.packing
+        _ = [self.loader.beats(words) for words in self.ram_words], self.packing
 
     @property
     def array(self) -> ArraySpec:
@@ -106,9 +108,14 @@ class LinearSpec:
         return bool(self.products) or self.weight_bits != 8
 
     @property
+    def packed(self) -> bool:
+        """Whether any weights have 4 bits in memory."""
+        return any(share.bits == 4 for share in self.shares)
+
+    @property
     def packing(self) -> PackedWeightsSpec | None:
         """How weights of 4 bits lie in memory, where there are any."""
-        if all(share.bits == 8 for share in self.shares):
+        if not self.packed:
             return None
         passes = max(share.rounds for share in self.shares)
         return PackedWeightsSpec(channels=self.loader, max_words=max(self.product_words), max_passes=passes)
@@ -116,7 +123,10 @@ class LinearSpec:
     @property
     def loader(self) -> WeightChannels:
         """The memory channels."""
-        return WeightChannels(columns=self.columns, cascades=self.cascades, channels=self.channels)
+        return WeightChannels(
+            columns=self.columns, cascades=self.cascades, channels=self.channels, block=self.block,
+            whole_columns=self.packed,
+        )  # fmt: skip
 
     @property
     def product_words(self) -> tuple[int, ...]:
@@ -149,11 +159,6 @@ class LinearSpec:
         return self.loader.channel_rams
 
     @property
-    def groups(self) -> int:
-        """Beats that make one word for each RAM of a channel."""
-        return self.loader.groups
-
-    @property
     def layer_beats(self) -> int:
         """Beats a memory channel delivers for a layer."""
         return self.product_beats(0)
@@ -163,7 +168,7 @@ class LinearSpec:
         share = self.shares[product]
         if self.packing and share.bits == 4:
             return self.packing.beats(share.rounds, self.product_words[product])
-        return self.ram_words[product] * self.groups
+        return self.loader.beats(self.ram_words[product])
 
     def load_cycles(self, product: int) -> int:
         """Cycles in which a channel fills the RAMs with a product's weights, where memory keeps up."""

@@ -46,6 +46,8 @@ class PackedWeightsSpec:
         cascades = self.channels.cascades
         if CHANNEL_RAMS % cascades:
             raise ValueError(f"packed weights must be for 1, 2, 4 or 8 cascades, not {cascades}")
+        if self.channels.block != 1 or not self.channels.whole_columns:
+            raise ValueError("packed weights must come in single words, for whole columns")
         if self.spans < 1:
             columns = ceil(self.channels.columns / self.channels.channels)
             limit = CHANNEL_BITS // NIBBLE
@@ -64,7 +66,7 @@ class PackedWeightsSpec:
     @property
     def spans(self) -> int:
         """Spans that a header serves."""
-        return CHANNEL_BITS // (NIBBLE * self.beat_factors * self.channels.groups)
+        return CHANNEL_BITS // (NIBBLE * self.beat_factors * self.channels.block_beats)
 
     @property
     def latency(self) -> int:
@@ -77,7 +79,7 @@ class PackedWeightsSpec:
 
     def cycles(self, passes: int, words: int) -> int:
         """Cycles in which a channel unpacks a product's weights: an int8 beat in each, and one for each header."""
-        return passes * words * self.channels.groups + len(self._places(passes, words).headers)
+        return passes * words * self.channels.block_beats + len(self._places(passes, words).headers)
 
     @property
     def resources(self) -> Resources:
@@ -93,7 +95,7 @@ class PackedWeightsSpec:
         places = self._places(passes, inputs // (CASCADE * channels.cascades))
         packed = np.zeros((channels.channels, places.total, 2, BEAT_BYTES), dtype=np.uint8)
         packed[:, places.beat, places.half] = channels.pack(nibbles) & 15
-        share, padded = ceil(channels.columns / channels.channels), channels.groups * self.beat_factors
+        share, padded = ceil(channels.columns / channels.channels), channels.block_beats * self.beat_factors
         for channel in range(channels.channels):
             own = factors[:, channel * share : (channel + 1) * share].transpose(0, 2, 1)
             own = np.pad(own.reshape(-1, own.shape[2]), ((0, 0), (0, padded - own.shape[2])))
@@ -108,8 +110,8 @@ class PackedWeightsSpec:
         places, channels = self._places(passes, words), self.channels
         flat = np.stack([beats & 15, beats >> NIBBLE], axis=-1).reshape(len(beats), places.total, 2, BEAT_BYTES)
         nibbles = (flat[:, places.beat, places.half] ^ 8).astype(np.int8) - 8
-        index = np.arange(passes * words * channels.groups) % channels.groups
-        entry = (places.span % self.spans * channels.groups + index)[:, None] * self.beat_factors
+        index = np.arange(passes * words * channels.block_beats) % channels.block_beats
+        entry = (places.span % self.spans * channels.block_beats + index)[:, None] * self.beat_factors
         entry = entry + np.arange(CHANNEL_RAMS) // channels.cascades
         header = flat.reshape(len(beats), places.total, -1)[:, np.array(places.headers)[places.span // self.spans]]
         factors = np.take_along_axis(header, entry[None], axis=2).astype(np.int8)
@@ -117,7 +119,7 @@ class PackedWeightsSpec:
 
     def _places(self, passes: int, words: int) -> "Places":
         """Where the int8 beats of a product lie."""
-        word = np.arange(words).repeat(self.channels.groups)
+        word = np.arange(words).repeat(self.channels.block_beats)
         spans = ceil(words / self.span_words)
         span = (np.arange(passes)[:, None] * spans + word // self.span_words).ravel()
         block = span // self.spans
@@ -165,7 +167,7 @@ class UnpackWeights(wiring.Component):
         m.submodules.buffer = buffer = PipelineBuffer(unsigned(CHANNEL_BITS), spec.latency + 1)
         header, known = Signal(CHANNEL_BITS, reset_less=True), Signal()
         begins, step, half = Signal(), Signal(), Signal()
-        entry = Signal(range(spec.spans * spec.channels.groups))
+        entry = Signal(range(spec.spans * spec.channels.block_beats))
         ready = self.order.valid & self.input.valid
         m.d.comb += [begins.eq(ready & order.packed & ~known), step.eq(ready & (known | ~order.packed) & buffer.room)]
         block_ends = self._count(m, step, entry)
@@ -206,7 +208,7 @@ class UnpackWeights(wiring.Component):
     def _count(self, m: Module, step: Signal, entry: Signal) -> Signal:
         """Counts groups, words, spans and passes of an order; returns whether a header has served its last beat."""
         spec, order = self.spec, self.order.payload
-        groups = spec.channels.groups
+        groups = spec.channels.block_beats
         group, word = Signal(range(max(groups, 2))), Signal(range(spec.max_words))
         in_span, span = Signal(range(max(spec.span_words, 2))), Signal(range(max(spec.spans, 2)))
         index = Signal(range(spec.max_passes), name="pass_index")

@@ -1,5 +1,6 @@
 """Attention scores: queries times keys, on a systolic array whose weights are the layer's keys."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -13,7 +14,7 @@ from ..pipeline import delay
 from .attention import AttentionSpec, AttentionUnit
 from .banks import BankSpec, Placement
 from .linear import exact_matmul
-from .systolic import ArraySpec, SystolicArray
+from .systolic import ArraySpec
 
 __all__ = ["Scores", "ScoresSpec"]
 
@@ -99,7 +100,7 @@ class Scores(AttentionUnit):
     def bounds(self, order: Any) -> tuple[Any, Any]:
         return self.spec.words, order.passes
 
-    def write(self, m: Module, array: SystolicArray, placement: Placement, accept: Signal) -> None:
+    def write(self, m: Module, ports: Sequence[Any], placement: Placement, accept: Signal) -> None:
         """Writes each key's features as bytes of its column's words; a tile's keys lie in one group of columns of one
         pass."""
         spec = self.spec
@@ -118,11 +119,11 @@ class Scores(AttentionUnit):
             rows = delay(m, "rows", self.rows(placement), 1)
             enables = [enables[key] & rows[key % spec.rows] for key in range(spec.columns)]
         lanes = (1 << spec.lanes_stored) - 1
-        for column, write in enumerate(array.write):
+        for column, write in enumerate(ports):
             key = spec.array.feature(column)
             value = beat[key % spec.rows].as_value()
             m.d.comb += [
-                write.address.eq(address),
+                write.address.eq(address.replicate(spec.cascades)),
                 write.data.eq(value.replicate(spec.depth // spec.lanes_stored)),
                 write.enable.eq(Mux(enables[key], lanes << (byte * spec.lanes_stored), 0)),
             ]

@@ -90,6 +90,11 @@ class ArraySpec:
         return RamSpec(8 * CASCADE, self.ram_depth, self.ram_style, 8 if self.byte_enables else 0)
 
     @property
+    def address_bits(self) -> int:
+        """Bits of a RAM's address."""
+        return Shape.cast(range(max(self.ram_depth, 2))).width
+
+    @property
     def sum_delay(self) -> int:
         """Cycles from a read address at a column to the column's finished sum of that word."""
         return self.ram.latency + Cascade.latency + (1 if self.cascades > 1 else 0)
@@ -146,12 +151,12 @@ class ArraySpec:
 
 
 def WritePort(spec: ArraySpec) -> wiring.Signature:
-    """The write side of one column's RAMs: all its cascades' words at one address, an enable a byte or a word."""
+    """The write side of one column's RAMs: for each cascade an address, a word, and an enable a byte or a word."""
     enables = CASCADE if spec.byte_enables else 1
     return wiring.Signature(
         {
             "enable": Out(spec.cascades * enables),
-            "address": Out(range(max(spec.ram_depth, 2))),
+            "address": Out(spec.cascades * spec.address_bits),
             "data": Out(spec.cascades * CASCADE * 8),
         }
     )
@@ -173,7 +178,7 @@ def wave_members(spec: ArraySpec, direction: Any) -> dict[str, Any]:
     Activations are plain bits, [row][cascade][byte]: a view of each would name thousands of wires in the Verilog.
     """
     return {
-        "address": direction(range(max(spec.ram_depth, 2))),
+        "address": direction(spec.address_bits),
         "activations": direction(unsigned(spec.rows * spec.depth * ACTIVATION_BITS)),
         "flags": direction(FLAGS),
     }
@@ -234,7 +239,7 @@ class Column(wiring.Component):
         enables = len(self.write.enable) // spec.cascades
         m.d.comb += [
             ram.write_enable.eq(self.write.enable.word_select(p, enables)),
-            ram.write_address.eq(self.write.address),
+            ram.write_address.eq(self.write.address.word_select(p, spec.address_bits)),
             ram.write_data.eq(self.write.data.word_select(p, 8 * CASCADE)),
             ram.read_address.eq(address),
         ]
@@ -289,7 +294,7 @@ class SystolicArray(wiring.Component):
         super().__init__(
             {
                 "activations": In(stream.Signature(activation_word(spec))),
-                "addresses": In(stream.Signature(Shape.cast(range(max(spec.ram_depth, 2))))),
+                "addresses": In(stream.Signature(Shape.cast(spec.address_bits))),
                 "write": In(WritePort(spec)).array(spec.columns),
                 "sums": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.sum_bits)))),
             }

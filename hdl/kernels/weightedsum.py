@@ -1,6 +1,7 @@
 """Attention's weighted sums: softmax numerators times values, on a systolic array whose weights are the layer's
 values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -12,7 +13,7 @@ from ..memory import ReplaySpec
 from .attention import AttentionSpec, AttentionUnit
 from .banks import BankSpec, Placement
 from .linear import exact_matmul
-from .systolic import ArraySpec, SystolicArray
+from .systolic import ArraySpec
 
 __all__ = ["WeightedSums", "WeightedSumsSpec"]
 
@@ -96,7 +97,7 @@ class WeightedSums(AttentionUnit):
     def bounds(self, order: Any) -> tuple[Any, Any]:
         return order.words, self.spec.passes
 
-    def write(self, m: Module, array: SystolicArray, placement: Placement, accept: Signal) -> None:
+    def write(self, m: Module, ports: Sequence[Any], placement: Placement, accept: Signal) -> None:
         """Writes a feature's T tokens as bytes of its column's word of tokens."""
         spec = self.spec
         slot, word_start = placement.share(m, "word_start", spec.slots, 1)
@@ -109,11 +110,11 @@ class WeightedSums(AttentionUnit):
             turn.eq(Mux(accept, 1 << placement.within, 0)),
             written.eq(self.rows(placement) << (slot * spec.rows)),
         ]
-        for column, write in enumerate(array.write):
+        for column, write in enumerate(ports):
             feature = spec.array.feature(column)
             tokens = Cat(beat[row][feature % spec.lanes_stored] for row in range(spec.rows))
             m.d.comb += [
-                write.address.eq(address),
+                write.address.eq(address.replicate(spec.cascades)),
                 write.data.eq(tokens.replicate(spec.slots)),
                 write.enable.eq(Mux(turn[feature // spec.lanes_stored], written, 0)),
             ]

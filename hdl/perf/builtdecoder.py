@@ -8,10 +8,13 @@ from functools import cached_property
 from math import ceil
 from typing import TypeVar
 
+from ..kernels.attention import OFF_CHIP_LAYERS
 from ..kernels.embedding import EmbeddingSpec
-from ..kernels.fetch import FetchSpec
+from ..kernels.fetch import PAGE_BEATS, FetchSpec
+from ..kernels.kvmemory import KvMemorySpec
 from ..kernels.layernorm import LayerNormSpec
 from ..kernels.linear import LinearSpec
+from ..kernels.readarbiter import ReadArbiterSpec
 from ..kernels.requantise import RequantiseSpec
 from ..kernels.residual import ResidualSpec
 from ..kernels.rowquantise import RowQuantiseSpec
@@ -52,21 +55,22 @@ class BuiltDecoderSpec(DecoderSpec):
     """One layer of GPT-2 in hardware, and what stands before the first and behind the last.
 
     ``weight_bits`` of all weights in memory: 8, or 4 with a factor for each group (`hdl/kernels/packedweights.py`).
+    ``cache_channels`` of memory for keys, and as many for values, where these do not lie on chip.
 
     Raises:
-        ValueError: as `DecoderSpec`, and for what is estimated but not built yet: gates, shared key and value heads,
-            and a cache in off-chip memory.
+        ValueError: as `DecoderSpec`, and for what is estimated but not built yet: gates, shared key and value heads.
     """
 
     weight_bits: int = 8
+    cache_channels: int = 2
 
     def __post_init__(self) -> None:
         if self.gated or self.kv_heads != self.heads:
             raise ValueError("decoder that is built must have neither gates nor shared key and value heads so far")
-        if not self.cache_on_chip:
-            raise ValueError("decoder that is built must have its keys and values on chip so far")
+        if self.cache_channels < 1:
+            raise ValueError(f"decoder must have at least 1 channel for its keys, not {self.cache_channels}")
         super().__post_init__()
-        _ = self.sharing
+        _ = self.sharing, self.memories
 
     @property
     def products(self) -> dict[str, Product]:
@@ -89,6 +93,10 @@ class BuiltDecoderSpec(DecoderSpec):
         """What lets the linear units work on one product together."""
         return self._sharing[1]
 
+    def weight_block(self, name: str) -> int:
+        """As a decoder's; weights of 4 bits come in single words."""
+        return super().weight_block(name) if self.weight_bits == 8 else 1
+
     def _linear_unit(self, name: str) -> LinearSpec:
         return self._sharing[0][LINEAR_UNITS.index(name)]
 
@@ -99,17 +107,30 @@ class BuiltDecoderSpec(DecoderSpec):
 
     @property
     def scores_unit(self) -> ScoresSpec:
-        """Queries times keys, those of all layers in its RAMs."""
+        """Queries times keys."""
         return self._cached(super().scores_unit)
 
     @property
     def sums_unit(self) -> WeightedSumsSpec:
-        """Numerators times values, those of all layers in its RAMs."""
+        """Numerators times values."""
         return self._cached(super().sums_unit)
 
     def _cached(self, unit: AttentionUnit) -> AttentionUnit:
-        """A unit of attention with a cache of all layers in its RAMs."""
-        return replace(unit, layers=self.max_layers, ram_style=bank_style(self.max_layers * unit.banks.bank_stride))
+        """A unit of attention with a cache of all layers in its RAMs, or off chip of the present one and the next."""
+        layers = self.max_layers if self.cache_on_chip else OFF_CHIP_LAYERS
+        channels = 0 if self.cache_on_chip else self.cache_channels
+        return replace(unit, layers=layers, channels=channels, ram_style=bank_style(layers * unit.banks.bank_stride))
+
+    @property
+    def memories(self) -> dict[str, KvMemorySpec]:
+        """Keys and values in off-chip memory, by what their channels are called; nothing where they are on chip."""
+        if self.cache_on_chip:
+            return {}
+        units = {"keys": self.scores_unit, "values": self.sums_unit}
+        return {
+            name: KvMemorySpec(unit=unit, layers=self.max_layers, latency_cycles=MEMORY_LATENCY)
+            for name, unit in units.items()
+        }
 
     @property
     def norm(self) -> LayerNormSpec:
@@ -167,6 +188,16 @@ class BuiltDecoderSpec(DecoderSpec):
         )  # fmt: skip
 
     @property
+    def embedding_base(self) -> int:
+        """Where the tables lie in the channel of the parameters: behind these, from a page on."""
+        return ceil((self.max_layers * self.parameter_beats + self.final_beats) / PAGE_BEATS) * PAGE_BEATS
+
+    @property
+    def arbiter(self) -> ReadArbiterSpec:
+        """What lets the embedding and the parameters share a channel."""
+        return ReadArbiterSpec(bases=(self.embedding_base, 0))
+
+    @property
     def candidates(self) -> TopKSpec:
         """The best tokens by their logits."""
         return TopKSpec(rows=self.rows, lanes=self.lanes, features=self.vocabulary, largest=self.largest)
@@ -212,7 +243,8 @@ class BuiltDecoderSpec(DecoderSpec):
         units = {name: unit for name, unit in super().units.items() if name != "kv_cache"}
         ends: dict[str, Unit] = {"embedding": self.embedding, "loop": self.loop, "norm": self.norm}
         ends |= {"rows_head": self.row_quantise("head"), "requantise_head": self.requantise("head")}
-        return units | ends | {"candidates": self.candidates}
+        memories = {f"memory_{name}": memory for name, memory in self.memories.items()}
+        return units | ends | memories | {"candidates": self.candidates}
 
     @property
     def parameter_resources(self) -> Resources:
@@ -222,4 +254,4 @@ class BuiltDecoderSpec(DecoderSpec):
         readers = self.fetch.resources * (sum(self.channels) + 1)
         ids = buffer_resources(self.vocabulary.bit_length(), self.max_length)
         sharing = self.sharing.distribute_resources + self.sharing.collect_resources
-        return super().parameter_resources + final + readers + ids + sharing
+        return super().parameter_resources + final + readers + self.arbiter.resources + ids + sharing

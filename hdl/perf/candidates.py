@@ -9,6 +9,7 @@ from ..errors import InputError
 from ..model.network import Network
 from ..resources import Resources
 from .budget import scaled, shortfall
+from .channels import weight_channels
 from .chooser import choose
 from .design import Design, SpatialDesign, StreamedDesign
 from .device import Device
@@ -17,7 +18,7 @@ from .plan import TILES
 from .spec import ArrayShape
 from .streamed import StreamedSpec
 
-__all__ = ["MAX_STREAM_COLUMNS", "blocks", "candidates", "not_spatial", "weight_channels"]
+__all__ = ["MAX_STREAM_COLUMNS", "blocks", "candidates", "not_spatial"]
 
 STREAM_ROWS = (4, 8)
 STREAM_CASCADES = (2, 4, 8)
@@ -47,7 +48,10 @@ def candidates(
     Raises:
         InputError: where none fits, with what each kind of design lacks.
     """
-    available, channels = scaled(device.resources, share), weight_channels(device)
+    available, channels = (
+        scaled(device.resources, share),
+        weight_channels(device, causal=network.causal, weight_bits=weight_bits),
+    )
     kinds: dict[str, Iterator[Design | str]] = {
         "spatial": _spatial(network, available, channels, max_length, tile, weight_bits, cost)
     }
@@ -97,11 +101,6 @@ def not_spatial(network: Network) -> str | None:
     if network.heads * network.head_size == network.hidden:
         return None
     return f"heads must share the {network.hidden} hidden features, not have {network.head_size} each"
-
-
-def weight_channels(device: Device) -> int:
-    """Memory channels for the weights: all ports but those of parameters and of keys and values, and some to spare."""
-    return max(1, 3 * device.memory.ports // 4)
 
 
 def _streamed(

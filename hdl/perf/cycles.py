@@ -45,7 +45,8 @@ class Weights:
         words = self.unit.layer_words
         # A RAM holds one layer and more: a word takes the place of the one that came `ram_depth` words before it.
         room = self.free[2 * words - self.unit.ram_depth :][:words]
-        return self.channel.ends(room + self.unit.groups, self.unit.groups) + self.unit.weight_latency
+        beats = self.unit.loader.block_beats
+        return self.channel.ends(room + beats, beats) + self.unit.weight_latency
 
     def read(self, passes: np.ndarray) -> None:
         """A layer's last tile is read in passes that end at these times."""

@@ -8,19 +8,21 @@ memory, each of them once.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from math import ceil
+from math import ceil, gcd
 from typing import Any
 
 import numpy as np
 
 from ..channel import BEAT_BYTES
+from ..dsp import CASCADE
 from ..kernels.kvcache import KvCacheSpec
 from ..kernels.scores import ScoresSpec
 from ..kernels.shared import SharedColumnsSpec
 from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
+from ..kernels.weights import block_words
 from .parameters import padded
-from .spec import LINEAR_UNITS, PipelineSpec, Unit
+from .spec import LINEAR_UNITS, ArrayShape, PipelineSpec, Unit
 
 MEMORY_LATENCY = 80
 """Cycles from a request to its first beat that readers of memory allow for: HBM2's, at the planned clock."""
@@ -77,6 +79,13 @@ class DecoderSpec(PipelineSpec):
     def softmax(self) -> SoftmaxSpec:
         """Softmax over the scores of a head, each query's up to its own position."""
         return replace(super().softmax, causal=True)
+
+    def weight_block(self, name: str) -> int:
+        """Words of each RAM of a linear unit that lie side by side in memory, whose beats they are to fill: tokens wait
+        for weights. All products' words come in such blocks."""
+        array: ArrayShape = getattr(self, name)
+        rams = ceil(array.columns * array.cascades / self.channels[LINEAR_UNITS.index(name)])
+        return block_words(rams, gcd(self.hidden, self.intermediate) // (CASCADE * array.cascades))
 
     @cached_property
     def cache(self) -> KvCacheSpec:

@@ -9,9 +9,12 @@ from ..model.network import Network
 from ..model.spec import ModelSpec
 from .budget import SHARES, scaled, shortfall
 from .builtdecoder import BuiltDecoderSpec
+from .channels import weight_channels
 from .chooser import choose
+from .decoder import DecoderSpec
 from .design import SpatialDesign
 from .device import Device
+from .offchip import off_chip
 from .spec import PipelineSpec
 
 __all__ = ["MAX_LENGTH", "TILES", "check_tile", "plan"]
@@ -31,6 +34,7 @@ def plan(
 ) -> PipelineSpec:
     """The fastest pipeline of a model that a device has room for, with tiles of ``tile`` tokens: an encoder's for the
     longest sequence, a decoder's for one of which half is the prompt. ``weight_bits`` in memory: 8, or a decoder's 4.
+    A decoder's keys and values lie on chip where there is room for them, and in off-chip memory where there is not.
 
     Raises:
         InputError: for a tile or a length that is out of range, another family of devices, and a model that does not
@@ -50,21 +54,35 @@ def plan(
         raise InputError(f"weight-bits must be 8, or of a decoder 4, not {weight_bits}")
     try:
         if network.causal:
-            return decoder(network, device, tile, max_length, weight_bits)
+            try:
+                return decoder(network, device, tile, max_length, weight_bits, cache=True)
+            except InputError:
+                return decoder(network, device, tile, max_length, weight_bits, cache=False)
         return choose(network, max_length, device.resources, rows=tile)
     except InputError as error:
         raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {tile}: {error}") from None
 
 
-def decoder(network: Network, device: Device, tile: int, max_length: int, weight_bits: int) -> BuiltDecoderSpec:
-    """The decoder that is built: a choice of the estimates' that leaves room for all that they do not count."""
+def decoder(
+    network: Network, device: Device, tile: int, max_length: int, weight_bits: int, *, cache: bool
+) -> BuiltDecoderSpec:
+    """The decoder that is built: a choice of the estimates' that leaves room for all that they do not count.
+    ``cache``: keys and values lie on chip."""
+    channels = weight_channels(device, causal=True, weight_bits=weight_bits)
     cost, missing = partial(halves, network, device, max_length, weight_bits), None
     for share in SHARES:
         available = scaled(device.resources, share)
-        chosen = choose(network, max_length, available, rows=tile, cache=True, cost=cost, packed=weight_bits == 4)
+        chosen = choose(
+            network, max_length, available, rows=tile, channels=channels, cache=cache, cost=cost,
+            packed=weight_bits == 4,
+        )  # fmt: skip
+        assert isinstance(chosen, DecoderSpec)
         geometry = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
         try:
-            spec = BuiltDecoderSpec(**geometry, weight_bits=weight_bits)
+            if cache:
+                spec = BuiltDecoderSpec(**geometry, weight_bits=weight_bits)
+            else:
+                spec = off_chip(chosen, device, weight_bits)
         except ValueError as error:
             raise InputError(str(error)) from error
         missing = shortfall(spec.resources, device.resources)

@@ -140,8 +140,12 @@ class PipelineSpec:
         return LinearSpec(
             rows=self.rows, inputs=inputs, outputs=outputs, columns=shape.columns, cascades=shape.cascades,
             lanes_in=lanes_in, lanes=lanes, channels=self.channels[LINEAR_UNITS.index(name)], ram_depth=depth,
-            max_tiles=self.max_tiles, ram_style="ultra" if depth > 512 else "block",
+            max_tiles=self.max_tiles, ram_style="ultra" if depth > 512 else "block", block=self.weight_block(name),
         )  # fmt: skip
+
+    def weight_block(self, name: str) -> int:
+        """Words of each RAM of a linear unit that lie side by side in memory."""
+        return 1
 
     @property
     def scores_unit(self) -> ScoresSpec:

@@ -12,23 +12,26 @@ from ..kernels.scores import Scores
 from ..kernels.softmax import Softmax
 from ..kernels.weightedsum import WeightedSums
 from ..perf.spec import PipelineSpec
-from ..stream import StreamBuffer, connect, tile
+from ..stream import Fork, StreamBuffer, connect, tile
 from .composition import Composition
 
 __all__ = ["Attention", "attend"]
 
 
 class Attention(NamedTuple):
-    """The units, whose orders are still to come, and the ``context`` (tile stream of int16) that they give."""
+    """The units, whose orders are still to come, and the ``context`` (tile stream of int16) that they give; ``taps``:
+    where asked for, the tiles of keys and of values once more."""
 
     scores: Scores
     softmax: Softmax
     sums: WeightedSums
     context: Any
+    taps: tuple[Any, ...]
 
 
-def attend(parts: Composition, spec: PipelineSpec, qkv: Callable[[], Any]) -> Attention:
-    """Adds attention to a pipeline; ``qkv`` adds the unit whose stream has a tile's keys, values and queries."""
+def attend(parts: Composition, spec: PipelineSpec, qkv: Callable[[], Any], *, tapped: bool = False) -> Attention:
+    """Adds attention to a pipeline; ``qkv`` adds the unit whose stream has a tile's keys, values and queries;
+    ``tapped``: somebody else takes keys and values too."""
     m = parts.m
     split = parts.add("split", Split(spec))
     scores = parts.add("scores", Scores(spec.scores_unit))
@@ -37,7 +40,13 @@ def attend(parts: Composition, spec: PipelineSpec, qkv: Callable[[], Any]) -> At
     context = parts.add("requantise_context", Requantise(spec.requantise("context")))
     factors = parts.add("factors_context", StreamBuffer(softmax.factors.payload.shape(), spec.heads_in_sums))
     connect(m, qkv(), split.input)
-    for source, sink in zip(split.outputs, (scores.stored, sums.stored, scores.activations), strict=True):
+    sources, taps = [*split.outputs], []
+    for index, name in enumerate(("keys", "values") if tapped else ()):
+        fork = parts.add(f"fork_{name}", Fork(sources[index].payload.shape(), 2))
+        connect(m, sources[index], fork.input)
+        sources[index] = fork.outputs[0]
+        taps.append(fork.outputs[1])
+    for source, sink in zip(sources, (scores.stored, sums.stored, scores.activations), strict=True):
         connect(m, source, sink)
     connect(m, scores.sums, softmax.scores)
     parts.channels("scores", softmax.scales)
@@ -46,7 +55,7 @@ def attend(parts: Composition, spec: PipelineSpec, qkv: Callable[[], Any]) -> At
     connect(m, sums.sums, context.sums)
     connect(m, factors.output, context.factors)
     parts.channels("context", context.channels)
-    return Attention(scores, softmax, sums, context.values)
+    return Attention(scores, softmax, sums, context.values, tuple(taps))
 
 
 class Split(wiring.Component):

@@ -6,6 +6,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from ..channel import BEAT_BYTES
+from ..kernels.kvmemory import KvMemorySpec
 from ..memory import ReplaySpec
 from ..model.network import load_network, networks
 from ..perf.builtdecoder import BuiltDecoderSpec
@@ -44,6 +46,8 @@ def geometry(unit: Any) -> str:
         return f"{array.rows} x {array.columns} x {array.depth}"
     if isinstance(unit, ReplaySpec):
         return f"{unit.depth:,} x {unit.width} bits"
+    if isinstance(unit, KvMemorySpec):
+        return f"{unit.channels} channels, {unit.channels * unit.beats * BEAT_BYTES / 1e6:,.1f} MB"
     return f"{unit.rows} x {unit.lanes} lanes"
 
 

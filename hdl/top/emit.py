@@ -21,7 +21,7 @@ from .manifest import GENERATOR, build_manifest, cycles, encoder_memory
 from .pipeline import Pipeline
 from .platforms import BOARDS
 
-__all__ = ["DECODER_TOP", "TOP", "emit", "files_of", "fill"]
+__all__ = ["DECODER_TOP", "TOP", "emit", "files_of", "fill", "top_of"]
 
 TOP, DECODER_TOP = "pipeline", "decoder"
 """The names of the top modules."""
@@ -71,14 +71,12 @@ def files_of(
     """The contents of an emission, by path."""
     progress("composing the pipeline and converting it to Verilog")
     emitter = Emitter()
-    pipeline: wiring.Component
     told: dict[str, Any]
     if isinstance(spec, BuiltDecoderSpec):
-        pipeline, top = DecoderPipeline(spec), DECODER_TOP
         told = {"memory": decoder_memory(spec), "cycles": decoder_cycles(spec, device)}
     else:
-        pipeline, top = Pipeline(spec), TOP
         told = {"memory": encoder_memory(spec), "cycles": cycles(spec, device)}
+    pipeline, top = top_of(spec)
     verilog = emitter.emit(pipeline, top)
     manifest = build_manifest(pipeline, device, model_name, emitter.modules, top, **told)
     timing, board = f"{device.name}.xdc", f"{device.name}_board.xdc"
@@ -89,6 +87,13 @@ def files_of(
         "synth.tcl": fill("synth.tcl", part=str(device.part), top=top, define=PRIMITIVE_DEFINE, constraints=timing),
         MANIFEST: json.dumps(manifest, indent=2) + "\n",
     }
+
+
+def top_of(spec: PipelineSpec) -> tuple[wiring.Component, str]:
+    """The hardware of a pipeline, an encoder's or a decoder's, and the name of its top module."""
+    if isinstance(spec, BuiltDecoderSpec):
+        return DecoderPipeline(spec), DECODER_TOP
+    return Pipeline(spec), TOP
 
 
 def fill(name: str, **values: str) -> str:

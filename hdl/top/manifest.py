@@ -39,10 +39,11 @@ LENGTHS = (16, 32, 64, 128, 256, 384, 512)
 """Sequence lengths for which cycles are told, beside the longest."""
 
 WEIGHT_ORDER = (
-    "beat b of a layer fills word b // groups of the RAMs; its 64-bit part p, lowest first, is for the channel's RAM"
-    " r = 8 * (b % groups) + p if r < rams; that is the unit's RAM channel * rams + r; RAM column * cascades + cascade"
-    " has in word pass * words + w, in byte k, the int8 weight of output pass * columns + feature[column] and input"
-    " (w * cascades + cascade) * 8 + k; what lies beyond the last RAM or input is 0"
+    "block_beats beats of a product bring block words to each of a channel's RAMs: part n of block i, of 64 bits,"
+    " lowest first, is word i * block + n // rams of the channel's RAM n % rams if n < block * rams; that is the unit's"
+    " RAM channel * rams + n % rams; RAM column * cascades + cascade has in word pass * words + w, in byte k, the int8"
+    " weight of output pass * columns + feature[column] and input (w * cascades + cascade) * 8 + k; what lies beyond"
+    " the last RAM or input is 0"
 )
 
 
@@ -138,7 +139,8 @@ def weights(spec: PipelineSpec) -> dict[str, Any]:
             "columns": unit.columns,
             "cascades": unit.cascades,
             "rams": unit.channel_rams,
-            "groups": unit.groups,
+            "block": unit.loader.block,
+            "block_beats": unit.loader.block_beats,
             "words": unit.words,
             "feature": [unit.array.feature(column) for column in range(unit.columns)],
         }

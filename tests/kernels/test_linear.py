@@ -94,7 +94,7 @@ def test_latency_where_weights_come_last() -> None:
     spec = replace(SMALL, inputs=128, outputs=24, columns=12, cascades=4, lanes_in=8)
     inputs, sums = stimulus(spec, [1], seed=6)
     result = run_streams(Linear(spec), inputs, {"sums": len(sums)})
-    complete = result.accepted["weights__0"][spec.words * spec.groups - 1]
+    complete = result.accepted["weights__0"][spec.loader.beats(spec.words) - 1]
     assert result.accepted["activations"][-1] + spec.activation_latency < complete
     assert result.accepted["sums"][0] - complete == spec.weight_latency + spec.array.latency
 
@@ -110,32 +110,51 @@ SHARING = replace(
 )  # fmt: skip
 """Another product, of which it has features 3 to 6 of every eight."""
 
+BLOCKS = replace(
+    SMALL, inputs=64, outputs=52, columns=26, lanes=2, channels=2, lanes_in=4, ram_depth=19,
+    products=(ProductShare(inputs=128, outputs=110, first=0, stride=34),), block=8,
+)  # fmt: skip
+"""Channels of 13 RAMs, which get eight words each in 13 beats."""
+
+
+def share_of(spec: LinearSpec, product: int, weights: np.ndarray) -> np.ndarray:
+    """The rows of a whole product's weights that an array works on, those that there are not as zeros."""
+    share = spec.shares[product]
+    features = [
+        j + c for j in range(share.first, share.rounds * share.stride, share.stride) for c in range(spec.columns)
+    ]
+    return np.vstack([weights, np.zeros((share.stride + spec.columns, share.inputs), dtype=np.int8)])[features]
+
 
 @pytest.mark.parametrize("gaps", [None, 3])
-def test_a_share_of_a_product_in_turn_with_its_own(gaps: int | None) -> None:
+@pytest.mark.parametrize("spec", [SHARING, BLOCKS], ids=["words", "blocks"])
+def test_a_share_of_a_product_in_turn_with_its_own(spec: LinearSpec, gaps: int | None) -> None:
     rng, orders = np.random.default_rng(7), [(0, 2), (1, 1), (1, 1), (1, 1), (0, 1), (1, 1)]
     activations, sums, packed = [], [], []
     for product, tiles in orders:
-        share = SHARING.shares[product]
+        share = spec.shares[product]
         weights = rng.integers(-127, 128, (share.outputs, share.inputs)).astype(np.int8)
-        values = rng.integers(-128, 128, (tiles * SHARING.rows, share.inputs))
-        features = [j + c for j in range(share.first, share.rounds * share.stride, share.stride) for c in range(4)]
-        padded = np.vstack([weights, np.zeros((share.stride, share.inputs), dtype=np.int8)])[features]
-        activations.append(as_beats(values, SHARING.rows, SHARING.lanes_in))
-        sums.append(as_beats(exact_matmul(values, padded.T), SHARING.rows, SHARING.lanes))
-        packed.append(SHARING.pack(weights, product))
-        assert packed[-1].shape[1] == SHARING.product_beats(product)
+        values = rng.integers(-128, 128, (tiles * spec.rows, share.inputs))
+        activations.append(as_beats(values, spec.rows, spec.lanes_in))
+        sums.append(as_beats(exact_matmul(values, share_of(spec, product, weights).T), spec.rows, spec.lanes))
+        packed.append(spec.pack(weights, product))
+        assert packed[-1].shape[1] == spec.product_beats(product)
     inputs = {
         "order": [{"product": product, "tiles": tiles} for product, tiles in orders],
         "activations": np.concatenate(activations),
-        "weights__0": [int.from_bytes(beat.tobytes(), "little") for beat in np.concatenate(packed, axis=1)[0]],
     }
-    result = run_streams(Linear(SHARING), inputs, {"sums": sum(map(len, sums))}, gaps=gaps)
+    for i, channel in enumerate(np.concatenate(packed, axis=1)):
+        inputs[f"weights__{i}"] = [int.from_bytes(beat.tobytes(), "little") for beat in channel]
+    result = run_streams(Linear(spec), inputs, {"sums": sum(map(len, sums))}, gaps=gaps)
     np.testing.assert_array_equal(result.outputs["sums"], np.concatenate(sums))
-    if gaps is None:
+    if gaps is None and spec == SHARING:
         ends = np.cumsum([len(each) for each in sums])
         # From the second shared product, whose row came before, to the third.
-        assert np.diff(result.accepted["sums"][ends[1:3]]) == SHARING.cycles(1, product=1)
+        assert np.diff(result.accepted["sums"][ends[1:3]]) == spec.cycles(1, product=1)
+
+
+def test_blocks_of_words_waste_no_beat() -> None:
+    assert [BLOCKS.product_beats(product) for product in (0, 1)] == [2 * 8 * 13 // 8, 4 * 16 * 13 // 8]
 
 
 PACKED = replace(SMALL, inputs=80, cascades=2, channels=2, ram_depth=30, lanes_in=4, weight_bits=4)
@@ -193,6 +212,7 @@ def test_weights_of_another_shape_are_refused(
         ({"cascades": 9}, "array must have a column and 1 to 8 cascades, not 4 and 9"),
         ({"lanes": 3}, "array lanes must divide its 4 columns, not 3"),
         ({"weight_bits": 6}, "weights must have 4 or 8 bits, not 6"),
+        ({"block": 2}, "linear blocks of 2 words need 8 RAMs a channel, not 4"),
         (
             {"weight_bits": 4, "inputs": 36},
             "linear inputs must be a multiple of the depth 8 of an array whose orders name products, not 36",
@@ -215,8 +235,9 @@ def test_impossible_specs_are_refused(changes: dict[str, int], message: str) -> 
         replace(
             SMALL, rows=4, inputs=768, outputs=768, columns=8, cascades=4, ram_depth=4096, max_tiles=128, weight_bits=4
         ),
+        replace(BLOCKS, ram_depth=4096, max_tiles=128, rows=4),
     ],
-    ids=["deep", "wide", "packed"],
+    ids=["deep", "wide", "packed", "blocks"],
 )
 def test_resources_are_those_of_synthesis(spec: LinearSpec) -> None:
     assert_mapped(Linear(spec), spec.resources)

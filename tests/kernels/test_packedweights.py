@@ -12,13 +12,23 @@ from hdl.kernels.weights import WeightChannels
 from ..harness import StreamResult, run_streams
 from ..synthesis import assert_mapped
 
-SPEC = PackedWeightsSpec(channels=WeightChannels(columns=6, cascades=4, channels=1), max_words=9, max_passes=40)
+SPEC = PackedWeightsSpec(
+    channels=WeightChannels(columns=6, cascades=4, channels=1, whole_columns=True), max_words=9, max_passes=40
+)
 CASCADES = {
     "a header of many spans": SPEC,
-    "spans that fill a header": replace(SPEC, channels=WeightChannels(columns=32, cascades=4, channels=1)),
-    "one word a span, odd": replace(SPEC, channels=WeightChannels(columns=3, cascades=8, channels=1)),
-    "eight words a span, one group": replace(SPEC, channels=WeightChannels(columns=5, cascades=1, channels=1)),
-    "groups that are not full": replace(SPEC, channels=WeightChannels(columns=11, cascades=2, channels=1)),
+    "spans that fill a header": replace(
+        SPEC, channels=WeightChannels(columns=32, cascades=4, channels=1, whole_columns=True)
+    ),
+    "one word a span, odd": replace(
+        SPEC, channels=WeightChannels(columns=3, cascades=8, channels=1, whole_columns=True)
+    ),
+    "eight words a span, one group": replace(
+        SPEC, channels=WeightChannels(columns=5, cascades=1, channels=1, whole_columns=True)
+    ),
+    "groups that are not full": replace(
+        SPEC, channels=WeightChannels(columns=11, cascades=2, channels=1, whole_columns=True)
+    ),
 }
 ORDERS = [(1, 2, 9), (0, 2, 3), (1, 1, 1), (1, 40, 2), (0, 1, 1), (1, 3, 8)]
 """Whether packed, passes, words a pass: whole spans and shorter ones, several headers and one."""
@@ -50,7 +60,7 @@ def run(spec: PackedWeightsSpec, orders: list[tuple[int, int, int]], **options: 
     for seed, (packed, passes, words) in enumerate(orders):
         values = weights(spec, passes, words, seed)
         expected += words_of(int8_beats(spec, *values)[0])
-        inputs += words_of(spec.pack(*values)[0]) if packed else expected[-passes * words * spec.channels.groups :]
+        inputs += words_of(spec.pack(*values)[0]) if packed else expected[-passes * words * spec.channels.block_beats :]
     names = ("packed", "passes", "words")
     given = {"order": [dict(zip(names, order, strict=True)) for order in orders], "input": inputs}
     result = run_streams(UnpackWeights(spec), given, {"output": len(expected)}, **options)
@@ -77,7 +87,7 @@ def test_reset_in_the_middle() -> None:
 def test_cycles_and_latency_are_the_specs(spec: PackedWeightsSpec) -> None:
     passes, words = 20, 8
     result = run(spec, [(1, passes, words), (1, passes, words)])
-    beats = passes * words * spec.channels.groups
+    beats = passes * words * spec.channels.block_beats
     assert result.latency("input", "output") == 1 + spec.latency  # behind the header
     assert run(spec, [(0, 1, 1)]).latency("input", "output") == spec.latency
     starts = result.accepted["output"][::beats]
@@ -88,7 +98,7 @@ def test_cycles_and_latency_are_the_specs(spec: PackedWeightsSpec) -> None:
 @pytest.mark.parametrize("channels", [1, 2, 3])
 @pytest.mark.parametrize("cascades", [1, 2, 4, 8])
 def test_unpacking_is_the_inverse(channels: int, cascades: int) -> None:
-    spec = replace(SPEC, channels=WeightChannels(columns=13, cascades=cascades, channels=channels))
+    spec = replace(SPEC, channels=WeightChannels(columns=13, cascades=cascades, channels=channels, whole_columns=True))
     for passes, words in ((1, 1), (3, 5), (7, 9)):
         nibbles, factors = weights(spec, passes, words, seed=words)
         packed = spec.pack(nibbles, factors)
@@ -99,7 +109,7 @@ def test_unpacking_is_the_inverse(channels: int, cascades: int) -> None:
 @pytest.mark.parametrize(("columns", "most"), [(32, 0.508), (24, 0.509), (8, 0.508)])
 def test_bytes_a_weight(columns: int, most: float) -> None:
     """Of a whole product of 768 inputs."""
-    spec = replace(SPEC, channels=WeightChannels(columns=columns, cascades=4, channels=1))
+    spec = replace(SPEC, channels=WeightChannels(columns=columns, cascades=4, channels=1, whole_columns=True))
     found = spec.beats(passes=96, words=24) * 64 / (96 * columns * 768)
     assert 0.5 + 0.5 / 64 <= found < most
 
@@ -113,12 +123,12 @@ def test_bytes_a_weight(columns: int, most: float) -> None:
 )
 def test_impossible_specs_are_refused(columns: int, cascades: int, message: str) -> None:
     with pytest.raises(ValueError) as error:
-        replace(SPEC, channels=WeightChannels(columns=columns, cascades=cascades, channels=1))
+        replace(SPEC, channels=WeightChannels(columns=columns, cascades=cascades, channels=1, whole_columns=True))
     assert str(error.value) == message
 
 
 @pytest.mark.parametrize(("columns", "cascades"), [(32, 4), (8, 1)])
 def test_resources_are_those_of_synthesis(columns: int, cascades: int) -> None:
-    channels = WeightChannels(columns=columns, cascades=cascades, channels=1)
+    channels = WeightChannels(columns=columns, cascades=cascades, channels=1, whole_columns=True)
     spec = replace(SPEC, channels=channels, max_words=96, max_passes=524)
     assert_mapped(UnpackWeights(spec), spec.resources)

@@ -1,10 +1,11 @@
 """Designs that ask memories for their data, and runs of them, for the tests of memory channels."""
 
 import numpy as np
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Cat, Module, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.channel import Written
 from hdl.stream import Fork, StreamBuffer, connect
 from sim.memory import MemoryChannel
 from tests.harness import run_streams
@@ -20,7 +21,7 @@ class Wires(wiring.Component):
     m_requests: Out(stream.Signature(REQUEST))
     m_data: In(stream.Signature(512))
     m_writes: Out(stream.Signature(REQUEST))
-    m_written: Out(stream.Signature(512))
+    m_written: Out(stream.Signature(Written))
     ask: In(stream.Signature(REQUEST))
     out: Out(stream.Signature(512))
     place: In(stream.Signature(REQUEST))
@@ -31,7 +32,37 @@ class Wires(wiring.Component):
         connect(m, self.ask, self.m_requests)
         connect(m, self.m_data, self.out)
         connect(m, self.place, self.m_writes)
+        write_whole(m, self.beat, self.m_written)
+        return m
+
+
+def write_whole(m, beats, written):
+    """Writes all bytes of ``beats``."""
+    m.d.comb += [written.valid.eq(beats.valid), beats.ready.eq(written.ready)]
+    m.d.comb += [written.payload.data.eq(beats.payload), written.payload.strobes.eq(Cat(1).replicate(64))]
+
+
+class Answered(wiring.Component):
+    """A memory whose writes are answered, bare."""
+
+    m_requests: Out(stream.Signature(REQUEST))
+    m_data: In(stream.Signature(512))
+    m_writes: Out(stream.Signature(REQUEST))
+    m_written: Out(stream.Signature(Written))
+    m_acknowledged: In(stream.Signature(1))
+    ask: In(stream.Signature(REQUEST))
+    out: Out(stream.Signature(512))
+    place: In(stream.Signature(REQUEST))
+    beat: In(stream.Signature(Written))
+    answer: Out(stream.Signature(1))
+
+    def elaborate(self, platform):
+        m = Module()
+        connect(m, self.ask, self.m_requests)
+        connect(m, self.m_data, self.out)
+        connect(m, self.place, self.m_writes)
         connect(m, self.beat, self.m_written)
+        connect(m, self.m_acknowledged, self.answer)
         return m
 
 
@@ -42,7 +73,7 @@ class Copier(wiring.Component):
     source_requests: Out(stream.Signature(REQUEST))
     source_data: In(stream.Signature(512))
     target_writes: Out(stream.Signature(REQUEST))
-    target_written: Out(stream.Signature(512))
+    target_written: Out(stream.Signature(Written))
 
     def elaborate(self, platform):
         m = Module()
@@ -52,7 +83,7 @@ class Copier(wiring.Component):
         connect(m, fork.outputs[0], self.source_requests)
         connect(m, fork.outputs[1], self.target_writes)
         connect(m, self.source_data, fifo.input)
-        connect(m, fifo.output, self.target_written)
+        write_whole(m, fifo.output, self.target_written)
         return m
 
 

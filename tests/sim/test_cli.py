@@ -45,7 +45,7 @@ def test_a_text_that_is_too_long_is_refused(capsys: pytest.CaptureFixture[str]) 
 def test_a_model_too_large_for_amaranths_simulator_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(["--model", "bert-base", "--simulator", "amaranth", "--text", "Hi"], capsys)
     assert line == (
-        "Amaranth's simulator is for models of up to 50,000 weights a layer, such as tiny-bert; "
+        "Amaranth's simulator is for models of up to 200,000 weights a layer, such as tiny-bert and tiny-gpt2; "
         "'bert-base' has 7,077,888: use --simulator verilator"
     )
 
@@ -88,9 +88,9 @@ def test_threads_below_one_are_refused(capsys: pytest.CaptureFixture[str]) -> No
         ),
         (["--model", "tiny-gpt2", "--prompt", " "], "text must have at least one word, not be empty"),
         (
-            ["--model", "tiny-gpt2", "--prompt", "Hi", "--simulator", "amaranth"],
-            "Amaranth's simulator is for models of up to 50,000 weights a layer, such as tiny-bert; "
-            "'tiny-gpt2' has 196,608: use --simulator verilator",
+            ["--model", "gpt2", "--prompt", "Hi", "--simulator", "amaranth"],
+            "Amaranth's simulator is for models of up to 200,000 weights a layer, such as tiny-bert and tiny-gpt2; "
+            "'gpt2' has 7,077,888: use --simulator verilator",
         ),
     ],
 )

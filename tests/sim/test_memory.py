@@ -7,11 +7,12 @@ import pytest
 
 from hdl.perf.device import load_device
 from hdl.perf.memorytiming import MemoryTiming
+from sim.amaranth_simulation import InterpretedSimulation
 from sim.memory import MemoryChannel
 from sim.streams import MemoryUse, stream_ports
 from sim.verilator import build
 from tests.harness import emit_verilog, run_streams
-from tests.sim.memories import SIMULATORS, Copier, Wires, contents, numbers, read, requests
+from tests.sim.memories import SIMULATORS, Answered, Copier, Wires, contents, numbers, read, requests
 
 U280 = MemoryTiming(rate=Fraction(575, 768), latency=33, activation=5, refresh=78, refresh_interval=1170)
 HARD = MemoryTiming(
@@ -83,6 +84,50 @@ def test_reading_and_writing_take_turns(simulator):
     assert result.memory == {"m": MemoryUse(256, 256, 0, 8, 0, 0, 1)}
 
 
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_writes_that_are_answered_are_seen_with_the_answer(simulator):
+    held, new = contents(8), contents(3, seed=2)
+    strobes = [0x1, 0x8000_0000_0000_0000, 0xFF00]
+    inputs = {
+        "place": requests((4, 2), (2, 1)),
+        "beat": {"data": numbers(new), "strobes": np.array(strobes, np.uint64)},
+        "ask": requests(*[(4, 1)] * 9),
+    }
+    memory = MemoryChannel("m", held, timing=MemoryTiming(latency=6, outstanding=9))
+    result = run_streams(Answered(), inputs, {"answer": 2, "out": 9}, memories=[memory], simulator=simulator)
+    # Beats go first, once they have waited, and are answered 6 cycles after a burst's last.
+    assert result.accepted["beat"].tolist() == [1, 2, 3]
+    assert result.accepted["answer"].tolist() == [8, 9]
+    kept = contents(8)
+    for address, beat, strobe in zip((4, 5, 2), new, strobes, strict=True):
+        bits = np.array([strobe >> i & 1 for i in range(64)], bool)
+        kept[address, bits] = beat[bits]
+    assert (held == kept).all()
+    before, after = numbers(contents(8)[4:5]), numbers(kept[4:5])
+    assert result.outputs["out"] == [
+        *(before * sum(result.accepted["out"] <= 8)),
+        *(after * sum(result.accepted["out"] > 8)),
+    ]
+    assert result.accepted["out"][0] <= 8 < result.accepted["out"][-1]
+    assert result.memory["m"].written == 10
+
+
+@pytest.mark.parametrize("gaps", [None, 6])
+def test_late_answers_to_writes_are_the_same_in_both_simulators(gaps):
+    runs = []
+    for simulator in SIMULATORS:
+        held, new = np.zeros((40, 64), np.uint8), contents(40, seed=3)
+        inputs = {"place": requests((8, 3), (0, 7), (20, 1)), "ask": requests((0, 10), (20, 5))}
+        inputs["beat"] = {"data": numbers(new[:11]), "strobes": np.full(11, 2**64 - 1, np.uint64)}
+        memory = MemoryChannel("m", held, timing=HARD)
+        result = run_streams(
+            Answered(), inputs, {"answer": 3, "out": 15}, memories=[memory], simulator=simulator, gaps=gaps
+        )
+        assert (held[[8, 9, 10, *range(7), 20]] == new[:11]).all()
+        runs.append((result.cycles, result.memory, result.accepted["answer"].tolist()))
+    assert runs[0] == runs[1]
+
+
 SEGMENTS = [(5, 12), (17, 3), (250, 50), (0, 1), (1, 1), (2, 40), (299, 1), (100, 100)]
 
 
@@ -137,8 +182,11 @@ def test_reset_in_the_middle(simulator):
 
 @pytest.fixture(scope="module")
 def wires():
-    ports = [port for port, _ in stream_ports(Wires()).values()]
-    return build(emit_verilog(Wires()), "top", ports, optimise="-O0")
+    return build(emit_verilog(Wires()), "top", wires_ports(), optimise="-O0")
+
+
+def wires_ports():
+    return [port for port, _ in stream_ports(Wires()).values()]
 
 
 def raw(*segments):
@@ -146,9 +194,12 @@ def raw(*segments):
     return np.array([[address, beats] for address, beats in segments], np.uint32)
 
 
-def test_a_channel_lives_on_from_run_to_run(wires):
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_a_channel_lives_on_from_run_to_run(wires, simulator):
     held = contents(20)
-    with wires.start([MemoryChannel("m", held)]) as simulation:
+    memories = [MemoryChannel("m", held)]
+    interpreted = InterpretedSimulation(Wires(), wires_ports(), memories=memories)
+    with interpreted if simulator == "amaranth" else wires.start(memories) as simulation:
         assert simulation.run({"ask": raw((3, 3))}, {}).memory == {"m": MemoryUse(idle=1)}
         # What was asked for in one run comes in the next, and nobody took it in between.
         result = simulation.run({"ask": raw(*[(9, 1)] * 5)}, {})

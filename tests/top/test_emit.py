@@ -130,12 +130,13 @@ def test_weights_put_in_the_manifest_s_order_are_those_of_the_memory_image(manif
 
 def weight_at(unit: dict[str, Any], weights: np.ndarray, channel: int, beat: int, byte: int) -> int:
     """The byte of a beat, by what the manifest says of the order."""
-    (part, k), groups, cascades = divmod(byte, 8), unit["groups"], unit["cascades"]
-    own = 8 * (beat % groups) + part
-    if own >= unit["rams"] or channel * unit["rams"] + own >= unit["columns"] * cascades:
+    (part, k), cascades = divmod(byte, 8), unit["cascades"]
+    block, beat = divmod(beat, unit["block_beats"])
+    number, own = divmod(8 * beat + part, unit["rams"])
+    if number >= unit["block"] or channel * unit["rams"] + own >= unit["columns"] * cascades:
         return 0
     column, cascade = divmod(channel * unit["rams"] + own, cascades)
-    turn, word = divmod(beat // groups, unit["words"])
+    turn, word = divmod(block * unit["block"] + number, unit["words"])
     row, place = turn * unit["columns"] + unit["feature"][column], (word * cascades + cascade) * 8 + k
     return int(weights[row, place]) if place < unit["inputs"] else 0
 

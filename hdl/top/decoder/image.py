@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...channel import BEAT_BYTES
 from ...kernels.linear import LinearSpec
 from ...model.gpt2.quantised import QuantisedGpt2
 from ...model.groups import nibbles
@@ -57,8 +58,10 @@ def build_decoder_image(model: QuantisedGpt2, spec: BuiltDecoderSpec) -> Decoder
     parameters = [beats_of(parameter_words(layer.block, spec.parameters, width)) for layer in model.layers]
     final = _final_blocks(model, spec)
     parameters.append(beats_of(parameter_words(final.__getitem__, spec.final_parameters, width)))
-    channels["parameters"] = np.concatenate(parameters)
-    channels["embedding"] = spec.embedding.pack(model.word, model.position[: spec.max_length])
+    first = np.concatenate(parameters)
+    room = np.zeros((spec.embedding_base - len(first), BEAT_BYTES), dtype=np.uint8)
+    tables = spec.embedding.pack(model.word, model.position[: spec.max_length])
+    channels["parameters"] = np.concatenate([first, room, tables])
     return DecoderImage(channels)
 
 

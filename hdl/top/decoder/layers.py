@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...kernels.kvblocks import BLOCK
 from ...kernels.linear import ProductOrder
 from ...perf.builtdecoder import BuiltDecoderSpec
 from ...stream import StreamBuffer, connect
@@ -31,6 +32,7 @@ class LayerOrders(wiring.Component):
             order.layer.eq(layer),
             order.first.eq(layer == 0),
             order.last.eq(last),
+            order.earlier.eq((run.position + BLOCK - 1) >> (BLOCK.bit_length() - 1)),
             self.orders.valid.eq(self.runs.valid),
             self.runs.ready.eq(self.orders.ready & last),
         ]
@@ -104,6 +106,7 @@ class TileOrders(wiring.Component):
             order.rows.eq(Mux(begins, Cat(row >= layer.row for row in range(rows)), (1 << rows) - 1)),
             order.key_passes.eq(present.key_passes),
             order.value_words.eq(present.value_words),
+            order.last.eq(last),
             order.tokens.eq((present.tile + 1) * rows),
         ]
         return m

@@ -19,6 +19,12 @@ SHARED_ORDER = (
     " are not are 0"
 )
 
+CACHE_ORDER = (
+    "a beat is 8 tokens x 8 features of a head, int8, a token's features one after the other; a channel has layer / 8"
+    " tokens / head / 8 features: of keys every so many-th 8 tokens, of values every so many-th 8 features, as there"
+    " are channels, beginning with its own number"
+)
+
 LENGTHS = (32, 128, 512)
 
 
@@ -35,7 +41,8 @@ def decoder_memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
             "columns": unit.columns,
             "cascades": unit.cascades,
             "rams": unit.channel_rams,
-            "groups": unit.groups,
+            "block": unit.loader.block,
+            "block_beats": unit.loader.block_beats,
             "feature": [unit.array.feature(column) for column in range(unit.columns)],
             "products": [
                 {"name": product, "inputs": share.inputs, "outputs": share.outputs, "first": share.first,
@@ -54,10 +61,26 @@ def decoder_memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
             "blocks_behind_the_last_layer": blocks(spec.final_parameters, width),
         },
         "embedding": {
-            "order": EMBEDDING_ORDER, "beats": embedding.beats, "row_beats": embedding.row_beats,
+            "order": EMBEDDING_ORDER, "channel": "parameters", "first_beat": spec.embedding_base,
+            "beats": embedding.beats, "row_beats": embedding.row_beats,
             "words": embedding.vocabulary, "positions": embedding.positions,
         },
-    }  # fmt: skip
+    } | ({"cache": cache(spec)} if spec.memories else {})  # fmt: skip
+
+
+def cache(spec: BuiltDecoderSpec) -> dict[str, Any]:
+    """Where keys and values lie that are off chip, in beats; they need no contents at the beginning."""
+    units = {
+        name: {
+            "streams": [f"{name}__{index}" for index in range(memory.channels)],
+            "beats": memory.beats,
+            "beats_a_layer": memory.layer_beats,
+            "beats_a_block_of_tokens": memory.block_beats,
+            "blocks_of_tokens": memory.blocks,
+        }
+        for name, memory in spec.memories.items()
+    }
+    return {"order": CACHE_ORDER, "units": units}
 
 
 def decoder_cycles(spec: BuiltDecoderSpec, device: Device) -> list[dict[str, Any]]:

@@ -1,10 +1,12 @@
 """What the host asks of a decoder, what it hears, and the orders that a run becomes inside."""
 
 from enum import IntEnum
+from math import ceil
 
 from amaranth.hdl import unsigned
 from amaranth.lib import data
 
+from ...kernels.kvblocks import BLOCK
 from ...perf.builtdecoder import BuiltDecoderSpec
 
 __all__ = ["Command", "LayerOrder", "Outcome", "Run", "Status", "TileOrder"]
@@ -67,7 +69,8 @@ class Run(data.StructLayout):
 
 
 class LayerOrder(data.StructLayout):
-    """A layer of a run: its number, whether it is the first or the last, and the run's tiles."""
+    """A layer of a run: its number, whether it is the first or the last, and the run's tiles; ``earlier``: how many
+    blocks of 8 hold the tokens before the run's."""
 
     def __init__(self, spec: BuiltDecoderSpec):
         super().__init__(
@@ -80,6 +83,7 @@ class LayerOrder(data.StructLayout):
                 "tile": range(spec.max_tiles),
                 "tiles": spec.max_tiles.bit_length(),
                 "row": range(spec.rows),
+                "earlier": range(ceil(spec.max_length / BLOCK) + 1),
             }
         )
 
@@ -88,7 +92,8 @@ class TileOrder(data.StructLayout):
     """A tile of a layer for attention.
 
     ``rows``: a bit for each row whose keys and values are to be kept; ``key_passes`` of the scores and ``value_words``
-    of the weighted sums that cover the keys up to the tile's end; ``tokens``, their number.
+    of the weighted sums that cover the keys up to the tile's end; ``tokens``, their number; whether it is the run's
+    ``last`` of its layer.
     """
 
     def __init__(self, spec: BuiltDecoderSpec):
@@ -99,6 +104,7 @@ class TileOrder(data.StructLayout):
                 "rows": unsigned(spec.rows),
                 "key_passes": spec.scores_unit.banks.max_passes.bit_length(),
                 "value_words": spec.sums_unit.banks.max_words.bit_length(),
+                "last": 1,
                 "tokens": spec.max_length.bit_length(),
             }
         )

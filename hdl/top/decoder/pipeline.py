@@ -17,12 +17,13 @@ from amaranth.hdl import Module, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...channel import CHANNEL_BITS, Request
+from ...channel import CHANNEL_BITS, Request, Written
 from ...kernels.activation import Activation
 from ...kernels.embedding import Embedding
 from ...kernels.fetch import Fetch
 from ...kernels.layernorm import LayerNorm
 from ...kernels.linear import Linear
+from ...kernels.readarbiter import ReadArbiter
 from ...kernels.requantise import Requantise
 from ...kernels.residual import ResidualAdd
 from ...kernels.rowquantise import RowQuantise
@@ -38,6 +39,7 @@ from ..pipeline import Entry
 from .ends import Leave, Loop
 from .feed import Sections, Segments
 from .layers import LayerOrders, ProductOrders, TileOrders
+from .memories import attach, memories, settled
 from .orders import Command, LayerOrder, Run, Status, TileOrder
 from .sequencer import Sequencer
 
@@ -49,8 +51,10 @@ class DecoderPipeline(wiring.Component):
 
     Members: ``commands``, ``ids`` (streams from the host), ``results`` (stream of candidates, best first, ``k`` of
     them a command), ``status`` (stream, one a command, behind its results), ``outputs`` (tile stream of int16: with
-    ``trace`` every layer's); for each memory channel, ``parameters``, ``embedding`` and ``weights_UNIT[i]``,
-    ``NAME_requests`` (stream of `Request`) and ``NAME_data`` (512-bit beats).
+    ``trace`` every layer's); for each memory channel, ``parameters`` (the tables of the embedding, too) and
+    ``weights_UNIT[i]``, ``NAME_requests`` (stream of `Request`) and ``NAME_data`` (512-bit beats). Where keys and
+    values lie off chip, also for ``keys`` and ``values``, arrays of channels, and with ``NAME_writes`` (stream of
+    `Request`), ``NAME_written`` (stream of `Written`) and ``NAME_acknowledged`` (a beat for each write held).
     """
 
     def __init__(self, spec: BuiltDecoderSpec):
@@ -63,12 +67,20 @@ class DecoderPipeline(wiring.Component):
             "outputs": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(16)))),
         }
         requests, beats = Out(stream.Signature(Request)), In(stream.Signature(unsigned(CHANNEL_BITS)))
-        for name in ("parameters", "embedding"):
-            members |= {f"{name}_requests": requests, f"{name}_data": beats}
+        members |= {"parameters_requests": requests, "parameters_data": beats}
         for unit in LINEAR_UNITS:
             channels = spec.linear(unit).channels
             members[f"weights_{unit}_requests"] = requests.array(channels)
             members[f"weights_{unit}_data"] = beats.array(channels)
+        writing = {
+            "requests": requests,
+            "data": beats,
+            "writes": requests,
+            "written": Out(stream.Signature(Written)),
+            "acknowledged": In(stream.Signature(1)),
+        }
+        for name, memory in spec.memories.items():
+            members |= {f"{name}_{role}": member.array(memory.channels) for role, member in writing.items()}
         super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
@@ -76,10 +88,10 @@ class DecoderPipeline(wiring.Component):
 
 
 LAYER_READERS = ("entry", "leave", "tiles", "products", "activation", "parameters")
-"""What takes an order a layer."""
+"""What takes an order a layer, besides loaders of keys and values."""
 
 TILE_READERS = ("scores", "sums", "softmax")
-"""What takes an order a tile."""
+"""What takes an order a tile, besides storers of keys and values."""
 
 
 class _Composition(Composition):
@@ -89,18 +101,22 @@ class _Composition(Composition):
         super().__init__(platform)
         self.pipeline, self.spec = pipeline, pipeline.spec
         m, spec = self.m, self.spec
+        self.memories = memories(self, spec)
         self.control()
-        self.feed_parameters()
         self.share()
         embedding = self.add("embedding", Embedding(spec.embedding))
+        arbiter = self.add("arbiter", ReadArbiter(spec.arbiter))
+        connect(m, embedding.requests, arbiter.asked[0])
+        connect(m, arbiter.found[0], embedding.data)
+        connect(m, arbiter.requests, pipeline.parameters_requests)
+        connect(m, pipeline.parameters_data, arbiter.response)
+        self.feed_parameters(arbiter.asked[1], arbiter.found[1])
         entry = self.add("entry", Entry(spec, LayerOrder(spec)))
         leave, loop = self.add("leave", Leave(spec)), self.add("loop", Loop(spec))
         self.order("embedding", embedding.order, "position", "tokens")
         self.order("entry", entry.order, *LayerOrder(spec).members)
         self.order("leave", leave.order, *LayerOrder(spec).members)
         connect(m, self.sequencer.tokens, embedding.ids)
-        connect(m, embedding.requests, pipeline.embedding_requests)
-        connect(m, pipeline.embedding_data, embedding.data)
         connect(m, embedding.tokens, entry.outside)
         connect(m, leave.feedback, loop.input)
         connect(m, loop.output, entry.feedback)
@@ -119,14 +135,16 @@ class _Composition(Composition):
         connect(m, sequencer.status, pipeline.status)
         run_readers: tuple[str, ...] = ("layers", "embedding", "candidates", "final", "segments_parameters")
         run_readers += tuple(f"segments_{name}" for name in LINEAR_UNITS)
-        self.orders = self.forked("runs", Run(spec), run_readers, sequencer.runs)
+        self.orders = self.forked("runs", Run(spec), run_readers, settled(self, self.memories, sequencer.runs))
         layers = self.add("layers", LayerOrders(spec))
         tiles, products = self.add("tiles", TileOrders(spec)), self.add("products", ProductOrders(spec))
         connect(m, self.orders["layers"], layers.runs)
-        self.orders |= self.forked("layer_orders", LayerOrder(spec), LAYER_READERS, layers.orders)
+        layer_readers = (*LAYER_READERS, *(f"load_{name}" for name in self.memories))
+        tile_readers = (*TILE_READERS, *(f"store_{name}" for name in self.memories))
+        self.orders |= self.forked("layer_orders", LayerOrder(spec), layer_readers, layers.orders)
         connect(m, self.orders["tiles"], tiles.layers)
         connect(m, self.orders["products"], products.layers)
-        self.orders |= self.forked("tile_orders", TileOrder(spec), TILE_READERS, tiles.orders)
+        self.orders |= self.forked("tile_orders", TileOrder(spec), tile_readers, tiles.orders)
         self.orders |= self.forked("linear_orders", products.orders.payload.shape(), LINEAR_UNITS, products.orders)
         shared = products.shared.payload.shape()
         self.orders |= self.forked("shared_orders", shared, ("distribute", "collect"), products.shared)
@@ -152,11 +170,10 @@ class _Composition(Composition):
             found.append(fetch.data)
         return found
 
-    def feed_parameters(self) -> None:
+    def feed_parameters(self, requests: Any, answer: Any) -> None:
         """The parameters of the layers, and those behind the last."""
         m, spec = self.m, self.spec
-        pipeline = self.pipeline
-        (data,) = self.fetched("parameters", [pipeline.parameters_requests], [pipeline.parameters_data])
+        (data,) = self.fetched("parameters", [requests], [answer])
         sections = self.add("sections", Sections((spec.max_layers * spec.parameter_beats, spec.final_beats)))
         layer = self.add("parameters", Parameters(spec.parameters, spec.max_tiles, spec.lanes))
         final = self.add("final_parameters", Parameters(spec.final_parameters, 1, spec.lanes))
@@ -224,9 +241,12 @@ class _Composition(Composition):
     def attention(self, tokens: Any) -> Any:
         """Causal self-attention over the cache, projection included."""
         spec, place = self.spec, ("layer", "tile", "rows")
-        units = attend(self, spec, lambda: self.product("qkv", tokens))
-        self.order("scores", units.scores.order, *place, "key_passes", "words", words=spec.scores_unit.words)
-        self.order("sums", units.sums.order, *place, "passes", "value_words", passes=spec.sums_unit.passes)
+        units = attend(self, spec, lambda: self.product("qkv", tokens), tapped=bool(self.memories))
+        reach, passes = {"words": spec.scores_unit.words}, {"passes": spec.sums_unit.passes}
+        last = ("last",) if self.memories else ()
+        self.order("scores", units.scores.order, *place, "key_passes", "words", *last, **reach)
+        self.order("sums", units.sums.order, *place, "passes", "value_words", *last, **passes)
+        attach(self, self.pipeline, self.memories, units)
         self.order("softmax", units.softmax.control, "tokens", "tile")
         return self.product("projection", units.context)
 

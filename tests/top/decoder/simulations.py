@@ -38,7 +38,11 @@ def sources(spec: BuiltDecoderSpec) -> dict[str, str]:
     return Emitter().emit(DecoderPipeline(spec), "decoder")
 
 
-def started(spec: BuiltDecoderSpec, timing: MemoryTiming | None = None) -> DecoderSimulation:
+def started(
+    spec: BuiltDecoderSpec, timing: MemoryTiming | None = None, cache_timing: MemoryTiming | None = None
+) -> DecoderSimulation:
     """A simulation with its own instance; the build is shared."""
     image = build_decoder_image(model_of(spec), spec)
-    return DecoderSimulation.verilated(spec, sources(spec), image, timing=timing, threads=1, optimise="-O0")
+    return DecoderSimulation.verilated(
+        spec, sources(spec), image, timing=timing, cache_timing=cache_timing, threads=1, optimise="-O0"
+    )

@@ -13,7 +13,7 @@ from hdl.top.decoder.manifest import decoder_cycles, decoder_memory
 from sim import paths
 from sim.verilator import WAIVERS, lint
 
-from .designs import ODD, PACKED, TINY
+from .designs import FAR, FARTHER, ODD, PACKED, TINY
 from .simulations import model_of, sources
 
 
@@ -23,14 +23,15 @@ def memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
     return decoder_memory(spec)
 
 
-@pytest.mark.parametrize("spec", [TINY, ODD], ids=["tiny", "odd"])
+@pytest.mark.parametrize("spec", [TINY, ODD, FAR, FARTHER], ids=["tiny", "odd", "far", "farther"])
 def test_the_verilog_has_no_finding(spec: BuiltDecoderSpec) -> None:
     assert lint(sources(spec), "decoder", waivers=WAIVERS) == []
 
 
-def test_paths_hold_one_multiplication_or_three_additions() -> None:
+@pytest.mark.parametrize("spec", [TINY, FAR], ids=["tiny", "far"])
+def test_paths_hold_one_multiplication_or_three_additions(spec: BuiltDecoderSpec) -> None:
     for weight, most in ((paths.multiplications, 1), (paths.additions, 3)):
-        found = paths.longest_paths(sources(TINY), "decoder", weight)
+        found = paths.longest_paths(sources(spec), "decoder", weight)
         assert max(path.weight for path in found.values()) <= most
 
 
@@ -50,8 +51,19 @@ def test_segments_cover_the_channels(spec: BuiltDecoderSpec) -> None:
             assert len(channels[f"weights_{name}__{index}"]) == own + token
     layers, told = spec.max_layers, memory(spec)["parameters"]
     beats = layers * told["beats_a_layer"] + told["beats_behind_the_last_layer"]
-    assert len(channels["parameters"]) == beats == spec.segments("parameters")[0][0][1]
-    assert len(channels["embedding"]) == memory(spec)["embedding"]["beats"]
+    assert beats == spec.segments("parameters")[0][0][1]
+    tables = memory(spec)["embedding"]
+    assert beats <= tables["first_beat"] < beats + 64
+    assert len(channels["parameters"]) == tables["first_beat"] + tables["beats"]
+
+
+def test_keys_and_values_off_chip_are_told_of() -> None:
+    assert "cache" not in memory(TINY)
+    told = memory(FARTHER)["cache"]["units"]
+    assert told["keys"]["streams"] == ["keys__0", "keys__1"]
+    # 40 tokens are 5 blocks of 8, of 96 features 12: of keys each channel has up to 3 blocks of tokens, of values all
+    # 5, of half of the features.
+    assert [told[name]["beats"] for name in ("keys", "values")] == [2 * 3 * 12, 2 * 5 * 6]
 
 
 def test_cycles_grow_with_the_tokens() -> None:

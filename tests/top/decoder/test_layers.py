@@ -16,7 +16,8 @@ from .designs import ODD, TINY
 def layers_of(spec: BuiltDecoderSpec, tile: int, tiles: int, row: int, *, shared: bool) -> dict[str, np.ndarray]:
     """The layer orders of a run."""
     count = spec.max_layers
-    constant = {"trace": 0, "shared": int(shared), "tile": tile, "tiles": tiles, "row": row}
+    earlier = ceil((tile * spec.rows + row) / 8)
+    constant = {"earlier": earlier, "trace": 0, "shared": int(shared), "tile": tile, "tiles": tiles, "row": row}
     orders = {name: np.full(count, value) for name, value in constant.items()}
     number = np.arange(count)
     return orders | {"layer": number, "first": number == 0, "last": number == count - 1}
@@ -45,7 +46,7 @@ def test_tiles_reach_as_far_as_their_keys(spec: BuiltDecoderSpec, gaps: int | No
     last = spec.max_tiles - 1
     runs = [(0, 3, 0), (2, 1, 1), (3, 1, 0), (0, 1, 0), (last, 1, 1), (0, spec.max_tiles, 0), (0, 2, 0)]
     layers = joined([layers_of(spec, *run, shared=run[1] == 1) for run in runs])
-    expected = {"layer": [], "tile": [], "rows": [], "key_passes": [], "value_words": [], "tokens": []}
+    expected = {"layer": [], "tile": [], "rows": [], "key_passes": [], "value_words": [], "tokens": [], "last": []}
     for first, tiles, row in runs:
         for layer in range(spec.max_layers):
             for tile in range(first, first + tiles):
@@ -57,6 +58,7 @@ def test_tiles_reach_as_far_as_their_keys(spec: BuiltDecoderSpec, gaps: int | No
                 expected["key_passes"].append(ceil(tokens / spec.scores.columns))
                 expected["value_words"].append(ceil(tokens / spec.sums_unit.depth))
                 expected["tokens"].append(tokens)
+                expected["last"].append(tile == first + tiles - 1)
     found = run_streams(TileOrders(spec), {"layers": layers}, {"orders": len(expected["tile"])}, gaps=gaps)
     for name, values in expected.items():
         np.testing.assert_array_equal(found.outputs["orders"][name], values, name)

@@ -1,7 +1,7 @@
 """Many spatial points at once: their figures by lookup, sum and maximum."""
 
 from functools import cached_property
-from math import ceil
+from math import ceil, gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from ....channel import BEAT_BYTES
 from ....dsp import CASCADE
 from ....kernels.shared import MAX_TERMS, shared_cycles, weight_bytes
-from ....kernels.weights import CHANNEL_RAMS
+from ....kernels.weights import CHANNEL_RAMS, beats_a_word
 from ....memory import BLOCK_DEPTH
 from ...channels import shared_channels
 from ...decoder import DecoderSpec, loads, ring_cycles
@@ -111,8 +111,11 @@ class SpatialPoints(Points):
     @cached_property
     def beats_a_word(self) -> np.ndarray:
         """Beats of a channel that make a word for each of its RAMs, [units, points]."""
-        rams = -(-self.columns // self.channels) * self.cascades
-        return np.asarray(-(-rams // CHANNEL_RAMS))
+        rams = -(-self.columns * self.cascades // self.channels)
+        if not self.network.causal:
+            return np.asarray(-(-rams // CHANNEL_RAMS))
+        words = gcd(self.network.hidden, self.network.intermediate) // (CASCADE * self.cascades)
+        return np.asarray(np.vectorize(beats_a_word, otypes=[float])(rams, words))
 
     @cached_property
     def held(self) -> np.ndarray:

@@ -9,8 +9,7 @@ import numpy as np
 
 from ....model.network import Network
 from ...budget import PLANNED
-from ...candidates import weight_channels
-from ...channels import shared_channels
+from ...channels import shared_channels, weight_channels
 from ...spec import ARRAYS, LINEAR_UNITS, ArrayShape
 from ..kind import TABLES, Kind
 from ..point import Point
@@ -68,7 +67,7 @@ class SpatialSpace(Kind):
     @cached_property
     def channels(self) -> int:
         """Memory channels for the weights of all copies."""
-        return weight_channels(self.device)
+        return weight_channels(self.device, causal=self.network.causal)
 
     def sizes(self, group: Any) -> list[Any]:
         """How many choices each axis has, in points whose tile and lanes are these."""

@@ -1,0 +1,162 @@
+"""Keys or values in off-chip memory: where they lie, and what a layer needs of them.
+
+A beat is a block of 8 tokens x 8 features of a head, int8 [token][feature]: a RAM word for each of 8 columns, of keys a
+token's features, of values a feature's tokens. A channel holds layer / 8 tokens / head / 8 features, so what a layer
+needs up to any length is one segment. Of keys each channel has every ``channels``-th 8 tokens, of values every
+``channels``-th 8 features: those of its own columns of the array, so that channels never meet at a RAM.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from amaranth.lib import data
+
+from ..channel import BEAT_BYTES, Request, Written
+from ..dsp import CASCADE
+from ..memory import ReplaySpec
+from ..pipeline import tree_levels
+from ..resources import Resources
+from ..stream import buffer_resources
+from .attention import AttentionSpec
+from .fetch import FetchSpec
+from .kvblocks import BLOCK, Block
+from .kvcache import SUM_FAN_IN, CacheSpec
+
+__all__ = ["KvMemorySpec"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KvMemorySpec:
+    """The memory of ``layers`` layers behind a ``unit`` of attention, which reads it through its ``channels``.
+
+    ``latency_cycles``: from a request to its first beat.
+
+    Raises:
+        ValueError: for a unit that has no channels, or gets features that do not fill blocks.
+    """
+
+    unit: AttentionSpec
+    layers: int
+    latency_cycles: int
+
+    def __post_init__(self) -> None:
+        if not self.unit.channels:
+            raise ValueError("memory of keys or values must have a unit with channels, not 0")
+        if CASCADE % self.unit.lanes_stored:
+            raise ValueError(
+                f"memory of keys or values must get lanes that divide {CASCADE}, not {self.unit.lanes_stored}"
+            )
+        if self.layers < 1:
+            raise ValueError(f"memory of keys or values must have a layer, not {self.layers}")
+
+    @property
+    def banks(self) -> CacheSpec:
+        """Where the words lie in the RAMs."""
+        banks = self.unit.banks
+        assert isinstance(banks, CacheSpec)
+        return banks
+
+    @property
+    def keys(self) -> bool:
+        """Whether it is keys: a pass's columns are tokens."""
+        return self.banks.along == "passes"
+
+    @property
+    def channels(self) -> int:
+        """Memory channels."""
+        return self.unit.channels
+
+    @property
+    def chunks(self) -> int:
+        """Blocks of features of a token, all heads."""
+        return self.unit.heads * self.unit.head_size // BLOCK
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of tokens of the longest sequence."""
+        return ceil(self.unit.max_length / BLOCK)
+
+    @property
+    def block_beats(self) -> int:
+        """Beats of 8 tokens of a layer in a channel that has them."""
+        return self.chunks if self.keys else self.chunks // self.channels
+
+    @property
+    def layer_beats(self) -> int:
+        """Beats from a layer to the next in each channel."""
+        return self.block_beats * (ceil(self.blocks / self.channels) if self.keys else self.blocks)
+
+    @property
+    def beats(self) -> int:
+        """Beats of each channel."""
+        return self.layers * self.layer_beats
+
+    def own_blocks(self, blocks: int, channel: int) -> int:
+        """How many of a sequence's first ``blocks`` a channel has."""
+        return ceil((blocks - channel) / self.channels) if self.keys else blocks
+
+    def cycles(self, tokens: int) -> int:
+        """Cycles in which a layer's first ``tokens`` come, at a beat a cycle from each channel."""
+        return self.own_blocks(ceil(tokens / BLOCK), 0) * self.block_beats
+
+    def bytes_read(self, tokens: int) -> int:
+        """Bytes that are read of a layer's first ``tokens``, whole blocks."""
+        return ceil(tokens / BLOCK) * self.chunks * BEAT_BYTES
+
+    def place(self, layer: int, block: int, chunk: int) -> tuple[int, int]:
+        """Channel and address of a block of tokens and of features."""
+        outer, inner = (block, chunk) if self.keys else (chunk, block)
+        channel, outer = outer % self.channels, outer // self.channels
+        block, chunk = (outer, inner) if self.keys else (inner, outer)
+        return channel, layer * self.layer_beats + block * self.block_beats + chunk
+
+    def pack(self, tokens: np.ndarray) -> np.ndarray:
+        """The contents of all channels, uint8 [channels, beats, 64], of int8 [layers, tokens, hidden]; the rest is
+        0."""
+        contents = np.zeros((self.channels, self.beats, BEAT_BYTES), dtype=np.uint8)
+        padded = np.pad(tokens.astype(np.int8), ((0, 0), (0, -tokens.shape[1] % BLOCK), (0, 0))).view(np.uint8)
+        for layer, rows in enumerate(padded):
+            for block, chunk in np.ndindex(len(rows) // BLOCK, self.chunks):
+                own = rows[block * BLOCK : (block + 1) * BLOCK, chunk * BLOCK : (chunk + 1) * BLOCK]
+                contents[self.place(layer, block, chunk)] = own.reshape(-1)
+        return contents
+
+    @property
+    def fetch(self) -> FetchSpec:
+        """The reader of a channel."""
+        return FetchSpec(max_beats=self.layer_beats, latency_cycles=self.latency_cycles)
+
+    @property
+    def load_order(self) -> data.StructLayout:
+        """What a layer of a run needs: its number, and how many blocks of earlier tokens (0: none)."""
+        return data.StructLayout({"layer": range(max(self.layers, 2)), "blocks": range(self.blocks + 1)})
+
+    @property
+    def store_order(self) -> data.StructLayout:
+        """A tile that is stored: its layer, its place in the sequence, and the rows of it that are written."""
+        order = self.banks.order
+        layer = {"layer": range(max(self.layers, 2))}
+        return data.StructLayout(layer | {name: order[name].shape for name in ("tile", "rows")})
+
+    @property
+    def order_cycles(self) -> int:
+        """Cycles from an order's arrival until its addresses are there."""
+        widest = max(self.layers.bit_length(), self.blocks.bit_length())
+        return tree_levels(widest, SUM_FAN_IN)
+
+    @property
+    def load_latency(self) -> int:
+        """Cycles from a layer's order to its first block, its bank free."""
+        return self.order_cycles + 1 + self.fetch.latency + 1
+
+    @property
+    def resources(self) -> Resources:
+        """BRAM, LUT and FF of loader and storer; LUT and FF are estimates."""
+        block = Block(self.unit)
+        written = ReplaySpec(1, 1, "block", max_repeat=1).control_resources
+        load = self.fetch.resources + buffer_resources(block.size, 2) + Resources(lut=190, ff=150)
+        store = buffer_resources(Written.size, 2) + buffer_resources(Request.size, 2) + Resources(lut=40, ff=20)
+        tiles = 8 * BLOCK * self.unit.rows
+        pack = buffer_resources(tiles, 2) + Resources(lut=100, ff=tiles + 100)
+        return (load + store) * self.channels + pack + written

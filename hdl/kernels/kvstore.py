@@ -1,0 +1,99 @@
+"""Stores new tokens' keys or values in memory, on their way into the RAMs of the array that reads them."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..channel import Request, Written
+from ..stream import Pack, StreamBuffer, connect, tile
+from .fetch import ADDRESS_BITS
+from .kvblocks import BLOCK
+from .kvcache import scaled
+from .kvmemory import KvMemorySpec
+
+__all__ = ["Store"]
+
+UNANSWERED = 255
+"""Writes of a channel that may be under way."""
+
+
+class Store(wiring.Component):
+    """Writes the rows of tiles, each 8 features of a tile a beat with strobes for the rows, and a request a beat.
+
+    Members: ``order`` (stream of `KvMemorySpec.store_order`, one a tile), ``tiles`` (tile stream of int8, head after
+    head); ``writes[c]``, ``written[c]``, ``acknowledged[c]`` (streams: requests, beats, and memory's answers, one a
+    request); ``settled`` (level: memory holds all that came, and no tile is half stored).
+    """
+
+    def __init__(self, spec: KvMemorySpec):
+        self.spec = spec
+        unit = spec.unit
+        super().__init__(
+            {
+                "order": In(stream.Signature(spec.store_order)),
+                "tiles": In(stream.Signature(tile(unit.rows, unit.lanes_stored, signed(8)))),
+                "writes": Out(stream.Signature(Request)).array(spec.channels),
+                "written": Out(stream.Signature(Written)).array(spec.channels),
+                "acknowledged": In(stream.Signature(1)).array(spec.channels),
+                "settled": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spec, unit, order = self.spec, self.spec.unit, self.order.payload
+        ratio, share = BLOCK // unit.lanes_stored, spec.channels.bit_length() - 1
+        m.submodules.pack = pack = Pack(unit.rows, unit.lanes_stored, ratio, signed(8), beats=ratio)
+        connect(m, self.tiles, pack.input)
+        # The order waits at the input while its products are summed up, and until its tile is stored.
+        waited, chunk = Signal(range(spec.order_cycles + 1)), Signal(range(max(spec.chunks, 2)))
+        located, go = waited == spec.order_cycles, Signal()
+        last = chunk == spec.chunks - 1
+        bits = (BLOCK // unit.rows).bit_length() - 1  # of a tile's place within a block
+        block = Signal(range(max(spec.blocks, 2)))
+        m.d.comb += [block.eq(order.tile[bits:]), self.order.ready.eq(go & last)]
+        with m.If(go):
+            m.d.sync += chunk.eq(Mux(last, 0, chunk + 1))
+            with m.If(last):
+                m.d.sync += waited.eq(0)
+        with m.Elif(self.order.valid & ~located):
+            m.d.sync += waited.eq(waited + 1)
+        dealt = block if spec.keys else chunk  # what channels have in turn
+        layer = scaled(m, "layer", order.layer, spec.layer_beats, ADDRESS_BITS)
+        start = scaled(m, "start", block[share if spec.keys else 0 :], spec.block_beats, ADDRESS_BITS)
+        address = layer + start + chunk[0 if spec.keys else share :]
+        own = order.tile[:bits]
+        strobes = Cat((order.rows[k % unit.rows] & (own == k // unit.rows)).replicate(BLOCK) for k in range(BLOCK))
+        beat = pack.output.payload.as_value().replicate(BLOCK // unit.rows)
+        moves, quiet = [], [~self.tiles.valid, ~pack.output.valid, chunk == 0]
+        for channel in range(spec.channels):
+            chosen = pack.output.valid & self.order.valid & located & (dealt[:share] == channel)
+            goes, idle = self._channel(m, channel, chosen, address, Cat(beat, strobes))
+            moves.append(goes)
+            quiet.append(idle)
+        m.d.comb += [go.eq(Cat(moves).any()), pack.output.ready.eq(go), self.settled.eq(Cat(quiet).all())]
+        return m
+
+    def _channel(self, m: Module, channel: int, chosen: Any, address: Any, beat: Any) -> tuple[Signal, Signal]:
+        """Writes a channel's beats; whether one goes, and whether all have been answered."""
+        m.submodules[f"requests_{channel}"] = requests = StreamBuffer(Request)
+        m.submodules[f"beats_{channel}"] = beats = StreamBuffer(Written)
+        connect(m, requests.output, self.writes[channel])
+        connect(m, beats.output, self.written[channel])
+        unanswered = Signal(range(UNANSWERED + 1), name=f"unanswered_{channel}")
+        goes, idle = Signal(name=f"goes_{channel}"), Signal(name=f"idle_{channel}")
+        answer = self.acknowledged[channel]
+        m.d.comb += [
+            goes.eq(chosen & requests.input.ready & beats.input.ready & (unanswered != UNANSWERED)),
+            requests.input.valid.eq(goes),
+            requests.input.payload.address.eq(address),
+            requests.input.payload.beats.eq(1),
+            beats.input.valid.eq(goes),
+            beats.input.payload.as_value().eq(beat),
+            answer.ready.eq(1),
+            idle.eq(unanswered == 0),
+        ]
+        m.d.sync += unanswered.eq(unanswered + goes - answer.valid)
+        return goes, idle

@@ -1,0 +1,115 @@
+"""Designs around the loader and the storer of keys and values, whose ports are all streams, for the tests."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.channel import CHANNEL_BITS, Request, Written
+from hdl.kernels.kvblocks import Block
+from hdl.kernels.kvload import Load
+from hdl.kernels.kvmemory import KvMemorySpec
+from hdl.kernels.kvstore import Store
+from hdl.kernels.scores import Scores, ScoresSpec
+from hdl.kernels.weightedsum import WeightedSums
+from hdl.stream import connect
+
+BEAT = unsigned(CHANNEL_BITS)
+
+
+def connect_all(m: Module, sources: Any, sinks: Any) -> None:
+    """Connects arrays of streams."""
+    for source, sink in zip(sources, sinks, strict=True):
+        connect(m, source, sink)
+
+
+class LoadBench(wiring.Component):
+    """A loader; ``released``: a beat for each layer that has been read."""
+
+    def __init__(self, spec: KvMemorySpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "order": In(stream.Signature(spec.load_order)),
+                "m_requests": Out(stream.Signature(Request)).array(spec.channels),
+                "m_data": In(stream.Signature(BEAT)).array(spec.channels),
+                "blocks": Out(stream.Signature(Block(spec.unit))).array(spec.channels),
+                "released": In(stream.Signature(1)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.load = load = Load(self.spec)
+        connect(m, self.order, load.order)
+        for pair in ((load.requests, self.m_requests), (self.m_data, load.data), (load.blocks, self.blocks)):
+            connect_all(m, *pair)
+        held = Signal(range(3))  # layers that are loaded and not released
+        m.d.comb += [self.released.ready.eq(held != 0), load.released.eq(self.released.valid & self.released.ready)]
+        m.d.sync += held.eq(held + load.loaded - load.released)
+        return m
+
+
+class StoreBench(wiring.Component):
+    """A storer; ``finished`` has a beat when so many tiles have come and memory holds all of them."""
+
+    def __init__(self, spec: KvMemorySpec, count: int):
+        self.spec, self.count = spec, count
+        self.store = Store(spec)
+        own = {name: self.store.signature.members[name] for name in ("order", "tiles")}
+        super().__init__(
+            own
+            | {
+                "m_writes": Out(stream.Signature(Request)).array(spec.channels),
+                "m_written": Out(stream.Signature(Written)).array(spec.channels),
+                "m_acknowledged": In(stream.Signature(1)).array(spec.channels),
+                "finished": Out(stream.Signature(1)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.store = store = self.store
+        connect(m, self.order, store.order)
+        connect(m, self.tiles, store.tiles)
+        for pair in (
+            (store.writes, self.m_writes),
+            (store.written, self.m_written),
+            (self.m_acknowledged, store.acknowledged),
+        ):
+            connect_all(m, *pair)
+        come = Signal(range(self.count + 1))
+        m.d.sync += come.eq(come + (self.order.valid & self.order.ready))
+        with m.If((come == self.count) & store.settled):
+            m.d.sync += self.finished.valid.eq(1)
+        return m
+
+
+class Loaded(wiring.Component):
+    """A unit of attention and its loader."""
+
+    def __init__(self, spec: KvMemorySpec):
+        self.spec = spec
+        self.unit = Scores(spec.unit) if isinstance(spec.unit, ScoresSpec) else WeightedSums(spec.unit)
+        own = {name: self.unit.signature.members[name] for name in ("order", "stored", "activations", "sums")}
+        super().__init__(
+            own
+            | {
+                "layers": In(stream.Signature(spec.load_order)),
+                "m_requests": Out(stream.Signature(Request)).array(spec.channels),
+                "m_data": In(stream.Signature(BEAT)).array(spec.channels),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.load, m.submodules.unit = load, unit = Load(self.spec), self.unit
+        connect(m, self.layers, load.order)
+        for name in ("order", "stored", "activations"):
+            connect(m, getattr(self, name), getattr(unit, name))
+        connect(m, unit.sums, self.sums)
+        for pair in ((load.requests, self.m_requests), (self.m_data, load.data), (load.blocks, unit.earlier)):
+            connect_all(m, *pair)
+        m.d.comb += [unit.loaded.eq(load.loaded), load.released.eq(unit.released)]
+        return m
