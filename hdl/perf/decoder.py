@@ -239,8 +239,9 @@ class DecoderSpec(PipelineSpec):
 
 
 def loads(products: Sequence[tuple[int, int, int]], *, columns: Any, depths: Any, beats_a_word: Any, held: Any) -> Any:
-    """Beats of the slowest unit's channels for all shared ``products``, (inputs, outputs, how often), and those of the
-    last that are behind the words ``held`` in its RAMs. Arrays [units] or [units, cases], ``columns`` of all together.
+    """Beats of int8 weights in the slowest unit's channels for all shared ``products``, (inputs, outputs, how often),
+    and those of the last that are behind the words ``held`` in its RAMs. Arrays [units] or [units, cases], ``columns``
+    of all together.
     """
     words = [times * -(-outputs // columns) * -(-inputs // depths) for inputs, outputs, times in products]
     behind = np.maximum(0, words[-1] - held) * beats_a_word

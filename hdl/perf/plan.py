@@ -126,14 +126,19 @@ def halves(
     their own, so many each, where these are not 0."""
     design, half, memory = SpatialDesign(network, spec, weight_bits), ceil(tokens / 2), device.memory
     sustained = memory.sustained * 1e3 / device.clock_mhz
-    context = (half + tokens) // 2
-    token, loads = design.decode(context), 0.0
-    if cache_channels:
+    bytes_a_cycle = design.bandwidth(memory) * sustained
+
+    def token(context: int) -> float:
+        phase = design.decode(context)
+        if not cache_channels:
+            return phase.cycles_at(bytes_a_cycle)
         assert isinstance(spec, DecoderSpec)
         read = spec.cache.bytes_read(context)
-        token, loads = replace(token, bytes=token.bytes - read), read / (memory.rate(2 * cache_channels) * sustained)
-    bytes_a_cycle = design.bandwidth(memory) * sustained
-    return design.prefill(half).cycles_at(bytes_a_cycle) + (tokens - half) * max(token.cycles_at(bytes_a_cycle), loads)
+        loads = read / (memory.rate(2 * cache_channels) * sustained)
+        return max(loads, replace(phase, bytes=phase.bytes - read).cycles_at(bytes_a_cycle))
+
+    # Where memory decides at first and attention at last, the middle would tell of neither.
+    return design.prefill(half).cycles_at(bytes_a_cycle) + (tokens - half) * (token(half) + token(tokens - 1)) / 2
 
 
 def check_tile(tile: int) -> None:

@@ -14,7 +14,7 @@ from sim import paths
 from sim.verilator import WAIVERS, lint
 
 from .designs import FAR, FARTHER, ODD, PACKED, TINY
-from .test_pipeline import model_of, sources
+from .simulations import model_of, sources
 
 
 @cache

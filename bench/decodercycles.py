@@ -1,0 +1,114 @@
+"""Counted against simulated cycles of decoders, prompts and tokens, with memory at once and with the U280's.
+``python -m bench.decodercycles``; ``--write`` puts the table into docs/decodercycles.md."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from bench.paper import table
+from hdl.model.spec import Gpt2Spec, load_model
+from hdl.perf.builtdecoder import BuiltDecoderSpec
+from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.device import load_device
+from hdl.perf.memorytiming import IDEAL, MemoryTiming
+from hdl.perf.plan import plan
+from hdl.top.decoder.image import build_decoder_image
+from sim.decoder import DecoderSimulation
+from tests.top.decoder.designs import HEAVY, ODD, TINY
+from tests.top.decoder.simulations import model_of, sources, words
+
+EACH = 0.02
+"""The greatest difference that is allowed."""
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "decodercycles.md"
+
+HEADINGS = ("design", "weights", "memory", "tokens", "behind", "counted", "simulated", "difference")
+
+INTRODUCTION = """\
+# Cycles of decoders: counted and simulated
+
+Made by `python -m bench.decodercycles --write`. A run's cycles count from the last token in to the best candidate out.
+Counted: `hdl.perf.decodercycles`, before any hardware is made. Simulated: the emitted Verilog in Verilator, with random
+weights, and a memory that answers at once or with the latency, rate, rows and refreshes of the U280's HBM2 at 300 MHz.
+
+What is left with a memory that answers at once: logits late in the vocabulary that are better than all before, a cycle
+each; and prompts so long that attention sets the pace of their last tiles, where not all is followed of what keeps the
+tiles behind waiting. With the U280's memory a run may begin in the middle of a channel's refresh; it is counted as if
+it began after a reset.
+"""
+
+GPT2 = """
+gpt2 at full size, the U280's memory, prompt of 128 and a token behind it (`python -m bench.decoder`): 926,800 and
+115,248 cycles simulated; counted {prompt:,} ({prompt_off:+.2%}) and {token:,} ({token_off:+.2%}).
+"""
+
+MEASURED = {(128, 0): 926_800, (1, 128): 115_248}
+"""Cycles of `bench.decoder` for gpt2, by tokens and how many are before them."""
+
+
+def designs() -> Iterator[tuple[str, BuiltDecoderSpec]]:
+    """What is counted and simulated."""
+    yield "several passes", TINY
+    yield "odd sizes", ODD
+    yield "weights decide", HEAVY
+    yield "weights decide", replace(HEAVY, weight_bits=4)
+    model = load_model("tiny-gpt2", Gpt2Spec)
+    for bits in (8, 4):
+        spec = plan(model, load_device("u280"), weight_bits=bits)
+        assert isinstance(spec, BuiltDecoderSpec)
+        yield "tiny-gpt2 on u280", spec
+
+
+def runs(spec: BuiltDecoderSpec) -> list[tuple[int, bool]]:
+    """Tokens, and whether they begin a text."""
+    middle = min(32, spec.max_length // 2)
+    return [(1, True), (6, True), (1, False), (middle, True), (1, False), (spec.max_length - 1, True), (1, False)]
+
+
+def simulate(spec: BuiltDecoderSpec, timing: MemoryTiming) -> Iterator[tuple[int, int, int]]:
+    """Tokens, how many are before them, and simulated cycles of each run."""
+    image = build_decoder_image(model_of(spec), spec)
+    options = {"timing": timing, "threads": 1, "optimise": "-O1"}
+    with DecoderSimulation.verilated(spec, sources(spec), image, **options) as simulation:
+        for tokens, restart in runs(spec):
+            run = simulation.run(words(spec, tokens, 1), restart=restart, k=1)
+            yield tokens, run.position - tokens, run.cycles
+
+
+def full_size() -> str:
+    """gpt2 against what bench.decoder measures."""
+    device = load_device("u280")
+    spec = plan(load_model("gpt2", Gpt2Spec), device, max_length=132)
+    assert isinstance(spec, BuiltDecoderSpec)
+    timing = MemoryTiming.of(device.memory, device.clock_mhz)
+    found = {run: decoder_cycles(spec, *run, timing, 10) for run in MEASURED}
+    (prompt, token), (prompt_off, token_off) = found.values(), (found[run] / MEASURED[run] - 1 for run in MEASURED)
+    return GPT2.format(prompt=prompt, token=token, prompt_off=prompt_off, token_off=token_off)
+
+
+def main() -> int:
+    """Prints the table; 1 where a difference is too great."""
+    device, rows, differences = load_device("u280"), [], []
+    memories = {"at once": IDEAL, "U280": MemoryTiming.of(device.memory, device.clock_mhz)}
+    for name, spec in designs():
+        for memory, timing in memories.items():
+            for tokens, behind, simulated in simulate(spec, timing):
+                counted = decoder_cycles(spec, tokens, behind, timing)
+                differences.append(counted / simulated - 1)
+                figures = (f"{figure:,}" for figure in (tokens, behind, counted, simulated))
+                rows.append([name, f"{spec.weight_bits} bits", memory, *figures, f"{differences[-1]:+.2%}"])
+    mean, worst = float(np.abs(differences).mean()), float(np.abs(differences).max())
+    verdict = f"{len(rows)} runs: mean difference {mean:.3%}, greatest {worst:.3%}."
+    text = "\n".join([INTRODUCTION, table(HEADINGS, rows), "", verdict, full_size()])
+    Console(highlight=False, width=140).print(text, markup=False)
+    if "--write" in sys.argv[1:]:
+        DOCUMENT.write_text(text)
+    return int(worst > EACH)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

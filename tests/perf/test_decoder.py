@@ -1,0 +1,70 @@
+"""Estimates of decoders: those of the cycles that are counted tile by tile and word by word."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from hdl.model.network import Network
+from hdl.model.spec import Gpt2Spec, load_model
+from hdl.perf.builtdecoder import BuiltDecoderSpec
+from hdl.perf.decoder import loads
+from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.design import SpatialDesign
+from hdl.perf.device import load_device
+from hdl.perf.memorytiming import MemoryTiming
+from hdl.perf.plan import plan
+from hdl.perf.spec import LINEAR_UNITS
+
+U280 = load_device("u280")
+TIMING = MemoryTiming.of(U280.memory, U280.clock_mhz)
+
+TOLERANCE = 0.05
+
+LENGTHS = {"gpt2": 192, "tiny-gpt2": 256}
+
+
+@cache
+def planned(name: str, bits: int) -> tuple[BuiltDecoderSpec, SpatialDesign, float]:
+    """A decoder, its design, and the bytes a cycle that it gets."""
+    model = load_model(name, Gpt2Spec)
+    spec = plan(model, U280, max_length=LENGTHS[name], weight_bits=bits)
+    assert isinstance(spec, BuiltDecoderSpec)
+    design = SpatialDesign(Network.from_spec(model), spec, bits)
+    share = U280.memory.sustained * design.bandwidth(U280.memory) / U280.memory.bandwidth_gb_s
+    return spec, design, share * U280.memory.bytes_a_cycle(U280.clock_mhz)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("name", LENGTHS)
+def test_estimates_are_near_what_is_counted(name: str, bits: int) -> None:
+    spec, design, bytes_a_cycle = planned(name, bits)
+    for tokens in (6, 32, 128, LENGTHS[name]):
+        counted = decoder_cycles(spec, tokens, 0, TIMING)
+        assert design.prefill(tokens).cycles_at(bytes_a_cycle) == pytest.approx(counted, rel=TOLERANCE), tokens
+    for context in (0, 128, LENGTHS[name] - 1):
+        counted = decoder_cycles(spec, 1, context, TIMING)
+        assert design.decode(context).cycles_at(bytes_a_cycle) == pytest.approx(counted, rel=TOLERANCE), context
+
+
+def test_a_token_cannot_be_faster_than_its_channels() -> None:
+    spec, design, bytes_a_cycle = planned("gpt2", 8)
+    beats = [spec.segments(name)[1][0][1] for name in LINEAR_UNITS]
+    assert spec.token_load == max(beats)
+    least = max(beats) / (float(TIMING.rate) * U280.memory.sustained)
+    assert design.decode(0).cycles_at(bytes_a_cycle) >= 0.99 * least
+    assert decoder_cycles(spec, 1, 0, TIMING) >= 0.99 * least
+
+
+def test_loads_are_those_of_the_slowest_unit() -> None:
+    # Rounds of 10 features: 2 and 3; words of 8 or 16 inputs.
+    found = loads(
+        [(32, 20, 5), (16, 30, 1)],
+        columns=10, depths=np.array([8, 16]), beats_a_word=np.array([1.0, 3.0]), held=np.array([2, 1]),
+    )  # fmt: skip
+    assert [float(one) for one in found] == [max(5 * 2 * 4 + 3 * 2, 3 * (5 * 2 * 2 + 3)), max(3 * 2 - 2, 3 * (3 - 1))]
+
+
+def test_weights_of_4_bits_get_arrays_that_can_have_them() -> None:
+    spec, _, _ = planned("gpt2", 4)
+    assert all(8 % spec.linear(name).cascades == 0 for name in LINEAR_UNITS)
