@@ -17,7 +17,7 @@ from hdl.kernels.weightedsum import WeightedSums, WeightedSumsSpec
 from sim.memory import MemoryChannel, MemoryTiming
 
 from ..harness import run_streams
-from ..synthesis import synthesise
+from ..synthesis import assert_mapped, synthesise
 from .kvbench import LoadBench, Loaded, StoreBench
 from .tensors import as_beats, by_head, padded
 from .test_kvcache import Cache, Step, order
