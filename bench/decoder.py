@@ -1,9 +1,12 @@
 """A decoder at full size: a prompt and some tokens through its emitted Verilog, every layer and candidate compared.
-``python -m bench.decoder [model] [prompt] [tokens]``; gpt2, 128 tokens and 4 more, where nothing is said."""
+The limit is of what the network asks for: two of its multiplications a cycle in each DSP, and its bytes at the
+memory's peak."""
 
 import sys
 import time
+from dataclasses import replace
 
+import click
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -14,10 +17,13 @@ from hdl.model.gpt2.weights import random_weights
 from hdl.model.network import Network
 from hdl.model.spec import Gpt2Spec, load_model
 from hdl.perf.builtdecoder import BuiltDecoderSpec
+from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.design import SpatialDesign
 from hdl.perf.device import Device, load_device
-from hdl.perf.limits import run_limits
+from hdl.perf.limits import Limits
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
+from hdl.top.console import TILE_HELP
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter
@@ -29,36 +35,47 @@ GOAL = 0.80
 """Of the limit, for a prompt and for a token."""
 
 
-def main() -> int:
-    """Prints the table; 1 where a value differs."""
-    name, prompt, tokens = [*sys.argv[1:], *["gpt2", "128", "4"][len(sys.argv) - 1 :]]
-    console, device = Console(highlight=False, width=130), load_device("u280")
-    model, count = load_model(name, Gpt2Spec), int(prompt)
-    spec = plan(model, device, max_length=count + int(tokens))
+@click.command(help=__doc__)
+@click.option("--model", default="gpt2", show_default=True, help="A preset of the family gpt2, with random weights.")
+@click.option("--prompt", type=int, default=128, show_default=True, help="Its tokens.")
+@click.option("--tokens", type=int, default=4, show_default=True, help="Written behind it, one by one.")
+@click.option("--layers", type=int, help="Only so many of its layers, on the hardware for all of them.")
+@click.option("--max-length", type=int, help="Room for so many tokens.  [default: all that there are here]")
+@click.option("--weight-bits", type=int, default=8, show_default=True)
+@click.option("--tile", type=int, help=TILE_HELP)
+def main(
+    model: str, prompt: int, tokens: int, layers: int | None, max_length: int | None, weight_bits: int, tile: int | None
+) -> None:
+    """Prints the table; exit code 1 where a value differs."""
+    console, device = Console(highlight=False, width=140), load_device("u280")
+    whole = load_model(model, Gpt2Spec)
+    spec = plan(whole, device, max_length=max_length or prompt + tokens, weight_bits=weight_bits, tile=tile)
     assert isinstance(spec, BuiltDecoderSpec)
+    some = replace(whole, layers=layers or whole.layers)
+    spec = replace(spec, max_layers=some.layers)
     started = time.monotonic()
     sources = Emitter().emit(DecoderPipeline(spec), "decoder")
     console.print(f"emitted in {time.monotonic() - started:.0f} s: {spec.macs:,} MAC/cycle, {spec.resources}")
-    generator = np.random.default_rng(SEED)
-    ids = generator.integers(0, model.vocabulary, count).tolist()
-    quantised = quantise(random_weights(model, SEED), [ids[:CALIBRATION]])
+    console.print(f"{some.layers} of {whole.layers} layers, {spec}")
+    ids = np.random.default_rng(SEED).integers(0, some.vocabulary, prompt).tolist()
+    quantised = quantise(random_weights(some, SEED), [ids[:CALIBRATION]], weight_bits=weight_bits)
     timing = MemoryTiming.of(device.memory, device.clock_mhz)
-    table = headed(f"{name} on {device.board} at {device.clock_mhz} MHz, its memory's timing")
-    wrong = False
+    table = headed(f"{model} on {device.board} at {device.clock_mhz} MHz, its memory's timing")
+    design, wrong = SpatialDesign(Network.from_spec(some), spec, weight_bits), False
     image = build_decoder_image(quantised, spec)
     with DecoderSimulation.verilated(spec, sources, image, timing=timing) as simulation:
         console.print(f"built in {time.monotonic() - started:.0f} s")
         reference, part = Decoder(quantised), ids
-        for step in range(1 + int(tokens)):
+        for step in range(1 + tokens):
             expected = reference.prefill(part)
             run = simulation.run(part, restart=step == 0, k=CANDIDATES, traced=True)
             wrong |= differs(run, expected)
-            row(table, Network.from_spec(model), spec, device, len(part), reference.tokens, run)
+            row(table, design, device, len(part), reference.tokens - len(part), run)
             part = [int(run.candidates.ids[0])]
     console.print(table)
     console.print("a value differs" if wrong else "bit-exact: every layer's output, every candidate and its logit")
     console.print(f"the goal is {GOAL:.2f} of the limit, for a prompt and for a token")
-    return int(wrong)
+    sys.exit(int(wrong))
 
 
 def differs(run: DecoderRun, expected: Step) -> bool:
@@ -73,28 +90,28 @@ def differs(run: DecoderRun, expected: Step) -> bool:
 def headed(title: str) -> Table:
     """An empty table."""
     table = Table(title=title, title_justify="left")
-    figures = ("tokens", "behind", "cycles", "ms", "limit", "share", "bound by")
+    figures = ("tokens", "behind", "cycles", "counted", "ms", "limit", "share", "bound by")
     for heading in (*figures, "channels busy", "refresh", "waiting", "idle"):
         table.add_column(heading, justify="right")
     return table
 
 
-def row(
-    table: Table, network: Network, spec: BuiltDecoderSpec, device: Device, tokens: int, position: int, run: DecoderRun
-) -> None:
-    """Adds a run."""
-    read = sum(use.read for use in run.memory.values())
-    behind = position - tokens
-    limit = run_limits(network, device, spec.resources.dsp, tokens=tokens, context=behind, read=read)
+def row(table: Table, design: SpatialDesign, device: Device, tokens: int, behind: int, run: DecoderRun) -> None:
+    """Adds a run, and the cycles that were counted before it."""
+    spec = design.spec
+    assert isinstance(spec, BuiltDecoderSpec)
+    counted = decoder_cycles(spec, tokens, behind, MemoryTiming.of(device.memory, device.clock_mhz), CANDIDATES)
+    phase = design.decode(behind) if tokens == 1 else design.prefill(tokens)
+    limit = Limits.of(phase.macs, spec.resources.dsp, phase.bytes, device.memory.bytes_a_cycle(device.clock_mhz))
     weights = [use for name, use in run.memory.items() if name.startswith("weights")]
     spent = [sum(getattr(use, what) for use in weights) for what in ("busy", "refresh", "waiting", "idle")]
     every = sum(spent) + sum(use.refused for use in weights)
     table.add_row(
-        f"{tokens}", f"{behind}", f"{run.cycles:,}", f"{run.cycles / device.clock_mhz / 1e3:.3f}",
+        f"{tokens}", f"{behind}", f"{run.cycles:,}", f"{counted:,}", f"{run.cycles / device.clock_mhz / 1e3:.3f}",
         f"{limit.longest:,.0f}", f"{limit.longest / run.cycles:.3f}", limit.bound,
         *(f"{one / every:.1%}" for one in spent),
     )  # fmt: skip
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -21,7 +21,7 @@ from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import load_device
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
-from hdl.top.console import run_command
+from hdl.top.console import TILE_HELP, run_command
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter
@@ -49,7 +49,7 @@ class Options:
     static: bool
     weight_bits: int
     device: str
-    tile: int
+    tile: int | None
     max_length: int | None
     waves: Path | None
     threads: int
@@ -68,7 +68,7 @@ class Options:
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights in safetensors.", metavar="PATH")
 @click.option("--static", is_flag=True, help="Fix the ranges of rows by calibration.")
 @click.option("--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME")
-@click.option("--tile", type=int, default=4, show_default=True, help="Tokens worked on at once: 2, 4 or 8.")
+@click.option("--tile", type=int, help=TILE_HELP)
 @click.option("--max-length", type=int, help="Tokens of the longest sequence.  [default: 512, or the model's most]")
 @click.option(
     "--waves", type=click.Path(path_type=Path), help="A VCD file to write, of the first text.", metavar="FILE"

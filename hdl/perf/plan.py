@@ -15,6 +15,7 @@ from .chooser import choose
 from .decoder import DecoderSpec
 from .design import SpatialDesign
 from .device import Device
+from .geometry import TOLERANCE
 from .offchip import CACHE_CHANNELS, off_chip
 from .spec import LINEAR_UNITS, PipelineSpec
 
@@ -32,19 +33,24 @@ TRIES = 5
 TILES = (2, 4, 8)
 """Tokens a tile can have."""
 
+DECODER_TILES = (4, 2)
+"""Those that a decoder is tried with; where both are about as good, the first, which is faster with prompts."""
+
 
 def plan(
-    model: ModelSpec, device: Device, *, tile: int = 4, max_length: int | None = None, weight_bits: int = 8
+    model: ModelSpec, device: Device, *, tile: int | None = None, max_length: int | None = None, weight_bits: int = 8
 ) -> PipelineSpec:
-    """The fastest pipeline of a model that a device has room for, with tiles of ``tile`` tokens: an encoder's for the
-    longest sequence, a decoder's for one of which half is the prompt. ``weight_bits`` in memory: 8, or a decoder's 4.
+    """The fastest pipeline of a model that a device has room for: an encoder's for the longest sequence, a decoder's
+    for one of which half is the prompt. ``weight_bits`` in memory: 8, or a decoder's 4. ``tile`` tokens worked on at
+    once: by default an encoder's 4, and a decoder's best of 4 and 2, which reads keys and values of a long text faster.
     A decoder's keys and values lie on chip where there is room for them, and in off-chip memory where there is not.
 
     Raises:
         InputError: for a tile or a length that is out of range, another family of devices, and a model that does not
             fit the device.
     """
-    check_tile(tile)
+    if tile is not None:
+        check_tile(tile)
     if max_length is None:
         max_length = min(MAX_LENGTH, model.max_positions)
     if not 1 <= max_length <= model.max_positions:
@@ -59,28 +65,34 @@ def plan(
     try:
         if network.causal:
             return decoder(network, device, tile, max_length, weight_bits)
-        return choose(network, max_length, device.resources, rows=tile)
+        return choose(network, max_length, device.resources, rows=tile or DECODER_TILES[0])
     except InputError as error:
-        raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {tile}: {error}") from None
+        tiles = f" with tiles of {tile}" if tile else ""
+        raise InputError(f"model {model.name!r} on device {device.name!r}{tiles}: {error}") from None
 
 
-def decoder(network: Network, device: Device, tile: int, max_length: int, weight_bits: int) -> BuiltDecoderSpec:
-    """The decoder that is built, with keys and values on chip where they fit; else with as many channels for them,
-    taken from the weights', as are best."""
-    build, why = partial(built, network, device, tile, max_length, weight_bits), ""
-    cost = partial(halves, network, device, max_length, weight_bits)
-    for choices in ((0,), CACHE_CHANNELS):
-        found: dict[BuiltDecoderSpec, float] = {}
-        for channels in choices:
-            try:
-                spec = build(channels)
-            except InputError as error:
-                why = str(error)
-            else:
-                found[spec] = cost(channels, spec)
-        if found:
-            return min(found, key=found.__getitem__)
-    raise InputError(why)
+def decoder(network: Network, device: Device, tile: int | None, max_length: int, weight_bits: int) -> BuiltDecoderSpec:
+    """The decoder that is built, of one size of tile or the best: with keys and values on chip where they fit; else
+    with as many channels for them, taken from the weights', as are best."""
+    cost, why = partial(halves, network, device, max_length, weight_bits), ""
+    found: dict[BuiltDecoderSpec, float] = {}
+    for rows in (tile,) if tile else DECODER_TILES:
+        for choices in ((0,), CACHE_CHANNELS):
+            own: dict[BuiltDecoderSpec, float] = {}
+            for channels in choices:
+                try:
+                    spec = built(network, device, rows, max_length, weight_bits, channels)
+                except InputError as error:
+                    why = why or str(error)
+                else:
+                    own[spec] = cost(channels, spec)
+            found |= own
+            if own:
+                break
+    if not found:
+        raise InputError(why)
+    best = min(found.values())
+    return next(spec for spec, cycles in found.items() if cycles <= TOLERANCE * best)
 
 
 def built(

@@ -16,7 +16,7 @@ from ..perf.device import Device, load_device
 from ..perf.plan import plan
 from ..perf.spec import PipelineSpec
 from .compare_command import compare_command
-from .console import chosen_name, model_option, run_command, show, shown_progress
+from .console import TILE_HELP, chosen_name, model_option, run_command, show, shown_progress
 from .describe import devices_table, models_table, summary, units_table
 from .emit import emit
 from .estimate_command import estimate_command
@@ -33,7 +33,7 @@ def hardware_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         model_option,
         click.option("--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME"),
-        click.option("--tile", type=int, default=4, show_default=True, help="Tokens worked on at once: 2, 4 or 8."),
+        click.option("--tile", type=int, help=TILE_HELP),
         click.option(
             "--max-length", type=int, help="Tokens of the longest sequence.  [default: 512, or the model's most]"
         ),
@@ -71,11 +71,11 @@ def list_command() -> None:
 @hardware_options
 @click.pass_obj
 def describe_command(
-    early: str | None, model: str | None, device: str, tile: int, max_length: int | None, weight_bits: int
+    early: str | None, model: str | None, device: str, tile: int | None, max_length: int | None, weight_bits: int
 ) -> None:
     """Show the pipeline's units: how each is laid out, its speed, and what it takes of the device."""
     network, board, spec = planned(model or early, device, tile, max_length, weight_bits)
-    title = f"{network.name} on {board.board}, {tile} tokens a tile, at most {spec.max_length} tokens"
+    title = f"{network.name} on {board.board}, {spec.rows} tokens a tile, at most {spec.max_length} tokens"
     show(units_table(spec, board, title), summary(spec, board))
 
 
@@ -92,7 +92,7 @@ def emit_command(
     early: str | None,
     model: str | None,
     device: str,
-    tile: int,
+    tile: int | None,
     max_length: int | None,
     weight_bits: int,
     out: Path | None,
@@ -160,7 +160,7 @@ def chosen_model(name: str | None) -> ModelSpec:
 
 
 def planned(
-    model: str | None, device: str, tile: int, max_length: int | None, weight_bits: int
+    model: str | None, device: str, tile: int | None, max_length: int | None, weight_bits: int
 ) -> tuple[ModelSpec, Device, PipelineSpec]:
     """The model, the device and the pipeline that the options ask for."""
     network, board = chosen_model(model), load_device(device)

@@ -13,10 +13,13 @@ from rich.console import Console
 from ..errors import InputError
 from ..model.network import networks
 
-__all__ = ["chosen_name", "model_option", "run_command", "show", "shown_progress"]
+__all__ = ["TILE_HELP", "chosen_name", "model_option", "run_command", "show", "shown_progress"]
 
 Progress = Callable[[str], None]
 """Takes what is being done now, in a few words."""
+
+TILE_HELP = "Tokens worked on at once: 2, 4 or 8.  [default: 4; a decoder's best of 4 and 2]"
+"""Of the option of whoever makes hardware."""
 
 PLAIN_WIDTH = 110
 """Columns of a table that goes to a file or a pipe."""
