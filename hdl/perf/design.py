@@ -26,7 +26,7 @@ class Phase:
     asks for, and the cycles of a layer by stage.
 
     Of a prompt ``tail_cycles`` and ``tail_bytes`` of them come behind all else: the head works for one token only, and
-    only a part of its weights has room on chip before.
+    only a part of its weights has room on chip before. ``beside``: bytes that come through ports of their own.
     """
 
     cycles: int
@@ -35,12 +35,12 @@ class Phase:
     stages: Mapping[str, int]
     tail_cycles: int = 0
     tail_bytes: float = 0.0
+    beside: float = 0.0
 
     def cycles_at(self, bytes_a_cycle: float) -> float:
         """Cycles where memory gives so much: prefetch runs ahead, so the longer of the two counts."""
-        return float(
-            phase_cycles(self.cycles, self.bytes / bytes_a_cycle, self.tail_cycles, self.tail_bytes / bytes_a_cycle)
-        )
+        reading = (self.bytes - self.beside) / bytes_a_cycle
+        return float(phase_cycles(self.cycles, reading, self.tail_cycles, self.tail_bytes / bytes_a_cycle))
 
 
 def phase_cycles(cycles: Any, reading: Any, tail: Any, tail_reading: Any) -> Any:
@@ -212,9 +212,11 @@ def _spatial_token(design: SpatialDesign, context: int, sequences: int) -> Phase
         stages[name] *= sequences
     for operator in network.operators:
         stages[operator.name] *= tiles
+    cached = sequences * spec.cache.bytes_read(context)
     return Phase(
         cycles=network.layers * sum(stages.values()) + tiles * spec.head_cycles() + spec.end_cycles,
-        bytes=network.layers * design.layer_bytes + design.head_bytes + sequences * spec.cache.bytes_read(context),
+        bytes=network.layers * design.layer_bytes + design.head_bytes + cached,
+        beside=cached if spec.cache_ports else 0.0,
         macs=sequences * (network.layers * network.layer_macs(1, context) + network.head_weights),
         stages=stages,
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 from functools import partial
-from math import ceil
+from math import ceil, inf
 
 from ..errors import InputError
 from ..model.network import Network
@@ -93,6 +93,13 @@ def decoder(
 
 def halves(network: Network, device: Device, tokens: int, weight_bits: int, spec: PipelineSpec) -> float:
     """Cycles of a prompt of half the tokens, and of the other half one by one."""
+    if weight_bits == 4 and isinstance(spec, DecoderSpec):
+        # How weights of 4 bits lie in memory is known of what is built only.
+        geometry = {field.name: getattr(spec, field.name) for field in fields(DecoderSpec)}
+        try:
+            spec = BuiltDecoderSpec(**geometry | {"cache_on_chip": True}, weight_bits=weight_bits)
+        except ValueError:
+            return inf
     design, half = SpatialDesign(network, spec, weight_bits), ceil(tokens / 2)
     bytes_a_cycle = device.memory.sustained * design.bandwidth(device.memory) * 1e3 / device.clock_mhz
     # Where memory decides at first and attention at last, the middle would tell of neither.
