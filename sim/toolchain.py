@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
+from math import ceil
 from pathlib import Path
 
 from sim.cache import cached, key
@@ -24,7 +25,8 @@ PREFIX = "Vdesign"  # of the C++ that Verilator writes
 _UNUSED = ("COVERAGE", "SC", "TIMING", "TRACE_FST", "TRACE_SAIF")
 _DEFINITIONS = ("VERILATOR=1", "VL_TIME_CONTEXT", "VL_USER_FATAL", *(f"VM_{feature}=0" for feature in _UNUSED))
 _FLAGS = ("-std=c++17", "-fPIC", "-pthread", "-fvisibility=hidden", *(f"-D{name}" for name in _DEFINITIONS))
-_SMALL = 400_000  # bytes of C++ up to which one compilation of everything is quicker than several
+# Bytes of C++ that are compiled at once: of Verilator's small files, most of the time goes into its headers.
+_SMALL, _BUNDLE = 400_000, 4_000_000
 _WARNING = re.compile(r"^%Warning-(\w+): (.*?):(\d+):\d+: (.*)$", re.MULTILINE)
 
 
@@ -67,14 +69,35 @@ def link(folder: Path, driver: Path, library: Path, *, trace: bool, optimise: st
     """Compile the verilated C++ in `folder` together with `driver`, on all cores, into the shared library `library`."""
     generated = sorted(folder.glob("*.cpp"))
     if sum(file.stat().st_size for file in generated) <= _SMALL:
-        everything = folder / "everything.cc"
-        everything.write_text("".join(f'#include "{file}"\n' for file in [*generated, driver]))
-        units = [everything]
+        units = [_bundle(folder / "everything.cc", [*generated, driver])]
     else:
-        units = [*generated, driver]
+        slow = [file for file in generated if _is_slow(file)]
+        fast = [driver, *(file for file in generated if file not in slow)]
+        units = [*_bundles(folder, "fast", fast), *_bundles(folder, "bundled__Slow", slow)]
     flags = ["-I", str(folder), f"-DVM_TRACE={trace:d}", f"-DVM_TRACE_VCD={trace:d}"]
     objects = _compile(units, folder, flags, optimise)
     _run([*_compiler(), "-shared", "-pthread", *map(str, [*objects, *_runtime(trace)]), "-o", str(library)])
+
+
+def _is_slow(unit: Path) -> bool:
+    """What runs only once, to set up, Verilator calls slow: not worth optimising."""
+    return unit.stem.endswith("__Slow")
+
+
+def _bundles(folder: Path, name: str, files: Sequence[Path]) -> list[Path]:
+    """The files in as many of about one size as there are cores, or more where these would be large."""
+    total = sum(file.stat().st_size for file in files)
+    count = min(len(files), max(os.cpu_count() or 1, ceil(total / _BUNDLE)))
+    parts: list[list[Path]] = [[] for _ in range(count)]
+    for file in sorted(files, key=lambda file: -file.stat().st_size):
+        min(parts, key=lambda part: sum(one.stat().st_size for one in part)).append(file)
+    return [_bundle(folder / f"{index}_{name}.cc", part) for index, part in enumerate(parts)]
+
+
+def _bundle(unit: Path, files: Sequence[Path]) -> Path:
+    """One file of C++ that includes all of them."""
+    unit.write_text("".join(f'#include "{file}"\n' for file in files))
+    return unit
 
 
 @cache
@@ -101,8 +124,7 @@ def _compile(units: Sequence[Path], folder: Path, flags: list[str], optimise: st
     command = [*_compiler(), *_FLAGS, *flags, "-isystem", str(include), "-isystem", str(include / "vltstd")]
 
     def compile_one(unit: Path) -> Path:
-        # What runs only once, to set up, Verilator calls slow: not worth optimising.
-        effort = "-O0" if unit.stem.endswith("__Slow") else optimise
+        effort = "-O0" if _is_slow(unit) else optimise
         target = folder / f"{unit.stem}.o"
         _run([*command, effort, "-c", str(unit), "-o", str(target)])
         return target

@@ -72,5 +72,5 @@ def merge_blocks(
 def merge_resources(unit: "AttentionSpec") -> Resources:
     """LUT and FF of `merge_blocks`, estimated: a column's choice of data, address and enables."""
     words = unit.cascades * CASCADE
-    column = Resources(lut=9 * words + unit.banks.address.width + 4)
+    column = Resources(lut=4 * words + unit.banks.address.width + 4)
     return column * unit.columns + Resources(ff=(Block(unit).size + 1) * unit.channels)

@@ -12,9 +12,8 @@ from math import ceil
 import numpy as np
 from amaranth.lib import data
 
-from ..channel import BEAT_BYTES, Request, Written
+from ..channel import BEAT_BYTES, Request
 from ..dsp import CASCADE
-from ..memory import ReplaySpec
 from ..pipeline import tree_levels
 from ..resources import Resources
 from ..stream import buffer_resources
@@ -153,10 +152,9 @@ class KvMemorySpec:
     @property
     def resources(self) -> Resources:
         """BRAM, LUT and FF of loader and storer; LUT and FF are estimates."""
-        block = Block(self.unit)
-        written = ReplaySpec(1, 1, "block", max_repeat=1).control_resources
-        load = self.fetch.resources + buffer_resources(block.size, 2) + Resources(lut=190, ff=150)
-        store = buffer_resources(Written.size, 2) + buffer_resources(Request.size, 2) + Resources(lut=40, ff=20)
-        tiles = 8 * BLOCK * self.unit.rows
-        pack = buffer_resources(tiles, 2) + Resources(lut=100, ff=tiles + 100)
-        return (load + store) * self.channels + pack + written
+        load = self.fetch.resources + buffer_resources(Block(self.unit).size, 2) + Resources(lut=40, ff=70)
+        # Of a beat that is stored, a tile's rows and a strobe for each token differ.
+        tile = BLOCK * 8 * self.unit.rows
+        store = buffer_resources(tile + BLOCK + Request["address"].width, 2) + Resources(lut=30, ff=20)
+        pack = buffer_resources(tile, 2) + Resources(lut=200, ff=tile + 150)
+        return (load + store) * self.channels + pack

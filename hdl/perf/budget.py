@@ -2,14 +2,14 @@
 
 from ..resources import Resources
 
-__all__ = ["LABELS", "PLANNED", "SHARES", "scaled", "shortfall"]
+__all__ = ["LABELS", "PLANNED", "SHARES", "beside", "scaled", "shortfall"]
 
 PLANNED = {"dsp": 0.80, "bram36": 0.80, "uram": 0.80, "lut": 0.70, "ff": 0.50}
 """Shares of a device that a design is planned to take at most; beyond them routing fails or slows."""
 
 SHARES = (1.0, 0.9, 0.8, 0.7)
 """Of that, tried in turn until a design meets what only a whole design can be held to: its floorplan, the bandwidth
-that it asks for, and units that no chooser counts."""
+that it asks for."""
 
 LABELS = {"dsp": "DSP48E2", "bram36": "BRAM36", "uram": "URAM288", "lut": "LUT", "ff": "FF"}
 """What the resources are called."""
@@ -29,3 +29,9 @@ def shortfall(needed: Resources, available: Resources) -> str | None:
 def scaled(available: Resources, share: float) -> Resources:
     """A share of all resources, rounded down."""
     return Resources(**{name: int(share * getattr(available, name)) for name in PLANNED})
+
+
+def beside(available: Resources, kept: Resources) -> Resources:
+    """What there would have to be for all else if ``kept`` is taken of what is planned of ``available``."""
+    left = {name: getattr(available, name) - getattr(kept, name) / share for name, share in PLANNED.items()}
+    return Resources(**{name: max(0, int(one)) for name, one in left.items()})

@@ -170,7 +170,8 @@ class BuiltDecoderSpec(DecoderSpec):
     @property
     def loop(self) -> ReplaySpec:
         """The tiles on their way back. A layer's last tile enters before the next layer's first, so what has left must
-        find room: a whole prompt."""
+        find room: a whole prompt, since what the units hold meanwhile changes with the geometry. A loop that, with
+        them, holds less waits for itself."""
         return ResidualSpec(rows=self.rows, lanes=self.lanes, depth=self.max_tiles * self.tile_beats).fifo
 
     def row_quantise(self, name: str) -> RowQuantiseSpec:

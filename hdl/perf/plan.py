@@ -1,21 +1,22 @@
 """From a model and a device to a pipeline: what the command line and the simulations start from."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from math import ceil, inf
 
 from ..errors import InputError
 from ..model.network import Network
 from ..model.spec import ModelSpec
-from .budget import SHARES, scaled, shortfall
+from ..resources import Resources
+from .budget import beside, shortfall
 from .builtdecoder import BuiltDecoderSpec
 from .channels import weight_channels
 from .chooser import choose
 from .decoder import DecoderSpec
 from .design import SpatialDesign
 from .device import Device
-from .offchip import off_chip
-from .spec import PipelineSpec
+from .offchip import CACHE_CHANNELS, off_chip
+from .spec import LINEAR_UNITS, PipelineSpec
 
 __all__ = ["MAX_LENGTH", "TILES", "check_tile", "plan"]
 
@@ -24,6 +25,9 @@ MAX_LENGTH = 512
 
 FAMILY = "ultrascale+"
 """The devices whose DSPs and memories the kernels are made of."""
+
+TRIES = 5
+"""Geometries that are tried, each with more room for what only the whole decoder has."""
 
 TILES = (2, 4, 8)
 """Tokens a tile can have."""
@@ -54,57 +58,102 @@ def plan(
         raise InputError(f"weight-bits must be 8, or of a decoder 4, not {weight_bits}")
     try:
         if network.causal:
-            try:
-                return decoder(network, device, tile, max_length, weight_bits, cache=True)
-            except InputError:
-                return decoder(network, device, tile, max_length, weight_bits, cache=False)
+            return decoder(network, device, tile, max_length, weight_bits)
         return choose(network, max_length, device.resources, rows=tile)
     except InputError as error:
         raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {tile}: {error}") from None
 
 
-def decoder(
-    network: Network, device: Device, tile: int, max_length: int, weight_bits: int, *, cache: bool
+def decoder(network: Network, device: Device, tile: int, max_length: int, weight_bits: int) -> BuiltDecoderSpec:
+    """The decoder that is built, with keys and values on chip where they fit; else with as many channels for them,
+    taken from the weights', as are best."""
+    build, why = partial(built, network, device, tile, max_length, weight_bits), ""
+    cost = partial(halves, network, device, max_length, weight_bits)
+    for choices in ((0,), CACHE_CHANNELS):
+        found: dict[BuiltDecoderSpec, float] = {}
+        for channels in choices:
+            try:
+                spec = build(channels)
+            except InputError as error:
+                why = str(error)
+            else:
+                found[spec] = cost(channels, spec)
+        if found:
+            return min(found, key=found.__getitem__)
+    raise InputError(why)
+
+
+def built(
+    network: Network, device: Device, tile: int, max_length: int, weight_bits: int, cache_channels: int
 ) -> BuiltDecoderSpec:
-    """The decoder that is built: a choice of the estimates' that leaves room for all that they do not count.
-    ``cache``: keys and values lie on chip."""
-    channels = weight_channels(device, causal=True, weight_bits=weight_bits)
-    cost, missing = partial(halves, network, device, max_length, weight_bits), None
-    for share in SHARES:
-        available = scaled(device.resources, share)
+    """A choice of the estimates' that leaves room for what they do not count. ``cache_channels`` for keys, and as
+    many for values; 0: these lie on chip."""
+    channels = min(
+        weight_channels(device, causal=True, weight_bits=weight_bits),
+        weight_channels(device, causal=True) - 2 * cache_channels,
+    )
+    if channels < len(LINEAR_UNITS):
+        raise InputError(f"weights must have {len(LINEAR_UNITS)} memory channels at least, not {channels}")
+    cost = partial(halves, network, device, max_length, weight_bits, cache_channels)
+    missing, kept = None, Resources()
+    for _ in range(TRIES):
+        available = beside(device.resources, kept)
         chosen = choose(
-            network, max_length, available, rows=tile, channels=channels, cache=cache, cost=cost,
+            network, max_length, available, rows=tile, channels=channels, cache=not cache_channels, cost=cost,
             packed=weight_bits == 4,
         )  # fmt: skip
         assert isinstance(chosen, DecoderSpec)
         geometry = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
         try:
-            if cache:
-                spec = BuiltDecoderSpec(**geometry, weight_bits=weight_bits)
+            if cache_channels:
+                spec = off_chip(chosen, cache_channels, weight_bits)
             else:
-                spec = off_chip(chosen, device, weight_bits)
+                spec = BuiltDecoderSpec(**geometry, weight_bits=weight_bits)
         except ValueError as error:
             raise InputError(str(error)) from error
         missing = shortfall(spec.resources, device.resources)
         if missing is None:
             return spec
+        more = [whole - part for whole, part in zip(spec.resources, chosen.resources, strict=True)]
+        kept = Resources(**{name: max(*pair) for name, *pair in zip(vars(kept), kept, more, strict=True)})  # type: ignore[arg-type]
     raise InputError(f"the smallest geometry that was tried does not fit: {missing}")
 
 
-def halves(network: Network, device: Device, tokens: int, weight_bits: int, spec: PipelineSpec) -> float:
-    """Cycles of a prompt of half the tokens, and of the other half one by one."""
-    if weight_bits == 4 and isinstance(spec, DecoderSpec):
-        # How weights of 4 bits lie in memory is known of what is built only.
-        geometry = {field.name: getattr(spec, field.name) for field in fields(DecoderSpec)}
-        try:
-            spec = BuiltDecoderSpec(**geometry | {"cache_on_chip": True}, weight_bits=weight_bits)
-        except ValueError:
-            return inf
-    design, half = SpatialDesign(network, spec, weight_bits), ceil(tokens / 2)
-    bytes_a_cycle = device.memory.sustained * design.bandwidth(device.memory) * 1e3 / device.clock_mhz
+def halves(
+    network: Network, device: Device, tokens: int, weight_bits: int, cache_channels: int, spec: PipelineSpec
+) -> float:
+    """Cycles of a prompt of half the tokens, and of the other half one by one; keys and values come by channels of
+    their own, so many each, where these are not 0."""
+    try:
+        design = SpatialDesign(network, as_packed(spec) if weight_bits == 4 else spec, weight_bits)
+    except ValueError:
+        return inf
+    half, memory = ceil(tokens / 2), device.memory
+    sustained = memory.sustained * 1e3 / device.clock_mhz
+    bytes_a_cycle = design.bandwidth(memory) * sustained
+
+    def token(context: int) -> float:
+        phase = design.decode(context)
+        if not cache_channels:
+            return phase.cycles_at(bytes_a_cycle)
+        assert isinstance(spec, DecoderSpec)
+        assert isinstance(design.spec, DecoderSpec)
+        read, own = spec.cache.bytes_read(context), design.spec.cache.bytes_read(context)
+        loads = read / (memory.rate(2 * cache_channels) * sustained)
+        return max(loads, replace(phase, bytes=phase.bytes - own).cycles_at(bytes_a_cycle))
+
     # Where memory decides at first and attention at last, the middle would tell of neither.
-    ends = [design.decode(context).cycles_at(bytes_a_cycle) for context in (half, tokens - 1)]
-    return design.prefill(half).cycles_at(bytes_a_cycle) + (tokens - half) * sum(ends) / 2
+    return design.prefill(half).cycles_at(bytes_a_cycle) + (tokens - half) * (token(half) + token(tokens - 1)) / 2
+
+
+def as_packed(spec: PipelineSpec) -> BuiltDecoderSpec:
+    """A decoder with weights of 4 bits: how they lie in memory is known of what is built only.
+
+    Raises:
+        ValueError: for arrays that cannot have them.
+    """
+    geometry = {field.name: getattr(spec, field.name) for field in fields(DecoderSpec)}
+    return BuiltDecoderSpec(**geometry | {"cache_on_chip": True}, weight_bits=4)
 
 
 def check_tile(tile: int) -> None:

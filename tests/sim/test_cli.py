@@ -80,6 +80,17 @@ def test_threads_below_one_are_refused(capsys: pytest.CaptureFixture[str]) -> No
             "--top-k must be left out for model 'tiny-bert', of the family bert",
         ),
         (["--model", "tiny-gpt2", "--prompt", "Hi", "--top-k", "65"], "top-k must be 1 to 64, not 65"),
+        (["--model", "tiny-gpt2", "--prompt", "Hi", "--top-k", "0"], "top-k must be 1 to 64, not 0"),
+        (["--model", "tiny-gpt2", "--prompt", ""], "text must have at least one word, not be empty"),
+        (["--model", "tiny-gpt2", "--prompt", "Hi", "--seed", "-1"], "seed must be 0 or greater, not -1"),
+        (
+            ["--model", "tiny-gpt2", "--prompt", "Hi", "--temperature", "nan"],
+            "temperature must be 0 or greater, not nan",
+        ),
+        (
+            ["--model", "tiny-gpt2", "--prompt", "Hi", "--weight-bits", "5"],
+            "weight-bits must be 8, or of a decoder 4, not 5",
+        ),
         (["--model", "tiny-gpt2", "--prompt", "Hi", "--temperature", "-1"], "temperature must be 0 or greater, not -1"),
         (["--model", "tiny-gpt2", "--prompt", "Hi", "--tokens", "0"], "tokens to generate must be at least 1, not 0"),
         (

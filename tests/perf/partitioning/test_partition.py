@@ -145,7 +145,7 @@ def split(network: Network, pipeline: int, work: Work) -> Split:
 
 
 def test_all_time_is_accounted_for() -> None:
-    for one in scaling(NARROW, "u280", 6, sequences=4):
+    for one in scaling(NARROW, "u280", 6, sequences=4, tile=4):
         assert sum(one.losses.values()) == pytest.approx(1 - one.efficiency, abs=1e-9)
         assert one.tensor * one.pipeline <= one.devices
         assert sum(one.layers) == NARROW.layers
@@ -155,7 +155,7 @@ def test_all_time_is_accounted_for() -> None:
 
 
 def test_more_devices_are_never_slower() -> None:
-    found = scaling(NARROW, "u280", 8)
+    found = scaling(NARROW, "u280", 8, tile=4)
     assert [one.devices for one in found] == [1, 2, 3, 4, 6, 8]
     times = [one.seconds for one in found]
     assert times == sorted(times, reverse=True)
@@ -199,24 +199,24 @@ def test_reasons_follow_from_the_parts_of_the_time() -> None:
 
 
 def test_memory_of_llama_2_7b() -> None:
-    one = partition(LLAMA, "u280", 1)
+    one = partition(LLAMA, "u280", 1, tile=4)
     needed = {limit.name: limit.needed for limit in one.split.stages[0].estimate.constraints}
     assert needed["memory capacity"] == pytest.approx(6.79, rel=0.01)
     small = with_memory(5)
     with pytest.raises(InputError) as refusal:
-        partition(LLAMA, small, 1)
+        partition(LLAMA, small, 1, tile=4)
     text = "model 'llama-2-7b' does not fit device 'small': memory capacity: 6.78848 GB needed, 5 available"
     assert str(refusal.value) == f"{text}; more devices may hold it"
-    two = partition(LLAMA, small, 2)
+    two = partition(LLAMA, small, 2, tile=4)
     assert (two.least, two.speedup, two.efficiency) == (2, 2, 1)
-    assert [one.devices for one in scaling(LLAMA, small, 4)] == [2, 3, 4]
+    assert [one.devices for one in scaling(LLAMA, small, 4, tile=4)] == [2, 3, 4]
 
 
 def test_keys_and_values_of_all_sequences_are_in_memory() -> None:
     # Half of 1.6 GB of weights, and of 0.8 GB of keys and values: 64 sequences of 192 tokens; 32 are decoded at once.
     with pytest.raises(InputError, match="memory capacity: .*, for the smallest share on 2 devices; more devices"):
-        partition(NARROW, with_memory(1.15), 2, sequences=64)
-    assert partition(NARROW, with_memory(1.3), 2, sequences=64).least == 2
+        partition(NARROW, with_memory(1.15), 2, sequences=64, tile=4)
+    assert partition(NARROW, with_memory(1.3), 2, sequences=64, tile=4).least == 2
 
 
 def test_a_cache_on_chip_holds_one_sequence() -> None:

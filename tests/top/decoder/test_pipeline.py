@@ -91,9 +91,10 @@ def test_behind_the_last_position_there_is_an_error_and_no_token() -> None:
         assert refused.value.outcome is Outcome.FULL
 
 
+@pytest.mark.parametrize("ids", [[8], [8, 9, 1, 2, 3, 4]], ids=["token", "tokens"])
 @pytest.mark.parametrize("cycles", [150, 900, 1700])
-def test_a_reset_in_the_middle_of_a_token(cycles: int) -> None:
+def test_a_reset_in_the_middle_of_a_run(ids: list[int], cycles: int) -> None:
     with started(TINY) as simulation:
         simulation.run([5, 6, 7], restart=True)
-        simulation.interrupt([8], cycles)
+        simulation.interrupt(ids, cycles)
         check(simulation, [[[5, 6], [7]]])

@@ -1,0 +1,93 @@
+"""``python -m sim`` writes text with a decoder, and says where a candidate is not the reference's."""
+
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from hdl.model.gpt2.reference import TopK
+from sim import cli
+from sim.cli import main
+from sim.decoder import DecoderSimulation
+from sim.generate import first_mismatch
+from tests.top.decoder.designs import SMALL
+
+GOLDEN = Path(__file__).parents[1] / "model/gpt2/golden"
+"""A checkpoint of 2 layers, 16 features and 40 tokens."""
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,-!"
+
+
+@pytest.fixture
+def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The arguments that name a small decoder, whose tokens are letters; its tokeniser knows one, ``?``, that the
+    model does not. A device's worth of hardware would take long to build: it gets as little as there can be."""
+    spec = replace(SMALL, intermediate=64, max_layers=2, vocabulary=len(LETTERS))
+    monkeypatch.setattr(cli, "plan", lambda *model, **options: spec)
+    monkeypatch.setattr(DecoderSimulation, "verilated", partial(DecoderSimulation.verilated, optimise="-O0"))
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(GOLDEN / name, tmp_path)
+    tokeniser = Tokenizer(models.WordLevel({letter: id for id, letter in enumerate(LETTERS + "?")}, unk_token="-"))
+    tokeniser.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokeniser.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "calibration.txt").write_text("any text\nwill do\n")
+    return ["--model", str(tmp_path / "config.json"), "--checkpoint", str(tmp_path), "--threads", "1"]
+
+
+def test_text_is_written_to_the_last_position_and_bit_exact(
+    decoder: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = []
+    for arguments in (["--temperature", "0"], ["--top-k", "1"], ["--top-k", "64", "--seed", "7"]):
+        assert main([*decoder, "--prompt", "and", "--tokens", "6", *arguments]) == 0
+        output = capsys.readouterr().out
+        assert output.startswith("a n d ")
+        texts.append(output.splitlines()[0])
+        # The vocabulary is smaller than the 64 candidates that a decoder offers at most.
+        each = {"0": 40, "1": 1, "64": 40}[arguments[1]]
+        assert f"bit-exact: all {6 * each} candidates and their logits equal the integer reference's" in output
+    # Temperature 0 takes the best, as a draw among one does.
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--prompt", "who?", "--tokens", "2"],
+            "token ids for model '{name}' must be 0..39, not 40; is it another tokeniser's?",
+        ),
+        (
+            ["--prompt", "and", "--tokens", "7"],
+            "prompt and tokens must take at most max-length 8 positions, not 9",
+        ),
+        (
+            ["--prompt", "and so on", "--tokens", "2"],
+            "text 'and so on' must have at most 8 tokens, not 9; shorten it or raise --max-length",
+        ),
+    ],
+)
+def test_what_the_decoder_would_refuse_is_one_line_before_the_build(
+    decoder: list[str], arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*decoder, *arguments]) == 2
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("", f"error: {message.format(name=Path(decoder[3]).name)}\n")
+
+
+def test_a_candidate_that_is_wrong_is_named() -> None:
+    ids, logits = np.array([5, 3, 2]), np.array([9, 7, 7])
+    expected = TopK(ids, logits)
+    assert first_mismatch(TopK(ids.copy(), logits.copy()), expected, 4) is None
+    found = TopK(np.array([5, 2, 3]), logits)
+    assert first_mismatch(found, expected, 4) == (
+        "step 4, candidate 1: token 2 with 7 instead of token 3 with 7 (2 of 3 differ)"
+    )
+    found = TopK(ids, np.array([9, 7, 6]))
+    assert first_mismatch(found, expected, 0) == (
+        "step 0, candidate 2: token 2 with 6 instead of token 2 with 7 (1 of 3 differ)"
+    )

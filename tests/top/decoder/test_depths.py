@@ -1,0 +1,82 @@
+"""The FIFOs of a decoder: with the computed depths a long prompt is as quick as with more; with less it is slower, or
+waits for itself."""
+
+from dataclasses import fields, replace
+from functools import cache
+
+import pytest
+
+from hdl.memory import ReplaySpec
+from hdl.perf.builtdecoder import BuiltDecoderSpec
+from hdl.top.decoder.image import build_decoder_image
+from hdl.top.decoder.pipeline import DecoderPipeline
+from hdl.top.emitter import Emitter
+from sim.decoder import DecoderSimulation
+from sim.streams import Deadlock
+
+from .designs import SMALL
+from .test_pipeline import model_of, words
+
+LONG = replace(SMALL, max_length=64, max_layers=2)
+"""More tiles than are computed to lie between a fork and its addition."""
+
+
+class Deep(BuiltDecoderSpec):
+    """A decoder whose tiles find more room at both additions."""
+
+    @property
+    def attention_tiles(self) -> int:
+        return super().attention_tiles + 4
+
+    @property
+    def feed_forward_tiles(self) -> int:
+        return super().feed_forward_tiles + 4
+
+
+class ShallowAttention(BuiltDecoderSpec):
+    """A decoder with room for one tile at its first addition."""
+
+    @property
+    def attention_tiles(self) -> int:
+        return 1
+
+
+class ShallowFeedForward(BuiltDecoderSpec):
+    """A decoder with room for one tile at its second addition."""
+
+    @property
+    def feed_forward_tiles(self) -> int:
+        return 1
+
+
+class ShallowLoop(BuiltDecoderSpec):
+    """A decoder with room for one tile on its way back."""
+
+    @property
+    def loop(self) -> ReplaySpec:
+        return replace(super().loop, depth=self.tile_beats, max_length=self.tile_beats)
+
+
+@cache
+def cycles(kind: type[BuiltDecoderSpec]) -> int:
+    """Cycles of the longest prompt."""
+    spec = kind(**{field.name: getattr(LONG, field.name) for field in fields(LONG)})
+    sources = Emitter().emit(DecoderPipeline(spec), "decoder")
+    image = build_decoder_image(model_of(LONG), spec)
+    with DecoderSimulation.verilated(spec, sources, image, threads=1, optimise="-O0") as simulation:
+        return simulation.run(words(LONG, LONG.max_length, seed=3), restart=True).cycles
+
+
+def test_deeper_fifos_are_no_faster() -> None:
+    assert LONG.max_tiles > max(LONG.attention_tiles, LONG.feed_forward_tiles)
+    assert cycles(BuiltDecoderSpec) == cycles(Deep)
+
+
+@pytest.mark.parametrize("shallow", [ShallowAttention, ShallowFeedForward])
+def test_smaller_residuals_are_slower(shallow: type[BuiltDecoderSpec]) -> None:
+    assert cycles(shallow) > 2 * cycles(BuiltDecoderSpec)
+
+
+def test_a_loop_with_less_room_waits_for_itself() -> None:
+    with pytest.raises(Deadlock):
+        cycles(ShallowLoop)
