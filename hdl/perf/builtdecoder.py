@@ -122,6 +122,11 @@ class BuiltDecoderSpec(DecoderSpec):
         return replace(unit, layers=layers, channels=channels, ram_style=bank_style(layers * unit.banks.bank_stride))
 
     @property
+    def cache_ports(self) -> int:
+        """Ports of keys and values in off-chip memory."""
+        return sum(memory.channels for memory in self.memories.values())
+
+    @property
     def memories(self) -> dict[str, KvMemorySpec]:
         """Keys and values in off-chip memory, by what their channels are called; nothing where they are on chip."""
         if self.cache_on_chip:

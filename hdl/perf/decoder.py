@@ -104,6 +104,11 @@ class DecoderSpec(PipelineSpec):
         """Parameters that are dealt out a cycle: a beat of the token streams takes so many."""
         return self.lanes
 
+    @property
+    def cache_ports(self) -> int:
+        """Ports of keys and values in off-chip memory; 0 where they share those of the weights."""
+        return 0
+
     @cached_property
     def shared(self) -> SharedColumnsSpec:
         """The arrays of the linear units as they decode."""
@@ -175,14 +180,15 @@ class DecoderSpec(PipelineSpec):
             for name, array in (("scores", self.scores_unit.array), ("sums", self.sums_unit.array))
         }
         stages = products | attention | {"rows": self.stream_cycles}
-        return stages | {"loading": int(self.loading_wait(sum(stages.values()), products["ffn2"], self.token_load))}
+        layer, rest = sum(stages.values()), self.head_cycles() + self.end_cycles
+        return stages | {"loading": int(self.loading_wait(layer, products["ffn2"], rest, self.token_load))}
 
-    def loading_wait(self, layer: Any, last_product: Any, load: Any) -> Any:
+    def loading_wait(self, layer: Any, last_product: Any, rest: Any, load: Any) -> Any:
         """Cycles that a token waits in each layer, which takes so many cycles, the last product's among them: for
         parameters, where behind the last layer's table it still has its way to go; or for its weights, which fill the
-        RAMs in ``load`` cycles. Numbers, or arrays of them."""
+        RAMs in ``load`` cycles, the head's among them, which ends with the ``rest``. Numbers, or arrays of them."""
         late = self.max_layers * (self.parameter_cycles - layer) + self.behind_table + last_product
-        late = np.maximum(late, load - self.max_layers * layer)
+        late = np.maximum(late, load - self.max_layers * layer - rest)
         return np.maximum(0, -(-late // self.max_layers))
 
     @cached_property

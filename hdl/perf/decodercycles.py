@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..model.quantised import LINEAR_UNITS
+from .cacheloads import CacheLoads
 from .cycles import Run, leave
 from .memoryreader import FetchedParameters, MemoryReader
 from .memorytiming import IDEAL, MemoryTiming
@@ -54,6 +55,9 @@ class DecoderRun(Run):
         units = [spec.linear(name) for name in LINEAR_UNITS]
         self.rounds = Rounds(spec.sharing, units, [self.streams[name] for name in LINEAR_UNITS])
         self.products = [LONG_AGO] * ORDERS_AHEAD  # when the shared products ended
+        self.loads = {
+            name: CacheLoads(memory, timing, position, RUN_CYCLES + 2) for name, memory in spec.memories.items()
+        }
         self.there, self.servers = {}, {}
         self.read = [np.full(spec.scores_unit.banks.ahead + 1, LONG_AGO)] * 2  # when the last tiles' keys, values were
 
@@ -62,12 +66,13 @@ class DecoderRun(Run):
         see `MemoryTiming.first_cycle`. Which of them is how far when a run begins is not known; here, as after a
         reset."""
         spec = self.spec
-        counts = dict(zip((*LINEAR_UNITS, "parameters", "embedding"), (*spec.channels, 1, 1), strict=True))
+        counts = dict(zip((*LINEAR_UNITS, "parameters"), (*spec.channels, 1), strict=True))
         before = sum(counts[other] for other in [*counts][: [*counts].index(name)])
-        every = sum(counts.values())
+        every = sum(counts.values()) + spec.cache_ports
         phases = np.unique([self.timing.first_cycle(before + i, every) for i in range(counts[name])])
-        # The run's orders are forked to the readers.
-        return MemoryReader(spec.fetch, self.timing, phases, RUN_CYCLES + 1 + spec.fetch.request_latency)
+        # The run's orders are forked to the readers; the embedding asks for rows at the parameters' port.
+        shared = spec.arbiter.latency if name == "parameters" else 0
+        return MemoryReader(spec.fetch, self.timing, phases, RUN_CYCLES + 1 + spec.fetch.request_latency + shared)
 
     def cycles(self) -> int:
         """Cycles from the last id to the best candidate."""
@@ -80,7 +85,7 @@ class DecoderRun(Run):
     def embedded(self) -> np.ndarray:
         """When the last beat of each tile is there for the first layer: its tokens' rows come one behind the other."""
         spec, timing = self.spec.embedding, self.timing
-        latency = spec.latency - spec.latency_cycles + timing.latency + timing.activation
+        latency = spec.latency - spec.latency_cycles + timing.latency + timing.activation + self.spec.arbiter.latency
         first = RUN_CYCLES + latency + (self.ids - 1) * (spec.wait_cycles + spec.words)
         return first + self.spec.tile_beats - 1
 
@@ -142,6 +147,8 @@ class DecoderRun(Run):
 
         stored = last_key + scores.latency(scores.words) - scores.array.latency
         ends = np.maximum(queries + scores.activation_latency, stored)
+        if self.loads:
+            ends = np.maximum(ends, self.loads["keys"].layer() + 1 + scores.words)
         there = self.passes("scores", scores.array, ends, -(-keys // scores.columns), scores.words)
         there[0] = np.maximum(there[0], self.there["scores"])
         beats = -(-keys // softmax.value_multiple) * (softmax.value_multiple // softmax.lanes)
@@ -152,10 +159,15 @@ class DecoderRun(Run):
         words = -(-keys // sums.depth)
         stored = last_value + words + sums.latency(0) - sums.array.latency
         ends = np.maximum(numerators + sums.activation_latency, stored)
+        if self.loads:
+            ends = np.maximum(ends, self.loads["values"].layer() + 1 + words)
         there = self.passes("sums", sums.array, ends, sums.passes, words)
         scored = numerators - softmax.latency - beats + 1 - scores.array.latency - scores.array.chain + 1
+        summed = there[:, -1] - sums.array.latency - sums.array.chain + 1
+        for name, times in zip(self.loads, (scored[:, -1], summed), strict=True) if self.loads else ():
+            self.loads[name].read(int(times[-1]))
         if not self.shared:
-            self.held_up(scored[:, -1], there[:, -1] - sums.array.latency - sums.array.chain + 1)
+            self.held_up(scored[:, -1], summed)
         group = spec.head_size // spec.lanes
         return self.requantise("context", np.maximum(there, factors + BUFFER + group - 1))[:, -1]
 

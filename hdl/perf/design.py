@@ -6,47 +6,17 @@ from functools import cached_property, lru_cache
 from math import ceil
 from typing import Any, Protocol
 
-import numpy as np
-
 from ..dsp import CASCADE
 from ..kernels.shared import weight_bytes
 from ..model.network import Network
 from ..resources import Resources
 from .decoder import DecoderSpec
 from .device import Memory
+from .phase import Phase
 from .spec import LINEAR_UNITS, PipelineSpec
 from .streamed import StreamedSpec
 
-__all__ = ["Design", "Phase", "SpatialDesign", "StreamedDesign", "phase_cycles"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase:
-    """A prompt, or a token: ``cycles`` with all data at hand, ``bytes`` from off-chip memory, ``macs`` that the network
-    asks for, and the cycles of a layer by stage.
-
-    Of a prompt ``tail_cycles`` and ``tail_bytes`` of them come behind all else: the head works for one token only, and
-    only a part of its weights has room on chip before.
-    """
-
-    cycles: int
-    bytes: float
-    macs: int
-    stages: Mapping[str, int]
-    tail_cycles: int = 0
-    tail_bytes: float = 0.0
-
-    def cycles_at(self, bytes_a_cycle: float) -> float:
-        """Cycles where memory gives so much: prefetch runs ahead, so the longer of the two counts."""
-        return float(
-            phase_cycles(self.cycles, self.bytes / bytes_a_cycle, self.tail_cycles, self.tail_bytes / bytes_a_cycle)
-        )
-
-
-def phase_cycles(cycles: Any, reading: Any, tail: Any, tail_reading: Any) -> Any:
-    """Cycles of a phase whose units take ``cycles`` and whose memory ``reading``, of each the ``tail`` behind all else;
-    numbers, or arrays of them."""
-    return np.maximum(cycles - tail, reading - tail_reading) + np.maximum(tail, tail_reading)
+__all__ = ["Design", "Phase", "SpatialDesign", "StreamedDesign"]
 
 
 class Design(Protocol):
@@ -212,9 +182,11 @@ def _spatial_token(design: SpatialDesign, context: int, sequences: int) -> Phase
         stages[name] *= sequences
     for operator in network.operators:
         stages[operator.name] *= tiles
+    cached = sequences * spec.cache.bytes_read(context)
     return Phase(
         cycles=network.layers * sum(stages.values()) + tiles * spec.head_cycles() + spec.end_cycles,
-        bytes=network.layers * design.layer_bytes + design.head_bytes + sequences * spec.cache.bytes_read(context),
+        bytes=network.layers * design.layer_bytes + design.head_bytes + cached,
+        beside=cached if spec.cache_ports else 0.0,
         macs=sequences * (network.layers * network.layer_macs(1, context) + network.head_weights),
         stages=stages,
     )

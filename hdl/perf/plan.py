@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 from functools import partial
-from math import ceil
+from math import ceil, inf
 
 from ..errors import InputError
 from ..model.network import Network
@@ -136,7 +136,11 @@ def halves(
 ) -> float:
     """Cycles of a prompt of half the tokens, and of the other half one by one; keys and values come by channels of
     their own, so many each, where these are not 0."""
-    design, half, memory = SpatialDesign(network, spec, weight_bits), ceil(tokens / 2), device.memory
+    try:
+        design = SpatialDesign(network, as_packed(spec) if weight_bits == 4 else spec, weight_bits)
+    except ValueError:
+        return inf
+    half, memory = ceil(tokens / 2), device.memory
     sustained = memory.sustained * 1e3 / device.clock_mhz
     bytes_a_cycle = design.bandwidth(memory) * sustained
 
@@ -145,12 +149,23 @@ def halves(
         if not cache_channels:
             return phase.cycles_at(bytes_a_cycle)
         assert isinstance(spec, DecoderSpec)
-        read = spec.cache.bytes_read(context)
+        assert isinstance(design.spec, DecoderSpec)
+        read, own = spec.cache.bytes_read(context), design.spec.cache.bytes_read(context)
         loads = read / (memory.rate(2 * cache_channels) * sustained)
-        return max(loads, replace(phase, bytes=phase.bytes - read).cycles_at(bytes_a_cycle))
+        return max(loads, replace(phase, bytes=phase.bytes - own).cycles_at(bytes_a_cycle))
 
     # Where memory decides at first and attention at last, the middle would tell of neither.
     return design.prefill(half).cycles_at(bytes_a_cycle) + (tokens - half) * (token(half) + token(tokens - 1)) / 2
+
+
+def as_packed(spec: PipelineSpec) -> BuiltDecoderSpec:
+    """A decoder with weights of 4 bits: how they lie in memory is known of what is built only.
+
+    Raises:
+        ValueError: for arrays that cannot have them.
+    """
+    geometry = {field.name: getattr(spec, field.name) for field in fields(DecoderSpec)}
+    return BuiltDecoderSpec(**geometry | {"cache_on_chip": True}, weight_bits=4)
 
 
 def check_tile(tile: int) -> None:

@@ -14,7 +14,7 @@ from ...kernels.shared import weight_bytes
 from ...resources import Resources
 from ..budget import PLANNED
 from ..constraints import NAMES
-from ..design import phase_cycles
+from ..phase import phase_cycles
 from .energy import energy_proxy
 
 if TYPE_CHECKING:

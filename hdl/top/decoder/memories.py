@@ -45,6 +45,8 @@ def settled(parts: Composition, found: dict[str, Memory], runs: Any) -> Any:
 
 def attach(parts: Composition, pipeline: Any, found: dict[str, Memory], units: Attention) -> None:
     """Connects loaders and storers with their orders, with attention, and with the memory channels of ``pipeline``."""
+    if not found:
+        return
     m: Module = parts.m
     for (name, (load, store)), unit, tap in zip(found.items(), (units.scores, units.sums), units.taps, strict=True):
         parts.order(f"load_{name}", load.order, "layer", "earlier")

@@ -244,15 +244,16 @@ class SpatialPoints(Points):
         ]
         rest = sum(products) + self.tables.stream[self.group, 0]
         # Waits are found for one token.
-        wait = self.wait(sum(attention) + rest, products[-1])
+        ends = self.head + self.tables.stream[self.group, 1]
+        wait = self.wait(sum(attention) + rest, products[-1], ends)
         layer = sum(sequences * one for one in attention) + rest + wait
-        return np.asarray(self.network.layers * layer + self.head + self.tables.stream[self.group, 1])
+        return np.asarray(self.network.layers * layer + ends)
 
-    def wait(self, layer: np.ndarray, last_product: np.ndarray) -> np.ndarray:
+    def wait(self, layer: np.ndarray, last_product: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """As `DecoderSpec.loading_wait`, group by group."""
         found = np.zeros(len(layer), dtype=np.int64)
         for group in np.unique(self.group):
             here, base = self.group == group, self.tables.bases[group]
             assert isinstance(base, DecoderSpec)
-            found[here] = base.loading_wait(layer[here], last_product[here], self.loads[0][here])
+            found[here] = base.loading_wait(layer[here], last_product[here], ends[here], self.loads[0][here])
         return found

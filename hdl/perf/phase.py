@@ -1,0 +1,38 @@
+"""What a design does in a phase, a prompt or a token: cycles and bytes, and how long both take together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Phase", "phase_cycles"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A prompt, or a token: ``cycles`` with all data at hand, ``bytes`` from off-chip memory, ``macs`` that the network
+    asks for, and the cycles of a layer by stage.
+
+    Of a prompt ``tail_cycles`` and ``tail_bytes`` of them come behind all else: the head works for one token only, and
+    only a part of its weights has room on chip before. ``beside``: bytes that come through ports of their own.
+    """
+
+    cycles: int
+    bytes: float
+    macs: int
+    stages: Mapping[str, int]
+    tail_cycles: int = 0
+    tail_bytes: float = 0.0
+    beside: float = 0.0
+
+    def cycles_at(self, bytes_a_cycle: float) -> float:
+        """Cycles where memory gives so much: prefetch runs ahead, so the longer of the two counts."""
+        reading = (self.bytes - self.beside) / bytes_a_cycle
+        return float(phase_cycles(self.cycles, reading, self.tail_cycles, self.tail_bytes / bytes_a_cycle))
+
+
+def phase_cycles(cycles: Any, reading: Any, tail: Any, tail_reading: Any) -> Any:
+    """Cycles of a phase whose units take ``cycles`` and whose memory ``reading``, of each the ``tail`` behind all else;
+    numbers, or arrays of them."""
+    return np.maximum(cycles - tail, reading - tail_reading) + np.maximum(tail, tail_reading)
