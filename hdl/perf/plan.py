@@ -1,5 +1,6 @@
 """From a model and a device to a pipeline: what the command line and the simulations start from."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
 from math import ceil, inf
@@ -62,21 +63,24 @@ def plan(
     network = Network.from_spec(model)
     if weight_bits not in ((4, 8) if network.causal else (8,)):
         raise InputError(f"weight-bits must be 8, or of a decoder 4, not {weight_bits}")
+    tiles = (tile,) if tile else DECODER_TILES if network.causal else DECODER_TILES[:1]
     try:
         if network.causal:
-            return decoder(network, device, tile, max_length, weight_bits)
-        return choose(network, max_length, device.resources, rows=tile or DECODER_TILES[0])
+            return decoder(network, device, tiles, max_length, weight_bits)
+        return choose(network, max_length, device.resources, rows=tiles[0])
     except InputError as error:
-        tiles = f" with tiles of {tile}" if tile else ""
-        raise InputError(f"model {model.name!r} on device {device.name!r}{tiles}: {error}") from None
+        sizes = " or ".join(map(str, tiles))
+        raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {sizes}: {error}") from None
 
 
-def decoder(network: Network, device: Device, tile: int | None, max_length: int, weight_bits: int) -> BuiltDecoderSpec:
-    """The decoder that is built, of one size of tile or the best: with keys and values on chip where they fit; else
+def decoder(
+    network: Network, device: Device, tiles: Sequence[int], max_length: int, weight_bits: int
+) -> BuiltDecoderSpec:
+    """The decoder that is built, of the best size of tile: with keys and values on chip where they fit; else
     with as many channels for them, taken from the weights', as are best."""
     cost, why = partial(halves, network, device, max_length, weight_bits), ""
     found: dict[BuiltDecoderSpec, float] = {}
-    for rows in (tile,) if tile else DECODER_TILES:
+    for rows in tiles:
         for choices in ((0,), CACHE_CHANNELS):
             own: dict[BuiltDecoderSpec, float] = {}
             for channels in choices:
