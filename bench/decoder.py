@@ -1,5 +1,5 @@
 """A decoder at full size: a prompt and some tokens through its emitted Verilog, every layer and candidate compared.
-``python -m bench.decoder [model] [prompt] [tokens]``; gpt2, 128 tokens and 4 more, where nothing is said."""
+``python -m bench.decoder [model prompt tokens]``; those of `SUBJECTS` where nothing is said."""
 
 import sys
 import time
@@ -8,7 +8,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from hdl.model.checkpoint import installed_checkpoint
+from hdl.model.gpt2.prepare import prepare
 from hdl.model.gpt2.quantise import quantise
+from hdl.model.gpt2.quantised import QuantisedGpt2
 from hdl.model.gpt2.reference import Decoder, Step, top_k
 from hdl.model.gpt2.weights import random_weights
 from hdl.model.spec import Gpt2Spec, load_model
@@ -22,47 +25,73 @@ from sim.decoder import DecoderRun, DecoderSimulation
 from sim.generate import limits
 from sim.memory import MemoryTiming
 
-SEED, CANDIDATES, CALIBRATION = 1, 10, 32
+SUBJECTS = (("tiny-gpt2", 32, 64), ("gpt2", 128, 4))
+"""Models with the tokens of a prompt and those behind it."""
+
+SEED, CALIBRATION = 1, 32
+
+HELD_BACK = "held_back.txt"
+"""Beside a checkpoint, text that it was not trained on."""
 
 GOAL = 0.80
 """Of the limit, for a prompt and for a token."""
 
 
 def main() -> int:
-    """Prints the table; 1 where a value differs."""
-    name, prompt, tokens = [*sys.argv[1:], *["gpt2", "128", "4"][len(sys.argv) - 1 :]]
+    """Prints a table for each subject; 1 where a value differs."""
+    subjects = SUBJECTS
+    if len(sys.argv) > 1:
+        name, prompt, tokens = sys.argv[1:]
+        subjects = ((name, int(prompt), int(tokens)),)
+    wrong = [measured(*subject) for subject in subjects]
+    return int(any(wrong))
+
+
+def measured(name: str, prompt: int, tokens: int) -> bool:
+    """Prints what a model takes; whether a value differs."""
     console, device = Console(highlight=False, width=130), load_device("u280")
-    model, count = load_model(name, Gpt2Spec), int(prompt)
-    spec = plan(model, device, max_length=count + int(tokens))
+    model = load_model(name, Gpt2Spec)
+    # A trained one as the demonstration has it, whose build is then there already.
+    length = model.max_positions if installed_checkpoint(name) else prompt + tokens
+    spec = plan(model, device, max_length=length)
     assert isinstance(spec, BuiltDecoderSpec)
     started = time.monotonic()
     sources = Emitter().emit(DecoderPipeline(spec), "decoder")
     console.print(f"emitted in {time.monotonic() - started:.0f} s: {spec.macs:,} MAC/cycle, {spec.resources}")
-    generator = np.random.default_rng(SEED)
-    ids = generator.integers(0, model.vocabulary, count).tolist()
-    quantised = quantise(random_weights(model, SEED), [ids[:CALIBRATION]])
+    quantised, part = quantised_with_prompt(model, prompt)
     timing = MemoryTiming.of(device.memory, device.clock_mhz)
     table = headed(f"{name} on {device.board} at {device.clock_mhz} MHz, its memory's timing")
-    wrong = False
+    wrong, candidates = False, spec.largest
     image = build_decoder_image(quantised, spec)
     with DecoderSimulation.verilated(spec, sources, image, timing=timing) as simulation:
         console.print(f"built in {time.monotonic() - started:.0f} s")
-        reference, part = Decoder(quantised), ids
-        for step in range(1 + int(tokens)):
+        reference = Decoder(quantised)
+        for step in range(1 + tokens):
             expected = reference.prefill(part)
-            run = simulation.run(part, restart=step == 0, k=CANDIDATES, traced=True)
-            wrong |= differs(run, expected)
+            run = simulation.run(part, restart=step == 0, k=candidates, traced=True)
+            wrong |= differs(run, expected, candidates)
             row(table, spec, device, len(part), reference.tokens, run)
             part = [int(run.candidates.ids[0])]
     console.print(table)
-    console.print("a value differs" if wrong else "bit-exact: every layer's output, every candidate and its logit")
+    compared = f"every layer's output, all {candidates} candidates and their logits"
+    console.print("a value differs" if wrong else f"bit-exact: {compared} of {tokens + 1} runs")
     console.print(f"the goal is {GOAL:.2f} of the limit, for a prompt and for a token")
-    return int(wrong)
+    return wrong
 
 
-def differs(run: DecoderRun, expected: Step) -> bool:
+def quantised_with_prompt(model: Gpt2Spec, tokens: int) -> tuple[QuantisedGpt2, list[int]]:
+    """The trained model with the beginning of the text that it never saw, or random weights and a random prompt."""
+    folder = installed_checkpoint(model.name)
+    if folder is not None:
+        prepared = prepare(model)
+        return prepared.quantised, prepared.tokens.ids((folder / HELD_BACK).read_text())[:tokens]
+    ids = np.random.default_rng(SEED).integers(0, model.vocabulary, tokens).tolist()
+    return quantise(random_weights(model, SEED), [ids[:CALIBRATION]]), ids
+
+
+def differs(run: DecoderRun, expected: Step, candidates: int) -> bool:
     """Whether a layer's output or a candidate is not the reference's."""
-    best = top_k(expected.logits[-1], CANDIDATES)
+    best = top_k(expected.logits[-1], candidates)
     wanted = [*(trace["residual2"] for trace in expected.layers), best.ids, best.logits]
     assert run.layers is not None
     found = [*run.layers, run.candidates.ids, run.candidates.logits]
