@@ -20,7 +20,6 @@ from .streamed import StreamedSpec
 
 __all__ = ["MAX_STREAM_COLUMNS", "blocks", "candidates", "not_spatial"]
 
-STREAM_ROWS = (4, 8)
 STREAM_CASCADES = (2, 4, 8)
 STREAM_LANES = (4, 8, 16)
 MAX_STREAM_COLUMNS = 192
@@ -108,7 +107,7 @@ def _streamed(
 ) -> Iterator[Design | str]:
     """For each shape of tile and column, and each block, as many columns as fit; or what even the smallest array
     lacks."""
-    for rows, cascades, lanes in product((tile,) if tile else STREAM_ROWS, STREAM_CASCADES, STREAM_LANES):
+    for rows, cascades, lanes in product((tile,) if tile else TILES, STREAM_CASCADES, STREAM_LANES):
         for (scores, sums), block in product(_attention(network, rows, max(1, lanes // 8)), blocks(rows, max_length)):
             build = partial(
                 StreamedSpec, network=network, rows=rows, block=block, lanes=lanes, scores=scores, sums=sums,
