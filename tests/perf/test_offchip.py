@@ -1,0 +1,60 @@
+"""Where a decoder's keys and values lie, and what brings them."""
+
+from dataclasses import fields
+
+import pytest
+
+from hdl.errors import InputError
+from hdl.model.spec import ModelSpec, load_model
+from hdl.perf.budget import shortfall
+from hdl.perf.builtdecoder import BuiltDecoderSpec
+from hdl.perf.decoder import DecoderSpec
+from hdl.perf.device import Device, load_device
+from hdl.perf.offchip import off_chip
+from hdl.perf.plan import plan
+
+from ..top.decoder.designs import FAR
+
+CHOSEN = DecoderSpec(**{field.name: getattr(FAR, field.name) for field in fields(DecoderSpec)})
+
+
+def with_ports(ports: int) -> Device:
+    """A U280 whose memory has other ports."""
+    device = load_device("u280")
+    first, *others = device.memories
+    return device.model_copy(update={"memories": [first.model_copy(update={"ports": ports}), *others]})
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt2-medium"])
+def test_long_texts_have_their_keys_and_values_off_chip(name: str) -> None:
+    device = load_device("u280")
+    spec = plan(load_model(name, ModelSpec), device, max_length=1024)
+    assert isinstance(spec, BuiltDecoderSpec)
+    assert not spec.cache_on_chip
+    assert sum(spec.channels) + 2 + 2 * spec.cache_channels <= device.memory.ports
+    assert shortfall(spec.resources, device.resources) is None
+
+
+def test_what_fits_stays_on_chip() -> None:
+    spec = plan(load_model("tiny-gpt2", ModelSpec), load_device("u280"), max_length=64)
+    assert isinstance(spec, BuiltDecoderSpec)
+    assert spec.cache_on_chip
+    assert not spec.memories
+
+
+def test_arrays_are_as_fast_as_the_chosen_and_blocks_fill_them() -> None:
+    spec = off_chip(CHOSEN, load_device("u280"), 8)
+    for unit, chosen in ((spec.scores_unit, CHOSEN.scores_unit), (spec.sums_unit, CHOSEN.sums_unit)):
+        assert unit.columns % (8 * spec.cache_channels) == 0
+        assert unit.tile_cycles(spec.max_length) <= chosen.tile_cycles(spec.max_length)
+
+
+def test_channels_are_as_many_as_there_are_ports() -> None:
+    # Four of weights, two of parameters and embeddings, one each of keys and values.
+    assert off_chip(CHOSEN, with_ports(8), 8).cache_channels == 1
+    with pytest.raises(InputError) as error:
+        off_chip(CHOSEN, with_ports(7), 8)
+    assert str(error.value) == (
+        "keys and values in off-chip memory need 2 of 7 memory ports, besides 6 of all else, and heads whose size is a "
+        "multiple of 8, not 16"
+    )
