@@ -4,7 +4,7 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,18 +13,14 @@ from rich.console import Console
 
 from bench.paper import table, words
 from hdl.channel import BEAT_BYTES
-from hdl.errors import InputError
 from hdl.model.network import Network
 from hdl.model.spec import Gpt2Spec, load_model
 from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.chooser import choose
-from hdl.perf.decoder import DecoderSpec
 from hdl.perf.decodercycles import decoder_cycles
 from hdl.perf.design import SpatialDesign
 from hdl.perf.device import load_device
 from hdl.perf.memorytiming import MemoryTiming
-from hdl.perf.plan import halves, plan
-from hdl.perf.spec import PipelineSpec
+from hdl.perf.plan import plan
 
 HERE, DOCUMENT = Path(__file__).parent, Path(__file__).parents[1] / "docs" / "decoding.md"
 
@@ -42,12 +38,10 @@ INTRODUCTION = """\
 # Decoding
 
 Made by `python -m bench.decode --write`, for the Alveo U280 at 300 MHz, an assumption until a vendor tool has routed a
-design. "Built" are designs that `emit` makes, keys and values on chip; their cycles are those of
-`hdl.perf.decodercycles`, which [decodercycles.md](decodercycles.md) holds to the emitted Verilog, with the timing of
-the device's memory. "Estimated" are designs whose keys and values have no room on chip for that length: their geometry
-is chosen alike, but their cycles are the estimate's, in which keys and values come through the same channels as
-weights; nothing of that is simulated. Built designs' estimates are within 5 % of their cycles
-(tests/perf/test_decoder.py).
+design. The designs are those that `emit` makes for the length, with keys and values on chip where they have room there.
+Their cycles are counted (`hdl.perf.decodercycles`), with the timing of the device's memory;
+[decodercycles.md](decodercycles.md) holds the counting to the emitted Verilog, of keys and values off chip in a small
+design only.
 
 ## A token
 
@@ -91,14 +85,11 @@ class Decoder:
         return load_model(self.model, Gpt2Spec)
 
     @cached_property
-    def spec(self) -> PipelineSpec:
+    def spec(self) -> BuiltDecoderSpec:
         """Its geometry, with keys and values on chip where they have room."""
-        try:
-            return plan(self._model, DEVICE, max_length=self.max_length, weight_bits=self.weight_bits)
-        except InputError:
-            cost = partial(halves, self.network, DEVICE, self.max_length, self.weight_bits)
-            packed = self.weight_bits == 4
-            return choose(self.network, self.max_length, DEVICE.resources, cost=cost, cache=False, packed=packed)
+        found = plan(self._model, DEVICE, max_length=self.max_length, weight_bits=self.weight_bits)
+        assert isinstance(found, BuiltDecoderSpec)
+        return found
 
     @cached_property
     def design(self) -> SpatialDesign:
@@ -107,24 +98,19 @@ class Decoder:
 
     @property
     def how(self) -> str:
-        """What its figures are."""
-        return "built" if isinstance(self.spec, BuiltDecoderSpec) else "estimated"
+        """Where its keys and values lie."""
+        return "on chip" if self.spec.cache_on_chip else "off chip"
 
-    def cycles(self, tokens: int, context: int) -> float:
+    def cycles(self, tokens: int, context: int) -> int:
         """Cycles of a prompt, or of a single token behind ``context`` others."""
-        if isinstance(self.spec, BuiltDecoderSpec):
-            return decoder_cycles(self.spec, tokens, context, TIMING)
-        memory = DEVICE.memory
-        phase = self.design.prefill(tokens) if tokens > 1 else self.design.decode(context)
-        share = memory.sustained * self.design.bandwidth(memory) / memory.bandwidth_gb_s
-        return phase.cycles_at(share * memory.bytes_a_cycle(DEVICE.clock_mhz))
+        return decoder_cycles(self.spec, tokens, context, TIMING)
 
     def losses(self, context: int) -> list[float]:
         """Cycles of a token: the limit, and what is lost to ports, filling, refreshes, RAMs and units."""
         memory, design, spec = DEVICE.memory, self.design, self.spec
-        assert isinstance(spec, DecoderSpec)
         data = design.decode(context).bytes
-        own = data - spec.max_layers * BEAT_BYTES * spec.parameter_beats  # parameters have a channel of their own
+        # Parameters have a channel of their own, and keys and values that are off chip.
+        own = data - spec.max_layers * BEAT_BYTES * spec.parameter_beats - spec.cache.bytes_read(context)
         limit, weights = (one / memory.bytes_a_cycle(DEVICE.clock_mhz) for one in (data, own))
         ports = weights * memory.ports / sum(spec.channels)
         filled = weights * memory.bandwidth_gb_s / design.bandwidth(memory)
@@ -171,7 +157,7 @@ def published() -> Iterator[list[str]]:
 def page() -> str:
     """The document."""
     losses = ("limit", "unused ports", "filling", "refresh", "RAMs", "units")
-    headings = ["model and weights", "behind", "cycles are", "cycles", "ms", "tokens/s", *losses]
+    headings = ["model and weights", "behind", "keys, values", "cycles", "ms", "tokens/s", *losses]
     systems = ["system", "board and format", "model [prompt:output]", "published", "ours"]
     return INTRODUCTION + "\n" + table(headings, list(tokens())) + "\n" + PUBLISHED + "\n" + words(
         systems, list(published())

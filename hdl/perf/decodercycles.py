@@ -47,6 +47,8 @@ class DecoderRun(Run):
         self.ids = np.minimum((first + 1 + np.arange(self.tiles)) * spec.rows - position, tokens)  # up to a tile's end
         self.keys = ((first + 1 + np.arange(self.tiles)) * spec.rows)[:, np.newaxis]
         self.timing = timing
+        # With keys and values off chip a run waits at a gate for those of the one before.
+        self.begins = RUN_CYCLES + bool(spec.memories)
         self.streams = {name: WeightStream(spec.linear(name), self.reader(name)) for name in LINEAR_UNITS}
         self.parameters: FetchedParameters = FetchedParameters(
             self.reader("parameters"), spec.parameters, LONG_AGO, max_tiles=spec.max_tiles,
@@ -56,7 +58,7 @@ class DecoderRun(Run):
         self.rounds = Rounds(spec.sharing, units, [self.streams[name] for name in LINEAR_UNITS])
         self.products = [LONG_AGO] * ORDERS_AHEAD  # when the shared products ended
         self.loads = {
-            name: CacheLoads(memory, timing, position, RUN_CYCLES + 2) for name, memory in spec.memories.items()
+            name: CacheLoads(memory, timing, position, self.begins + 2) for name, memory in spec.memories.items()
         }
         self.there, self.servers = {}, {}
         self.read = [np.full(spec.scores_unit.banks.ahead + 1, LONG_AGO)] * 2  # when the last tiles' keys, values were
@@ -72,7 +74,7 @@ class DecoderRun(Run):
         phases = np.unique([self.timing.first_cycle(before + i, every) for i in range(counts[name])])
         # The run's orders are forked to the readers; the embedding asks for rows at the parameters' port.
         shared = spec.arbiter.latency if name == "parameters" else 0
-        return MemoryReader(spec.fetch, self.timing, phases, RUN_CYCLES + 1 + spec.fetch.request_latency + shared)
+        return MemoryReader(spec.fetch, self.timing, phases, self.begins + 1 + spec.fetch.request_latency + shared)
 
     def cycles(self) -> int:
         """Cycles from the last id to the best candidate."""
@@ -86,7 +88,7 @@ class DecoderRun(Run):
         """When the last beat of each tile is there for the first layer: its tokens' rows come one behind the other."""
         spec, timing = self.spec.embedding, self.timing
         latency = spec.latency - spec.latency_cycles + timing.latency + timing.activation + self.spec.arbiter.latency
-        first = RUN_CYCLES + latency + (self.ids - 1) * (spec.wait_cycles + spec.words)
+        first = self.begins + latency + (self.ids - 1) * (spec.wait_cycles + spec.words)
         return first + self.spec.tile_beats - 1
 
     def layer(self, arrived: np.ndarray) -> np.ndarray:

@@ -19,7 +19,9 @@ from hdl.perf.spec import LINEAR_UNITS
 U280 = load_device("u280")
 TIMING = MemoryTiming.of(U280.memory, U280.clock_mhz)
 
-TOLERANCE = 0.05
+TOLERANCE = {8: 0.05, 4: 0.07}
+"""By bits of a weight. Where the units and what fills their RAMs take as long as each other, as with 4 bits, neither
+hides all of the other's waits."""
 
 LENGTHS = {"gpt2": 192, "tiny-gpt2": 256}
 
@@ -41,10 +43,10 @@ def test_estimates_are_near_what_is_counted(name: str, bits: int) -> None:
     spec, design, bytes_a_cycle = planned(name, bits)
     for tokens in (6, 32, 128, LENGTHS[name]):
         counted = decoder_cycles(spec, tokens, 0, TIMING)
-        assert design.prefill(tokens).cycles_at(bytes_a_cycle) == pytest.approx(counted, rel=TOLERANCE), tokens
+        assert design.prefill(tokens).cycles_at(bytes_a_cycle) == pytest.approx(counted, rel=TOLERANCE[bits]), tokens
     for context in (0, 128, LENGTHS[name] - 1):
         counted = decoder_cycles(spec, 1, context, TIMING)
-        assert design.decode(context).cycles_at(bytes_a_cycle) == pytest.approx(counted, rel=TOLERANCE), context
+        assert design.decode(context).cycles_at(bytes_a_cycle) == pytest.approx(counted, rel=TOLERANCE[bits]), context
 
 
 def test_a_token_cannot_be_faster_than_its_channels() -> None:
