@@ -28,7 +28,8 @@ def off_chip(spec: DecoderSpec, channels: int, weight_bits: int) -> BuiltDecoder
     shapes = _shapes(spec, channels)
     if shapes is None:
         raise InputError(
-            f"keys and values in off-chip memory need heads whose size is a multiple of {BLOCK}, not {spec.head_size}"
+            f"keys and values in off-chip memory need heads whose size is a multiple of {BLOCK * channels}, "
+            f"not {spec.head_size}"
         )
     fields = {name: getattr(spec, name) for name in spec.__dataclass_fields__} | shapes
     return BuiltDecoderSpec(**fields, weight_bits=weight_bits, cache_channels=channels)

@@ -31,7 +31,7 @@ def test_long_texts_have_their_keys_and_values_off_chip(name: str) -> None:
     spec = plan(load_model(name, ModelSpec), device, max_length=1024)
     assert isinstance(spec, BuiltDecoderSpec)
     assert not spec.cache_on_chip
-    assert sum(spec.channels) + 2 + 2 * spec.cache_channels <= device.memory.ports
+    assert sum(spec.channels) + 1 + 2 * spec.cache_channels <= device.memory.ports
     assert shortfall(spec.resources, device.resources) is None
 
 
@@ -42,19 +42,24 @@ def test_what_fits_stays_on_chip() -> None:
     assert not spec.memories
 
 
-def test_arrays_are_as_fast_as_the_chosen_and_blocks_fill_them() -> None:
-    spec = off_chip(CHOSEN, load_device("u280"), 8)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_arrays_are_as_fast_as_the_chosen_and_blocks_fill_them(channels: int) -> None:
+    spec = off_chip(CHOSEN, channels, 8)
+    assert spec.cache_channels == channels
     for unit, chosen in ((spec.scores_unit, CHOSEN.scores_unit), (spec.sums_unit, CHOSEN.sums_unit)):
         assert unit.columns % (8 * spec.cache_channels) == 0
         assert unit.tile_cycles(spec.max_length) <= chosen.tile_cycles(spec.max_length)
 
 
-def test_channels_are_as_many_as_there_are_ports() -> None:
-    # Four of weights, two of parameters and embeddings, one each of keys and values.
-    assert off_chip(CHOSEN, with_ports(8), 8).cache_channels == 1
+def test_a_head_must_have_columns_for_the_blocks() -> None:
     with pytest.raises(InputError) as error:
-        off_chip(CHOSEN, with_ports(7), 8)
-    assert str(error.value) == (
-        "keys and values in off-chip memory need 2 of 7 memory ports, besides 6 of all else, and heads whose size is a "
-        "multiple of 8, not 16"
-    )
+        off_chip(CHOSEN, 4, 8)
+    assert str(error.value) == "keys and values in off-chip memory need heads whose size is a multiple of 32, not 16"
+
+
+def test_without_ports_to_spare_there_is_no_such_decoder() -> None:
+    # Four of weights and one of parameters and embeddings leave none for both keys and values.
+    model = load_model("gpt2", ModelSpec)
+    with pytest.raises(InputError) as error:
+        plan(model, with_ports(6), max_length=1024, tile=4)
+    assert str(error.value).startswith("model 'gpt2' on device 'u280' with tiles of 4: ")
