@@ -52,7 +52,7 @@ def candidates(
         weight_channels(device, causal=network.causal, weight_bits=weight_bits),
     )
     kinds: dict[str, Iterator[Design | str]] = {
-        "spatial": _spatial(network, available, channels, max_length, tile, weight_bits, cost)
+        "spatial": _spatial(network, available, channels, device.memory.ports, max_length, tile, weight_bits, cost)
     }
     if network.causal:
         kinds["streamed"] = _streamed(network, available, device.memory.ports, max_length, tile, weight_bits)
@@ -74,6 +74,7 @@ def _spatial(
     network: Network,
     available: Resources,
     channels: int,
+    ports: int,
     max_length: int,
     tile: int | None,
     weight_bits: int,
@@ -85,8 +86,10 @@ def _spatial(
         return
     for rows, cache in product((tile,) if tile else TILES, (True, False) if network.causal else (False,)):
         try:
+            # Keys and values off chip take a port of their own.
+            own = min(channels, ports - 1 - (network.causal and not cache))
             spec = choose(
-                network, max_length, available, rows=rows, channels=channels, cache=cache,
+                network, max_length, available, rows=rows, channels=own, cache=cache,
                 cost=lambda spec: cost(SpatialDesign(network, spec, weight_bits)),
             )  # fmt: skip
             yield SpatialDesign(network, spec, weight_bits)

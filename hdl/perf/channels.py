@@ -1,11 +1,13 @@
 """Memory channels for the weights of the linear units: how many there are, and how many each unit has."""
 
+from typing import Any
+
 import numpy as np
 
 from ..kernels.weights import CHANNEL_RAMS
 from .device import Device
 
-__all__ = ["shared_channels", "usable_channels", "weight_channels"]
+__all__ = ["copy_channels", "shared_channels", "usable_channels", "weight_channels"]
 
 
 def weight_channels(device: Device, *, causal: bool, weight_bits: int = 8) -> int:
@@ -17,6 +19,12 @@ def weight_channels(device: Device, *, causal: bool, weight_bits: int = 8) -> in
     """
     ports = device.memory.ports
     return max(1, ports - 1 if causal and weight_bits == 8 else 3 * ports // 4)
+
+
+def copy_channels(channels: int, device: Device, copies: Any, off_chip: Any) -> Any:
+    """Channels for the weights of each of some copies of the hardware, of so many in all: each also has a port for its
+    parameters, and where they lie ``off_chip`` one for keys and values. Numbers, or arrays of them."""
+    return np.minimum(channels // copies, device.memory.ports // copies - 1 - off_chip)
 
 
 def shared_channels(channels: int | np.ndarray, rams: np.ndarray, columns: np.ndarray) -> np.ndarray:

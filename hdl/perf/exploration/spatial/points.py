@@ -11,7 +11,7 @@ from ....dsp import CASCADE
 from ....kernels.shared import MAX_TERMS, shared_cycles, weight_bytes
 from ....kernels.weights import CHANNEL_RAMS, beats_a_word
 from ....memory import BLOCK_DEPTH
-from ...channels import shared_channels
+from ...channels import copy_channels, shared_channels
 from ...decoder import DecoderSpec, loads, ring_cycles
 from ...spec import ARRAYS, LINEAR_UNITS
 from ..points import ALL, PROMPT, Points
@@ -61,7 +61,11 @@ class SpatialPoints(Points):
     @cached_property
     def channels(self) -> np.ndarray:
         """Memory channels of the linear units, [units, points]."""
-        return shared_channels(self.kind.channels // self.copies, self.columns * self.cascades, self.columns)
+        return shared_channels(
+            copy_channels(self.kind.channels, self.device, self.copies, 1 * self.off_chip),
+            self.columns * self.cascades,
+            self.columns,
+        )
 
     @cached_property
     def banks(self) -> np.ndarray:

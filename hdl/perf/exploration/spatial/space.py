@@ -9,7 +9,7 @@ import numpy as np
 
 from ....model.network import Network
 from ...budget import PLANNED
-from ...channels import shared_channels, weight_channels
+from ...channels import copy_channels, shared_channels, weight_channels
 from ...spec import ARRAYS, LINEAR_UNITS, ArrayShape
 from ..kind import TABLES, Kind
 from ..point import Point
@@ -122,8 +122,10 @@ class SpatialSpace(Kind):
         }
         plain = {name: int(self.value(choice, name)) for name in ("weight_layers", "copies", "weight_bits")}
         columns, cascades = np.array([shapes[name] for name in LINEAR_UNITS]).T
-        channels = shared_channels(self.channels // plain["copies"], columns * cascades, columns)
         cache = {"cache_on_chip": not self.index(choice, "cache")} if self.network.causal else {}
+        off_chip = int(self.index(choice, "cache")) if self.network.causal else 0
+        own = int(copy_channels(self.channels, self.device, plain["copies"], off_chip))
+        channels = shared_channels(own, columns * cascades, columns)
         spec = self.tables.spec(
             rows=rows, lanes=lanes, ffn_lanes=ffn_lanes, score_lanes=score_lanes, **shapes,
             channels=tuple(channels.tolist()), weight_layers=plain.pop("weight_layers"), **cache,
