@@ -21,7 +21,7 @@ from ..dsp import CASCADE
 from ..pipeline import advance
 from ..resources import Resources
 
-__all__ = ["CHANNEL_RAMS", "LoadChannel", "WeightChannels", "beats_a_word", "block_words"]
+__all__ = ["CHANNEL_RAMS", "LoadChannel", "WeightChannels", "beats_a_word", "block_words", "choice_cost"]
 
 CHANNEL_RAMS = CHANNEL_BITS // (8 * CASCADE)
 """RAMs that a memory channel's beat has a word for."""
@@ -43,6 +43,15 @@ def beats_a_word(rams: int, divisor: int) -> float:
     """Beats in which each of a channel's RAMs gets a word, on average, with the best blocks."""
     words = block_words(rams, divisor)
     return ceil(words * rams / CHANNEL_RAMS) / words
+
+
+@cache
+def choice_cost(rams: int, words: int) -> tuple[int, int]:
+    """LUT and FF of a RAM of a channel with so many, estimated: its enable, and what chooses among the places of a beat
+    where its words are, in blocks of so many."""
+    places = len({word * rams % CHANNEL_RAMS for word in range(words)})
+    lut = 0 if places == 1 else 8 * CASCADE * ceil(places / 4) // (2 if places == 2 else 1) + 12
+    return lut, 2 + (places - 1).bit_length()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +112,8 @@ class WeightChannels:
     def resources(self) -> Resources:
         """LUT and FF of the loaders, estimated: a beat and counters for each channel; for each RAM its enable, and
         where its words are in several places of a beat, what chooses."""
-        places = len({place for _, place in self.slots(0)})
-        lut = 0 if places == 1 else 8 * CASCADE * ceil(places / 4) // (2 if places == 2 else 1) + 12
-        choice = Resources(lut=lut, ff=2 + (places - 1).bit_length())
+        lut, ff = choice_cost(self.channel_rams, self.block)
+        choice = Resources(lut=lut, ff=ff)
         return Resources(lut=30, ff=CHANNEL_BITS + 60) * self.channels + choice * self.rams
 
     def places(self, index: int) -> list[tuple[int, int]]:

@@ -136,8 +136,8 @@ class DecoderSpec(PipelineSpec):
 
     def run_cycles(self, tokens: int, layers: int) -> int:
         """Cycles of a prompt through ``layers`` layers: its tiles follow each other around the loop, each at the pace
-        of the slowest unit, and none earlier than it comes out of the layer before. Attention's tiles, which grow, count
-        by their average: too few cycles, a tenth at most so far, where it holds the last tiles up."""
+        of the slowest unit, and none earlier than it comes out of the layer before. Attention's tiles, which grow,
+        count by their average: too few cycles, a tenth at most so far, where it holds the last tiles up."""
         tiles = ceil(tokens / self.rows)
         busy = tiles * max(self.row_cycles, *self.tile_cycles(tokens).values())
         return int(ring_cycles(tiles, layers, busy, self.tile_latency(tokens)))

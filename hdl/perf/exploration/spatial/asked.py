@@ -62,6 +62,8 @@ class Asked:
         )  # fmt: skip
 
     def _linear(self, *units: Any) -> dict[str, Any]:
+        # What blocks of words cost depends on the channels.
+        units = tuple(replace(unit, block=1) for unit in units)
         one = units[0]
         resources = np.stack([counts(unit.resources) for unit in units])
         more = counts(replace(one, channels=2).resources) - resources[0] if one.columns > 1 else np.zeros(5)

@@ -9,7 +9,7 @@ import numpy as np
 from ....channel import BEAT_BYTES
 from ....dsp import CASCADE
 from ....kernels.shared import MAX_TERMS, shared_cycles, weight_bytes
-from ....kernels.weights import CHANNEL_RAMS, beats_a_word
+from ....kernels.weights import CHANNEL_RAMS, beats_a_word, block_words, choice_cost
 from ....memory import BLOCK_DEPTH
 from ...channels import copy_channels, shared_channels
 from ...decoder import DecoderSpec, loads, ring_cycles
@@ -89,7 +89,28 @@ class SpatialPoints(Points):
         for name, channels in zip(LINEAR_UNITS, self.channels, strict=True):
             total = total + self.of(name, "resources")[every, self.layers]
             total = total + (channels - 1)[:, None] * self.of(name, "channel")
+        total[:, -2:] += self.choices_cost
         return np.asarray(total * self.copies[:, None])
+
+    @cached_property
+    def choices_cost(self) -> np.ndarray:
+        """LUT and FF of the RAMs of weights that come in blocks, [points, 2], besides those of single words."""
+        if not self.network.causal:
+            return np.zeros((len(self.group), 2))
+        words = np.vectorize(block_words, otypes=[int])(self.channel_rams, self.block_divisor)
+        lut, ff = np.vectorize(choice_cost, otypes=[float, float])(self.channel_rams, words)
+        every = np.stack([lut, ff], axis=-1) - choice_cost(1, 1)
+        return np.asarray((every * (self.columns * self.cascades)[..., None]).sum(axis=0))
+
+    @property
+    def channel_rams(self) -> np.ndarray:
+        """RAMs of each channel of the linear units, [units, points]."""
+        return np.asarray(-(-self.columns * self.cascades // self.channels))
+
+    @property
+    def block_divisor(self) -> np.ndarray:
+        """What the words of a block divide, as `DecoderSpec.weight_block` has it."""
+        return np.asarray(gcd(self.network.hidden, self.network.intermediate) // (CASCADE * self.cascades))
 
     @cached_property
     def pair(self) -> tuple[np.ndarray, np.ndarray]:
@@ -115,11 +136,9 @@ class SpatialPoints(Points):
     @cached_property
     def beats_a_word(self) -> np.ndarray:
         """Beats of a channel that make a word for each of its RAMs, [units, points]."""
-        rams = -(-self.columns * self.cascades // self.channels)
         if not self.network.causal:
-            return np.asarray(-(-rams // CHANNEL_RAMS))
-        words = gcd(self.network.hidden, self.network.intermediate) // (CASCADE * self.cascades)
-        return np.asarray(np.vectorize(beats_a_word, otypes=[float])(rams, words))
+            return np.asarray(-(-self.channel_rams // CHANNEL_RAMS))
+        return np.asarray(np.vectorize(beats_a_word, otypes=[float])(self.channel_rams, self.block_divisor))
 
     @cached_property
     def held(self) -> np.ndarray:
