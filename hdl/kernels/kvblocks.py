@@ -61,7 +61,7 @@ def merge_blocks(
         here = valid & (block.group == group // unit.channels)
         enable = Cat((here & (block.cascade == p)).replicate(CASCADE) for p in range(unit.cascades))
         m.d.comb += [
-            port.address.eq(Mux(writing, new.address, block.address)),
+            port.address.eq(Mux(writing, new.address, block.address.replicate(unit.cascades))),
             port.data.eq(Mux(writing, new.data, Cat(byte).replicate(unit.cascades))),
             port.enable.eq(Mux(writing, new.enable, enable)),
         ]
