@@ -120,7 +120,7 @@ class LinearSpec:
         passes = max(share.rounds for share in self.shares)
         return PackedWeightsSpec(channels=self.loader, max_words=max(self.product_words), max_passes=passes)
 
-    @property
+    @cached_property
     def loader(self) -> WeightChannels:
         """The memory channels."""
         return WeightChannels(

@@ -3,10 +3,10 @@
 `DecoderSpec` has what estimates ask; here stands every unit that the pipeline is composed of (`hdl/top/decoder`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from math import ceil
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 from ..kernels.attention import OFF_CHIP_LAYERS
 from ..kernels.embedding import EmbeddingSpec
@@ -71,6 +71,16 @@ class BuiltDecoderSpec(DecoderSpec):
             raise ValueError(f"decoder must have at least 1 channel for its keys, not {self.cache_channels}")
         super().__post_init__()
         _ = self.sharing, self.memories
+
+    @classmethod
+    def of(cls, spec: DecoderSpec, **others: Any) -> Self:
+        """What is built of a geometry, with ``others`` instead of its fields, or its own.
+
+        Raises:
+            ValueError: as the class.
+        """
+        geometry = {field.name: getattr(spec, field.name) for field in fields(DecoderSpec)}
+        return cls(**geometry | others)
 
     @property
     def products(self) -> dict[str, Product]:

@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..model.network import Network
 from ..resources import Resources
 from .budget import scaled, shortfall
-from .channels import weight_channels
+from .channels import copy_channels, weight_channels
 from .chooser import choose
 from .design import Design, SpatialDesign, StreamedDesign
 from .device import Device
@@ -47,12 +47,10 @@ def candidates(
     Raises:
         InputError: where none fits, with what each kind of design lacks.
     """
-    available, channels = (
-        scaled(device.resources, share),
-        weight_channels(device, causal=network.causal, weight_bits=weight_bits),
-    )
+    available = scaled(device.resources, share)
+    channels = weight_channels(device, causal=network.causal, weight_bits=weight_bits)
     kinds: dict[str, Iterator[Design | str]] = {
-        "spatial": _spatial(network, available, channels, device.memory.ports, max_length, tile, weight_bits, cost)
+        "spatial": _spatial(network, available, channels, device, max_length, tile, weight_bits, cost)
     }
     if network.causal:
         kinds["streamed"] = _streamed(network, available, device.memory.ports, max_length, tile, weight_bits)
@@ -74,7 +72,7 @@ def _spatial(
     network: Network,
     available: Resources,
     channels: int,
-    ports: int,
+    device: Device,
     max_length: int,
     tile: int | None,
     weight_bits: int,
@@ -86,8 +84,7 @@ def _spatial(
         return
     for rows, cache in product((tile,) if tile else TILES, (True, False) if network.causal else (False,)):
         try:
-            # Keys and values off chip take a port of their own.
-            own = min(channels, ports - 1 - (network.causal and not cache))
+            own = int(copy_channels(channels, device, 1, network.causal and not cache))
             spec = choose(
                 network, max_length, available, rows=rows, channels=own, cache=cache,
                 cost=lambda spec: cost(SpatialDesign(network, spec, weight_bits)),

@@ -31,8 +31,7 @@ def off_chip(spec: DecoderSpec, channels: int, weight_bits: int) -> BuiltDecoder
             f"keys and values in off-chip memory need heads whose size is a multiple of {BLOCK * channels}, "
             f"not {spec.head_size}"
         )
-    fields = {name: getattr(spec, name) for name in spec.__dataclass_fields__} | shapes
-    return BuiltDecoderSpec(**fields, weight_bits=weight_bits, cache_channels=channels)
+    return BuiltDecoderSpec.of(spec, **shapes, weight_bits=weight_bits, cache_channels=channels)
 
 
 def _shapes(spec: DecoderSpec, channels: int) -> dict[str, ArrayShape] | None:

@@ -1,7 +1,7 @@
 """From a model and a device to a pipeline: what the command line and the simulations start from."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from math import ceil, inf
 
@@ -119,12 +119,11 @@ def built(
             packed=weight_bits == 4,
         )  # fmt: skip
         assert isinstance(chosen, DecoderSpec)
-        geometry = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
         try:
             if cache_channels:
                 spec = off_chip(chosen, cache_channels, weight_bits)
             else:
-                spec = BuiltDecoderSpec(**geometry, weight_bits=weight_bits)
+                spec = BuiltDecoderSpec.of(chosen, weight_bits=weight_bits)
         except ValueError as error:
             raise InputError(str(error)) from error
         missing = shortfall(spec.resources, device.resources)
@@ -140,10 +139,16 @@ def halves(
 ) -> float:
     """Cycles of a prompt of half the tokens, and of the other half one by one; keys and values come by channels of
     their own, so many each, where these are not 0."""
-    try:
-        design = SpatialDesign(network, as_packed(spec) if weight_bits == 4 else spec, weight_bits)
-    except ValueError:
-        return inf
+    if weight_bits == 4:
+        # How packed weights lie in memory is known of what is built only; some arrays cannot have them.
+        assert isinstance(spec, DecoderSpec)
+        try:
+            packed = BuiltDecoderSpec.of(spec, weight_bits=4, cache_on_chip=True)
+        except ValueError:
+            return inf
+        design = SpatialDesign(network, packed, weight_bits)
+    else:
+        design = SpatialDesign(network, spec, weight_bits)
     half, memory = ceil(tokens / 2), device.memory
     sustained = memory.sustained * 1e3 / device.clock_mhz
     bytes_a_cycle = design.bandwidth(memory) * sustained
@@ -156,20 +161,10 @@ def halves(
         assert isinstance(design.spec, DecoderSpec)
         read, own = spec.cache.bytes_read(context), design.spec.cache.bytes_read(context)
         loads = read / (memory.rate(2 * cache_channels) * sustained)
-        return max(loads, replace(phase, bytes=phase.bytes - own).cycles_at(bytes_a_cycle))
+        return max(loads, replace(phase, beside=own).cycles_at(bytes_a_cycle))
 
     # Where memory decides at first and attention at last, the middle would tell of neither.
     return design.prefill(half).cycles_at(bytes_a_cycle) + (tokens - half) * (token(half) + token(tokens - 1)) / 2
-
-
-def as_packed(spec: PipelineSpec) -> BuiltDecoderSpec:
-    """A decoder with weights of 4 bits: how they lie in memory is known of what is built only.
-
-    Raises:
-        ValueError: for arrays that cannot have them.
-    """
-    geometry = {field.name: getattr(spec, field.name) for field in fields(DecoderSpec)}
-    return BuiltDecoderSpec(**geometry | {"cache_on_chip": True}, weight_bits=4)
 
 
 def check_tile(tile: int) -> None:
