@@ -26,7 +26,7 @@ from .systolic import ACTIVATION_BITS, ArraySpec, SystolicArray
 __all__ = ["OFF_CHIP_LAYERS", "AttentionSpec", "AttentionUnit"]
 
 OFF_CHIP_LAYERS = 2
-"""Layers in the RAMs where the rest is off chip: one that is read, and the next, which is loaded."""
+"""The fewest layers in the RAMs where the rest is off chip: one that is read, and the next, which is loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class AttentionSpec:
     ``columns`` x ``cascades`` * 8; ``lanes_in`` activations and ``lanes_stored`` features of keys or values arrive in
     a beat, ``lanes`` sums leave. ``layers`` of a KV cache, for causal attention; 0: two banks of whole layers, for
     bidirectional attention. ``channels`` of off-chip memory from which earlier tokens' keys or values come (`kvload`)
-    into two banks, layer and layer in turn, ``layers`` of 2; 0: all lie on chip.
+    into ``layers`` banks, 2 or more, which layers take in turn; 0: all lie on chip.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -74,8 +74,8 @@ class AttentionSpec:
     def _check_channels(self) -> None:
         if self.channels not in (0, 1, 2, 4, 8):
             raise ValueError(f"attention channels must be 0, 1, 2, 4 or 8, not {self.channels}")
-        if self.channels and self.layers != OFF_CHIP_LAYERS:
-            raise ValueError(f"attention with channels must have {OFF_CHIP_LAYERS} layers, not {self.layers}")
+        if self.channels and self.layers < OFF_CHIP_LAYERS:
+            raise ValueError(f"attention with channels must have {OFF_CHIP_LAYERS} layers or more, not {self.layers}")
         if self.channels and self.columns % (BLOCK * self.channels):
             raise ValueError(
                 f"attention columns must be a multiple of {BLOCK} for each of its {self.channels} channels, "
@@ -216,7 +216,7 @@ class AttentionUnit(wiring.Component):
         """Takes earlier tokens' blocks; the write ports of new ones, and whether their layer is loaded."""
         spec = self.spec
         assert isinstance(spec.banks, CacheSpec)
-        loaded = Signal(range(OFF_CHIP_LAYERS + 1))  # layers that are loaded, and whose new tokens are not all stored
+        loaded = Signal(range(spec.layers + 1))  # layers that are loaded, and whose new tokens are not all stored
         m.d.sync += loaded.eq(loaded + self.loaded - (placement.stored & placement.order.payload.last))
         read = reader.order.valid & reader.order.ready & reader.order.payload.last
         m.d.comb += self.released.eq(delay(m, "released", read, spec.array.read_delay, control=True))

@@ -32,8 +32,8 @@ class CacheSpec(BankSpec):
     """Where the words of ``layers`` layers lie in each RAM: a bank a layer; read once for each tile.
 
     ``rows`` tokens a tile; ``shares`` tiles share a pass's columns (``along`` "passes": keys) or a word's bytes
-    ("words": values), so that a tile's own pass or word is the last that is read for it. ``off_chip``: its layers come
-    and go, and orders say which tile is a layer's ``last``.
+    ("words": values), so that a tile's own pass or word is the last that is read for it. ``off_chip``: layers come and
+    go, each in the bank behind that of the one before, and orders say which tile is a layer's ``last``.
     """
 
     layers: int
@@ -53,6 +53,10 @@ class CacheSpec(BankSpec):
     def banks(self) -> int:
         """Layers that lie in a RAM."""
         return self.layers
+
+    def next_bank(self, base: Value) -> Value:
+        """The bank behind the one at ``base``."""
+        return Mux(base == (self.banks - 1) * self.bank_stride, 0, base + self.bank_stride)
 
     @property
     def order(self) -> data.StructLayout:
@@ -84,7 +88,8 @@ class CacheSpec(BankSpec):
     @property
     def order_cycles(self) -> int:
         """Cycles from an order's arrival to its acceptance, and so the least from order to order."""
-        return tree_levels(max(self.order[name].width for name in ("layer", self.along)), SUM_FAN_IN)
+        summed = (self.along,) if self.off_chip else ("layer", self.along)
+        return tree_levels(max(self.order[name].width for name in summed), SUM_FAN_IN)
 
     def reader(self, *, hold: int) -> "CacheReader":
         """What reads the words; none is overwritten before it is read, so nothing needs to be held."""
@@ -103,13 +108,14 @@ class CacheSpec(BankSpec):
 
 class CacheOrder(data.StructLayout):
     """What a tile needs: its ``layer``, the ``tile`` of the sequence that it is, the ``rows`` of it whose keys or
-    values are written (a bit each), ``passes`` a head and ``words`` a pass up to and with its own keys; off
-    chip also whether it is its layer's ``last``."""
+    values are written (a bit each), ``passes`` a head and ``words`` a pass up to and with its own keys; off chip
+    instead of the layer whether it is its layer's ``last``."""
 
     def __init__(self, spec: CacheSpec):
         bounds = {"passes": spec.max_passes, "words": spec.max_words}
         super().__init__(
-            {"layer": range(max(spec.layers, 2)), "tile": range(max(spec.max_tiles, 2)), "rows": unsigned(spec.rows)}
+            ({} if spec.off_chip else {"layer": range(max(spec.layers, 2))})
+            | {"tile": range(max(spec.max_tiles, 2)), "rows": unsigned(spec.rows)}
             | {name: unsigned(bound.bit_length()) for name, bound in bounds.items()}
             | ({"last": unsigned(1)} if spec.off_chip else {})
         )
@@ -136,7 +142,12 @@ class Locate(wiring.Component):
         m = Module()
         spec, order, located = self.spec, self.order.payload, self.located.payload
         bits, unit = spec.address.width, order[spec.along]
-        base = scaled(m, "base", order.layer, spec.bank_stride, bits)
+        if spec.off_chip:
+            base = Signal(spec.address)
+            with m.If(self.order.valid & self.order.ready & order.last):
+                m.d.sync += base.eq(spec.next_bank(base))
+        else:
+            base = scaled(m, "base", order.layer, spec.bank_stride, bits)
         # The tile's own pass or word is number unit - 1.
         offset = scaled(m, "offset", unit, spec.unit_stride, bits)
         tiles_before = scaled(m, "tiles_before", unit, -spec.shares, spec.share.width)

@@ -1,4 +1,4 @@
-"""Loads earlier tokens' keys or values from memory into the RAMs of the array that reads them, a layer ahead."""
+"""Loads earlier tokens' keys or values from memory into the RAMs of the array that reads them, layers ahead."""
 
 from typing import Any
 
@@ -20,9 +20,9 @@ __all__ = ["Load", "Places"]
 class Load(wiring.Component):
     """A layer's earlier tokens, a beat a cycle from each channel.
 
-    A layer is loaded when the last but one has been read to the end, whose bank it takes: there are two.
+    A layer is loaded when the one has been read to the end whose bank it takes: banks are taken in turn.
 
-    Members: ``order`` (stream of `KvMemorySpec.load_order`, one a layer of a run, leaves when all is loaded);
+    Members: ``order`` (stream of `KvMemorySpec.load_order`, one a layer, leaves when all is loaded);
     ``requests[c]`` and ``data[c]`` (each channel's, as of `Fetch`); ``blocks[c]`` (streams of `Block`, to the unit);
     ``loaded`` (strobe: the layer's last block has been taken), ``released`` (strobe: a layer has been read to the end).
     """
@@ -44,9 +44,10 @@ class Load(wiring.Component):
         m = Module()
         spec, order = self.spec, self.order.payload
         # The order waits at the input while its products are summed up, and until it is carried out.
-        waited, busy, held = Signal(range(spec.order_cycles + 1)), Signal(), Signal(range(3))
+        banks = spec.banks.banks
+        waited, busy, held = Signal(range(spec.order_cycles + 1)), Signal(), Signal(range(banks + 1))
         begins = Signal()
-        m.d.comb += begins.eq(self.order.valid & (waited == spec.order_cycles) & ~busy & (held != 2))
+        m.d.comb += begins.eq(self.order.valid & (waited == spec.order_cycles) & ~busy & (held != banks))
         m.d.sync += held.eq(held + begins - self.released)
         with m.If(self.loaded):
             m.d.sync += [busy.eq(0), waited.eq(0)]
@@ -79,7 +80,6 @@ class Load(wiring.Component):
             segment.address.eq(start),
             segment.beats.eq(beats),
             places.restart.eq(begins),
-            places.bank.eq(order.layer[0]),
         ]
         taken = places.blocks.valid & places.blocks.ready
         with m.If(begins):
@@ -94,8 +94,8 @@ class Load(wiring.Component):
 class Places(wiring.Component):
     """Where in the RAMs a channel's beats belong.
 
-    Members: ``restart`` (strobe: a layer begins), ``bank`` (level, in force with its beats), ``beats`` (stream of 512
-    bits), ``blocks`` (stream of `Block`, a cycle later).
+    Members: ``restart`` (strobe: a layer begins, in the next bank), ``beats`` (stream of 512 bits), ``blocks`` (stream
+    of `Block`, a cycle later).
     """
 
     def __init__(self, spec: KvMemorySpec):
@@ -103,7 +103,6 @@ class Places(wiring.Component):
         super().__init__(
             {
                 "restart": In(1),
-                "bank": In(1),
                 "beats": In(stream.Signature(unsigned(CHANNEL_BITS))),
                 "blocks": Out(stream.Signature(Block(spec.unit))),
             }
@@ -138,10 +137,12 @@ class Places(wiring.Component):
             with m.If(step):
                 m.d.sync += begin.eq(Mux(ends[name], 0, begin + stride))
             starts.append(begin)
+        base = Signal(banks.address, init=(banks.banks - 1) * banks.bank_stride)  # before the first
         with m.If(self.restart):
             m.d.sync += [register.eq(0) for register in (*counts.values(), *starts)]
+            m.d.sync += base.eq(banks.next_bank(base))
         m.d.comb += [
-            block.address.eq(Mux(self.bank, banks.bank_stride, 0) + starts[0] + starts[1] + counts["word"]),
+            block.address.eq(base + starts[0] + starts[1] + counts["word"]),
             block.group.eq(counts["group"]),
             block.cascade.eq(counts["cascade"]),
             block.beat.eq(self.beats.payload),

@@ -127,16 +127,22 @@ class KvMemorySpec:
         return FetchSpec(max_beats=self.layer_beats, latency_cycles=self.latency_cycles)
 
     @property
+    def run(self) -> data.StructLayout:
+        """A run: whether it begins a text (``restart``), and how many ``blocks`` hold the text at its end."""
+        return data.StructLayout({"restart": 1, "blocks": range(self.blocks + 1)})
+
+    @property
     def load_order(self) -> data.StructLayout:
-        """What a layer of a run needs: its number, and how many blocks of earlier tokens (0: none)."""
+        """What a layer needs: its number, and how many blocks of earlier tokens (0: none)."""
         return data.StructLayout({"layer": range(max(self.layers, 2)), "blocks": range(self.blocks + 1)})
 
     @property
     def store_order(self) -> data.StructLayout:
-        """A tile that is stored: its layer, its place in the sequence, and the rows of it that are written."""
+        """A tile that is stored: its layer, its place in the sequence, the rows of it that are written, and whether it
+        is its layer's last."""
         order = self.banks.order
         layer = {"layer": range(max(self.layers, 2))}
-        return data.StructLayout(layer | {name: order[name].shape for name in ("tile", "rows")})
+        return data.StructLayout(layer | {name: order[name].shape for name in ("tile", "rows", "last")})
 
     @property
     def order_cycles(self) -> int:

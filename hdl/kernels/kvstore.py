@@ -24,7 +24,7 @@ class Store(wiring.Component):
 
     Members: ``order`` (stream of `KvMemorySpec.store_order`, one a tile), ``tiles`` (tile stream of int8, head after
     head); ``writes[c]``, ``written[c]``, ``acknowledged[c]`` (streams: requests, beats, and memory's answers, one a
-    request); ``settled`` (level: memory holds all that came, and no tile is half stored).
+    request); ``kept`` (strobe: memory holds all of a run).
     """
 
     def __init__(self, spec: KvMemorySpec):
@@ -37,7 +37,7 @@ class Store(wiring.Component):
                 "writes": Out(stream.Signature(Request)).array(spec.channels),
                 "written": Out(stream.Signature(Written)).array(spec.channels),
                 "acknowledged": In(stream.Signature(1)).array(spec.channels),
-                "settled": Out(1),
+                "kept": Out(1),
             }
         )
 
@@ -67,13 +67,19 @@ class Store(wiring.Component):
         own = order.tile[:bits]
         strobes = Cat((order.rows[k % unit.rows] & (own == k // unit.rows)).replicate(BLOCK) for k in range(BLOCK))
         beat = pack.output.payload.as_value().replicate(BLOCK // unit.rows)
-        moves, quiet = [], [~self.tiles.valid, ~pack.output.valid, chunk == 0]
+        moves, answered = [], []
         for channel in range(spec.channels):
             chosen = pack.output.valid & self.order.valid & located & (dealt[:share] == channel)
             goes, idle = self._channel(m, channel, chosen, address, Cat(beat, strobes))
             moves.append(goes)
-            quiet.append(idle)
-        m.d.comb += [go.eq(Cat(moves).any()), pack.output.ready.eq(go), self.settled.eq(Cat(quiet).all())]
+            answered.append(idle)
+        m.d.comb += [go.eq(Cat(moves).any()), pack.output.ready.eq(go)]
+        stored = Signal()  # the run's last tile of its last layer
+        m.d.comb += self.kept.eq(stored & Cat(answered).all())
+        with m.If(go & last & order.last & (order.layer == spec.layers - 1)):
+            m.d.sync += stored.eq(1)
+        with m.Elif(self.kept):
+            m.d.sync += stored.eq(0)
         return m
 
     def _channel(self, m: Module, channel: int, chosen: Any, address: Any, beat: Any) -> tuple[Signal, Signal]:

@@ -55,7 +55,8 @@ class BuiltDecoderSpec(DecoderSpec):
     """One layer of GPT-2 in hardware, and what stands before the first and behind the last.
 
     ``weight_bits`` of all weights in memory: 8, or 4 with a factor for each group (`hdl/kernels/packedweights.py`).
-    ``cache_channels`` of memory for keys, and as many for values, where these do not lie on chip.
+    ``cache_channels`` of memory for keys, and as many for values, where these do not lie on chip; ``cache_banks``:
+    layers of these that lie in RAMs at once, loaded ahead of the one that is read.
 
     Raises:
         ValueError: as `DecoderSpec`, and for what is estimated but not built yet: gates, shared key and value heads.
@@ -63,6 +64,7 @@ class BuiltDecoderSpec(DecoderSpec):
 
     weight_bits: int = 8
     cache_channels: int = 2
+    cache_banks: int = OFF_CHIP_LAYERS
 
     def __post_init__(self) -> None:
         if self.gated or self.kv_heads != self.heads:
@@ -127,7 +129,7 @@ class BuiltDecoderSpec(DecoderSpec):
 
     def _cached(self, unit: AttentionUnit) -> AttentionUnit:
         """A unit of attention with a cache of all layers in its RAMs, or off chip of the present one and the next."""
-        layers = self.max_layers if self.cache_on_chip else OFF_CHIP_LAYERS
+        layers = self.max_layers if self.cache_on_chip else self.cache_banks
         channels = 0 if self.cache_on_chip else self.cache_channels
         return replace(unit, layers=layers, channels=channels, ram_style=bank_style(layers * unit.banks.bank_stride))
 

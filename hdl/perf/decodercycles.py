@@ -34,12 +34,22 @@ ORDERS_AHEAD = 5
 """Products from the one whose sums are taken to the first whose order waits: in the queues of orders."""
 
 
+HOST_CYCLES = 3
+"""From the last candidate to the first id behind it, of a host that goes on at once."""
+
+
 class DecoderRun(Run):
-    """A run of ``tokens`` behind ``position`` others, with a memory of that ``timing``."""
+    """A run of ``tokens`` behind ``position`` others, with a memory of that ``timing``.
+
+    With keys and values off chip: at once behind the run ``before``, whose cycles have been counted, or long after it.
+    """
 
     spec: "BuiltDecoderSpec"
 
-    def __init__(self, spec: "BuiltDecoderSpec", tokens: int, position: int, timing: MemoryTiming, k: int = 1):
+    def __init__(
+        self, spec: "BuiltDecoderSpec", tokens: int, position: int, timing: MemoryTiming, k: int = 1,
+        before: "DecoderRun | None" = None,
+    ):  # fmt: skip
         self.spec, self.tokens, self.k = spec, tokens, k
         first = position // spec.rows
         self.tiles = (position + tokens - 1) // spec.rows - first + 1
@@ -47,8 +57,7 @@ class DecoderRun(Run):
         self.ids = np.minimum((first + 1 + np.arange(self.tiles)) * spec.rows - position, tokens)  # up to a tile's end
         self.keys = ((first + 1 + np.arange(self.tiles)) * spec.rows)[:, np.newaxis]
         self.timing = timing
-        # With keys and values off chip a run waits at a gate for those of the one before.
-        self.begins = RUN_CYCLES + bool(spec.memories)
+        self.begins = RUN_CYCLES
         self.streams = {name: WeightStream(spec.linear(name), self.reader(name)) for name in LINEAR_UNITS}
         self.parameters: FetchedParameters = FetchedParameters(
             self.reader("parameters"), spec.parameters, LONG_AGO, max_tiles=spec.max_tiles,
@@ -57,9 +66,10 @@ class DecoderRun(Run):
         units = [spec.linear(name) for name in LINEAR_UNITS]
         self.rounds = Rounds(spec.sharing, units, [self.streams[name] for name in LINEAR_UNITS])
         self.products = [LONG_AGO] * ORDERS_AHEAD  # when the shared products ended
-        self.loads = {
-            name: CacheLoads(memory, timing, position, self.begins + 2) for name, memory in spec.memories.items()
-        }
+        self.loads = {name: CacheLoads(memory, timing, position) for name, memory in spec.memories.items()}
+        for name in self.loads if before else ():
+            assert before is not None
+            self.loads[name].behind(before.loads[name], before.ended + HOST_CYCLES + tokens - 1)
         self.there, self.servers = {}, {}
         self.read = [np.full(spec.scores_unit.banks.ahead + 1, LONG_AGO)] * 2  # when the last tiles' keys, values were
 
@@ -82,7 +92,8 @@ class DecoderRun(Run):
         for _ in range(self.spec.max_layers):
             ends = self.layer(ends)
             left, ends = ends, ends + BUFFER + self.spec.loop.latency
-        return self.head(int(left[-1]))
+        self.ended = self.head(int(left[-1]))
+        return self.ended
 
     def embedded(self) -> np.ndarray:
         """When the last beat of each tile is there for the first layer: its tokens' rows come one behind the other."""
@@ -166,8 +177,9 @@ class DecoderRun(Run):
         there = self.passes("sums", sums.array, ends, sums.passes, words)
         scored = numerators - softmax.latency - beats + 1 - scores.array.latency - scores.array.chain + 1
         summed = there[:, -1] - sums.array.latency - sums.array.chain + 1
-        for name, times in zip(self.loads, (scored[:, -1], summed), strict=True) if self.loads else ():
-            self.loads[name].read(int(times[-1]))
+        for name, new, read in zip(self.loads, (last_key, last_value), (scored[:, -1], summed), strict=False):
+            self.loads[name].read(int(read[-1]))
+            self.loads[name].stored(int(new[-1, 0]))
         if not self.shared:
             self.held_up(scored[:, -1], summed)
         group = spec.head_size // spec.lanes
@@ -245,4 +257,8 @@ def decoder_cycles(
         raise ValueError(
             f"run must be of 1 token or more within {spec.max_length} positions, not {tokens} from {position}"
         )
-    return DecoderRun(spec, tokens, position, timing, k).cycles()
+    before = None
+    if spec.memories and position:
+        before = DecoderRun(spec, 1, position - 1, timing)
+        before.cycles()
+    return DecoderRun(spec, tokens, position, timing, k, before).cycles()

@@ -45,17 +45,17 @@ class LoadBench(wiring.Component):
         connect(m, self.order, load.order)
         for pair in ((load.requests, self.m_requests), (self.m_data, load.data), (load.blocks, self.blocks)):
             connect_all(m, *pair)
-        held = Signal(range(3))  # layers that are loaded and not released
+        held = Signal(range(self.spec.banks.banks + 1))  # layers that are loaded and not released
         m.d.comb += [self.released.ready.eq(held != 0), load.released.eq(self.released.valid & self.released.ready)]
         m.d.sync += held.eq(held + load.loaded - load.released)
         return m
 
 
 class StoreBench(wiring.Component):
-    """A storer; ``finished`` has a beat when so many tiles have come and memory holds all of them."""
+    """A storer; ``kept`` has a beat when memory holds all of a run."""
 
-    def __init__(self, spec: KvMemorySpec, count: int):
-        self.spec, self.count = spec, count
+    def __init__(self, spec: KvMemorySpec):
+        self.spec = spec
         self.store = Store(spec)
         own = {name: self.store.signature.members[name] for name in ("order", "tiles")}
         super().__init__(
@@ -64,7 +64,7 @@ class StoreBench(wiring.Component):
                 "m_writes": Out(stream.Signature(Request)).array(spec.channels),
                 "m_written": Out(stream.Signature(Written)).array(spec.channels),
                 "m_acknowledged": In(stream.Signature(1)).array(spec.channels),
-                "finished": Out(stream.Signature(1)),
+                "kept": Out(stream.Signature(1)),
             }
         )
 
@@ -79,10 +79,8 @@ class StoreBench(wiring.Component):
             (self.m_acknowledged, store.acknowledged),
         ):
             connect_all(m, *pair)
-        come = Signal(range(self.count + 1))
-        m.d.sync += come.eq(come + (self.order.valid & self.order.ready))
-        with m.If((come == self.count) & store.settled):
-            m.d.sync += self.finished.valid.eq(1)
+        with m.If(store.kept):
+            m.d.sync += self.kept.valid.eq(1)
         return m
 
 

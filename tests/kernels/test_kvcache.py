@@ -84,7 +84,8 @@ def order(spec: AttentionSpec, step: Step) -> dict[str, int]:
     else:
         assert isinstance(spec, WeightedSumsSpec)
         bounds = {"passes": spec.passes, "words": spec.words(tokens)}
-    return {"layer": step[0], "tile": step[1], "rows": step[2]} | bounds
+    layer = {} if spec.channels else {"layer": step[0]}
+    return layer | {"tile": step[1], "rows": step[2]} | bounds
 
 
 def scores_stimulus(spec: ScoresSpec, todo: list[Step], seed: int) -> tuple[dict, np.ndarray, np.ndarray]:

@@ -41,11 +41,12 @@ UNITS: dict[str, ScoresSpec | WeightedSumsSpec] = {
         SCORES, channels=1, cascades=2, rows=4, lanes_stored=4, lanes_in=4, heads=1, max_length=36
     ),
     "keys, eight rows": replace(SCORES, columns=8, rows=8, channels=1, lanes_stored=8, heads=3, head_size=8),
+    "keys, three banks": replace(SCORES, layers=3),
     "values": SUMS,
     "values, several passes, cascades": replace(
         SUMS, columns=8, channels=1, cascades=3, lanes_in=3, rows=4, lanes_stored=2, head_size=24, max_length=52
     ),
-    "values, two groups": replace(SUMS, channels=1, head_size=32, lanes_stored=8, heads=1, max_length=26),
+    "values, two groups, four banks": replace(SUMS, layers=4, channels=1, head_size=32, lanes_stored=8, heads=1, max_length=26),
 }
 LAYERS = 3
 MEMORIES = {name: KvMemorySpec(unit=unit, layers=LAYERS, latency_cycles=LATENCY) for name, unit in UNITS.items()}
@@ -67,8 +68,8 @@ def random_tokens(spec: KvMemorySpec, count: int, seed: int) -> np.ndarray:
 def test_rows_are_stored_and_nothing_else(spec: KvMemorySpec, simulator: Any, gaps: int | None) -> None:
     unit = spec.unit
     whole, last = (1 << unit.rows) - 1, unit.max_tiles - 1
-    steps = [(layer, tile, whole) for layer in range(LAYERS) for tile in (0, 1, last)]
-    steps += [(layer, 2, 1 << row) for layer in (2, 0) for row in (0, unit.rows - 1)]
+    steps = [(layer, 2, 1 << row) for layer in (2, 0) for row in (0, unit.rows - 1)]
+    steps += [(layer, tile, whole) for layer in range(LAYERS) for tile in (0, 1, last)]
     before, new = random_tokens(spec, unit.max_length, 1), random_tokens(spec, unit.max_length, 2)
     after, tiles = before.copy(), []
     for layer, tile, rows in steps:
@@ -78,19 +79,21 @@ def test_rows_are_stored_and_nothing_else(spec: KvMemorySpec, simulator: Any, ga
         tiles.append(as_beats(new[layer, own], unit.rows, unit.lanes_stored))
     held = spec.pack(before)
     inputs = {
-        "order": [{"layer": layer, "tile": tile, "rows": rows} for layer, tile, rows in steps],
+        "order": [
+            {"layer": layer, "tile": tile, "rows": rows, "last": tile == last} for layer, tile, rows in steps
+        ],
         "tiles": np.concatenate(tiles),
     }
     for timing in (MemoryTiming(), SLOW):
         run_streams(
-            StoreBench(spec, len(steps)), inputs, {"finished": 1}, memories=channels(held, timing),
+            StoreBench(spec), inputs, {"kept": 1}, memories=channels(held, timing),
             simulator=simulator, gaps=gaps,
         )  # fmt: skip
         np.testing.assert_array_equal(held, spec.pack(after))
 
 
-def placed(spec: KvMemorySpec, tokens: np.ndarray, layer: int, count: int) -> list[set[tuple[int, int, int, int]]]:
-    """By channel, (address, group, cascade, beat) of what is loaded of a layer's first tokens."""
+def placed(spec: KvMemorySpec, tokens: np.ndarray, layer: int, bank: int, count: int) -> list[set]:
+    """By channel, (address, group, cascade, beat) of what is loaded into a bank of a layer's first tokens."""
     unit, banks, held = spec.unit, spec.banks, spec.pack(tokens)
     found: list[set[tuple[int, int, int, int]]] = [set() for _ in range(spec.channels)]
     for block in range(ceil(count / 8)):
@@ -99,7 +102,7 @@ def placed(spec: KvMemorySpec, tokens: np.ndarray, layer: int, count: int) -> li
             column, term = (block, part) if spec.keys else (part, block)
             turn, group = divmod(column, unit.columns // 8)
             word, cascade = divmod(term, unit.cascades)
-            address = layer % 2 * banks.bank_stride + head * banks.head_stride + turn * banks.pass_stride + word
+            address = bank * banks.bank_stride + head * banks.head_stride + turn * banks.pass_stride + word
             channel, place = spec.place(layer, block, chunk)
             assert channel == group % spec.channels
             beat = int.from_bytes(held[channel, place].tobytes(), "little")
@@ -113,7 +116,8 @@ def test_blocks_are_loaded_to_their_places(spec: KvMemorySpec, simulator: Any, g
     tokens = random_tokens(spec, spec.unit.max_length, 3)
     counts = [0, 1, 17, spec.unit.max_length, 9]
     layers = [index % LAYERS for index in range(len(counts))]
-    wanted = [placed(spec, tokens, layer, count) for layer, count in zip(layers, counts, strict=True)]
+    banks = [index % spec.banks.banks for index in range(len(counts))]
+    wanted = [placed(spec, tokens, *one) for one in zip(layers, banks, counts, strict=True)]
     sizes = [[len(one[channel]) for one in wanted] for channel in range(spec.channels)]
     inputs = {"order": {"layer": layers, "blocks": [ceil(count / 8) for count in counts]}, "released": [0] * 4}
     outputs = {f"blocks__{channel}": sum(size) for channel, size in enumerate(sizes)}
@@ -184,7 +188,7 @@ def test_attention_sees_earlier_and_new_tokens(spec: KvMemorySpec, simulator: An
         last = max(tile for _, tile, _ in steps)
         inputs: dict[str, Any] = {name: np.concatenate(beats) for name, beats in given.items()}
         inputs["layers"] = [{"layer": layer, "blocks": ceil(start / 8)} for layer in range(LAYERS)]
-        inputs["order"] = [order(unit, step) | {"layer": step[0] % 2, "last": step[1] == last} for step in steps]
+        inputs["order"] = [order(unit, step) | {"last": step[1] == last} for step in steps]
         wanted = np.concatenate(expected)
         memories = channels(spec.pack(earlier), PROMPT if gaps is None else SLOW)
         result = run_streams(
@@ -225,7 +229,7 @@ def test_a_cache_that_is_all_on_chip_has_no_memory() -> None:
     ("change", "message"),
     [
         ({"channels": 3}, "attention channels must be 0, 1, 2, 4 or 8, not 3"),
-        ({"layers": 3}, "attention with channels must have 2 layers, not 3"),
+        ({"layers": 1}, "attention with channels must have 2 layers or more, not 1"),
         (
             {"columns": 8},
             "attention columns must be a multiple of 8 for each of its 2 channels, not 8",

@@ -6,7 +6,6 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...kernels.kvblocks import BLOCK
 from ...kernels.linear import ProductOrder
 from ...perf.builtdecoder import BuiltDecoderSpec
 from ...stream import StreamBuffer, connect
@@ -32,7 +31,6 @@ class LayerOrders(wiring.Component):
             order.layer.eq(layer),
             order.first.eq(layer == 0),
             order.last.eq(last),
-            order.earlier.eq((run.position + BLOCK - 1) >> (BLOCK.bit_length() - 1)),
             self.orders.valid.eq(self.runs.valid),
             self.runs.ready.eq(self.orders.ready & last),
         ]

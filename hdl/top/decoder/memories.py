@@ -2,45 +2,34 @@
 
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Module
 
+from ...kernels.kvahead import LoadOrders
 from ...kernels.kvload import Load
 from ...kernels.kvstore import Store
 from ...perf.builtdecoder import BuiltDecoderSpec
-from ...stream import StreamBuffer, connect
+from ...stream import connect
 from ..attention import Attention
 from ..composition import Composition
 
-__all__ = ["Memory", "attach", "memories", "settled"]
+__all__ = ["Memory", "attach", "memories"]
 
 
 class Memory(NamedTuple):
-    """What loads and what stores keys, or values."""
+    """What says what to load, what loads and what stores keys, or values."""
 
+    ahead: LoadOrders
     load: Load
     store: Store
 
 
 def memories(parts: Composition, spec: BuiltDecoderSpec) -> dict[str, Memory]:
     """Adds loaders and storers, by the name of their memory; none where keys and values lie on chip."""
+    kinds = {"ahead": LoadOrders, "load": Load, "store": Store}
     return {
-        name: Memory(parts.add(f"load_{name}", Load(one)), parts.add(f"store_{name}", Store(one)))
+        name: Memory(*(parts.add(f"{role}_{name}", kind(one)) for role, kind in kinds.items()))
         for name, one in spec.memories.items()
     }
-
-
-def settled(parts: Composition, found: dict[str, Memory], runs: Any) -> Any:
-    """The runs, each when memory holds the keys and values of all before it."""
-    if not found:
-        return runs
-    gate = parts.add("settled_runs", StreamBuffer(runs.payload.shape()))
-    ready = Cat(memory.store.settled for memory in found.values()).all()
-    parts.m.d.comb += [
-        gate.input.payload.eq(runs.payload),
-        gate.input.valid.eq(runs.valid & ready),
-        runs.ready.eq(gate.input.ready & ready),
-    ]
-    return gate.output
 
 
 def attach(parts: Composition, pipeline: Any, found: dict[str, Memory], units: Attention) -> None:
@@ -48,11 +37,12 @@ def attach(parts: Composition, pipeline: Any, found: dict[str, Memory], units: A
     if not found:
         return
     m: Module = parts.m
-    for (name, (load, store)), unit, tap in zip(found.items(), (units.scores, units.sums), units.taps, strict=True):
-        parts.order(f"load_{name}", load.order, "layer", "earlier")
-        parts.order(f"store_{name}", store.order, "layer", "tile", "rows")
+    for (name, (ahead, load, store)), unit, tap in zip(found.items(), (units.scores, units.sums), units.taps, strict=True):
+        parts.order(f"ahead_{name}", ahead.runs, "restart", "blocks")
+        parts.order(f"store_{name}", store.order, "layer", "tile", "rows", "last")
+        connect(m, ahead.orders, load.order)
         connect(m, tap, store.tiles)
-        m.d.comb += [unit.loaded.eq(load.loaded), load.released.eq(unit.released)]
+        m.d.comb += [unit.loaded.eq(load.loaded), load.released.eq(unit.released), ahead.kept.eq(store.kept)]
         channels = {
             role: getattr(pipeline, f"{name}_{role}")
             for role in ("requests", "data", "writes", "written", "acknowledged")

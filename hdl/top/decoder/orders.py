@@ -48,7 +48,8 @@ class Run(data.StructLayout):
     """A command that is carried out.
 
     ``position`` of its first token, ``tokens``; the first ``tile``, the number of ``tiles``, the ``row`` of the first
-    token in the first and the ``last_row`` of the last in the last; ``shared``: a single token.
+    token in the first and the ``last_row`` of the last in the last; ``restart``: it begins a text, of which ``blocks``
+    of 8 tokens then hold all; ``shared``: a single token.
     """
 
     def __init__(self, spec: BuiltDecoderSpec):
@@ -62,6 +63,8 @@ class Run(data.StructLayout):
                 "row": row,
                 "last_row": row,
                 "k": spec.largest.bit_length(),
+                "restart": 1,
+                "blocks": range(ceil(spec.max_length / BLOCK) + 1),
                 "shared": 1,
                 "trace": 1,
             }
@@ -69,8 +72,7 @@ class Run(data.StructLayout):
 
 
 class LayerOrder(data.StructLayout):
-    """A layer of a run: its number, whether it is the first or the last, and the run's tiles; ``earlier``: how many
-    blocks of 8 hold the tokens before the run's."""
+    """A layer of a run: its number, whether it is the first or the last, and the run's tiles."""
 
     def __init__(self, spec: BuiltDecoderSpec):
         super().__init__(
@@ -83,7 +85,6 @@ class LayerOrder(data.StructLayout):
                 "tile": range(spec.max_tiles),
                 "tiles": spec.max_tiles.bit_length(),
                 "row": range(spec.rows),
-                "earlier": range(ceil(spec.max_length / BLOCK) + 1),
             }
         )
 

@@ -39,7 +39,7 @@ from ..pipeline import Entry
 from .ends import Leave, Loop
 from .feed import Sections, Segments
 from .layers import LayerOrders, ProductOrders, TileOrders
-from .memories import attach, memories, settled
+from .memories import attach, memories
 from .orders import Command, LayerOrder, Run, Status, TileOrder
 from .sequencer import Sequencer
 
@@ -88,7 +88,7 @@ class DecoderPipeline(wiring.Component):
 
 
 LAYER_READERS = ("entry", "leave", "tiles", "products", "activation", "parameters")
-"""What takes an order a layer, besides loaders of keys and values."""
+"""What takes an order a layer."""
 
 TILE_READERS = ("scores", "sums", "softmax")
 """What takes an order a tile, besides storers of keys and values."""
@@ -135,13 +135,13 @@ class _Composition(Composition):
         connect(m, sequencer.status, pipeline.status)
         run_readers: tuple[str, ...] = ("layers", "embedding", "candidates", "final", "segments_parameters")
         run_readers += tuple(f"segments_{name}" for name in LINEAR_UNITS)
-        self.orders = self.forked("runs", Run(spec), run_readers, settled(self, self.memories, sequencer.runs))
+        run_readers += tuple(f"ahead_{name}" for name in self.memories)
+        self.orders = self.forked("runs", Run(spec), run_readers, sequencer.runs)
         layers = self.add("layers", LayerOrders(spec))
         tiles, products = self.add("tiles", TileOrders(spec)), self.add("products", ProductOrders(spec))
         connect(m, self.orders["layers"], layers.runs)
-        layer_readers = (*LAYER_READERS, *(f"load_{name}" for name in self.memories))
         tile_readers = (*TILE_READERS, *(f"store_{name}" for name in self.memories))
-        self.orders |= self.forked("layer_orders", LayerOrder(spec), layer_readers, layers.orders)
+        self.orders |= self.forked("layer_orders", LayerOrder(spec), LAYER_READERS, layers.orders)
         connect(m, self.orders["tiles"], tiles.layers)
         connect(m, self.orders["products"], products.layers)
         self.orders |= self.forked("tile_orders", TileOrder(spec), tile_readers, tiles.orders)
@@ -240,10 +240,10 @@ class _Composition(Composition):
 
     def attention(self, tokens: Any) -> Any:
         """Causal self-attention over the cache, projection included."""
-        spec, place = self.spec, ("layer", "tile", "rows")
+        spec = self.spec
+        place, last = (("tile", "rows"), ("last",)) if self.memories else (("layer", "tile", "rows"), ())
         units = attend(self, spec, lambda: self.product("qkv", tokens), tapped=bool(self.memories))
         reach, passes = {"words": spec.scores_unit.words}, {"passes": spec.sums_unit.passes}
-        last = ("last",) if self.memories else ()
         self.order("scores", units.scores.order, *place, "key_passes", "words", *last, **reach)
         self.order("sums", units.sums.order, *place, "passes", "value_words", *last, **passes)
         attach(self, self.pipeline, self.memories, units)

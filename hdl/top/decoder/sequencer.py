@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...kernels.kvblocks import BLOCK
 from ...perf.builtdecoder import BuiltDecoderSpec
 from ...stream import StreamBuffer
 from .orders import Command, Outcome, Run, Status
@@ -116,6 +117,8 @@ class Sequencer(wiring.Component):
             run.row.eq(start[:bits]),
             run.last_row.eq(last[:bits]),
             run.k.eq(command.k),
+            run.restart.eq(start == 0),
+            run.blocks.eq((end + BLOCK - 1) >> (BLOCK.bit_length() - 1)),
             run.shared.eq(command.tokens == 1),
             run.trace.eq(command.trace),
         ]

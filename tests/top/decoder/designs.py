@@ -31,7 +31,7 @@ FARTHER = BuiltDecoderSpec(
     hidden=96, heads=3, intermediate=192, max_length=40, max_layers=2, rows=2, lanes=2, ffn_lanes=2, score_lanes=4,
     qkv=ArrayShape(8, 2), projection=ArrayShape(4, 3), ffn1=ArrayShape(8, 2), ffn2=ArrayShape(8, 3),
     scores=ArrayShape(16, 2), sums=ArrayShape(16, 3), channels=(2, 1, 2, 1),
-    kv_heads=3, gated=False, vocabulary=101, cache_on_chip=False, cache_channels=2,
+    kv_heads=3, gated=False, vocabulary=101, cache_on_chip=False, cache_channels=2, cache_banks=3,
 )  # fmt: skip
 """Two channels for keys and two for values, arrays of several cascades."""
 
