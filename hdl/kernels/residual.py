@@ -40,6 +40,8 @@ class ResidualSpec:
 
     Totals are saturated to ``output_bits``: 17 hold every sum, 16 make it a term again.
 
+    The FIFO is made of ``ram_style``: by default of what costs the device least.
+
     Beats of 64 bits, as of 4 rows x 1 lane, fill the words of a URAM288; ones of 32 bits would leave half of them
     empty.
 
@@ -51,6 +53,7 @@ class ResidualSpec:
     lanes: int
     depth: int
     output_bits: int = SUM_BITS
+    ram_style: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("rows", "lanes", "depth"):
@@ -71,7 +74,9 @@ class ResidualSpec:
 
     @property
     def style(self) -> str:
-        """The kind of RAM that costs the device least."""
+        """The kind of RAM of the FIFO."""
+        if self.ram_style is not None:
+            return self.ram_style
         if small_style(self.depth) == "distributed":
             return "distributed"
         blocks, ultras = (ram_blocks(self.width, self.depth, style) for style in ("block", "ultra"))

@@ -28,9 +28,12 @@ from ..resources import Resources
 from ..stream import buffer_resources
 from .decoder import MEMORY_LATENCY, DecoderSpec
 from .parameters import ParameterBlock, blocks_beats
-from .spec import LINEAR_UNITS, Unit, bank_style
+from .spec import ARRAYS, LINEAR_UNITS, Unit, bank_style, unit_resources
 
-__all__ = ["LARGEST", "PRODUCTS", "BuiltDecoderSpec"]
+__all__ = ["LARGEST", "MOVABLE", "PRODUCTS", "BuiltDecoderSpec"]
+
+MOVABLE = ("loop", "residual1", "residual2", *ARRAYS)
+"""The units whose URAMs may be made of block RAM instead."""
 
 PRODUCTS = (*LINEAR_UNITS, "head")
 """The products that all arrays share, in the order of a token's way."""
@@ -42,6 +45,8 @@ LAYER_BLOCKS = (
 """A layer's blocks of parameters in the order of the data's way."""
 
 AttentionUnit = TypeVar("AttentionUnit", ScoresSpec, WeightedSumsSpec)
+
+StyledUnit = TypeVar("StyledUnit", LinearSpec, ScoresSpec, WeightedSumsSpec, ResidualSpec)
 
 STREAM_BITS = 16
 """Bits of the residual stream."""
@@ -56,21 +61,27 @@ class BuiltDecoderSpec(DecoderSpec):
 
     ``weight_bits`` of all weights in memory: 8, or 4 with a factor for each group (`hdl/kernels/packedweights.py`).
     ``cache_channels`` of memory for keys, and as many for values, where these do not lie on chip; ``cache_banks``:
-    layers of these that lie in RAMs at once, loaded ahead of the one that is read.
+    layers of these that lie in RAMs at once, loaded ahead of the one that is read. ``block_rams``: units, of
+    `MOVABLE`, whose RAMs are made of block RAM where they would be of URAM (`hdl/perf/rams.py`).
 
     Raises:
-        ValueError: as `DecoderSpec`, and for what is estimated but not built yet: gates, shared key and value heads.
+        ValueError: as `DecoderSpec`, for units that are not `MOVABLE`, and for what is estimated but not built yet:
+            gates, shared key and value heads.
     """
 
     weight_bits: int = 8
     cache_channels: int = 2
     cache_banks: int = OFF_CHIP_LAYERS
+    block_rams: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.gated or self.kv_heads != self.heads:
             raise ValueError("decoder that is built must have neither gates nor shared key and value heads so far")
         if self.cache_channels < 1:
             raise ValueError(f"decoder must have at least 1 channel for its keys, not {self.cache_channels}")
+        for name in self.block_rams:
+            if name not in MOVABLE:
+                raise ValueError(f"decoder block_rams must be of {', '.join(MOVABLE)}, not {name!r}")
         super().__post_init__()
         _ = self.sharing, self.memories
 
@@ -97,7 +108,8 @@ class BuiltDecoderSpec(DecoderSpec):
     def _sharing(self) -> tuple[tuple[LinearSpec, ...], SharedColumnsSpec]:
         """The linear units, and what joins them."""
         return share(
-            [super(BuiltDecoderSpec, self)._linear_unit(name) for name in LINEAR_UNITS], [*self.products.values()]
+            [self._styled(name, super(BuiltDecoderSpec, self)._linear_unit(name)) for name in LINEAR_UNITS],
+            [*self.products.values()],
         )
 
     @property
@@ -112,6 +124,11 @@ class BuiltDecoderSpec(DecoderSpec):
     def _linear_unit(self, name: str) -> LinearSpec:
         return self._sharing[0][LINEAR_UNITS.index(name)]
 
+    def _styled(self, name: str, unit: StyledUnit) -> StyledUnit:
+        """A unit with its URAMs made of block RAM, if it is one of those."""
+        moved = name in self.block_rams and unit_resources(unit).uram
+        return replace(unit, ram_style="block") if moved else unit
+
     @property
     def largest(self) -> int:
         """The most candidates for the next token."""
@@ -120,12 +137,12 @@ class BuiltDecoderSpec(DecoderSpec):
     @property
     def scores_unit(self) -> ScoresSpec:
         """Queries times keys."""
-        return self._cached(super().scores_unit)
+        return self._styled("scores", self._cached(super().scores_unit))
 
     @property
     def sums_unit(self) -> WeightedSumsSpec:
         """Numerators times values."""
-        return self._cached(super().sums_unit)
+        return self._styled("sums", self._cached(super().sums_unit))
 
     def _cached(self, unit: AttentionUnit) -> AttentionUnit:
         """A unit of attention with a cache of all layers in its RAMs, or off chip of the present one and the next."""
@@ -158,12 +175,14 @@ class BuiltDecoderSpec(DecoderSpec):
     def residual1(self) -> ResidualSpec:
         """The addition behind attention; its tokens wait for the tiles between."""
         tiles = min(self.attention_tiles, self.max_tiles)
-        return ResidualSpec(rows=self.rows, lanes=self.lanes, depth=tiles * self.tile_beats, output_bits=STREAM_BITS)
+        depth = tiles * self.tile_beats
+        unit = ResidualSpec(rows=self.rows, lanes=self.lanes, depth=depth, output_bits=STREAM_BITS)
+        return self._styled("residual1", unit)
 
     @property
     def residual2(self) -> ResidualSpec:
         """The addition behind the feed-forward part."""
-        return replace(super().residual2, output_bits=STREAM_BITS)
+        return self._styled("residual2", replace(super().residual2, output_bits=STREAM_BITS))
 
     @property
     def attention_tiles(self) -> int:
@@ -184,7 +203,8 @@ class BuiltDecoderSpec(DecoderSpec):
         """The tiles on their way back. A layer's last tile enters before the next layer's first, so what has left must
         find room: a whole prompt, since what the units hold meanwhile changes with the geometry. A loop that, with
         them, holds less waits for itself."""
-        return ResidualSpec(rows=self.rows, lanes=self.lanes, depth=self.max_tiles * self.tile_beats).fifo
+        words = ResidualSpec(rows=self.rows, lanes=self.lanes, depth=self.max_tiles * self.tile_beats)
+        return self._styled("loop", words).fifo
 
     def row_quantise(self, name: str) -> RowQuantiseSpec:
         """The row quantiser in front of a product."""

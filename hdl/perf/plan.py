@@ -18,6 +18,7 @@ from .design import SpatialDesign
 from .device import Device
 from .geometry import TOLERANCE
 from .offchip import CACHE_CHANNELS, off_chip
+from .rams import with_room
 from .spec import LINEAR_UNITS, PipelineSpec
 
 __all__ = ["MAX_LENGTH", "TILES", "check_tile", "plan"]
@@ -126,6 +127,7 @@ def built(
                 spec = BuiltDecoderSpec.of(chosen, weight_bits=weight_bits)
         except ValueError as error:
             raise InputError(str(error)) from error
+        spec = with_room(spec, device.resources)
         missing = shortfall(spec.resources, device.resources)
         if missing is None:
             return spec

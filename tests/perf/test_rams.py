@@ -1,0 +1,97 @@
+"""Units whose URAMs are made of block RAM: which they are, and what they then take."""
+
+from dataclasses import replace
+from itertools import chain, combinations
+
+import pytest
+
+from hdl.perf.budget import PLANNED, shortfall
+from hdl.perf.builtdecoder import MOVABLE, BuiltDecoderSpec
+from hdl.perf.rams import with_room
+from hdl.resources import Resources
+
+from ..top.decoder.designs import HEAVY
+
+DEEP = replace(HEAVY, max_length=96, max_layers=6)
+"""Its loop, its weights, its keys and its values are in URAM; what takes which is easily enumerated."""
+
+
+def device(uram: float, bram36: float) -> Resources:
+    """A device of which so many RAMs are planned, and of which all else is plenty."""
+    plenty = 10**9
+    return Resources(
+        dsp=plenty, lut=plenty, ff=plenty, uram=round(uram / PLANNED["uram"]), bram36=bram36 / PLANNED["bram36"]
+    )
+
+
+def moved(names: tuple[str, ...]) -> BuiltDecoderSpec:
+    return replace(DEEP, block_rams=names)
+
+
+SUBSETS = [moved(names) for names in chain.from_iterable(combinations(MOVABLE, count) for count in range(1, 10))]
+"""All that can be moved, each made anew."""
+
+
+def test_as_it_is_where_nothing_is_short() -> None:
+    available = device(DEEP.resources.uram + 1, DEEP.resources.bram36 + 1000)
+    assert with_room(DEEP, available) is DEEP
+
+
+@pytest.mark.parametrize("share", [0.98, 0.8, 0.6, 0.3, 0.02])
+def test_no_choice_of_units_takes_fewer_blocks(share: float) -> None:
+    present = DEEP.resources
+    available = device(share * present.uram, present.bram36 + 1000)
+    found = with_room(DEEP, available)
+    assert shortfall(found.resources, available) is None
+    enough = [spec.resources.bram36 for spec in SUBSETS if shortfall(spec.resources, available) is None]
+    assert found.resources.bram36 == min(enough)
+    assert found == replace(DEEP, block_rams=found.block_rams)
+    assert found == with_room(DEEP, available)
+    # None in vain: every single one is needed.
+    for name in found.block_rams:
+        others = tuple(one for one in found.block_rams if one != name)
+        assert shortfall(moved(others).resources, available) is not None
+
+
+def test_as_it_is_where_block_ram_does_not_suffice() -> None:
+    present = DEEP.resources
+    for available in (device(present.uram - 1, present.bram36 + 1), device(present.uram + 1, present.bram36 - 1)):
+        assert with_room(DEEP, available) is DEEP
+
+
+def test_units_that_are_moved_already_stay_so_and_others_follow() -> None:
+    some = moved(("qkv",))
+    available = device(some.resources.uram - 1, some.resources.bram36 + 1000)
+    found = with_room(some, available)
+    assert found.block_rams[0] == "qkv"
+    assert len(found.block_rams) > 1
+    assert shortfall(found.resources, available) is None
+
+
+def test_all_urams_of_a_unit_become_blocks_and_nothing_else_changes() -> None:
+    for name in MOVABLE:
+        before, after = DEEP.units[name].resources, moved((name,)).units[name].resources
+        if before.uram:
+            assert after.uram == 0, name
+            assert after.bram36 > before.bram36, name
+        assert replace(after, uram=0, bram36=0) == replace(before, uram=0, bram36=0), name
+        rest = {unit: spec for unit, spec in DEEP.units.items() if unit != name}
+        assert {unit: spec for unit, spec in moved((name,)).units.items() if unit != name} == rest
+    assert moved(MOVABLE).resources.uram == 0
+    assert {name for name in MOVABLE if DEEP.units[name].resources.uram} >= {"loop", "qkv", "scores", "sums"}
+
+
+def test_units_without_urams_keep_their_rams() -> None:
+    small = replace(DEEP, max_length=4, max_layers=1)
+    style = small.residual2.style
+    assert style != "ultra"
+    assert replace(small, block_rams=("residual2",)).residual2.style == style
+
+
+def test_other_units_are_refused() -> None:
+    with pytest.raises(ValueError) as error:
+        moved(("activation",))
+    assert str(error.value) == (
+        "decoder block_rams must be of loop, residual1, residual2, qkv, projection, ffn1, ffn2, scores, sums, "
+        "not 'activation'"
+    )
