@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import Any
 
@@ -53,7 +54,7 @@ class ScoresSpec(AttentionSpec):
         """Tiles whose keys fill the columns of a pass."""
         return self.columns // self.rows
 
-    @property
+    @cached_property
     def array(self) -> ArraySpec:
         """The systolic array inside."""
         return ArraySpec(

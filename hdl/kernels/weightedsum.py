@@ -3,6 +3,7 @@ values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import Any
 
@@ -52,7 +53,7 @@ class WeightedSumsSpec(AttentionSpec):
         """Tiles whose values fill a word of tokens."""
         return self.depth // self.rows
 
-    @property
+    @cached_property
     def array(self) -> ArraySpec:
         """The systolic array inside."""
         return ArraySpec(

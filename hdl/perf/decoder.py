@@ -270,4 +270,4 @@ def average_tile(unit: SoftmaxSpec | ScoresSpec | WeightedSumsSpec, tokens: int)
 
 def tile_cycles(unit: SoftmaxSpec | ScoresSpec | WeightedSumsSpec, tokens: int) -> int:
     """Cycles of a tile that sees ``tokens`` keys, all heads of it."""
-    return unit.cycles(tokens) if isinstance(unit, SoftmaxSpec) else unit.cycles(tokens) // unit.tiles(tokens)
+    return unit.cycles(tokens) if isinstance(unit, SoftmaxSpec) else unit.tile_cycles(tokens)

@@ -13,7 +13,10 @@ from .decoder import DecoderSpec
 from .geometry import MAX_CASCADES, MAX_COLUMNS, divisors
 from .spec import ArrayShape
 
-__all__ = ["CACHE_CHANNELS", "off_chip"]
+__all__ = ["CACHE_BANKS", "CACHE_CHANNELS", "off_chip"]
+
+CACHE_BANKS = (2, 3, 4)
+"""Layers whose keys and values may lie in RAMs at once."""
 
 CACHE_CHANNELS = (1, 2, 4)
 """Channels that keys, and values, may have."""

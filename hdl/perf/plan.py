@@ -17,7 +17,7 @@ from .decoder import DecoderSpec
 from .design import SpatialDesign
 from .device import Device
 from .geometry import TOLERANCE
-from .offchip import CACHE_CHANNELS, off_chip
+from .offchip import CACHE_BANKS, CACHE_CHANNELS, off_chip
 from .rams import with_room
 from .spec import LINEAR_UNITS, PipelineSpec
 
@@ -90,7 +90,7 @@ def decoder(
                 except InputError as error:
                     why = why or str(error)
                 else:
-                    own[spec] = cost(channels, spec)
+                    own[spec] = cost(channels, spec.cache_banks, spec)
             found |= own
             if own:
                 break
@@ -112,12 +112,13 @@ def built(
     if channels < len(LINEAR_UNITS):
         raise InputError(f"weights must have {len(LINEAR_UNITS)} memory channels at least, not {channels}")
     cost = partial(halves, network, device, max_length, weight_bits, cache_channels)
+    banks = CACHE_BANKS if cache_channels else CACHE_BANKS[:1]
     missing, kept = None, Resources()
     for _ in range(TRIES):
         available = beside(device.resources, kept)
         chosen = choose(
-            network, max_length, available, rows=tile, channels=channels, cache=not cache_channels, cost=cost,
-            packed=weight_bits == 4,
+            network, max_length, available, rows=tile, channels=channels, cache=not cache_channels,
+            cost=partial(cost, banks[-1]), packed=weight_bits == 4,
         )  # fmt: skip
         assert isinstance(chosen, DecoderSpec)
         try:
@@ -127,20 +128,22 @@ def built(
                 spec = BuiltDecoderSpec.of(chosen, weight_bits=weight_bits)
         except ValueError as error:
             raise InputError(str(error)) from error
-        spec = with_room(spec, device.resources)
+        choices = [with_room(replace(spec, cache_banks=one), device.resources) for one in banks]
+        fitting = [one for one in choices if shortfall(one.resources, device.resources) is None]
+        if fitting:
+            return min(fitting, key=lambda one: cost(one.cache_banks, one))
+        spec = choices[0]
         missing = shortfall(spec.resources, device.resources)
-        if missing is None:
-            return spec
         more = [whole - part for whole, part in zip(spec.resources, chosen.resources, strict=True)]
         kept = Resources(**{name: max(*pair) for name, *pair in zip(vars(kept), kept, more, strict=True)})  # type: ignore[arg-type]
     raise InputError(f"the smallest geometry that was tried does not fit: {missing}")
 
 
 def halves(
-    network: Network, device: Device, tokens: int, weight_bits: int, cache_channels: int, spec: PipelineSpec
+    network: Network, device: Device, tokens: int, weight_bits: int, cache_channels: int, banks: int, spec: PipelineSpec
 ) -> float:
     """Cycles of a prompt of half the tokens, and of the other half one by one; keys and values come by channels of
-    their own, so many each, where these are not 0."""
+    their own, so many each, where these are not 0, into so many ``banks``."""
     if weight_bits == 4:
         # How packed weights lie in memory is known of what is built only; some arrays cannot have them.
         assert isinstance(spec, DecoderSpec)
@@ -163,6 +166,8 @@ def halves(
         assert isinstance(design.spec, DecoderSpec)
         read, own = spec.cache.bytes_read(context), design.spec.cache.bytes_read(context)
         loads = read / (memory.rate(2 * cache_channels) * sustained)
+        # The next token's come while the head works on this one, as far as they have banks.
+        loads += max(0, design.head_bytes / bytes_a_cycle - banks * loads / network.layers)
         return max(loads, replace(phase, beside=own).cycles_at(bytes_a_cycle))
 
     # Where memory decides at first and attention at last, the middle would tell of neither.

@@ -297,12 +297,11 @@ class PipelineSpec:
 
     def tile_cycles(self, tokens: int) -> dict[str, int]:
         """Cycles a tile takes each array, for a sequence of ``tokens``; the largest sets the pace."""
-        tiles = ceil(tokens / self.rows)
         linear = {name: self.linear(name).cycles(1) for name in LINEAR_UNITS}
         return linear | {
-            "scores": self.scores_unit.cycles(tokens) // tiles,
+            "scores": self.scores_unit.tile_cycles(tokens),
             "softmax": self.softmax.cycles(tokens),
-            "sums": self.sums_unit.cycles(tokens) // tiles,
+            "sums": self.sums_unit.tile_cycles(tokens),
         }
 
     @property

@@ -46,7 +46,9 @@ UNITS: dict[str, ScoresSpec | WeightedSumsSpec] = {
     "values, several passes, cascades": replace(
         SUMS, columns=8, channels=1, cascades=3, lanes_in=3, rows=4, lanes_stored=2, head_size=24, max_length=52
     ),
-    "values, two groups, four banks": replace(SUMS, layers=4, channels=1, head_size=32, lanes_stored=8, heads=1, max_length=26),
+    "values, two groups, four banks": replace(
+        SUMS, layers=4, channels=1, head_size=32, lanes_stored=8, heads=1, max_length=26
+    ),
 }
 LAYERS = 3
 MEMORIES = {name: KvMemorySpec(unit=unit, layers=LAYERS, latency_cycles=LATENCY) for name, unit in UNITS.items()}
@@ -79,9 +81,7 @@ def test_rows_are_stored_and_nothing_else(spec: KvMemorySpec, simulator: Any, ga
         tiles.append(as_beats(new[layer, own], unit.rows, unit.lanes_stored))
     held = spec.pack(before)
     inputs = {
-        "order": [
-            {"layer": layer, "tile": tile, "rows": rows, "last": tile == last} for layer, tile, rows in steps
-        ],
+        "order": [{"layer": layer, "tile": tile, "rows": rows, "last": tile == last} for layer, tile, rows in steps],
         "tiles": np.concatenate(tiles),
     }
     for timing in (MemoryTiming(), SLOW):

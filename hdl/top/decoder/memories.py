@@ -37,7 +37,9 @@ def attach(parts: Composition, pipeline: Any, found: dict[str, Memory], units: A
     if not found:
         return
     m: Module = parts.m
-    for (name, (ahead, load, store)), unit, tap in zip(found.items(), (units.scores, units.sums), units.taps, strict=True):
+    for (name, (ahead, load, store)), unit, tap in zip(
+        found.items(), (units.scores, units.sums), units.taps, strict=True
+    ):
         parts.order(f"ahead_{name}", ahead.runs, "restart", "blocks")
         parts.order(f"store_{name}", store.order, "layer", "tile", "rows", "last")
         connect(m, ahead.orders, load.order)
