@@ -59,12 +59,13 @@ def counts(resources: Resources) -> list[str]:
 def summary(spec: PipelineSpec, device: Device) -> str:
     """The estimate for the longest sequence, in a sentence."""
     if isinstance(spec, BuiltDecoderSpec):
-        longest = decoder_cycles(spec, device)[-1]
+        longest, moved = decoder_cycles(spec, device)[-1], ", ".join(spec.block_rams)
         return (
             f"a prompt of {longest['tokens']} tokens: about {longest['prompt_estimate']:,} cycles, "
             f"{longest['prompt_estimate_ms']:.2f} ms at {device.clock_mhz} MHz; a token behind as many, "
             f"weights at hand: about {longest['token_estimate']:,} cycles, {longest['token_estimate_ms']:.3f} ms "
             "(estimates; the clock is an assumption)"
+            + (f"; in block RAM, since URAM is short: {moved}" if moved else "")
         )
     longest = cycles(spec, device)[-1]
     return (

@@ -4,16 +4,22 @@ from dataclasses import replace
 from itertools import chain, combinations
 
 import pytest
+from amaranth.lib import wiring
 
+from hdl.kernels.linear import Linear
+from hdl.kernels.scores import Scores
 from hdl.perf.budget import PLANNED, shortfall
 from hdl.perf.builtdecoder import MOVABLE, BuiltDecoderSpec
+from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.memorytiming import IDEAL
 from hdl.perf.rams import with_room
 from hdl.resources import Resources
+from hdl.top.decoder.ends import Loop
 
-from ..top.decoder.designs import HEAVY
-
-DEEP = replace(HEAVY, max_length=96, max_layers=6)
-"""Its loop, its weights, its keys and its values are in URAM; what takes which is easily enumerated."""
+from ..synthesis import synthesise
+from ..top.decoder.designs import DEEP, MOVED
+from ..top.decoder.simulations import sources, started, words
+from ..top.decoder.test_pipeline import check
 
 
 def device(uram: float, bram36: float) -> Resources:
@@ -95,3 +101,34 @@ def test_other_units_are_refused() -> None:
         "decoder block_rams must be of loop, residual1, residual2, qkv, projection, ffn1, ffn2, scores, sums, "
         "not 'activation'"
     )
+
+
+@pytest.mark.parametrize(
+    ("component", "needed"),
+    [
+        (Loop(MOVED), MOVED.loop.resources),
+        (Linear(MOVED.linear("projection")), MOVED.linear("projection").resources),
+        (Scores(MOVED.scores_unit), MOVED.scores_unit.resources),
+    ],
+    ids=["loop", "projection", "scores"],
+)
+def test_blocks_are_those_of_synthesis(component: wiring.Component, needed: Resources) -> None:
+    found = synthesise(component)
+    assert needed.uram == 0
+    assert (found.bram36, found.uram, found.dsp) == (needed.bram36, 0, needed.dsp)
+
+
+def test_moved_units_compute_the_same_in_the_cycles_that_are_counted() -> None:
+    # What is emitted has URAM of one kind only: the weights of the unit that stays.
+    stays = MOVED.linear("ffn1").array.ram
+    emitted = [text for text in sources(MOVED).values() if 'ram_style = "ultra"' in text]
+    assert stays.style == "ultra"
+    assert len(emitted) == 1
+    assert f"reg [{stays.width - 1}:0] memory [{stays.depth - 1}:0]" in emitted[0]
+    with started(MOVED, IDEAL) as simulation:
+        some = words(MOVED, 9, seed=3)
+        check(simulation, [[some[:5], some[5:6], some[6:]], [some[:1], some[1:2]]])
+        for k, (count, restart) in enumerate(((5, True), (3, False), (40, True)), start=1):
+            run = simulation.run(words(MOVED, count, k), restart=restart, k=k)
+            assert run.cycles == decoder_cycles(MOVED, count, run.position - count, IDEAL, k)
+            assert run.cycles == decoder_cycles(DEEP, count, run.position - count, IDEAL, k)

@@ -58,3 +58,9 @@ HEAVY = BuiltDecoderSpec(
     kv_heads=3, gated=False, vocabulary=300, cache_on_chip=True,
 )  # fmt: skip
 """A token waits for its weights."""
+
+DEEP = replace(HEAVY, max_length=96, max_layers=6)
+"""Its loop, its weights, its keys and its values lie in URAM."""
+
+MOVED = replace(DEEP, block_rams=("loop", "qkv", "projection", "ffn2", "scores", "sums"))
+"""All but one of them in block RAM."""

@@ -1,5 +1,6 @@
 """What is emitted of a decoder: Verilog without a finding, and a manifest that tells what lies where."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -10,10 +11,14 @@ from hdl.perf.device import load_device
 from hdl.perf.spec import LINEAR_UNITS
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.manifest import decoder_cycles, decoder_memory
+from hdl.top.decoder.pipeline import DecoderPipeline
+from hdl.top.describe import summary
+from hdl.top.emitter import Emitter
+from hdl.top.manifest import build_manifest
 from sim import paths
 from sim.verilator import WAIVERS, lint
 
-from .designs import FAR, FARTHER, ODD, PACKED, TINY
+from .designs import DEEP, FAR, FARTHER, MOVED, ODD, PACKED, TINY
 from .simulations import model_of, sources
 
 
@@ -70,3 +75,14 @@ def test_cycles_grow_with_the_tokens() -> None:
     found = decoder_cycles(TINY, load_device("u280"))
     assert [one["tokens"] for one in found] == [TINY.max_length]
     assert found[0]["prompt_estimate"] > found[0]["token_estimate"] > 0
+
+
+def test_what_lies_in_block_ram_since_uram_is_short_is_told_of() -> None:
+    device, emitter, pipeline = load_device("u280"), Emitter(), DecoderPipeline(replace(TINY, block_rams=("loop",)))
+    emitter.emit(pipeline, "decoder")
+    told = build_manifest(pipeline, device, "tiny", emitter.modules, "decoder", memory={}, cycles=[])
+    assert told["geometry"]["block_rams"] == ("loop",)
+    assert summary(MOVED, device).endswith(
+        "in block RAM, since URAM is short: loop, qkv, projection, ffn2, scores, sums"
+    )
+    assert "block RAM" not in summary(DEEP, device)
