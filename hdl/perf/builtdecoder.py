@@ -77,7 +77,7 @@ class BuiltDecoderSpec(DecoderSpec):
     def __post_init__(self) -> None:
         if self.gated or self.kv_heads != self.heads:
             raise ValueError("decoder that is built must have neither gates nor shared key and value heads so far")
-        if self.cache_channels < 1:
+        if self.cache_channels < 1 and not self.cache_on_chip:
             raise ValueError(f"decoder must have at least 1 channel for its keys, not {self.cache_channels}")
         for name in self.block_rams:
             if name not in MOVABLE:

@@ -21,10 +21,10 @@ def weight_channels(device: Device, *, causal: bool, weight_bits: int = 8) -> in
     return max(1, ports - 1 if causal and weight_bits == 8 else 3 * ports // 4)
 
 
-def copy_channels(channels: int, device: Device, copies: Any, off_chip: Any) -> Any:
+def copy_channels(channels: Any, device: Device, copies: Any, cache_ports: Any) -> Any:
     """Channels for the weights of each of some copies of the hardware, of so many in all: each also has a port for its
-    parameters, and where they lie ``off_chip`` one for keys and values. Numbers, or arrays of them."""
-    return np.minimum(channels // copies, device.memory.ports // copies - 1 - off_chip)
+    parameters, and ``cache_ports`` for keys and values. Numbers, or arrays of them."""
+    return np.minimum(channels // copies, device.memory.ports // copies - 1 - cache_ports)
 
 
 def shared_channels(channels: int | np.ndarray, rams: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -38,7 +38,8 @@ class DecoderSpec(PipelineSpec):
     """One layer of a decoder in hardware.
 
     ``kv_heads`` key and value heads, shared by the ``heads`` query heads; ``gated``: the feed-forward part has three
-    matrices; ``vocabulary``: features of the head; ``cache_on_chip``: keys and values of all layers lie in URAM.
+    matrices; ``vocabulary``: features of the head; ``cache_on_chip``: keys and values of all layers lie in URAM; where
+    they do not, ``cache_channels`` of memory for keys, and as many for values: 0 where they share those of the weights.
 
     Raises:
         ValueError: as `PipelineSpec`, and for heads that are no multiple of the key and value heads.
@@ -48,10 +49,13 @@ class DecoderSpec(PipelineSpec):
     gated: bool
     vocabulary: int
     cache_on_chip: bool
+    cache_channels: int = 0
 
     def __post_init__(self) -> None:
         if self.heads % self.kv_heads:
             raise ValueError(f"decoder heads must be a multiple of its {self.kv_heads} kv_heads, not {self.heads}")
+        if self.cache_channels < 0:
+            raise ValueError(f"decoder cache_channels must be at least 0, not {self.cache_channels}")
         if self.max_length % self.rows:
             raise ValueError(f"decoder max_length must be a multiple of its {self.rows} rows, not {self.max_length}")
         if self.ffn_lanes != self.lanes:
@@ -107,7 +111,7 @@ class DecoderSpec(PipelineSpec):
     @property
     def cache_ports(self) -> int:
         """Ports of keys and values in off-chip memory; 0 where they share those of the weights."""
-        return 0
+        return 0 if self.cache_on_chip else 2 * self.cache_channels
 
     @cached_property
     def shared(self) -> SharedColumnsSpec:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from math import ceil
+from math import ceil, inf
 from typing import Any, Protocol
 
 from ..dsp import CASCADE
@@ -66,6 +66,11 @@ class Design(Protocol):
         """GB/s that it can draw from a memory, at the peak."""
         ...
 
+    def cache_bandwidth(self, memory: Memory) -> float:
+        """GB/s that it can draw at the peak through ports of keys and values alone; infinite where these have none, and
+        come with all else."""
+        ...
+
     @property
     def cache_bytes(self) -> int:
         """Bytes of keys and values of a sequence in off-chip memory."""
@@ -89,6 +94,7 @@ class SpatialDesign:
     weight_bits: int = 8
 
     kind = "spatial"
+    copies = 1
 
     @cached_property
     def units(self) -> Mapping[str, Any]:
@@ -107,18 +113,22 @@ class SpatialDesign:
 
     @property
     def channels(self) -> int:
-        """Those of the weights, one of parameters, and one of keys and values that lie in memory."""
-        return sum(self.spec.channels) + 1 + (1 if self.cache_bytes else 0)
+        """Those of the weights, one of parameters, and those of keys and values that lie in memory, one at least."""
+        return self.copies * (sum(self.spec.channels) + 1 + (max(1, self._cache_ports) if self.cache_bytes else 0))
+
+    @property
+    def _cache_ports(self) -> int:
+        return self.spec.cache_ports if isinstance(self.spec, DecoderSpec) else 0
 
     def bandwidth(self, memory: Memory) -> float:
         """GB/s that it can draw from a memory, at the peak: through the channels of its weights, a decoder's as far as
         they are filled."""
-        return self.drawn(memory, 1)
-
-    def drawn(self, memory: Memory, copies: int) -> float:
-        """GB/s that so many copies of the hardware can draw."""
         filling = self.spec.filling if isinstance(self.spec, DecoderSpec) else 1.0
-        return float(memory.rate(sum(self.spec.channels) * copies) * filling)
+        return float(memory.rate(sum(self.spec.channels) * self.copies) * filling)
+
+    def cache_bandwidth(self, memory: Memory) -> float:
+        """GB/s that it can draw at the peak through ports of keys and values; infinite where these share others."""
+        return float(memory.rate(self._cache_ports * self.copies)) if self._cache_ports else inf
 
     @property
     def cache_bytes(self) -> int:
@@ -225,6 +235,10 @@ class StreamedDesign:
     def bandwidth(self, memory: Memory) -> float:
         """GB/s that it can draw from a memory, at the peak: through its channels all weights pass."""
         return float(memory.rate(self.channels))
+
+    def cache_bandwidth(self, memory: Memory) -> float:
+        """Keys and values come through the channels of the weights."""
+        return inf
 
     @property
     def cache_bytes(self) -> int:

@@ -227,14 +227,16 @@ def estimate_design(
 ) -> Estimate:
     """The estimate of one design, whether or not its constraints are met."""
     clock = (clock_mhz or device.clock_mhz) * 1e6
-    given = device.memory.sustained * (design.bandwidth(device.memory) * 1e9)
+    given, beside = (
+        device.memory.sustained * (drawn(device.memory) * 1e9) for drawn in (design.bandwidth, design.cache_bandwidth)
+    )
     prefill = design.prefill(prompt)
     decode = design.decode(prompt + output // 2, sequences) if design.network.causal and output else None
 
     def timing(phase: Phase) -> Timing:
         limits = Limits.of(phase.macs, design.resources.dsp, phase.bytes, device.memory.bytes_a_cycle(clock / 1e6))
         return Timing(
-            seconds=phase.cycles_at(given / clock) / clock,
+            seconds=phase.cycles_at(given / clock, beside / clock) / clock,
             compute_limit=limits.compute / clock,
             memory_limit=limits.memory / clock,
         )

@@ -13,13 +13,18 @@ from .decoder import DecoderSpec
 from .geometry import MAX_CASCADES, MAX_COLUMNS, divisors
 from .spec import ArrayShape
 
-__all__ = ["CACHE_BANKS", "CACHE_CHANNELS", "off_chip"]
+__all__ = ["CACHE_BANKS", "CACHE_CHANNELS", "cache_choices", "off_chip"]
 
 CACHE_BANKS = (2, 3, 4)
 """Layers whose keys and values may lie in RAMs at once."""
 
 CACHE_CHANNELS = (1, 2, 4)
 """Channels that keys, and values, may have."""
+
+
+def cache_choices(head_size: int) -> tuple[int, ...]:
+    """Those of `CACHE_CHANNELS` whose blocks fill a head's columns."""
+    return tuple(channels for channels in CACHE_CHANNELS if head_size % (BLOCK * channels) == 0)
 
 
 def off_chip(spec: DecoderSpec, channels: int, weight_bits: int) -> BuiltDecoderSpec:

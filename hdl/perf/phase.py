@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,11 @@ class Phase:
     tail_bytes: float = 0.0
     beside: float = 0.0
 
-    def cycles_at(self, bytes_a_cycle: float) -> float:
-        """Cycles where memory gives so much: prefetch runs ahead, so the longer of the two counts."""
+    def cycles_at(self, bytes_a_cycle: float, beside_a_cycle: float = inf) -> float:
+        """Cycles where memory gives so much, and so much ``beside`` it: prefetch runs ahead, so the longest counts."""
         reading = (self.bytes - self.beside) / bytes_a_cycle
-        return float(phase_cycles(self.cycles, reading, self.tail_cycles, self.tail_bytes / bytes_a_cycle))
+        found = phase_cycles(self.cycles, reading, self.tail_cycles, self.tail_bytes / bytes_a_cycle)
+        return float(np.maximum(found, self.beside / beside_a_cycle))
 
 
 def phase_cycles(cycles: Any, reading: Any, tail: Any, tail_reading: Any) -> Any:

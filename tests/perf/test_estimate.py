@@ -1,6 +1,7 @@
 """Estimates: what they say follows from the design, the limits bound them, and mistakes are told."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hdl.errors import InputError
 from hdl.model.network import load_network
 from hdl.perf import estimate, estimate_design, load_device
 from hdl.perf.chooser import choose
+from hdl.perf.decoder import DecoderSpec
 from hdl.perf.design import SpatialDesign
 
 U280 = load_device("u280")
@@ -63,6 +65,27 @@ def test_a_longer_prompt_and_a_longer_context_never_take_less() -> None:
     contexts = [design.decode(tokens).cycles for tokens in (0, 1, 64, 500, 1023)]
     assert prompts == sorted(prompts)
     assert contexts == sorted(contexts)
+
+
+def test_keys_and_values_with_ports_of_their_own_are_read_beside_the_weights() -> None:
+    network, memory = load_network("gpt2"), U280.memory.model_copy(update={"bandwidth_gb_s": 100})
+    slow = U280.model_copy(update={"memories": (memory,)})
+    spec = choose(network, 1024, slow.resources)
+    assert isinstance(spec, DecoderSpec)
+    designs = [SpatialDesign(network, replace(spec, cache_channels=count)) for count in (0, 1, 4)]
+    assert [design.channels - sum(spec.channels) for design in designs] == [2, 3, 9]
+    shared, few, many = (estimate_design(design, slow, prompt=900, output=124) for design in designs)
+    assert shared.token is not None
+    assert few.token is not None
+    assert many.token is not None
+    read = spec.cache.bytes_read(900 + 62)
+    # Two ports bring nothing but keys and values, and the token waits for them.
+    assert few.token.seconds == pytest.approx(read / (memory.sustained * 100e9 * 2 / memory.ports))
+    # With eight it waits for the weights, of which keys and values are no part; without, for both.
+    assert many.decode is not None
+    given = memory.sustained * designs[2].bandwidth(memory) * 1e9
+    assert many.token.seconds == pytest.approx((many.decode.bytes - read) / given)
+    assert shared.token.seconds == pytest.approx(many.decode.bytes / given)
 
 
 def test_a_design_that_does_not_fit_is_estimated_all_the_same() -> None:

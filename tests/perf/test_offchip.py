@@ -10,7 +10,7 @@ from hdl.perf.budget import shortfall
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decoder import DecoderSpec
 from hdl.perf.device import Device, load_device
-from hdl.perf.offchip import off_chip
+from hdl.perf.offchip import cache_choices, off_chip
 from hdl.perf.plan import plan
 
 from ..top.decoder.designs import FAR
@@ -49,6 +49,10 @@ def test_arrays_are_as_fast_as_the_chosen_and_blocks_fill_them(channels: int) ->
     for unit, chosen in ((spec.scores_unit, CHOSEN.scores_unit), (spec.sums_unit, CHOSEN.sums_unit)):
         assert unit.columns % (8 * spec.cache_channels) == 0
         assert unit.tile_cycles(spec.max_length) <= chosen.tile_cycles(spec.max_length)
+
+
+def test_choices_are_those_whose_blocks_fill_a_head() -> None:
+    assert [cache_choices(size) for size in (64, 16, 24)] == [(1, 2, 4), (1, 2), (1,)]
 
 
 def test_a_head_must_have_columns_for_the_blocks() -> None:

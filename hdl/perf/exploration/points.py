@@ -6,6 +6,7 @@ are screened by a closed form (`screened_cycles`), and the SLRs, which only the 
 
 from abc import ABC, abstractmethod
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +78,11 @@ class Points(ABC):
         """GB/s of memory, as `Design.bandwidth`."""
 
     @property
+    def cache_bandwidth(self) -> float | np.ndarray:
+        """GB/s through ports of keys and values, as `Design.cache_bandwidth`."""
+        return inf
+
+    @property
     @abstractmethod
     def cache_bytes(self) -> np.ndarray:
         """Bytes of keys and values of a token of all layers in off-chip memory."""
@@ -111,12 +117,24 @@ class Points(ABC):
     @cached_property
     def bytes_a_cycle(self) -> np.ndarray:
         """What memory gives in a cycle."""
-        return np.asarray(self.device.memory.sustained * (self.bandwidth * 1e9) / self.clock)
+        return self.sustained(self.bandwidth)
 
-    def seconds(self, cycles: np.ndarray, data: np.ndarray, tail: np.ndarray, tail_data: np.ndarray) -> np.ndarray:
+    def sustained(self, bandwidth: float | np.ndarray) -> np.ndarray:
+        """Bytes a cycle of so many GB/s at the peak."""
+        return np.asarray(self.device.memory.sustained * (bandwidth * 1e9) / self.clock)
+
+    def seconds(
+        self, cycles: np.ndarray, data: np.ndarray, tail: np.ndarray | float = 0.0, tail_data: np.ndarray | float = 0.0
+    ) -> np.ndarray:
         """Of a phase, as `Phase.cycles_at`."""
         given = self.bytes_a_cycle
         return np.asarray(phase_cycles(cycles, data / given, tail, tail_data / given) / self.clock)
+
+    def turn(self, cycles: np.ndarray, weights: np.ndarray, cached: np.ndarray) -> np.ndarray:
+        """Seconds of a token of some sequences, with the bytes of weights and of keys and values that it reads."""
+        beside = np.where(np.isinf(self.cache_bandwidth), 0, cached)
+        own = self.seconds(cycles, weights + cached - beside)
+        return np.maximum(own, beside / self.sustained(self.cache_bandwidth) / self.clock)
 
     def constrained(self) -> tuple[np.ndarray, np.ndarray]:
         """Which points fit, and for each the constraint that is used most of what it has."""
@@ -136,20 +154,46 @@ class Points(ABC):
         fits = np.all([need <= have for need, have in zip(needed, available, strict=True)], axis=0)
         return fits, used.argmax(axis=0)
 
+    @cached_property
+    def prompt(self) -> np.ndarray:
+        """Cycles of the prompt."""
+        return self.prefill(PROMPT)
+
+    @cached_property
+    def token(self) -> np.ndarray:
+        """Cycles of a token of one sequence, where there are any."""
+        return self.decode(np.ones_like(self.rows)) if self.decodes else np.zeros(len(self.prompt))
+
+    @property
+    def decodes(self) -> bool:
+        """Whether tokens are generated."""
+        return self.network.causal and self.kind.output > 0
+
+    @property
+    def read(self) -> np.ndarray:
+        """Bytes of keys and values that a token of one sequence reads."""
+        return np.asarray(self.cache_bytes * (self.kind.prompt + self.kind.output // 2))
+
+    @cached_property
+    def times(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Seconds to the first token, of a token of one sequence (0 where there is none), and of a run."""
+        first = self.seconds(self.prompt, self.prefill_bytes(PROMPT), *self.tail)
+        token = self.turn(self.token, self.weights, self.read) if self.decodes else self.token
+        return first, token, first + max(self.kind.output - 1, 0) * token
+
+    @property
+    def throughput(self) -> np.ndarray:
+        """Tokens a second with as many sequences as fill the design."""
+        if not self.decodes:
+            data = self.copies * self.prefill_bytes(PROMPT)
+            return np.asarray(self.copies * self.kind.prompt / self.seconds(self.prompt, data))
+        together = self.sequences * self.copies
+        turn = self.turn(self.decode(self.sequences), self.copies * self.weights, together * self.read)
+        return np.asarray(together / turn)
+
     def figures(self) -> np.ndarray:
         """All `FIGURES`, [points, figures]."""
-        kind, prefill, data = self.kind, self.prefill(PROMPT), self.prefill_bytes(PROMPT)
-        first = self.seconds(prefill, data, *self.tail)
-        none = token = cycles = np.zeros(len(prefill))
-        if self.network.causal and kind.output:
-            read = self.cache_bytes * (kind.prompt + kind.output // 2)
-            cycles = self.decode(np.ones_like(self.rows))
-            token = self.seconds(cycles, self.weights + read, none, none)
-            together = self.sequences * self.copies
-            turn = self.seconds(self.decode(self.sequences), self.copies * self.weights + together * read, none, none)
-            throughput = together / turn
-        else:
-            throughput = self.copies * kind.prompt / self.seconds(prefill, self.copies * data, none, none)
-        run = first + max(kind.output - 1, 0) * token
+        first, token, run = self.times
         energy = energy_proxy(self.device, self.network, self.resources.T, self.mhz, run)
-        return np.stack([first, token, throughput, energy, *self.resources.T, prefill, cycles], axis=1)
+        own = first, token, self.throughput, energy, *self.resources.T, self.prompt, self.token
+        return np.stack(own, axis=1)

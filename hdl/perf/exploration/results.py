@@ -31,7 +31,7 @@ __all__ = ["write_results"]
 
 COLUMNS = (
     "rows", "lanes", "ffn_lanes", "score_lanes", *LINEAR_UNITS, "array", "scores", "sums", "block", "channels",
-    "weight_layers", "cache_on_chip",
+    "weight_layers", "cache_on_chip", "cache_channels",
 )  # fmt: skip
 """Fields of a geometry, of either kind, that the table of the front has."""
 

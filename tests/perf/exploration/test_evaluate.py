@@ -9,7 +9,9 @@ import pytest
 from hdl.errors import InputError
 from hdl.model.network import load_network
 from hdl.perf.budget import shortfall
+from hdl.perf.channels import weight_channels
 from hdl.perf.constraints import Constraint, binding, constraints
+from hdl.perf.decoder import DecoderSpec
 from hdl.perf.device import Region, load_device
 from hdl.perf.estimate import estimate_design
 from hdl.perf.exploration.energy import energy_proxy
@@ -19,8 +21,10 @@ from hdl.perf.exploration.point import Point
 from hdl.perf.exploration.points import CONSTRAINTS, FIGURES, counts
 from hdl.perf.exploration.space import Space
 from hdl.perf.exploration.spatial.copies import CopiedDesign, screened_cycles
+from hdl.perf.exploration.spatial.points import SpatialPoints
 from hdl.perf.exploration.spatial.space import SpatialSpace
 from hdl.perf.exploration.streamed.space import StreamedSpace
+from hdl.perf.offchip import CACHE_CHANNELS
 from hdl.perf.spec import ArrayShape, PipelineSpec
 from hdl.resources import Resources
 
@@ -39,7 +43,7 @@ ENCODERS: list[Workload] = [
 ]  # fmt: skip
 DECODERS: list[Workload] = [
     ("spatial", "gpt2", 40, 24), ("spatial", "tiny-gpt2", 21, 9), ("streamed", "tiny-gpt2", 21, 9),
-    ("streamed", "tiny-gpt2", 3, 0), ("streamed", "tinyllama-1.1b", 37, 12),
+    ("streamed", "tiny-gpt2", 3, 0), ("streamed", "tinyllama-1.1b", 37, 12), ("spatial", "gpt2", 900, 124),
 ]  # fmt: skip
 
 
@@ -198,6 +202,48 @@ def test_columns_of_a_table_say_what_the_points_are(workload: Workload) -> None:
                 assert (columns[f"{own}_columns"][place], columns[f"{own}_cascades"][place]) == value
             elif name in columns:
                 assert columns[name][place] == value
+
+
+def test_keys_and_values_off_chip_have_the_ports_that_serve_them_best() -> None:
+    where = space(*DECODERS[5])
+    assert isinstance(where, SpatialSpace)
+    choices = where.draw(4, 0, 4000)
+    choices = choices[where.index(choices, "cache") == 1]
+    points, ports = where.screened(choices), where.device.memory.ports
+    every = [SpatialPoints(where, choices, np.full(len(choices), count)) for count in CACHE_CHANNELS]
+    runs = np.array([np.where(one.ports <= ports, one.times[-1], np.inf) for one in every])
+    fits = np.isfinite(runs).any(axis=0)
+    best = runs.min(axis=0)
+    # Nobody looks for more where the fewest do: now and then fewer channels of weights are a little better filled.
+    assert (points.times[-1][fits] <= 1.001 * best[fits]).all()
+    more = points.cache_channels > CACHE_CHANNELS[0]
+    assert (points.times[-1] == best)[more].all()
+    assert 0.01 < more[fits].mean() < 0.5
+    for place in np.flatnonzero(fits)[::200]:
+        design = where.point(choices[place]).design
+        assert isinstance(design.spec, DecoderSpec)
+        assert design.spec.cache_channels == points.cache_channels[place]
+        assert design.channels == points.ports[place]
+        read = design.spec.cache.bytes_read(900 + 62)
+        token = points.times[1][place]
+        assert token >= read / (where.device.memory.sustained * design.cache_bandwidth(where.device.memory) * 1e9)
+
+
+def test_without_tokens_or_off_chip_memory_nothing_is_taken_from_the_weights() -> None:
+    prompts = space("spatial", "gpt2", 900, 0)
+    choices = prompts.draw(4, 0, 200)
+    off_chip = prompts.index(choices, "cache")
+    assert isinstance(prompts, SpatialSpace)
+    assert (prompts.screened(choices).cache_channels == off_chip).all()
+
+
+def test_packed_weights_have_the_channels_that_they_can_fill() -> None:
+    where = space(*DECODERS[0])
+    choices = where.draw(4, 0, 500)
+    assert isinstance(where, SpatialSpace)
+    points, bits = where.screened(choices), where.value(choices, "weight_bits")
+    most = [points.channels.sum(axis=0)[bits == one].max() for one in (8, 4)]
+    assert most == [weight_channels(ROOMY, causal=True, weight_bits=one) for one in (8, 4)]
 
 
 def test_channels_limit_what_a_streamed_design_reads() -> None:

@@ -17,7 +17,6 @@ import numpy as np
 from ....resources import Resources
 from ...decoder import DecoderSpec, ring_cycles
 from ...design import Phase, SpatialDesign
-from ...device import Memory
 from ...spec import LINEAR_UNITS, PipelineSpec
 
 __all__ = [
@@ -62,15 +61,6 @@ class CopiedDesign(SpatialDesign):
         return self.spec.resources * self.copies
 
     @property
-    def channels(self) -> int:
-        """Memory ports of all copies."""
-        return super().channels * self.copies
-
-    def bandwidth(self, memory: Memory) -> float:
-        """GB/s that all copies can draw from a memory, at the peak."""
-        return self.drawn(memory, self.copies)
-
-    @property
     def rounds(self) -> int:
         """How often a sequence goes around the ring."""
         return self.network.layers // self.copies
@@ -92,10 +82,12 @@ class CopiedDesign(SpatialDesign):
         groups = ceil(sequences / group)
         found, network = super().decode(context, group), self.network
         weights = groups * (network.layers * self.layer_bytes + self.head_bytes)
-        cached = self.spec.cache.bytes_read(context) if isinstance(self.spec, DecoderSpec) else 0
+        assert isinstance(self.spec, DecoderSpec)
+        cached = sequences * self.spec.cache.bytes_read(context)
         return Phase(
             cycles=found.cycles,
-            bytes=weights + sequences * cached,
+            bytes=weights + cached,
+            beside=cached if self.spec.cache_ports else 0.0,
             macs=found.macs // group * sequences,
             stages=found.stages,
         )

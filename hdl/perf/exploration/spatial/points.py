@@ -1,71 +1,30 @@
 """Many spatial points at once: their figures by lookup, sum and maximum."""
 
 from functools import cached_property
-from math import ceil, gcd
-from typing import TYPE_CHECKING
+from math import ceil
 
 import numpy as np
 
-from ....channel import BEAT_BYTES
 from ....dsp import CASCADE
-from ....kernels.shared import MAX_TERMS, shared_cycles, weight_bytes
-from ....kernels.weights import CHANNEL_RAMS, beats_a_word, block_words, choice_cost
-from ....memory import BLOCK_DEPTH
-from ...channels import copy_channels, shared_channels
-from ...decoder import DecoderSpec, loads, ring_cycles
-from ...spec import ARRAYS, LINEAR_UNITS
-from ..points import ALL, PROMPT, Points
+from ....kernels.shared import MAX_TERMS, shared_cycles
+from ....kernels.weights import block_words, choice_cost
+from ...decoder import DecoderSpec, ring_cycles
+from ...spec import LINEAR_UNITS
+from ..lookup import looked_up
+from ..points import ALL, PROMPT
 from .copies import encoder_cycles
-
-if TYPE_CHECKING:
-    from .space import SpatialSpace
+from .ports import PortedPoints
 
 __all__ = ["SpatialPoints"]
 
 
-class SpatialPoints(Points):
-    """Spatial points side by side."""
-
-    kind: "SpatialSpace"
-
-    def __init__(self, kind: "SpatialSpace", choices: np.ndarray):
-        super().__init__(kind, choices)
-        self.tables = kind.tables
-        self.group, self.layers, self.cache = (
-            kind.index(choices, name) for name in ("group", "weight_layers", "cache")
-        )
-        self.options = self.tables.options
-        self.option = {name: self.options[name].start[self.group] + kind.index(choices, name) for name in ARRAYS}
-        self.copies = kind.value(choices, "copies")
-        self.rows = np.array([group[0] for group in self.tables.groups])[self.group]
-
-    def of(self, name: str, figure: str) -> np.ndarray:
-        """A figure of an array's option."""
-        return np.asarray(getattr(self.options[name], figure)[self.option[name]])
-
-    @cached_property
-    def columns(self) -> np.ndarray:
-        """Columns of the linear units, [units, points]."""
-        return np.stack([self.of(name, "columns") for name in LINEAR_UNITS])
+class SpatialPoints(PortedPoints):
+    """Spatial points side by side: what their units take, of the device and of the time."""
 
     @cached_property
     def chains(self) -> np.ndarray:
         """Beats of a pass's sums of the linear units, [units, points]."""
         return np.stack([self.of(name, "chain") for name in LINEAR_UNITS])
-
-    @cached_property
-    def cascades(self) -> np.ndarray:
-        """Cascades of the linear units, [units, points]."""
-        return np.stack([self.of(name, "cascades") for name in LINEAR_UNITS])
-
-    @cached_property
-    def channels(self) -> np.ndarray:
-        """Memory channels of the linear units, [units, points]."""
-        return shared_channels(
-            copy_channels(self.kind.channels, self.device, self.copies, 1 * self.off_chip),
-            self.columns * self.cascades,
-            self.columns,
-        )
 
     @cached_property
     def banks(self) -> np.ndarray:
@@ -97,20 +56,10 @@ class SpatialPoints(Points):
         """LUT and FF of the RAMs of weights that come in blocks, [points, 2], besides those of single words."""
         if not self.network.causal:
             return np.zeros((len(self.group), 2))
-        words = np.vectorize(block_words, otypes=[int])(self.channel_rams, self.block_divisor)
-        lut, ff = np.vectorize(choice_cost, otypes=[float, float])(self.channel_rams, words)
-        every = np.stack([lut, ff], axis=-1) - choice_cost(1, 1)
+        words = looked_up(block_words, self.channel_rams, self.block_divisor, like=1)
+        single = choice_cost(1, 1)
+        every = looked_up(choice_cost, self.channel_rams, words, like=single) - single
         return np.asarray((every * (self.columns * self.cascades)[..., None]).sum(axis=0))
-
-    @property
-    def channel_rams(self) -> np.ndarray:
-        """RAMs of each channel of the linear units, [units, points]."""
-        return np.asarray(-(-self.columns * self.cascades // self.channels))
-
-    @property
-    def block_divisor(self) -> np.ndarray:
-        """What the words of a block divide, as `DecoderSpec.weight_block` has it."""
-        return np.asarray(gcd(self.network.hidden, self.network.intermediate) // (CASCADE * self.cascades))
 
     @cached_property
     def pair(self) -> tuple[np.ndarray, np.ndarray]:
@@ -129,56 +78,14 @@ class SpatialPoints(Points):
         return np.where(self.layers == 0, late, 0)
 
     @cached_property
-    def layer_words(self) -> np.ndarray:
-        """Words of a layer in each RAM of the linear units, [units, points]."""
-        return np.stack([self.of(name, "layer_words") for name in LINEAR_UNITS])
-
-    @cached_property
-    def beats_a_word(self) -> np.ndarray:
-        """Beats of a channel that make a word for each of its RAMs, [units, points]."""
-        if not self.network.causal:
-            return np.asarray(-(-self.channel_rams // CHANNEL_RAMS))
-        return np.asarray(np.vectorize(beats_a_word, otypes=[float])(self.channel_rams, self.block_divisor))
-
-    @cached_property
-    def held(self) -> np.ndarray:
-        """Words of the linear units' RAMs, [units, points]."""
-        both = np.minimum((self.layers + 1) * self.layer_words, BLOCK_DEPTH["ultra"])
-        return np.asarray(np.maximum(self.layer_words, both))
-
-    @cached_property
-    def products(self) -> list[tuple[int, int, int]]:
-        """What a token asks of all arrays together: inputs, outputs, and how often; the head last."""
-        network = self.network
-        own = [(operator.inputs, operator.outputs, network.layers) for operator in network.operators]
-        return [*own, (network.hidden, network.vocabulary, 1)]
-
-    @cached_property
-    def loads(self) -> tuple[np.ndarray, np.ndarray]:
-        """Beats of the slowest unit's channels: a token's, and the head's behind a prompt."""
-        columns, depths = self.columns.sum(axis=0), self.cascades * CASCADE
-        every, behind = loads(
-            self.products, columns=columns, depths=depths, beats_a_word=self.beats_a_word, held=self.held
-        )
-        return np.asarray(every), np.asarray(behind)
-
-    @cached_property
-    def filling(self) -> np.ndarray:
-        """As `DecoderSpec.filling`."""
-        weights = sum(inputs * outputs * times for inputs, outputs, times in self.products)
-        return np.asarray(weights / (BEAT_BYTES * self.channels.sum(axis=0) * self.loads[0]))
-
-    @cached_property
     def tail(self) -> tuple[np.ndarray, np.ndarray]:
         """As `DecoderSpec.tail_cycles` and `SpatialDesign.tail_bytes`."""
         none = np.zeros(len(self.group))
         if not self.network.causal:
             return none, none
         held = (self.columns * self.cascades * CASCADE * self.held).sum(axis=0)
-        sizes = np.stack([[weight_bytes(one, bits) for one in held.tolist()] for bits in self.kind.weight_bits])
-        held_bytes = sizes[self.kind.index(self.choices, "weight_bits"), np.arange(len(held))]
         cycles = np.maximum(self.head, self.loads[1])
-        return cycles, np.maximum(0.0, self.by_bits(self.network.head_weights) - held_bytes)
+        return cycles, np.maximum(0.0, self.by_bits(self.network.head_weights) - held * self.by_bits(1))
 
     @cached_property
     def latencies(self) -> np.ndarray:
@@ -220,57 +127,35 @@ class SpatialPoints(Points):
         return np.asarray(ring_cycles(tiles, rounds, tiles * pace, loop) + (rounds - 1) * self.reload + ends)
 
     @cached_property
-    def ports(self) -> np.ndarray:
-        """Memory ports: those of the weights, one of parameters, and one of keys and values that lie in memory."""
-        return np.asarray((self.channels.sum(axis=0) + 1 + self.off_chip) * self.copies)
-
-    @cached_property
-    def bandwidth(self) -> np.ndarray:
-        """GB/s of memory through the channels of the weights."""
-        filling = self.filling if self.network.causal else 1.0
-        return np.asarray(self.device.memory.rate(self.channels.sum(axis=0) * self.copies) * filling)
-
-    def prefill_bytes(self, length: int) -> np.ndarray:
-        """Bytes that a prompt reads: the weights, whatever its length."""
-        return self.weights
-
-    @cached_property
-    def weights(self) -> np.ndarray:
-        """Bytes of all weights and parameters."""
-        layer, head = (self.by_bits(count) for count in (self.network.layer_weights, self.network.head_weights))
-        return np.asarray(self.network.layers * (layer + 64 * self.tables.beats[self.group]) + head)
-
-    @cached_property
-    def off_chip(self) -> np.ndarray:
-        """Whether keys and values lie in off-chip memory."""
-        return (self.cache == 1) if self.network.causal else np.zeros(len(self.group), dtype=bool)
-
-    @cached_property
-    def sequences(self) -> np.ndarray:
-        """Sequences in each copy, as `flight`."""
-        return np.where(self.off_chip, self.rows, 1)
-
-    @cached_property
-    def cache_bytes(self) -> np.ndarray:
-        """Bytes of keys and values of a token of all layers in off-chip memory."""
-        return np.where(self.off_chip, self.network.kv_features * self.network.layers, 0)
-
-    def decode(self, sequences: np.ndarray) -> np.ndarray:
-        """Cycles of a token of so many sequences, at most a tile's rows."""
-        reading = self.tables.cache_cycles[self.banks] // 2
-        attention = [
-            np.maximum(self.of(name, "full"), reading) + self.of(name, "latency") for name in ("scores", "sums")
-        ]
-        products = [
+    def layer_products(self) -> list[np.ndarray]:
+        """Cycles of a layer's products for a token."""
+        return [
             self.product(place, operator.inputs, operator.outputs)
             for place, operator in enumerate(self.network.operators)
         ]
-        rest = sum(products) + self.tables.stream[self.group, 0]
+
+    @cached_property
+    def token_parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cycles of a token, with weights at hand: of a layer's attention and all else of it, and of both ends."""
+        reading = self.tables.cache_cycles[self.banks] // 2
+        attention = sum(
+            np.maximum(self.of(name, "full"), reading) + self.of(name, "latency") for name in ("scores", "sums")
+        )
+        layer = sum(self.layer_products) + self.tables.stream[self.group, 0]
+        return np.asarray(attention), np.asarray(layer), self.head + self.tables.stream[self.group, 1]
+
+    @property
+    def token_units(self) -> np.ndarray:
+        """Cycles of a token of one sequence in the units, whatever they wait for."""
+        attention, layer, ends = self.token_parts
+        return np.asarray(self.network.layers * (attention + layer) + ends)
+
+    def decode(self, sequences: np.ndarray) -> np.ndarray:
+        """Cycles of a token of so many sequences, at most a tile's rows."""
+        attention, layer, ends = self.token_parts
         # Waits are found for one token.
-        ends = self.head + self.tables.stream[self.group, 1]
-        wait = self.wait(sum(attention) + rest, products[-1], ends)
-        layer = sum(sequences * one for one in attention) + rest + wait
-        return np.asarray(self.network.layers * layer + ends)
+        wait = self.wait(attention + layer, self.layer_products[-1], ends)
+        return np.asarray(self.network.layers * (sequences * attention + layer + wait) + ends)
 
     def wait(self, layer: np.ndarray, last_product: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """As `DecoderSpec.loading_wait`, group by group."""

@@ -9,8 +9,9 @@ import numpy as np
 
 from ....model.network import Network
 from ...budget import PLANNED
-from ...channels import copy_channels, shared_channels, weight_channels
-from ...spec import ARRAYS, LINEAR_UNITS, ArrayShape
+from ...channels import weight_channels
+from ...offchip import cache_choices
+from ...spec import ARRAYS, ArrayShape
 from ..kind import TABLES, Kind
 from ..point import Point
 from .points import SpatialPoints
@@ -61,13 +62,21 @@ class SpatialSpace(Kind):
 
     @cached_property
     def values(self) -> dict[str, tuple[int, ...]]:
-        """What the indices of the axes stand for that all groups share."""
-        return {"weight_layers": (1, 2), "copies": self.copies, "weight_bits": self.weight_bits, "clock": self.clocks}
+        """What the indices of the axes stand for that all groups share, and the channels that follow from them."""
+        own = {"weight_layers": (1, 2), "copies": self.copies, "weight_bits": self.weight_bits, "clock": self.clocks}
+        return own | {"channels": self.channels, "cache_channels": self.cache_channels}
 
     @cached_property
-    def channels(self) -> int:
-        """Memory channels for the weights of all copies."""
-        return weight_channels(self.device, causal=self.network.causal)
+    def channels(self) -> tuple[int, ...]:
+        """Memory channels for the weights of all copies, of each number of bits."""
+        return tuple(
+            weight_channels(self.device, causal=self.network.causal, weight_bits=bits) for bits in self.weight_bits
+        )
+
+    @cached_property
+    def cache_channels(self) -> tuple[int, ...]:
+        """Memory channels that keys, and values, of each copy may have, where they lie off chip."""
+        return cache_choices(self.network.head_size)
 
     def sizes(self, group: Any) -> list[Any]:
         """How many choices each axis has, in points whose tile and lanes are these."""
@@ -121,14 +130,12 @@ class SpatialSpace(Kind):
             name: self.tables.options[name].shapes[group][self.index(choice, name)] for name in ARRAYS
         }
         plain = {name: int(self.value(choice, name)) for name in ("weight_layers", "copies", "weight_bits")}
-        columns, cascades = np.array([shapes[name] for name in LINEAR_UNITS]).T
-        cache = {"cache_on_chip": not self.index(choice, "cache")} if self.network.causal else {}
-        off_chip = int(self.index(choice, "cache")) if self.network.causal else 0
-        own = int(copy_channels(self.channels, self.device, plain["copies"], off_chip))
-        channels = shared_channels(own, columns * cascades, columns)
+        points = self.screened(choice[np.newaxis])
+        own, on_chip = int(points.cache_channels[0]), not self.index(choice, "cache")
+        cache = {"cache_on_chip": on_chip, "cache_channels": own} if self.network.causal else {}
         spec = self.tables.spec(
             rows=rows, lanes=lanes, ffn_lanes=ffn_lanes, score_lanes=score_lanes, **shapes,
-            channels=tuple(channels.tolist()), weight_layers=plain.pop("weight_layers"), **cache,
+            channels=tuple(points.channels[:, 0].tolist()), weight_layers=plain.pop("weight_layers"), **cache,
         )  # fmt: skip
         clock = int(self.value(choice, "clock"))
         return Point(network=self.network, device=self.device.name, spec=spec, clock_mhz=clock, **plain)
@@ -144,7 +151,8 @@ class SpatialSpace(Kind):
             found[f"{name}_columns"], found[f"{name}_cascades"] = options.columns[place], options.cascades[place]
         for name in ("weight_layers", "copies", "weight_bits", "clock"):
             found["clock_mhz" if name == "clock" else name] = self.value(choices, name)
-        return found | {"cache_on_chip": (self.index(choices, "cache") == 0) & self.network.causal}
+        found["cache_on_chip"] = (self.index(choices, "cache") == 0) & self.network.causal
+        return found | {"cache_channels": self.screened(choices).cache_channels}
 
 
 @lru_cache(maxsize=TABLES)
