@@ -170,7 +170,8 @@ class DecoderSpec(PipelineSpec):
         return sum(words) // self.parameter_width + self.activation.entries
 
     def token_cycles(self, context: int) -> dict[str, int]:
-        """Cycles of a layer for one token behind ``context`` others, weights at hand, by unit; they follow one another.
+        """Cycles of a layer for one token behind ``context`` others, weights at hand, by unit; they follow one another,
+        but weighted sums head by head behind the scores.
 
         The token is a row of a tile, so the row-wise units take as long as for all rows of it. Where parameters come
         later than all of that, the units wait for them.
@@ -180,10 +181,10 @@ class DecoderSpec(PipelineSpec):
             for name in LINEAR_UNITS
         }
         tile, reading = self.full_tile_cycles(min(context + 1, self.max_length)), self.cache.cycles(context)
-        attention = {
-            name: max(tile[name], reading // 2) + array.latency
-            for name, array in (("scores", self.scores_unit.array), ("sums", self.sums_unit.array))
-        }
+        arrays = {"scores": self.scores_unit.array, "sums": self.sums_unit.array}
+        scores, sums = (max(tile[name], reading // 2) for name in arrays)
+        busy = overlapped(scores, sums, self.heads)
+        attention = {name: int(one) + arrays[name].latency for name, one in zip(arrays, busy, strict=True)}
         stages = products | attention | {"rows": self.stream_cycles}
         layer, rest = sum(stages.values()), self.head_cycles() + self.end_cycles
         return stages | {"loading": int(self.loading_wait(layer, products["ffn2"], rest, self.token_load))}
@@ -257,6 +258,13 @@ def loads(products: Sequence[tuple[int, int, int]], *, columns: Any, depths: Any
     words = [times * -(-outputs // columns) * -(-inputs // depths) for inputs, outputs, times in products]
     behind = np.maximum(0, words[-1] - held) * beats_a_word
     return (sum(words) * beats_a_word).max(axis=0), behind.max(axis=0)
+
+
+def overlapped(scores: Any, sums: Any, heads: int) -> tuple[Any, Any]:
+    """Cycles of a token's scores and weighted sums, of so many each alone, as one comes behind the other: of the faster
+    one a head counts. Numbers, or arrays of them."""
+    slower = scores >= sums
+    return np.where(slower, scores, -(-scores // heads)), np.where(slower, -(-sums // heads), sums)
 
 
 def ring_cycles(tiles: int | np.ndarray, rounds: int | np.ndarray, busy: Any, loop: Any) -> Any:

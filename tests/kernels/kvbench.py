@@ -7,6 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.channel import CHANNEL_BITS, Request, Written
+from hdl.kernels.kvahead import LoadOrders
 from hdl.kernels.kvblocks import Block
 from hdl.kernels.kvload import Load
 from hdl.kernels.kvmemory import KvMemorySpec
@@ -110,4 +111,33 @@ class Loaded(wiring.Component):
         for pair in ((load.requests, self.m_requests), (self.m_data, load.data), (load.blocks, unit.earlier)):
             connect_all(m, *pair)
         m.d.comb += [unit.loaded.eq(load.loaded), load.released.eq(unit.released)]
+        return m
+
+
+class AheadBench(wiring.Component):
+    """What orders loads; ``kept``: a beat for each run that memory holds, taken when the layers of the run itself have
+    been ordered."""
+
+    def __init__(self, spec: KvMemorySpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "runs": In(stream.Signature(spec.run)),
+                "kept": In(stream.Signature(1)),
+                "orders": Out(stream.Signature(spec.load_order)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.ahead = ahead = LoadOrders(self.spec)
+        connect(m, self.runs, ahead.runs)
+        connect(m, ahead.orders, self.orders)
+        ordered = Signal()
+        ends = self.orders.valid & self.orders.ready & (self.orders.payload.layer == self.spec.layers - 1)
+        m.d.comb += [self.kept.ready.eq(ordered), ahead.kept.eq(self.kept.valid & ordered)]
+        with m.If(ends):
+            m.d.sync += ordered.eq(1)
+        with m.Elif(ahead.kept):
+            m.d.sync += ordered.eq(0)
         return m

@@ -8,7 +8,7 @@ import numpy as np
 from ....dsp import CASCADE
 from ....kernels.shared import MAX_TERMS, shared_cycles
 from ....kernels.weights import block_words, choice_cost
-from ...decoder import DecoderSpec, ring_cycles
+from ...decoder import DecoderSpec, overlapped, ring_cycles
 from ...spec import LINEAR_UNITS
 from ..lookup import looked_up
 from ..points import ALL, PROMPT
@@ -138,9 +138,10 @@ class SpatialPoints(PortedPoints):
     def token_parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Cycles of a token, with weights at hand: of a layer's attention and all else of it, and of both ends."""
         reading = self.tables.cache_cycles[self.banks] // 2
-        attention = sum(
-            np.maximum(self.of(name, "full"), reading) + self.of(name, "latency") for name in ("scores", "sums")
-        )
+        arrays = ("scores", "sums")
+        scores, sums = (np.maximum(self.of(name, "full"), reading) for name in arrays)
+        busy = overlapped(scores, sums, self.network.heads)
+        attention = sum(one + self.of(name, "latency") for name, one in zip(arrays, busy, strict=True))
         layer = sum(self.layer_products) + self.tables.stream[self.group, 0]
         return np.asarray(attention), np.asarray(layer), self.head + self.tables.stream[self.group, 1]
 
