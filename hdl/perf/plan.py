@@ -38,6 +38,9 @@ TILES = (2, 4, 8)
 DECODER_TILES = (4, 2)
 """Those that a decoder is tried with; where both are about as good, the first, which is faster with prompts."""
 
+LENT = (0.1, 0.2)
+"""Shares of a device's URAM that block RAM stands in for (`rams.py`), where keys and values fit on chip only so."""
+
 
 def plan(
     model: ModelSpec, device: Device, *, tile: int | None = None, max_length: int | None = None, weight_bits: int = 8
@@ -45,7 +48,8 @@ def plan(
     """The fastest pipeline of a model that a device has room for: an encoder's for the longest sequence, a decoder's
     for one of which half is the prompt. ``weight_bits`` in memory: 8, or a decoder's 4. ``tile`` tokens worked on at
     once: by default an encoder's 4, and a decoder's best of 4 and 2, which reads keys and values of a long text faster.
-    A decoder's keys and values lie on chip where there is room for them, and in off-chip memory where there is not.
+    A decoder's keys and values lie on chip where there is room for them; where there is not, on chip with block RAM for
+    some units (`BuiltDecoderSpec.block_rams`), or in off-chip memory, whichever is faster.
 
     Raises:
         InputError: for a tile or a length that is out of range, another family of devices, and a model that does not
@@ -77,16 +81,17 @@ def plan(
 def decoder(
     network: Network, device: Device, tiles: Sequence[int], max_length: int, weight_bits: int
 ) -> BuiltDecoderSpec:
-    """The decoder that is built, of the best size of tile: with keys and values on chip where they fit; else
-    with as many channels for them, taken from the weights', as are best."""
+    """The decoder that is built, of the best size of tile: with keys and values on chip where they fit; else, whichever
+    is best, on chip with block RAM for other units, or with some of the weights' channels for them."""
     cost, why = partial(halves, network, device, max_length, weight_bits), ""
     found: dict[BuiltDecoderSpec, float] = {}
     for rows in tiles:
-        for choices in ((0,), CACHE_CHANNELS):
+        short = [*((0, lent) for lent in LENT), *((channels, 0.0) for channels in CACHE_CHANNELS)]
+        for choices in ([(0, 0.0)], short):
             own: dict[BuiltDecoderSpec, float] = {}
-            for channels in choices:
+            for channels, lent in choices:
                 try:
-                    spec = built(network, device, rows, max_length, weight_bits, channels)
+                    spec = built(network, device, rows, max_length, weight_bits, channels, lent)
                 except InputError as error:
                     why = why or str(error)
                 else:
@@ -101,10 +106,11 @@ def decoder(
 
 
 def built(
-    network: Network, device: Device, tile: int, max_length: int, weight_bits: int, cache_channels: int
+    network: Network, device: Device, tile: int, max_length: int, weight_bits: int, cache_channels: int, lent: float
 ) -> BuiltDecoderSpec:
     """A choice of the estimates' that leaves room for what they do not count. ``cache_channels`` for keys, and as
-    many for values; 0: these lie on chip."""
+    many for values; 0: these lie on chip. ``lent``: a share of the URAM that the choice may take beyond what is
+    planned, for block RAM to stand in."""
     channels = min(
         weight_channels(device, causal=True, weight_bits=weight_bits),
         weight_channels(device, causal=True) - 2 * cache_channels,
@@ -113,7 +119,7 @@ def built(
         raise InputError(f"weights must have {len(LINEAR_UNITS)} memory channels at least, not {channels}")
     cost = partial(halves, network, device, max_length, weight_bits, cache_channels)
     banks = CACHE_BANKS if cache_channels else CACHE_BANKS[:1]
-    missing, kept = None, Resources()
+    missing, kept = None, Resources(uram=-round(lent * device.resources.uram))
     for _ in range(TRIES):
         available = beside(device.resources, kept)
         chosen = choose(

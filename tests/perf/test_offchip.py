@@ -63,7 +63,7 @@ def test_a_head_must_have_columns_for_the_blocks() -> None:
 
 def test_without_ports_to_spare_there_is_no_such_decoder() -> None:
     # Four of weights and one of parameters and embeddings leave none for both keys and values.
-    model = load_model("gpt2", ModelSpec)
+    model = load_model("gpt2-medium", ModelSpec)
     with pytest.raises(InputError) as error:
         plan(model, with_ports(6), max_length=1024, tile=4)
-    assert str(error.value).startswith("model 'gpt2' on device 'u280' with tiles of 4: ")
+    assert str(error.value).startswith("model 'gpt2-medium' on device 'u280' with tiles of 4: ")

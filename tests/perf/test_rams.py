@@ -8,10 +8,13 @@ from amaranth.lib import wiring
 
 from hdl.kernels.linear import Linear
 from hdl.kernels.scores import Scores
+from hdl.model.spec import ModelSpec, load_model
 from hdl.perf.budget import PLANNED, shortfall
 from hdl.perf.builtdecoder import MOVABLE, BuiltDecoderSpec
 from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.device import load_device
 from hdl.perf.memorytiming import IDEAL
+from hdl.perf.plan import plan
 from hdl.perf.rams import with_room
 from hdl.resources import Resources
 from hdl.top.decoder.ends import Loop
@@ -92,6 +95,23 @@ def test_units_without_urams_keep_their_rams() -> None:
     style = small.residual2.style
     assert style != "ultra"
     assert replace(small, block_rams=("residual2",)).residual2.style == style
+
+
+@pytest.mark.parametrize(
+    ("name", "max_length", "in_blocks", "on_chip"),
+    [("gpt2-medium", 256, True, True), ("gpt2", 192, False, True), ("gpt2", 1024, False, False)],
+)
+def test_keys_and_values_stay_on_chip_where_block_ram_makes_room(
+    name: str, max_length: int, in_blocks: bool, on_chip: bool
+) -> None:
+    u280 = load_device("u280")
+    spec = plan(load_model(name, ModelSpec), u280, max_length=max_length)
+    assert isinstance(spec, BuiltDecoderSpec)
+    assert spec.cache_on_chip == on_chip
+    assert bool(spec.block_rams) == in_blocks
+    assert shortfall(spec.resources, u280.resources) is None
+    # The plan needs them: without, URAM is short.
+    assert (shortfall(replace(spec, block_rams=()).resources, u280.resources) is not None) == in_blocks
 
 
 def test_other_units_are_refused() -> None:
