@@ -9,7 +9,7 @@ How many of the head's last logits are still better than the best so far is up t
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -25,7 +25,9 @@ from .weightstream import WeightStream
 if TYPE_CHECKING:
     from .builtdecoder import BuiltDecoderSpec
 
-__all__ = ["DecoderRun", "decoder_cycles"]
+__all__ = ["DecoderRun", "counted_run", "decoder_cycles"]
+
+Counted = TypeVar("Counted", bound="DecoderRun")
 
 RUN_CYCLES = 3
 """From the last id to the run's orders: checked, begun, forked."""
@@ -50,7 +52,7 @@ class DecoderRun(Run):
         self, spec: "BuiltDecoderSpec", tokens: int, position: int, timing: MemoryTiming, k: int = 1,
         before: "DecoderRun | None" = None,
     ):  # fmt: skip
-        self.spec, self.tokens, self.k = spec, tokens, k
+        self.spec, self.tokens, self.position, self.k = spec, tokens, position, k
         first = position // spec.rows
         self.tiles = (position + tokens - 1) // spec.rows - first + 1
         self.shared = tokens == 1
@@ -251,6 +253,17 @@ def decoder_cycles(
     """Cycles of a run, from the last id in to the ``k``-th candidate out.
 
     Raises:
+        ValueError: as `counted_run`.
+    """
+    return counted_run(DecoderRun, spec, tokens, position, timing, k).ended
+
+
+def counted_run(
+    kind: type[Counted], spec: "BuiltDecoderSpec", tokens: int, position: int, timing: MemoryTiming, k: int = 1
+) -> Counted:
+    """A run, counted, of the kind `DecoderRun` or of one that watches it.
+
+    Raises:
         ValueError: for no tokens, and for more than there are positions.
     """
     if tokens < 1 or position < 0 or position + tokens > spec.max_length:
@@ -261,4 +274,6 @@ def decoder_cycles(
     if spec.memories and position:
         before = DecoderRun(spec, 1, position - 1, timing)
         before.cycles()
-    return DecoderRun(spec, tokens, position, timing, k, before).cycles()
+    run = kind(spec, tokens, position, timing, k, before)
+    run.cycles()
+    return run

@@ -4,6 +4,7 @@ A memory's time is counted in the beats that it could have moved, so a channel t
 like any other.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,10 @@ class MemoryClock:
 
 
 class MemoryReader:
-    """Readers of channels that hold the same, [channels], whose first request goes out at ``start``."""
+    """Readers of channels that hold the same, [channels], whose first request goes out at ``start``. ``watch``, where
+    somebody does, is told when pieces were taken, [channels, pieces], and the beats of one."""
+
+    watch: Callable[[np.ndarray, float], None] | None = None
 
     def __init__(self, fetch: FetchSpec, timing: MemoryTiming, phases: np.ndarray, start: int):
         self.fetch, self.latency, self.clock = fetch, timing.latency, MemoryClock(timing, phases)
@@ -59,6 +63,7 @@ class MemoryReader:
     def given(self, room: np.ndarray, beats: float) -> np.ndarray:
         """When pieces of ``beats`` each can be taken, [channels, pieces], which have room behind the reader from
         ``room`` on, [pieces]. A burst is asked for when the reader itself has room: what is taken leaves it."""
+        self.beats = beats
         between = max(1, int((self.fetch.ahead - self.fetch.burst) / beats))
         taken = np.concatenate([self.earlier[:, -between:], np.tile(room, (len(self.moved), 1))], axis=1)
         asked = np.maximum(taken[:, : len(room)], 0) + ASK_CYCLES + self.latency
@@ -69,7 +74,9 @@ class MemoryReader:
         return self.clock.cycles(moved) + self.fetch.data_latency
 
     def took(self, when: np.ndarray) -> None:
-        """The pieces were taken at these times, [channels, pieces]."""
+        """The pieces that were given were taken at these times, [channels, pieces]."""
+        if self.watch is not None:
+            self.watch(when, self.beats)
         self.earlier = np.concatenate([self.earlier, when], axis=1)[:, -self.fetch.ahead :]
 
 

@@ -6,7 +6,7 @@ from math import ceil, floor
 from typing import Self
 
 from ..channel import BEAT_BYTES
-from .device import Memory
+from .device import Device, Memory
 
 __all__ = ["IDEAL", "MemoryTiming"]
 
@@ -60,6 +60,11 @@ class MemoryTiming:
             refresh=ceil(Fraction(str(timing.refresh_ns)) * cycles_a_ns),
             refresh_interval=floor(Fraction(str(timing.refresh_interval_ns)) * cycles_a_ns),
         )
+
+    @classmethod
+    def of_device(cls, device: Device) -> Self:
+        """A port of a device's memory at its clock; ideal where the device's file has no timing."""
+        return cls() if device.memory.timing is None else cls.of(device.memory, device.clock_mhz)
 
     def first_cycle(self, place: int, count: int) -> int:
         """Where in its refresh interval the ``place``-th of ``count`` channels begins: spread evenly, for independent

@@ -73,7 +73,7 @@ def plan(
         if network.causal:
             return decoder(network, device, tiles, max_length, weight_bits)
         return choose(network, max_length, device.resources, rows=tiles[0])
-    except InputError as error:
+    except ValueError as error:  # what a kernel's spec refuses, too
         sizes = " or ".join(map(str, tiles))
         raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {sizes}: {error}") from None
 
@@ -92,7 +92,7 @@ def decoder(
             for channels, lent in choices:
                 try:
                     spec = built(network, device, rows, max_length, weight_bits, channels, lent)
-                except InputError as error:
+                except ValueError as error:
                     why = why or str(error)
                 else:
                     own[spec] = cost(channels, spec.cache_banks, spec)

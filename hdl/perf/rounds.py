@@ -6,7 +6,7 @@ round, in the order of the arrays, and wait where what takes them does.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 
 import numpy as np
@@ -20,7 +20,10 @@ __all__ = ["Rounds"]
 
 
 class SharedArray:
-    """An array, its weights, and the passes whose sums have not left."""
+    """An array, its weights, and the passes whose sums have not left. ``watch``, where somebody does, is told when
+    words enter."""
+
+    watch: Callable[[np.ndarray], None] | None = None
 
     def __init__(self, unit: LinearSpec, weights: WeightStream):
         self.unit, self.array, self.weights = unit, unit.array, weights
@@ -43,6 +46,8 @@ class SharedArray:
             if begin + count == words:
                 entered[-1] = max(entered[-1], self.end + self.array.chain)
             self.weights.let_go(entered)
+            if self.watch is not None:
+                self.watch(entered)
             first = int(entered[-1]) + 1
         self.end = first - 1
         return self.end

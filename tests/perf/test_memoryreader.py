@@ -20,6 +20,15 @@ U280 = MemoryTiming.of(load_device("u280").memory, 300)
 BEATS = 3000
 
 
+def test_who_watches_is_told_what_was_taken() -> None:
+    reader, told = MemoryReader(FETCH, IDEAL, np.array([0]), 0), []
+    reader.took(reader.given(np.full(3, LONG_AGO), 2.0))
+    reader.watch = lambda when, beats: told.append((when, beats))
+    taken = reader.given(np.full(5, LONG_AGO), 4.0)
+    reader.took(taken)
+    assert [(when.tolist(), beats) for when, beats in told] == [(taken.tolist(), 4.0)]
+
+
 def moved(timing: MemoryTiming, phase: int, start: int) -> list[int]:
     """The cycles in which a channel's model moves beats, all of which are asked for from ``start`` on."""
     model = ChannelModel(MemoryChannel("one", np.zeros((BEATS, 64), np.uint8), timing=timing), 0, phase)

@@ -162,6 +162,12 @@ def test_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_a_model_whose_matrices_are_too_long(capsys: pytest.CaptureFixture[str]) -> None:
+    said = Run(capsys, "describe", "--model", "gpt2-xl").complaint()
+    reason = "array contraction must have at most 4096 terms, not 6400"
+    assert said == f"model 'gpt2-xl' on device 'u280' with tiles of 4 or 2: {reason}"
+
+
 def test_quantise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for name, flags in (("dynamic", []), ("static", ["--static"])):
         out = tmp_path / name

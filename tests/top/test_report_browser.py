@@ -33,6 +33,9 @@ onload = () => {{
     drawn: [...page.querySelectorAll("svg path[d]:not([d='']), svg circle")].map(one => {{
       const b = one.getBBox(); return [b.width + b.height, style(one).fill, style(one).stroke]; }}),
     words: [...page.querySelectorAll("svg.plot text")].map(one => box(one)[1]),
+    crowded: [...page.querySelectorAll(".ticks")].filter(ticks => {{
+      const shown = [...ticks.children].map(one => one.getBoundingClientRect()).filter(one => one.width);
+      return shown.some((one, place) => place && one.left < shown[place - 1].right + 2); }}).length,
     ground: style(page.body).backgroundColor, ink: style(page.body).color,
     sheet: style(page.querySelector("section")).backgroundColor,
     beside: [...page.querySelectorAll("svg.plot")].map(plot => [...plot.querySelectorAll("text")].filter(one => {{
@@ -94,6 +97,7 @@ def test_pages(pages: dict[str, str], tmp_path: Path, model: str, width: int, da
     assert all({fill, stroke} - {"none", found["sheet"]} for _, fill, stroke in found["drawn"])
     assert all(high >= 9 for high in found["words"])
     assert not any(found["beside"])
+    assert not found["crowded"]
     assert (brightness(found["ground"]) < 0.2) is dark
     assert abs(brightness(found["ink"]) - brightness(found["sheet"])) > 0.6
 

@@ -5,7 +5,7 @@ from typing import Any
 from ...perf.builtdecoder import PRODUCTS, BuiltDecoderSpec
 from ...perf.decodercycles import decoder_cycles as run_cycles
 from ...perf.device import Device
-from ...perf.memorytiming import IDEAL, MemoryTiming
+from ...perf.memorytiming import MemoryTiming
 from ...perf.spec import LINEAR_UNITS
 from ..manifest import WEIGHT_ORDER, blocks
 
@@ -86,8 +86,7 @@ def cache(spec: BuiltDecoderSpec) -> dict[str, Any]:
 def decoder_cycles(spec: BuiltDecoderSpec, device: Device) -> list[dict[str, Any]]:
     """For some lengths, the longest last: cycles of a prompt, and of a token behind so many: those of the
     hardware with the device's memory, but for where in its refreshes a channel is when a run begins."""
-    timing = IDEAL if device.memory.timing is None else MemoryTiming.of(device.memory, device.clock_mhz)
-    found = []
+    timing, found = MemoryTiming.of_device(device), []
     for tokens in (*(length for length in LENGTHS if length < spec.max_length), spec.max_length):
         prompt, token = run_cycles(spec, tokens, 0, timing), run_cycles(spec, 1, tokens - 1, timing)
         found.append(

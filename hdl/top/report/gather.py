@@ -11,7 +11,8 @@ from ...perf.estimate import Estimate
 from ...perf.exploration.explore import Exploration, explore
 from ...perf.floorplan import Floorplan, floorplan
 from .changes import Change, changes
-from .occupancy import Timeline, timelines
+from .occupancy import timelines
+from .timeline import Timeline
 
 __all__ = ["Report", "front_of", "gather"]
 
@@ -46,11 +47,11 @@ def gather(
     spec = found.design.spec
     plan = floorplan(found.design.units, found.design.rest, spec.rows * spec.lanes * 16, found.device)
     assert plan is not None, "an estimate's design fits its device"
+    device = found.device.model_copy(update={"clock_mhz": round(found.clock_mhz)})
     progress("following the tiles")
-    times = timelines(found)
+    times = timelines(found, device, asked.get("tile"))
     gains = changes(found, asked, progress)
     progress("exploring")
-    device = found.device.model_copy(update={"clock_mhz": round(found.clock_mhz)})
     front, why = front_of(found.network, device, prompt=found.prompt, output=found.output, points=points, seed=seed)
     return Report(
         found=found, plan=plan, timelines=times, changes=gains, front=front, no_front=why, command=command

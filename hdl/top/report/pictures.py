@@ -11,9 +11,9 @@ from ...perf.estimate import Estimate, Timing, estimate_design
 from ...perf.exploration.explore import Exploration
 from ...perf.exploration.point import Point as Explored
 from ...perf.exploration.points import FIGURES
-from .occupancy import Span, Timeline
 from .plots import Dot, Label, Line, Plot, axis_of
 from .text import number, rounded
+from .timeline import Span, Timeline
 
 __all__ = ["Point", "Strip", "front_plots", "roofline", "roofline_points", "strips"]
 
@@ -170,19 +170,18 @@ def strips(timeline: Timeline) -> list[Strip]:
 
 
 def _path(timeline: Timeline, spans: Sequence[Span], parity: int, foot: int) -> Iterator[str]:
-    """Rectangles of the spans of every other layer, standing at ``foot``. Those that would all but touch are one, as
-    much lower as the unit is less busy in it: the area is the work."""
+    """Rectangles of the spans of every other layer (or tile), standing at ``foot``. Those of one that would all but
+    touch are one, as much lower as the unit is less busy in it: the area is the work."""
     scale = WIDTH / (timeline.end - timeline.start)
-    own = sorted((one.start, one.end, one.layer) for one in spans if one.layer % 2 == parity)
-    groups: list[list[tuple[float, float, int]]] = []
-    for start, end, layer in own:
-        if groups and groups[-1][-1][2] == layer and (start - groups[-1][-1][1]) * scale < GAP:
-            groups[-1].append((start, end, layer))
+    groups: list[tuple[float, float, int, float]] = []
+    for span in sorted((one for one in spans if one.turn % 2 == parity), key=lambda one: one.start):
+        left, right, turn, work = groups[-1] if groups else (0.0, 0.0, -1, 0.0)
+        if turn == span.turn and (span.start - right) * scale < GAP:
+            groups[-1] = left, max(right, span.end), turn, work + span.work
         else:
-            groups.append([(start, end, layer)])
-    for group in groups:
-        left, right = group[0][0], max(end for _, end, _ in group)
-        share = min(1.0, sum(end - start for start, end, _ in group) / (right - left))
+            groups.append((span.start, span.end, span.turn, span.work))
+    for left, right, _, work in groups:
+        share = min(1.0, work / (right - left))
         at, wide = (left - timeline.start) * scale, max((right - left) * scale, LEAST)
         high = max(HEIGHT * share, LEAST)
         yield f"M{at:.1f} {foot}h{wide:.1f}v{-high:.1f}h{-wide:.1f}z"

@@ -1,0 +1,84 @@
+"""Occupancy over time of what is estimated only: a model of stages, drawn from their formulas."""
+
+from math import ceil
+
+from ...kernels.shared import weight_bytes
+from ...perf.decoder import DecoderSpec
+from ...perf.design import Phase, SpatialDesign
+from ...perf.estimate import Estimate
+from ...perf.spec import ARRAYS
+from .timeline import Span, Timeline, timeline
+
+__all__ = ["MEMORY", "stage_timelines"]
+
+MEMORY = "memory"
+"""The row of what comes from off-chip memory."""
+
+WAY = ("qkv", "attention", "scores", "softmax", "sums", "projection", "ffn1", "ffn2", "rows", "head")
+"""The stages of a decoder in the order of the data."""
+
+
+def stage_timelines(found: Estimate) -> tuple[Timeline, ...]:
+    """A decoder's prompt, and its token."""
+    design = found.design
+    if isinstance(design, SpatialDesign) and isinstance(design.spec, DecoderSpec):
+        prompt = _ring(design.spec, found)
+    else:
+        prompt = _sequence(found, found.prefill, "The prompt, by stages")
+    if found.decode is None:
+        return (prompt,)
+    return prompt, _sequence(found, found.decode, "A token of each sequence, by stages")
+
+
+def _ring(spec: DecoderSpec, found: Estimate) -> Timeline:
+    """A prompt whose tiles follow each other around the loop: as `ring_cycles` counts, each unit from when the first
+    tile reaches it, one tile a pace. The row-wise units' cycles lie evenly between the arrays."""
+    tokens, layers = found.prompt, found.network.layers
+    tiles, cycles = ceil(tokens / spec.rows), spec.tile_cycles(tokens)
+    pace = max(spec.row_cycles, *cycles.values())
+    turn = max(tiles * pace, spec.tile_latency(tokens))
+    between = spec.stream_cycles / len(ARRAYS)
+    spans: dict[str, tuple[Span, ...]] = {}
+    reached = 0.0
+    for name in [name for name in WAY if name in cycles]:
+        starts = [(layer, layer * turn + reached + tile * pace) for layer in range(layers) for tile in range(tiles)]
+        spans[name] = tuple(Span(start, start + cycles[name], layer) for layer, start in starts)
+        if name != "softmax":  # which streams beside the scores
+            reached += cycles[name] + between
+    end = found.prefill.cycles
+    spans["head"] = (Span(end - spec.head_cycles(), end, layers),)
+    note = (
+        "A model of stages, not a schedule: every tile takes a unit its average, at the pace of the slowest unit. "
+        "Layers alternate in colour."
+    )
+    return timeline("The prompt, by stages", note, 0, end, spans, spans, exact=False)
+
+
+def _sequence(found: Estimate, phase: Phase, title: str) -> Timeline:
+    """A phase whose stages follow one another, layer by layer, the head last; beside them the
+    memory, which works ahead. What is faster waits, here evenly, for the other."""
+    layers, design = found.network.layers, found.design
+    memory = found.device.memory
+    bytes_a_cycle = memory.sustained * design.bandwidth(memory) * 1e9 / (found.clock_mhz * 1e6)
+    end, layer = phase.cycles_at(bytes_a_cycle), sum(phase.stages.values())
+    stretched = end / phase.cycles
+    rows: dict[str, list[Span]] = {}
+    reached = 0.0
+    for name in [name for name in WAY if name in phase.stages]:
+        starts = [(each, (each * layer + reached) * stretched) for each in range(layers)]
+        rows[name] = [Span(start, start + phase.stages[name], each) for each, start in starts]
+        reached += phase.stages[name]
+    rows["head"] = [
+        Span(layers * layer * stretched, layers * layer * stretched + phase.cycles - layers * layer, layers)
+    ]
+    head = weight_bytes(found.network.head_weights, design.weight_bits) / bytes_a_cycle
+    read = (phase.bytes / bytes_a_cycle - head) / layers
+    slower = end / (layers * read + head)
+    rows[MEMORY] = [Span(each * read * slower, (each * slower + 1) * read, each) for each in range(layers)]
+    rows[MEMORY].append(Span(layers * read * slower, layers * read * slower + head, layers))
+    decides = "memory decides, and the units wait for it" if stretched > 1 else "the units decide, and memory waits"
+    note = (
+        "A model of stages, not a schedule: they follow one another, what works row by row is drawn as one at the "
+        f"end of a layer, and waits are spread evenly. Here {decides}. Layers alternate in colour."
+    )
+    return timeline(title, note, 0, end, rows, rows, exact=False)

@@ -1,0 +1,59 @@
+"""A picture of time: spans in which units are busy."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+__all__ = ["Span", "Timeline", "timeline"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Busy from ``start`` to ``end``, in cycles; of that time, where a unit is many or waits now and then, so large a
+    ``share``. ``turn``: what it works on, a layer or where tiles are told apart a tile, counted from 0."""
+
+    start: float
+    end: float
+    turn: int
+    share: float = 1.0
+
+    @property
+    def work(self) -> float:
+        """Cycles of work."""
+        return (self.end - self.start) * self.share
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """A picture of time from cycle ``start`` to ``end``: the spans of each unit that is drawn, and for the table the
+    cycles that each unit is ``busy`` in that time; ``exact``, or a model of stages."""
+
+    title: str
+    note: str
+    start: float
+    end: float
+    rows: Mapping[str, tuple[Span, ...]]
+    busy: Mapping[str, float]
+    exact: bool
+
+
+def timeline(
+    title: str,
+    note: str,
+    start: float,
+    end: float,
+    spans: Mapping[str, Iterable[Span]],
+    drawn: Iterable[str],
+    *,
+    exact: bool,
+) -> Timeline:
+    """The picture of what lies in that time of the units' spans, with rows for those that are ``drawn`` and busy."""
+    seen = {name: _within(every, start, end) for name, every in spans.items()}
+    busy = {name: sum(span.work for span in every) for name, every in seen.items()}
+    rows = {name: seen[name] for name in drawn if seen[name]}
+    return Timeline(title=title, note=note, start=start, end=end, rows=rows, busy=busy, exact=exact)
+
+
+def _within(spans: Iterable[Span], start: float, end: float) -> tuple[Span, ...]:
+    """The parts of spans that lie in a window."""
+    cut = (replace(one, start=max(one.start, start), end=min(one.end, end)) for one in spans)
+    return tuple(one for one in cut if one.end > one.start)
