@@ -113,7 +113,10 @@ class DecoderSimulation:
             if traced:
                 wanted["outputs"] = self.spec.max_layers * tiles * self.spec.tile_beats
         inputs = self._inputs(ids, restart, k, traced)
-        result = self._simulation.run(inputs, wanted, gaps=gaps, max_idle=MAX_IDLE, waves=waves, progress=progress)
+        # While a long prompt passes a layer whose next weights have all come, nothing may move at the ports.
+        layer = tiles * max(self.spec.full_tile_cycles(self.spec.max_length).values())
+        idle = max(MAX_IDLE, 2 * layer)
+        result = self._simulation.run(inputs, wanted, gaps=gaps, max_idle=idle, waves=waves, progress=progress)
         status = beats.decode(self._shapes["status"], result.outputs["status"])
         outcome = Outcome(int(status["outcome"][0]))
         if outcome is not Outcome.DONE:
