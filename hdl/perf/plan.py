@@ -1,6 +1,6 @@
 """From a model and a device to a pipeline: what the command line and the simulations start from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import ceil, inf
@@ -37,6 +37,9 @@ TILES = (2, 4, 8)
 
 DECODER_TILES = (4, 2)
 """Those that a decoder is tried with; where both are about as good, the first, which is faster with prompts."""
+
+CRAMPED = 1.1
+"""So many times the cycles that a design would take if URAM were never short are reason to look for another way."""
 
 LENT = (0.1, 0.2)
 """Shares of a device's URAM that block RAM stands in for (`rams.py`), where keys and values fit on chip only so."""
@@ -97,12 +100,39 @@ def decoder(
                 else:
                     own[spec] = cost(channels, spec.cache_banks, spec)
             found |= own
-            if own:
+            if own and min(own.values()) <= CRAMPED * roomy(network, device, rows, max_length, weight_bits):
                 break
     if not found:
         raise InputError(why)
     best = min(found.values())
     return next(spec for spec, cycles in found.items() if cycles <= TOLERANCE * best)
+
+
+def roomy(network: Network, device: Device, tile: int, max_length: int, weight_bits: int) -> float:
+    """What the best geometry with keys and values on chip would cost if URAM were never short."""
+    available = beside(device.resources, Resources(uram=-(1 << 20)))
+    cost = partial(halves, network, device, max_length, weight_bits, 0, CACHE_BANKS[0])
+    return cost(chosen(network, available, tile, max_length, weight_bits, weights(device, weight_bits, 0), True, cost))
+
+
+def weights(device: Device, weight_bits: int, cache_channels: int) -> int:
+    """Channels for the weights beside so many for keys and as many for values."""
+    return min(
+        weight_channels(device, causal=True, weight_bits=weight_bits),
+        weight_channels(device, causal=True) - 2 * cache_channels,
+    )
+
+
+def chosen(
+    network: Network, available: Resources, tile: int, max_length: int, weight_bits: int, channels: int, cache: bool,
+    cost: Callable[[PipelineSpec], float],
+) -> DecoderSpec:  # fmt: skip
+    """The geometry of the least cost, with so many channels of weights; ``cache``: keys and values lie on chip."""
+    spec = choose(
+        network, max_length, available, rows=tile, channels=channels, cache=cache, cost=cost, packed=weight_bits == 4
+    )
+    assert isinstance(spec, DecoderSpec)
+    return spec
 
 
 def built(
@@ -111,10 +141,7 @@ def built(
     """A choice of the estimates' that leaves room for what they do not count. ``cache_channels`` for keys, and as
     many for values; 0: these lie on chip. ``lent``: a share of the URAM that the choice may take beyond what is
     planned, for block RAM to stand in."""
-    channels = min(
-        weight_channels(device, causal=True, weight_bits=weight_bits),
-        weight_channels(device, causal=True) - 2 * cache_channels,
-    )
+    channels = weights(device, weight_bits, cache_channels)
     if channels < len(LINEAR_UNITS):
         raise InputError(f"weights must have {len(LINEAR_UNITS)} memory channels at least, not {channels}")
     cost = partial(halves, network, device, max_length, weight_bits, cache_channels)
@@ -122,16 +149,13 @@ def built(
     missing, kept = None, Resources(uram=-round(lent * device.resources.uram))
     for _ in range(TRIES):
         available = beside(device.resources, kept)
-        chosen = choose(
-            network, max_length, available, rows=tile, channels=channels, cache=not cache_channels,
-            cost=partial(cost, banks[-1]), packed=weight_bits == 4,
-        )  # fmt: skip
-        assert isinstance(chosen, DecoderSpec)
+        best = partial(cost, banks[-1])
+        base = chosen(network, available, tile, max_length, weight_bits, channels, not cache_channels, best)
         try:
             if cache_channels:
-                spec = off_chip(chosen, cache_channels, weight_bits)
+                spec = off_chip(base, cache_channels, weight_bits)
             else:
-                spec = BuiltDecoderSpec.of(chosen, weight_bits=weight_bits)
+                spec = BuiltDecoderSpec.of(base, weight_bits=weight_bits)
         except ValueError as error:
             raise InputError(str(error)) from error
         choices = [with_room(replace(spec, cache_banks=one), device.resources) for one in banks]
@@ -140,7 +164,7 @@ def built(
             return min(fitting, key=lambda one: cost(one.cache_banks, one))
         spec = choices[0]
         missing = shortfall(spec.resources, device.resources)
-        more = [whole - part for whole, part in zip(spec.resources, chosen.resources, strict=True)]
+        more = [whole - part for whole, part in zip(spec.resources, base.resources, strict=True)]
         kept = Resources(**{name: max(*pair) for name, *pair in zip(vars(kept), kept, more, strict=True)})  # type: ignore[arg-type]
     raise InputError(f"the smallest geometry that was tried does not fit: {missing}")
 
