@@ -1,13 +1,13 @@
 """A picture of time: spans in which units are busy."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Span", "Timeline", "timeline"]
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """Busy from ``start`` to ``end``, in cycles; of that time, where a unit is many or waits now and then, so large a
     ``share``. ``turn``: what it works on, a layer or where tiles are told apart a tile, counted from 0."""
 
@@ -55,5 +55,8 @@ def timeline(
 
 def _within(spans: Iterable[Span], start: float, end: float) -> tuple[Span, ...]:
     """The parts of spans that lie in a window."""
-    cut = (replace(one, start=max(one.start, start), end=min(one.end, end)) for one in spans)
-    return tuple(one for one in cut if one.end > one.start)
+    seen = (one for one in spans if one.start < end and one.end > start)
+    return tuple(
+        one if start <= one.start and one.end <= end else Span(max(one.start, start), min(one.end, end), *one[2:])
+        for one in seen
+    )
