@@ -100,7 +100,7 @@ def test_units_without_urams_keep_their_rams() -> None:
 
 @pytest.mark.parametrize(
     ("name", "max_length", "in_blocks", "on_chip"),
-    [("gpt2-medium", 256, True, True), ("gpt2", 192, False, True), ("gpt2", 1024, False, False)],
+    [("gpt2-medium", 256, True, True), ("gpt2", 192, False, True), ("gpt2", 1024, True, False)],
 )
 def test_keys_and_values_stay_on_chip_where_block_ram_makes_room(
     name: str, max_length: int, in_blocks: bool, on_chip: bool

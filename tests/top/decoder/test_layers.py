@@ -16,8 +16,7 @@ from .designs import ODD, TINY
 def layers_of(spec: BuiltDecoderSpec, tile: int, tiles: int, row: int, *, shared: bool) -> dict[str, np.ndarray]:
     """The layer orders of a run."""
     count = spec.max_layers
-    earlier = ceil((tile * spec.rows + row) / 8)
-    constant = {"earlier": earlier, "trace": 0, "shared": int(shared), "tile": tile, "tiles": tiles, "row": row}
+    constant = {"trace": 0, "shared": int(shared), "tile": tile, "tiles": tiles, "row": row}
     orders = {name: np.full(count, value) for name, value in constant.items()}
     number = np.arange(count)
     return orders | {"layer": number, "first": number == 0, "last": number == count - 1}
@@ -31,7 +30,10 @@ def joined(runs: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("spec", [TINY, ODD], ids=["tiny", "odd"])
 @pytest.mark.parametrize("gaps", [None, 3])
 def test_layers(spec: BuiltDecoderSpec, gaps: int | None) -> None:
-    run = {"position": 5, "tokens": 7, "tile": 1, "tiles": 2, "row": 1, "last_row": 0, "k": 1, "shared": 0, "trace": 0}
+    run = {
+        "position": 5, "tokens": 7, "tile": 1, "tiles": 2, "row": 1, "last_row": 0, "k": 1, "shared": 0, "trace": 0,
+        "restart": 0, "blocks": 2,
+    }  # fmt: skip
     runs = {name: np.array([value, value]) for name, value in run.items()}
     expected = joined([layers_of(spec, 1, 2, 1, shared=False)] * 2)
     found = run_streams(LayerOrders(spec), {"runs": runs}, {"orders": 2 * spec.max_layers}, gaps=gaps)

@@ -120,5 +120,6 @@ def run(position: int, tokens: int, k: int) -> dict[str, int]:
     (tile, row), (last, last_row) = divmod(position, TINY.rows), divmod(position + tokens - 1, TINY.rows)
     return {
         "position": position, "tokens": tokens, "tile": tile, "tiles": last - tile + 1, "row": row,
-        "last_row": last_row, "k": k, "shared": int(tokens == 1), "trace": 0,
+        "last_row": last_row, "k": k, "shared": int(tokens == 1), "trace": 0, "restart": int(position == 0),
+        "blocks": -(-(position + tokens) // 8),
     }  # fmt: skip
