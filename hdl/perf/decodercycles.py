@@ -69,9 +69,9 @@ class DecoderRun(Run):
         self.rounds = Rounds(spec.sharing, units, [self.streams[name] for name in LINEAR_UNITS])
         self.products = [LONG_AGO] * ORDERS_AHEAD  # when the shared products ended
         self.loads = {name: CacheLoads(memory, timing, position) for name, memory in spec.memories.items()}
-        for name in self.loads if before else ():
-            assert before is not None
-            self.loads[name].behind(before.loads[name], before.ended + HOST_CYCLES + tokens - 1)
+        if before is not None:
+            for name, loads in self.loads.items():
+                loads.behind(before.loads[name], before.ended + HOST_CYCLES + tokens - 1)
         self.there, self.servers = {}, {}
         self.read = [np.full(spec.scores_unit.banks.ahead + 1, LONG_AGO)] * 2  # when the last tiles' keys, values were
 

@@ -88,20 +88,25 @@ def decoder(
     is best, on chip with block RAM for other units, or with some of the weights' channels for them."""
     cost, why = partial(halves, network, device, max_length, weight_bits), ""
     found: dict[BuiltDecoderSpec, float] = {}
+
+    def add(rows: int, channels: int, lent: float) -> float:
+        """The cost of what is built with tiles of so many rows; infinite where nothing is."""
+        nonlocal why
+        try:
+            spec = built(network, device, rows, max_length, weight_bits, channels, lent)
+        except ValueError as error:
+            why = why or str(error)
+            return inf
+        found[spec] = cost(channels, spec.cache_banks, spec)
+        return found[spec]
+
     for rows in tiles:
-        short = [*((0, lent) for lent in LENT), *((channels, 0.0) for channels in CACHE_CHANNELS)]
-        for choices in ([(0, 0.0)], short):
-            own: dict[BuiltDecoderSpec, float] = {}
-            for channels, lent in choices:
-                try:
-                    spec = built(network, device, rows, max_length, weight_bits, channels, lent)
-                except ValueError as error:
-                    why = why or str(error)
-                else:
-                    own[spec] = cost(channels, spec.cache_banks, spec)
-            found |= own
-            if own and min(own.values()) <= CRAMPED * roomy(network, device, rows, max_length, weight_bits):
-                break
+        plain = add(rows, 0, 0.0)
+        if plain == inf or plain > CRAMPED * roomy(network, device, rows, max_length, weight_bits):
+            for lent in LENT:
+                add(rows, 0, lent)
+            for channels in CACHE_CHANNELS:
+                add(rows, channels, 0.0)
     if not found:
         raise InputError(why)
     best = min(found.values())
@@ -151,13 +156,10 @@ def built(
         available = beside(device.resources, kept)
         best = partial(cost, banks[-1])
         base = chosen(network, available, tile, max_length, weight_bits, channels, not cache_channels, best)
-        try:
-            if cache_channels:
-                spec = off_chip(base, cache_channels, weight_bits)
-            else:
-                spec = BuiltDecoderSpec.of(base, weight_bits=weight_bits)
-        except ValueError as error:
-            raise InputError(str(error)) from error
+        if cache_channels:
+            spec = off_chip(base, cache_channels, weight_bits)
+        else:
+            spec = BuiltDecoderSpec.of(base, weight_bits=weight_bits)
         choices = [with_room(replace(spec, cache_banks=one), device.resources) for one in banks]
         fitting = [one for one in choices if shortfall(one.resources, device.resources) is None]
         if fitting:
