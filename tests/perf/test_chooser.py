@@ -46,7 +46,8 @@ def worthwhile(space: SpatialSpace, group: int, name: str) -> np.ndarray:
     figures = [options.cycles[part], options.resources[part].reshape(options.size[group], -1)]
     figures += [options.latency[part].reshape(options.size[group], -1), -options.cascades[part, None]]
     if name in ("scores", "sums"):
-        figures = [*figures[:3], options.softmax[part].reshape(options.size[group], -1)]
+        tiles = [options.tiles[part], options.softmax[part], options.softmax_tiles[part]]
+        figures = [*figures[:3], *(one.reshape(options.size[group], -1) for one in tiles)]
         # What softmax takes depends on the cascades of the sums, so that none beats another.
         figures += [options.rows[part], options.cascades[part, None], -options.cascades[part, None]]
     else:
@@ -106,11 +107,11 @@ def test_of_geometries_about_as_good_the_smaller_is_taken() -> None:
     filling, board = load_network("gpt2"), load_device("u280")
 
     def cost(spec: PipelineSpec) -> float:
-        return spec.run_cycles(512, filling.layers)
+        return spec.run_cycles(128, filling.layers)
 
-    start = balanced(filling, 512, board.resources, cost, rows=8, channels=24, cache=False)
+    start = balanced(filling, 128, board.resources, cost, rows=8, channels=24, cache=False)
     climbed = climb(filling, start, board.resources, cost, channels=24)
-    chosen = choose(filling, 512, board.resources, rows=8)
+    chosen = choose(filling, 128, board.resources, rows=8)
     assert cost(start) <= TOLERANCE * cost(climbed)
     assert chosen == start
 
