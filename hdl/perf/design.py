@@ -10,6 +10,7 @@ from ..dsp import CASCADE
 from ..kernels.shared import weight_bytes
 from ..model.network import Network
 from ..resources import Resources
+from .builtdecoder import BuiltDecoderSpec
 from .decoder import DecoderSpec
 from .device import Memory
 from .phase import Phase
@@ -87,7 +88,10 @@ class Design(Protocol):
 
 @dataclass(frozen=True)
 class SpatialDesign:
-    """Every operator of a layer has a unit of its own, and a layer's weights lie on chip."""
+    """Every operator of a layer has a unit of its own, and a layer's weights lie on chip.
+
+    ``weight_bits`` in memory, of all weights; but a decoder that is built says its own.
+    """
 
     network: Network
     spec: PipelineSpec
@@ -139,19 +143,25 @@ class SpatialDesign:
     @cached_property
     def layer_bytes(self) -> float:
         """Weights and parameters of a layer."""
-        return weight_bytes(self.network.layer_weights, self.weight_bits) + 64 * self.spec.parameter_beats
+        weights = sum(self._bytes(one.name, one.weights) for one in self.network.operators)
+        return weights + 64 * self.spec.parameter_beats
 
     @cached_property
     def head_bytes(self) -> float:
         """Weights of the head."""
-        return weight_bytes(self.network.head_weights, self.weight_bits)
+        return self._bytes("head", self.network.head_weights)
 
     @cached_property
     def tail_bytes(self) -> float:
         """Weights of the head that the RAMs of the linear units do not hold."""
         units = [self.spec.linear(name) for name in LINEAR_UNITS]
         held = sum(unit.columns * unit.cascades * CASCADE * unit.ram_depth for unit in units)
-        return max(0.0, self.head_bytes - weight_bytes(held, self.weight_bits))
+        return max(0.0, self.head_bytes - self._bytes("head", held))
+
+    def _bytes(self, product: str, weights: int) -> float:
+        """So many of a product's weights in memory."""
+        built = self.spec.weight_bits._asdict() if isinstance(self.spec, BuiltDecoderSpec) else {}
+        return weight_bytes(weights, built.get(product, self.weight_bits))
 
     def prefill(self, tokens: int) -> Phase:
         """A prompt; its last token through the head."""
