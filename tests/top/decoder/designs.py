@@ -17,8 +17,8 @@ TINY = BuiltDecoderSpec(
 PACKED = replace(TINY, weight_bits=W4)
 """With weights of 4 bits."""
 
-MIXED = replace(TINY, weight_bits=WeightBits.of(4, ("projection", "head")))
-"""With weights of 4 bits and of 8, a product each of which follows one of the other."""
+MIXED = replace(TINY, weight_bits=WeightBits.of(4, ("projection", "head")), channels=(2, 1, 1, 1))
+"""With weights of 4 bits and of 8, of which a product of either follows one of the other."""
 
 FAR = replace(
     TINY,
