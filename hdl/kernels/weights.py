@@ -48,10 +48,10 @@ def beats_a_word(rams: int, divisor: int) -> float:
 @cache
 def choice_cost(rams: int, words: int) -> tuple[int, int]:
     """LUT and FF of a RAM of a channel with so many, estimated: its enable, and what chooses among the places of a beat
-    where its words are, in blocks of so many."""
+    where its words are, in blocks of so many: for each bit a LUT for up to 4, else 3."""
     places = len({word * rams % CHANNEL_RAMS for word in range(words)})
-    lut = 0 if places == 1 else 8 * CASCADE * ceil(places / 4) // (2 if places == 2 else 1) + 12
-    return lut, 2 + (places - 1).bit_length()
+    each = 0 if places == 1 else 1 if places <= 4 else 3
+    return 8 * CASCADE * each + 6 * (places > 1), 2 + (places - 1).bit_length()
 
 
 @dataclass(frozen=True, kw_only=True)

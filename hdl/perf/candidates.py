@@ -1,6 +1,7 @@
 """The designs that are worth an estimate: the spatial one where a layer lies on chip, and streamed ones."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from math import ceil
@@ -11,11 +12,13 @@ from ..resources import Resources
 from .budget import scaled, shortfall
 from .channels import copy_channels, weight_channels
 from .chooser import choose
+from .decoder import DecoderSpec
 from .design import Design, SpatialDesign, StreamedDesign
 from .device import Device
 from .geometry import divisors
+from .offchip import cache_choices
 from .plan import TILES
-from .spec import ArrayShape
+from .spec import ArrayShape, PipelineSpec
 from .streamed import StreamedSpec
 
 __all__ = ["MAX_STREAM_COLUMNS", "blocks", "candidates", "not_spatial"]
@@ -78,20 +81,45 @@ def _spatial(
     weight_bits: int,
     cost: Callable[[Design], float],
 ) -> Iterator[Design | str]:
-    """The best pipeline for each tile, and for keys and values on chip and off it; or why there is none."""
+    """The best pipeline for each tile, and for keys and values on chip and off it, through ports of their own; or why
+    there is none."""
     if why := not_spatial(network):
         yield why
         return
-    for rows, cache in product((tile,) if tile else TILES, (True, False) if network.causal else (False,)):
-        try:
-            own = int(copy_channels(channels, device, 1, network.causal and not cache))
-            spec = choose(
-                network, max_length, available, rows=rows, channels=own, cache=cache,
-                cost=lambda spec: cost(SpatialDesign(network, spec, weight_bits)),
-            )  # fmt: skip
-            yield SpatialDesign(network, spec, weight_bits)
-        except (InputError, ValueError) as error:
-            yield str(error)
+    choices = (0, *cache_choices(network.head_size)) if network.causal else (0,)
+    for rows in (tile,) if tile else TILES:
+        for ports in choices:
+            build = partial(_ported, network, weight_bits, ports)
+            own = int(copy_channels(channels, device, 1, 2 * ports))
+            try:
+                spec = choose(
+                    network, max_length, available, rows=rows, channels=own, cache=network.causal and not ports,
+                    cost=partial(_judged, cost, build),
+                )  # fmt: skip
+                yield (found := build(spec))
+            except (InputError, ValueError) as error:
+                yield str(error)
+                continue
+            if ports and not _waits(found, device, max_length - 1):
+                break
+
+
+def _ported(network: Network, weight_bits: int, ports: int, spec: PipelineSpec) -> SpatialDesign:
+    """The design of a geometry, a decoder's with so many ports for keys off chip, and as many for values."""
+    ported = replace(spec, cache_channels=ports) if isinstance(spec, DecoderSpec) else spec
+    return SpatialDesign(network, ported, weight_bits)
+
+
+def _judged(cost: Callable[[Design], float], build: Callable[[PipelineSpec], Design], spec: PipelineSpec) -> float:
+    """The cost of what is built of a geometry."""
+    return cost(build(spec))
+
+
+def _waits(design: Design, device: Device, context: int) -> bool:
+    """Whether a token behind so many others would be faster with more ports for keys and values."""
+    phase, share = design.decode(context), device.memory.sustained * 1e3 / device.clock_mhz
+    given, beside = (share * drawn(device.memory) for drawn in (design.bandwidth, design.cache_bandwidth))
+    return phase.cycles_at(given, beside) > phase.cycles_at(given)
 
 
 def not_spatial(network: Network) -> str | None:

@@ -40,5 +40,5 @@ def choose(
 
     cost = cost or cycles
     start = balanced(network, max_length, available, cost, rows=rows, channels=channels, cache=cache, packed=packed)
-    climbed = climb(network, start, available, cost, packed)
+    climbed = climb(network, start, available, cost, channels=channels, packed=packed)
     return start if cost(start) <= TOLERANCE * cost(climbed) else climbed

@@ -27,10 +27,21 @@ from .spec import LINEAR_UNITS, ArrayShape, PipelineSpec, Unit
 MEMORY_LATENCY = 80
 """Cycles from a request to its first beat that readers of memory allow for: HBM2's, at the planned clock."""
 
+AttentionUnit = SoftmaxSpec | ScoresSpec | WeightedSumsSpec
+
 LOOP_CYCLES = 24
 """Of what joins units: three in front of each product and behind it, forks, the FIFO of the loop."""
 
-__all__ = ["MEMORY_LATENCY", "DecoderSpec", "average_tile", "loads", "ring_cycles", "tile_cycles"]
+__all__ = [
+    "MEMORY_LATENCY",
+    "AttentionUnit",
+    "DecoderSpec",
+    "average_tile",
+    "loads",
+    "prompt_cycles",
+    "ring_cycles",
+    "tiles_cycles",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,13 +137,13 @@ class DecoderSpec(PipelineSpec):
 
     def tile_cycles(self, tokens: int) -> dict[str, int]:
         """Cycles a tile takes each array, for a prompt of ``tokens``; attention, up to the tile's place, on average."""
-        units: dict[str, SoftmaxSpec | ScoresSpec | WeightedSumsSpec] = {
-            "scores": self.scores_unit,
-            "softmax": self.softmax,
-            "sums": self.sums_unit,
-        }
-        average = {name: average_tile(unit, tokens) for name, unit in units.items()}
+        average = {name: average_tile(unit, tokens) for name, unit in self.attention_units.items()}
         return self.full_tile_cycles(self.rows) | average
+
+    @property
+    def attention_units(self) -> dict[str, AttentionUnit]:
+        """The units whose cycles depend on the keys that a tile sees."""
+        return {"scores": self.scores_unit, "softmax": self.softmax, "sums": self.sums_unit}
 
     def full_tile_cycles(self, tokens: int) -> dict[str, int]:
         """Cycles of a tile that sees ``tokens`` keys."""
@@ -140,11 +151,16 @@ class DecoderSpec(PipelineSpec):
 
     def run_cycles(self, tokens: int, layers: int) -> int:
         """Cycles of a prompt through ``layers`` layers: its tiles follow each other around the loop, each at the pace
-        of the slowest unit, and none earlier than it comes out of the layer before. Attention's tiles, which grow,
-        count by their average: too few cycles, a tenth at most so far, where it holds the last tiles up."""
-        tiles = ceil(tokens / self.rows)
-        busy = tiles * max(self.row_cycles, *self.tile_cycles(tokens).values())
-        return int(ring_cycles(tiles, layers, busy, self.tile_latency(tokens)))
+        of the unit that is slowest with it, and none earlier than it comes out of the layer before."""
+        return int(ring_cycles(ceil(tokens / self.rows), layers, self.busy_cycles(tokens), self.tile_latency(tokens)))
+
+    def busy_cycles(self, tokens: int) -> int:
+        """Cycles of all tiles of a prompt, each in the unit that is slowest with it: the first in a linear unit, those
+        that see many keys in one of attention."""
+        same = self.full_tile_cycles(self.rows)
+        pace = max(self.row_cycles, *(same[name] for name in LINEAR_UNITS))
+        attention = [prompt_cycles(unit, tokens) for unit in self.attention_units.values()]
+        return int(np.maximum(pace, np.max(attention, axis=0)).sum())
 
     def tile_latency(self, tokens: int) -> int:
         """Cycles of a tile through all units, each of which needs its whole rows."""
@@ -274,12 +290,21 @@ def ring_cycles(tiles: int | np.ndarray, rounds: int | np.ndarray, busy: Any, lo
 
 
 @lru_cache(maxsize=1 << 14)
-def average_tile(unit: SoftmaxSpec | ScoresSpec | WeightedSumsSpec, tokens: int) -> int:
-    """Cycles of a tile of a prompt of ``tokens``, which sees the keys up to its own place, on average."""
-    ends = [min(end, tokens) for end in range(unit.rows, tokens + unit.rows, unit.rows)]
-    return ceil(sum(tile_cycles(unit, end) for end in ends) / len(ends))
+def average_tile(unit: AttentionUnit, tokens: int) -> int:
+    """Cycles of a tile of a prompt of ``tokens`` on average."""
+    cycles = prompt_cycles(unit, tokens)
+    return -(-int(cycles.sum()) // len(cycles))
 
 
-def tile_cycles(unit: SoftmaxSpec | ScoresSpec | WeightedSumsSpec, tokens: int) -> int:
-    """Cycles of a tile that sees ``tokens`` keys, all heads of it."""
-    return unit.cycles(tokens) if isinstance(unit, SoftmaxSpec) else unit.tile_cycles(tokens)
+@lru_cache(maxsize=1 << 14)
+def prompt_cycles(unit: AttentionUnit, tokens: int) -> np.ndarray:
+    """Cycles of each tile of a prompt of ``tokens``, which sees the keys up to its own place. They are kept: geometries
+    that are compared have most of their units in common."""
+    return tiles_cycles(unit, tuple(min(end, tokens) for end in range(unit.rows, tokens + unit.rows, unit.rows)))
+
+
+@lru_cache(maxsize=1 << 14)
+def tiles_cycles(unit: AttentionUnit, seen: tuple[int, ...]) -> np.ndarray:
+    """Cycles of tiles that see so many keys each, all heads of them; kept, too."""
+    one = unit.cycles if isinstance(unit, SoftmaxSpec) else unit.tile_cycles
+    return np.array([one(tokens) for tokens in seen])

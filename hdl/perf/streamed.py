@@ -5,7 +5,7 @@ block. Attention has arrays of its own, which hold one head's keys and values at
 """
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import ceil
 
 import numpy as np
@@ -23,7 +23,7 @@ from ..kernels.systolic import ArraySpec
 from ..kernels.weightedsum import WeightedSumsSpec
 from ..model.network import Network
 from ..resources import Resources
-from .decoder import tile_cycles
+from .decoder import tiles_cycles
 from .spec import ArrayShape, Unit, unit_resources
 
 __all__ = ["StreamedSpec"]
@@ -179,9 +179,3 @@ class StreamedSpec:
         lanes = self.lanes * (self.rows if tiles == 1 else 1)
         beats = sum(ceil(operator.inputs / lanes) for operator in self.network.operators)
         return tiles * beats + len(self.network.operators) * self.shared.latency
-
-
-@lru_cache(maxsize=1 << 14)
-def tiles_cycles(unit: SoftmaxSpec | ScoresSpec | WeightedSumsSpec, seen: tuple[int, ...]) -> np.ndarray:
-    """Cycles of tiles that see so many keys each: geometries that are compared have most of their units in common."""
-    return np.array([tile_cycles(unit, tokens) for tokens in seen])

@@ -8,13 +8,13 @@ import pytest
 from hdl.model.network import Network, load_network
 from hdl.perf.budget import shortfall
 from hdl.perf.chooser import choose
-from hdl.perf.climb import climb
+from hdl.perf.climb import allowed, climb
 from hdl.perf.device import Device, Region, load_device
 from hdl.perf.exploration.evaluate import evaluate
 from hdl.perf.exploration.pareto import nondominated
 from hdl.perf.exploration.spatial.space import AXES, SpatialSpace
 from hdl.perf.geometry import TOLERANCE, balanced
-from hdl.perf.spec import ARRAYS, PipelineSpec
+from hdl.perf.spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
 
 ROWS = 4
 
@@ -46,7 +46,8 @@ def worthwhile(space: SpatialSpace, group: int, name: str) -> np.ndarray:
     figures = [options.cycles[part], options.resources[part].reshape(options.size[group], -1)]
     figures += [options.latency[part].reshape(options.size[group], -1), -options.cascades[part, None]]
     if name in ("scores", "sums"):
-        figures = [*figures[:3], options.softmax[part].reshape(options.size[group], -1)]
+        tiles = [options.tiles[part], options.softmax[part], options.softmax_tiles[part]]
+        figures = [*figures[:3], *(one.reshape(options.size[group], -1) for one in tiles)]
         # What softmax takes depends on the cascades of the sums, so that none beats another.
         figures += [options.rows[part], options.cascades[part, None], -options.cascades[part, None]]
     else:
@@ -106,11 +107,11 @@ def test_of_geometries_about_as_good_the_smaller_is_taken() -> None:
     filling, board = load_network("gpt2"), load_device("u280")
 
     def cost(spec: PipelineSpec) -> float:
-        return spec.run_cycles(512, filling.layers)
+        return spec.run_cycles(128, filling.layers)
 
-    start = balanced(filling, 512, board.resources, cost, rows=8, channels=24, cache=False)
-    climbed = climb(filling, start, board.resources, cost)
-    chosen = choose(filling, 512, board.resources, rows=8)
+    start = balanced(filling, 128, board.resources, cost, rows=8, channels=24, cache=False)
+    climbed = climb(filling, start, board.resources, cost, channels=24)
+    chosen = choose(filling, 128, board.resources, rows=8)
     assert cost(start) <= TOLERANCE * cost(climbed)
     assert chosen == start
 
@@ -130,8 +131,26 @@ def test_a_climb_ends_where_nothing_fits_that_gains() -> None:
         return spec.run_cycles(32, small.layers)
 
     start = balanced(small, 32, board.resources, cost, rows=ROWS, channels=24, cache=False)
-    climbed = climb(small, start, board.resources, cost)
+    climbed = climb(small, start, board.resources, cost, channels=24)
     assert cost(climbed) < cost(start)
-    assert climb(small, climbed, board.resources, cost) == climbed
+    assert climb(small, climbed, board.resources, cost, channels=24) == climbed
     # With no more than it has, planned shares of it, nothing larger fits.
-    assert climb(small, start, start.resources, cost).resources.dsp <= start.resources.dsp
+    assert climb(small, start, start.resources, cost, channels=24).resources.dsp <= start.resources.dsp
+
+
+def test_a_step_shares_the_channels_out_anew() -> None:
+    network, board = load_network("gpt2-medium"), load_device("u280")
+    start = balanced(network, 192, board.resources, lambda spec: spec.resources.dsp, rows=2, channels=27, cache=False)
+    wider = start.projection._replace(columns=2 * start.projection.columns)
+    (step,) = allowed(start, 27, {"projection": wider})
+    assert step.projection == wider
+    assert sum(step.channels) <= 27
+    # No channel feeds twice as many RAMs as before.
+    shares = [unit.columns * unit.cascades / own for unit, own in zip(linear(step), step.channels, strict=True)]
+    before = [unit.columns * unit.cascades / own for unit, own in zip(linear(start), start.channels, strict=True)]
+    assert max(shares) < 1.5 * max(before)
+    assert step.channels[1] > start.channels[1]
+
+
+def linear(spec: PipelineSpec) -> list[ArrayShape]:
+    return [getattr(spec, name) for name in LINEAR_UNITS]

@@ -9,9 +9,10 @@ import pytest
 from hdl.errors import InputError
 from hdl.model.network import load_network
 from hdl.perf import estimate, estimate_design, load_device
+from hdl.perf.candidates import candidates
 from hdl.perf.chooser import choose
 from hdl.perf.decoder import DecoderSpec
-from hdl.perf.design import SpatialDesign
+from hdl.perf.design import Design, SpatialDesign
 
 U280 = load_device("u280")
 
@@ -86,6 +87,20 @@ def test_keys_and_values_with_ports_of_their_own_are_read_beside_the_weights() -
     given = memory.sustained * designs[2].bandwidth(memory) * 1e9
     assert many.token.seconds == pytest.approx((many.decode.bytes - read) / given)
     assert shared.token.seconds == pytest.approx(many.decode.bytes / given)
+
+
+@pytest.mark.parametrize(("prompt", "most"), [(32, 1), (960, 2)])
+def test_keys_and_values_off_chip_get_the_ports_that_help(prompt: int, most: int) -> None:
+    def seconds(design: Design) -> float:
+        return estimate_design(design, U280, prompt=prompt, output=32).seconds
+
+    designs = candidates(
+        load_network("gpt2"), U280, max_length=prompt + 32, tile=2, weight_bits=8, cost=seconds
+    )  # fmt: skip
+    spatial = [one for one in designs if isinstance(one, SpatialDesign) and one.cache_bytes]
+    assert [one.spec.cache_channels for one in spatial] == [1, 2][:most]
+    # Two for each are better than one where a token waits for what these bring.
+    assert (spatial[0] is min(spatial, key=seconds)) == (most == 1)
 
 
 def test_a_design_that_does_not_fit_is_estimated_all_the_same() -> None:

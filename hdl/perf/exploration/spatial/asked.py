@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import cache
 from itertools import product
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from ....kernels.kvcache import KvCacheSpec
 from ....kernels.shared import product_pass
 from ....model.network import Network
 from ....resources import Resources
-from ...decoder import DecoderSpec, average_tile
+from ...decoder import DecoderSpec, average_tile, prompt_cycles
 from ...geometry import MAX_CASCADES
+from ...plan import TILES
 from ...spec import ARRAYS, ArrayShape, PipelineSpec
 from ..points import counts
 from .copies import stream_fill
@@ -51,6 +53,7 @@ class Asked:
         self.linear_figures = cache(self._linear)
         self.resources = cache(lambda unit: counts(unit.resources))
         self.tile = cache(self._tile)
+        self.no_tiles = np.zeros((LENGTHS, ceil(lengths[1] / min(TILES))), dtype=np.int32)
 
     def linear(self, name: str, base: PipelineSpec, menu: dict[str, list[ArrayShape]]) -> dict[str, Any]:
         """The options of a linear unit."""
@@ -85,19 +88,21 @@ class Asked:
         def row(shape: ArrayShape) -> dict[str, Any]:
             spec = variant(base, scores=shape)
             unit = spec.scores_unit
-            softmax, rows = np.zeros((MAX_CASCADES + 1, LENGTHS)), np.zeros(MAX_CASCADES + 1)
+            own = self.by_cascades()
             for cascades, other in sums.items():
                 pair = variant(base, scores=shape, sums=other)
-                softmax[cascades] = [self.tile(pair.softmax, length) for length in self.lengths]
-                rows[cascades] = pair.row_cycles
-            return {
-                **self._attention(unit, unit),
-                "style": STYLES.index(unit.ram_style),
-                "softmax": softmax,
-                "rows": rows,
-            }
+                own["softmax"][cascades] = [self.tile(pair.softmax, length) for length in self.lengths]
+                own["softmax_tiles"][cascades] = self.tiles(pair.softmax)
+                own["rows"][cascades] = pair.row_cycles
+            return self._attention(unit, unit) | own | {"style": STYLES.index(unit.ram_style)}
 
         return self._table(menu[name], row)
+
+    def by_cascades(self) -> dict[str, np.ndarray]:
+        """Room for what scores have by the cascades of the sums."""
+        cascades = MAX_CASCADES + 1
+        softmax, tiles = np.zeros((cascades, LENGTHS)), np.zeros((cascades, *self.no_tiles.shape), dtype=np.int32)
+        return {"softmax": softmax, "softmax_tiles": tiles, "rows": np.zeros(cascades)}
 
     def sums(self, name: str, base: PipelineSpec, menu: dict[str, list[ArrayShape]]) -> dict[str, Any]:
         """The options of the weighted sums, with their requantiser."""
@@ -108,8 +113,7 @@ class Asked:
             requantise = self.resources(spec.requantise("context"))
             found = self._attention(*units)
             # What only scores have.
-            own = {"style": 0, "softmax": np.zeros((MAX_CASCADES + 1, LENGTHS)), "rows": np.zeros(MAX_CASCADES + 1)}
-            return found | own | {"resources": found["resources"] + requantise}
+            return found | self.by_cascades() | {"style": 0} | {"resources": found["resources"] + requantise}
 
         return self._table(menu[name], row)
 
@@ -117,6 +121,7 @@ class Asked:
         seen = min(self.context + 1, self.lengths[1])
         return {
             "cycles": [self.tile(units[0], length) for length in self.lengths],
+            "tiles": self.tiles(units[0]),
             "resources": np.stack([self.resources(unit) for unit in units]),
             "latency": units[0].array.latency,
             "full": units[0].cycles(seen) // units[0].tiles(seen),
@@ -127,6 +132,14 @@ class Asked:
         if self.network.causal:
             return average_tile(unit, tokens)
         return unit.cycles(tokens) // unit.tiles(tokens) if hasattr(unit, "tiles") else unit.cycles(tokens)
+
+    def tiles(self, unit: Any) -> np.ndarray:
+        """Cycles of each tile of a decoder's prompts, as `prompt_cycles`, [lengths, tiles]; 0 behind the last."""
+        found = self.no_tiles.copy()
+        for cycles, length in zip(found, self.lengths, strict=True) if self.network.causal else ():
+            own = prompt_cycles(unit, length)
+            cycles[: len(own)] = own
+        return found
 
     def _table(self, shapes: Sequence[ArrayShape], row: Any) -> dict[str, Any]:
         """Rows of the shapes that the specs allow, the fastest first."""

@@ -71,8 +71,8 @@ class CopiedDesign(SpatialDesign):
         if not isinstance(spec, DecoderSpec):
             return found
         tiles = ceil(tokens / spec.rows)
-        busy = tiles * max(spec.row_cycles, *spec.tile_cycles(tokens).values())
-        cycles = int(ring_cycles(tiles, self.rounds, busy, self.copies * spec.tile_latency(tokens)))
+        loop = self.copies * spec.tile_latency(tokens)
+        cycles = int(ring_cycles(tiles, self.rounds, spec.busy_cycles(tokens), loop))
         cycles += (self.rounds - 1) * reload_cycles(spec) + spec.tail_cycles + spec.end_cycles
         return replace(found, cycles=cycles)
 

@@ -104,19 +104,22 @@ class SpatialPoints(PortedPoints):
         """Cycles of the head for a token."""
         return self.product(len(LINEAR_UNITS), self.network.hidden, self.network.vocabulary)
 
+    def tiles(self, length: int) -> np.ndarray:
+        """Tiles of a prompt of one of the lengths."""
+        return np.asarray(-(-(self.kind.prompt + (self.kind.output if length == ALL else 0)) // self.rows))
+
     def prefill(self, length: int) -> np.ndarray:
         """Cycles of a prompt of one of the lengths."""
-        tokens = self.kind.prompt + (self.kind.output if length == ALL else 0)
-        tiles = -(-tokens // self.rows)
+        tiles = self.tiles(length)
         scores, sums = (self.of(name, "cycles")[:, length] for name in ("scores", "sums"))
         linear = self.linear
         softmax, rows = self.options["scores"].softmax[self.pair][:, length], self.options["scores"].rows[self.pair]
-        pace = np.max([rows, *linear, scores, softmax, sums], axis=0).astype(np.int64)
         stream = self.tables.stream[self.group, 0]
         if not self.network.causal:
             qkv = linear[LINEAR_UNITS.index("qkv")]
             busy = linear.sum(axis=0) - qkv + sums + 2 * qkv // 3
             latency = self.latencies.sum(axis=0) + self.of("scores", "latency") + self.of("sums", "latency")
+            pace = np.max([rows, *linear, scores, softmax, sums], axis=0).astype(np.int64)
             lead = np.maximum(rows.astype(np.int64), qkv)
             fill = busy + latency + stream
             return np.asarray(encoder_cycles(tiles, self.network.layers, pace, lead, fill, self.reload))
@@ -124,7 +127,24 @@ class SpatialPoints(PortedPoints):
         loop = self.copies * (linear.sum(axis=0) + scores + sums + latency + stream)
         rounds = self.network.layers // self.copies
         ends = self.tail[0] + self.tables.stream[self.group, 1]
-        return np.asarray(ring_cycles(tiles, rounds, tiles * pace, loop) + (rounds - 1) * self.reload + ends)
+        busy = self.busy(length, np.max([rows, *linear], axis=0).astype(np.int64))
+        return np.asarray(ring_cycles(tiles, rounds, busy, loop) + (rounds - 1) * self.reload + ends)
+
+    def busy(self, length: int, pace: np.ndarray) -> np.ndarray:
+        """As `DecoderSpec.busy_cycles` of a prompt; the ``pace`` of what takes all tiles the same."""
+        tiles = self.tiles(length)
+        scores, sums = self.options["scores"], self.options["sums"]
+        units = (
+            (scores.tiles, (self.option["scores"],)),
+            (sums.tiles, (self.option["sums"],)),
+            (scores.softmax_tiles, self.pair),
+        )
+        last = np.max([cycles[*option, length, tiles - 1] for cycles, option in units], axis=0)
+        slower = np.flatnonzero(last > pace)
+        attention = np.max([cycles[*(one[slower] for one in option), length] for cycles, option in units], axis=0)
+        found = tiles * pace
+        found[slower] += np.maximum(0, attention - pace[slower, None]).sum(axis=1)
+        return found
 
     @cached_property
     def layer_products(self) -> list[np.ndarray]:

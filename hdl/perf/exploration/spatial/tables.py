@@ -63,14 +63,18 @@ class Linear(Array):
 @dataclass(frozen=True, kw_only=True)
 class Attention(Array):
     """Those of scores or sums: ``resources`` [options, styles, 5] by the RAMs of keys and values, ``latency`` of the
-    array, cycles of a tile that sees all tokens (``full``). Of scores also the ``style``, and by the cascades of the
-    sums, [options, cascades, ...], the cycles of ``softmax`` and those of what works row by row (``rows``)."""
+    array, cycles of a tile that sees all tokens (``full``), and of each tile of a decoder's prompts (``tiles``
+    [options, lengths, tiles], 0 behind the last). Of scores also the ``style``, and by the cascades of the
+    sums, [options, cascades, ...], the cycles of ``softmax``, also tile by tile, and those of what works row by row
+    (``rows``)."""
 
     resources: np.ndarray
     latency: np.ndarray
     full: np.ndarray
+    tiles: np.ndarray
     style: np.ndarray
     softmax: np.ndarray
+    softmax_tiles: np.ndarray
     rows: np.ndarray
 
 
