@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from hdl.model.network import networks
 from hdl.model.gpt2.quantised import QuantisedGpt2
+from hdl.model.network import networks
 from hdl.model.quantised import QuantisedBert
 from hdl.model.spec import ModelSpec, load_model, presets
 from hdl.model.weightbits import WeightBits
