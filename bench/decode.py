@@ -15,6 +15,7 @@ from bench.paper import table, words
 from hdl.channel import BEAT_BYTES
 from hdl.model.network import Network
 from hdl.model.spec import Gpt2Spec, load_model
+from hdl.model.weightbits import WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decodercycles import decoder_cycles
 from hdl.perf.design import SpatialDesign
@@ -87,14 +88,14 @@ class Decoder:
     @cached_property
     def spec(self) -> BuiltDecoderSpec:
         """Its geometry, with keys and values on chip where they have room."""
-        found = plan(self._model, DEVICE, max_length=self.max_length, weight_bits=self.weight_bits)
+        found = plan(self._model, DEVICE, max_length=self.max_length, weight_bits=WeightBits.of(self.weight_bits))
         assert isinstance(found, BuiltDecoderSpec)
         return found
 
     @cached_property
     def design(self) -> SpatialDesign:
         """What estimates are made of."""
-        return SpatialDesign(self.network, self.spec, self.weight_bits)
+        return SpatialDesign(self.network, self.spec)
 
     @property
     def how(self) -> str:

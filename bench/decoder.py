@@ -19,6 +19,7 @@ from hdl.model.gpt2.reference import Decoder, Step, top_k
 from hdl.model.gpt2.weights import random_weights
 from hdl.model.network import Network
 from hdl.model.spec import Gpt2Spec, load_model
+from hdl.model.weightbits import WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decodercycles import decoder_cycles
 from hdl.perf.design import SpatialDesign
@@ -26,7 +27,7 @@ from hdl.perf.device import Device, load_device
 from hdl.perf.limits import Limits
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
-from hdl.top.console import TILE_HELP
+from hdl.top.console import TILE_HELP, weight_options
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter
@@ -52,10 +53,16 @@ GOAL = 0.80
 @click.option("--tokens", type=int, default=4, show_default=True, help="Written behind it, one by one.")
 @click.option("--layers", type=int, help="Only so many of its layers, on the hardware for all of them.")
 @click.option("--max-length", type=int, help="Room for so many tokens.  [default: all that there are here]")
-@click.option("--weight-bits", type=int, default=8, show_default=True)
+@weight_options
 @click.option("--tile", type=int, help=TILE_HELP)
 def main(
-    model: str, prompt: int, tokens: int, layers: int | None, max_length: int | None, weight_bits: int, tile: int | None
+    model: str,
+    prompt: int,
+    tokens: int,
+    layers: int | None,
+    max_length: int | None,
+    weight_bits: WeightBits,
+    tile: int | None,
 ) -> None:
     """Prints the table; exit code 1 where a value differs."""
     console, device = Console(highlight=False, width=140), load_device("u280")
@@ -73,7 +80,7 @@ def main(
     quantised, part = quantised_with_prompt(some, prompt, weight_bits, trained=some == whole)
     timing = MemoryTiming.of(device.memory, device.clock_mhz)
     table = headed(f"{model} on {device.board} at {device.clock_mhz} MHz, its memory's timing")
-    design, wrong, candidates = SpatialDesign(Network.from_spec(some), spec, weight_bits), False, spec.largest
+    design, wrong, candidates = SpatialDesign(Network.from_spec(some), spec), False, spec.largest
     image = build_decoder_image(quantised, spec)
     with DecoderSimulation.verilated(spec, sources, image, timing=timing) as simulation:
         console.print(f"built in {time.monotonic() - started:.0f} s")
@@ -92,7 +99,7 @@ def main(
 
 
 def quantised_with_prompt(
-    model: Gpt2Spec, tokens: int, weight_bits: int, *, trained: bool
+    model: Gpt2Spec, tokens: int, weight_bits: WeightBits, *, trained: bool
 ) -> tuple[QuantisedGpt2, list[int]]:
     """The trained model with the beginning of the text that it never saw, or random weights and a random prompt."""
     folder = installed_checkpoint(model.name) if trained else None

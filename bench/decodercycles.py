@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench.paper import table
 from hdl.model.spec import Gpt2Spec, load_model
+from hdl.model.weightbits import W4, W8
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decodercycles import decoder_cycles
 from hdl.perf.device import load_device
@@ -65,7 +66,7 @@ def designs() -> Iterator[tuple[str, BuiltDecoderSpec]]:
     yield "weights decide", HEAVY
     yield "keys and values off chip", FAR
     model = load_model("tiny-gpt2", Gpt2Spec)
-    for bits in (8, 4) if "--all" in sys.argv[1:] else ():
+    for bits in (W8, W4) if "--all" in sys.argv[1:] else ():
         spec = plan(model, load_device("u280"), weight_bits=bits)
         assert isinstance(spec, BuiltDecoderSpec)
         yield "tiny-gpt2 on u280", spec
@@ -106,7 +107,7 @@ def main() -> int:
                 counted = decoder_cycles(spec, tokens, behind, timing)
                 differences.append(counted / simulated - 1)
                 figures = (f"{figure:,}" for figure in (tokens, behind, counted, simulated))
-                rows.append([name, f"{spec.weight_bits} bits", memory, *figures, f"{differences[-1]:+.2%}"])
+                rows.append([name, str(spec.weight_bits), memory, *figures, f"{differences[-1]:+.2%}"])
     mean, worst = float(np.abs(differences).mean()), float(np.abs(differences).max())
     verdict = f"{len(rows)} runs: mean difference {mean:.3%}, greatest {worst:.3%}."
     text = "\n".join([INTRODUCTION, table(HEADINGS, rows), "", verdict, full_size()])

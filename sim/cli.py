@@ -17,11 +17,12 @@ from hdl.model.gpt2 import prepare as decoder
 from hdl.model.gpt2.sample import Sampler, Sampling
 from hdl.model.network import Network
 from hdl.model.spec import BertSpec, Gpt2Spec, ModelSpec, load_model
+from hdl.model.weightbits import WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import load_device
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
-from hdl.top.console import TILE_HELP, run_command
+from hdl.top.console import TILE_HELP, run_command, weight_options
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter
@@ -47,7 +48,7 @@ class Options:
     simulator: str
     checkpoint: Path | None
     static: bool
-    weight_bits: int
+    weight_bits: WeightBits
     device: str
     tile: int | None
     max_length: int | None
@@ -63,7 +64,7 @@ class Options:
 @click.option("--top-k", type=int, default=40, show_default=True, help="Candidates to draw from, 1 to 64.")
 @click.option("--temperature", type=float, default=0.8, show_default=True, help="Of the draw; 0 takes the best.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
-@click.option("--weight-bits", type=int, default=8, show_default=True, help="A decoder's weights in memory: 8 or 4.")
+@weight_options
 @click.option("--simulator", type=click.Choice(["verilator", "amaranth"]), default="verilator", show_default=True)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights in safetensors.", metavar="PATH")
 @click.option("--static", is_flag=True, help="Fix the ranges of rows by calibration.")
@@ -103,7 +104,7 @@ def check_inputs(network: ModelSpec) -> None:
     if isinstance(network, Gpt2Spec):
         wanted, foreign = "prompt", {"texts"}
     else:
-        wanted, foreign = "texts", {"prompt", "tokens", "top_k", "temperature", "seed", "weight_bits"}
+        wanted, foreign = "texts", {"prompt", "tokens", "top_k", "temperature", "seed", "weight_bits", "int8"}
     names = {"texts": "--text", "top_k": "--top-k", "weight_bits": "--weight-bits"}
     for name in sorted(given & foreign):
         option = names.get(name, f"--{name}")

@@ -24,6 +24,7 @@ from ..kernels.sharing import share
 from ..kernels.topk import TopKSpec
 from ..kernels.weightedsum import WeightedSumsSpec
 from ..memory import ReplaySpec
+from ..model.weightbits import W8, WeightBits
 from ..resources import Resources
 from ..stream import buffer_resources
 from .decoder import MEMORY_LATENCY, DecoderSpec
@@ -35,7 +36,7 @@ __all__ = ["LARGEST", "MOVABLE", "PRODUCTS", "BuiltDecoderSpec"]
 MOVABLE = ("loop", "residual1", "residual2", *ARRAYS)
 """The units whose URAMs may be made of block RAM instead."""
 
-PRODUCTS = (*LINEAR_UNITS, "head")
+PRODUCTS = WeightBits._fields
 """The products that all arrays share, in the order of a token's way."""
 
 LAYER_BLOCKS = (
@@ -59,7 +60,7 @@ LARGEST = 64
 class BuiltDecoderSpec(DecoderSpec):
     """One layer of GPT-2 in hardware, and what stands before the first and behind the last.
 
-    ``weight_bits`` of all weights in memory: 8, or 4 with a factor for each group (`hdl/kernels/packedweights.py`).
+    ``weight_bits`` in memory, by product: 8, or 4 with a factor for each group (`hdl/kernels/packedweights.py`).
     ``cache_channels`` of memory for keys, and as many for values, where these do not lie on chip; ``cache_banks``:
     layers of these that lie in RAMs at once, loaded ahead of the one that is read. ``block_rams``: units, of
     `MOVABLE`, whose RAMs are made of block RAM where they would be of URAM (`hdl/perf/rams.py`).
@@ -69,7 +70,7 @@ class BuiltDecoderSpec(DecoderSpec):
             gates, shared key and value heads.
     """
 
-    weight_bits: int = 8
+    weight_bits: WeightBits = W8
     cache_channels: int = 2
     cache_banks: int = OFF_CHIP_LAYERS
     block_rams: tuple[str, ...] = ()
@@ -102,7 +103,8 @@ class BuiltDecoderSpec(DecoderSpec):
         outputs = {"qkv": self.qkv_features, "projection": hidden, "ffn1": self.ffn1_features, "ffn2": hidden}
         outputs["head"] = ceil(self.vocabulary / self.lanes) * self.lanes
         inputs = {name: inner if name == "ffn2" else hidden for name in PRODUCTS}
-        return {name: Product(inputs[name], outputs[name], self.weight_bits) for name in PRODUCTS}
+        bits = self.weight_bits._asdict()
+        return {name: Product(inputs[name], outputs[name], bits[name]) for name in PRODUCTS}
 
     @cached_property
     def _sharing(self) -> tuple[tuple[LinearSpec, ...], SharedColumnsSpec]:
@@ -118,8 +120,8 @@ class BuiltDecoderSpec(DecoderSpec):
         return self._sharing[1]
 
     def weight_block(self, name: str) -> int:
-        """As a decoder's; weights of 4 bits come in single words."""
-        return super().weight_block(name) if self.weight_bits == 8 else 1
+        """As a decoder's; where any weights have 4 bits, all come in single words."""
+        return 1 if self.weight_bits.packed else super().weight_block(name)
 
     def _linear_unit(self, name: str) -> LinearSpec:
         return self._sharing[0][LINEAR_UNITS.index(name)]

@@ -150,8 +150,8 @@ class DecoderRun(Run):
         return taken[np.newaxis, beats // parts - 1 :: beats // parts] + spec.requantise(name).latency
 
     def ordered(self) -> int:
-        """When the next shared product's weights may be loaded: packed ones by order, which wait in queues."""
-        return self.products[-ORDERS_AHEAD] if self.spec.weight_bits != 8 else LONG_AGO
+        """When the next shared product's weights may be loaded: by order, in queues, where any are packed."""
+        return self.products[-ORDERS_AHEAD] if self.spec.weight_bits.packed else LONG_AGO
 
     def attention(self, arrived: np.ndarray) -> np.ndarray:
         """When the last beat of each tile's context is out, of tiles whose last beats arrive at these times."""

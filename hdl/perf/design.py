@@ -15,6 +15,7 @@ from .device import Memory
 from .phase import Phase
 from .spec import LINEAR_UNITS, PipelineSpec
 from .streamed import StreamedSpec
+from .weightloads import loaded, product_bytes
 
 __all__ = ["Design", "Phase", "SpatialDesign", "StreamedDesign"]
 
@@ -87,7 +88,8 @@ class Design(Protocol):
 
 @dataclass(frozen=True)
 class SpatialDesign:
-    """Every operator of a layer has a unit of its own, and a layer's weights lie on chip."""
+    """Every operator of a layer has a unit of its own, and a layer's weights lie on chip. A decoder that is built says
+    the bits of its weights itself, whatever ``weight_bits`` are."""
 
     network: Network
     spec: PipelineSpec
@@ -139,19 +141,20 @@ class SpatialDesign:
     @cached_property
     def layer_bytes(self) -> float:
         """Weights and parameters of a layer."""
-        return weight_bytes(self.network.layer_weights, self.weight_bits) + 64 * self.spec.parameter_beats
+        weights = (product_bytes(self.spec, one.name, one.weights, self.weight_bits) for one in self.network.operators)
+        return sum(weights) + 64 * self.spec.parameter_beats
 
     @cached_property
     def head_bytes(self) -> float:
         """Weights of the head."""
-        return weight_bytes(self.network.head_weights, self.weight_bits)
+        return product_bytes(self.spec, "head", self.network.head_weights, self.weight_bits)
 
     @cached_property
     def tail_bytes(self) -> float:
         """Weights of the head that the RAMs of the linear units do not hold."""
         units = [self.spec.linear(name) for name in LINEAR_UNITS]
         held = sum(unit.columns * unit.cascades * CASCADE * unit.ram_depth for unit in units)
-        return max(0.0, self.head_bytes - weight_bytes(held, self.weight_bits))
+        return max(0.0, self.head_bytes - product_bytes(self.spec, "head", held, self.weight_bits))
 
     def prefill(self, tokens: int) -> Phase:
         """A prompt; its last token through the head."""
@@ -193,13 +196,14 @@ def _spatial_token(design: SpatialDesign, context: int, sequences: int) -> Phase
     for operator in network.operators:
         stages[operator.name] *= tiles
     cached = sequences * spec.cache.bytes_read(context)
-    return Phase(
+    phase = Phase(
         cycles=network.layers * sum(stages.values()) + tiles * spec.head_cycles() + spec.end_cycles,
         bytes=network.layers * design.layer_bytes + design.head_bytes + cached,
         beside=cached if spec.cache_ports else 0.0,
         macs=sequences * (network.layers * network.layer_macs(1, context) + network.head_weights),
         stages=stages,
     )
+    return loaded(phase, network, spec, design.tail_bytes)
 
 
 @dataclass(frozen=True)

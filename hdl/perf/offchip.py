@@ -8,6 +8,7 @@ from ..errors import InputError
 from ..kernels.kvblocks import BLOCK
 from ..kernels.scores import ScoresSpec
 from ..kernels.weightedsum import WeightedSumsSpec
+from ..model.weightbits import WeightBits
 from .builtdecoder import BuiltDecoderSpec
 from .decoder import DecoderSpec
 from .geometry import MAX_CASCADES, MAX_COLUMNS, divisors
@@ -27,7 +28,7 @@ def cache_choices(head_size: int) -> tuple[int, ...]:
     return tuple(channels for channels in CACHE_CHANNELS if head_size % (BLOCK * channels) == 0)
 
 
-def off_chip(spec: DecoderSpec, channels: int, weight_bits: int) -> BuiltDecoderSpec:
+def off_chip(spec: DecoderSpec, channels: int, weight_bits: WeightBits) -> BuiltDecoderSpec:
     """The decoder of a chosen geometry, with so many channels for its keys and as many for its values.
 
     Raises:

@@ -3,11 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Phase", "phase_cycles"]
+__all__ = ["Loads", "Phase", "phase_cycles"]
+
+
+class Loads(NamedTuple):
+    """Weights that come one behind the other: cycles of ``unpacking`` some, and ``bytes`` of the others."""
+
+    unpacking: float = 0.0
+    bytes: float = 0.0
+
+    def cycles_at(self, bytes_a_cycle: float) -> float:
+        """Cycles where memory gives so much."""
+        return self.unpacking + self.bytes / bytes_a_cycle
+
+
+NOTHING = Loads()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +29,9 @@ class Phase:
     """A prompt, or a token: ``cycles`` with all data at hand, ``bytes`` from off-chip memory, ``macs`` that the network
     asks for, and the cycles of a layer by stage.
 
-    Of a prompt ``tail_cycles`` and ``tail_bytes`` of them come behind all else: the head works for one token only, and
+    ``tail_cycles`` and ``tail_bytes`` of them come behind all else, of a prompt: the head works for one token only, and
     only a part of its weights has room on chip before. ``beside``: bytes that come through ports of their own.
+    ``loads``: a token's weights, where some have other bits than others.
     """
 
     cycles: int
@@ -26,10 +41,11 @@ class Phase:
     tail_cycles: int = 0
     tail_bytes: float = 0.0
     beside: float = 0.0
+    loads: Loads = NOTHING
 
     def cycles_at(self, bytes_a_cycle: float, beside_a_cycle: float = inf) -> float:
         """Cycles where memory gives so much, and so much ``beside`` it: prefetch runs ahead, so the longest counts."""
-        reading = (self.bytes - self.beside) / bytes_a_cycle
+        reading = max((self.bytes - self.beside) / bytes_a_cycle, self.loads.cycles_at(bytes_a_cycle))
         found = phase_cycles(self.cycles, reading, self.tail_cycles, self.tail_bytes / bytes_a_cycle)
         return float(np.maximum(found, self.beside / beside_a_cycle))
 

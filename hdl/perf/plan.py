@@ -8,6 +8,7 @@ from math import ceil, inf
 from ..errors import InputError
 from ..model.network import Network
 from ..model.spec import ModelSpec
+from ..model.weightbits import W8, WeightBits
 from ..resources import Resources
 from .budget import beside, shortfall
 from .builtdecoder import BuiltDecoderSpec
@@ -46,13 +47,18 @@ LENT = (0.1, 0.2)
 
 
 def plan(
-    model: ModelSpec, device: Device, *, tile: int | None = None, max_length: int | None = None, weight_bits: int = 8
+    model: ModelSpec,
+    device: Device,
+    *,
+    tile: int | None = None,
+    max_length: int | None = None,
+    weight_bits: WeightBits = W8,
 ) -> PipelineSpec:
     """The fastest pipeline of a model that a device has room for: an encoder's for the longest sequence, a decoder's
-    for one of which half is the prompt. ``weight_bits`` in memory: 8, or a decoder's 4. ``tile`` tokens worked on at
-    once: by default an encoder's 4, and a decoder's best of 4 and 2, which reads keys and values of a long text faster.
-    A decoder's keys and values lie on chip where there is room for them; where there is not, on chip with block RAM for
-    some units (`BuiltDecoderSpec.block_rams`), or in off-chip memory, whichever is faster.
+    for one of which half is the prompt. ``weight_bits`` in memory: only a decoder's may be 4. ``tile`` tokens worked
+    on at once: by default an encoder's 4, and a decoder's best of 4 and 2, which reads keys and values of a long text
+    faster. A decoder's keys and values lie on chip where there is room for them; where there is not, on chip with block
+    RAM for some units (`BuiltDecoderSpec.block_rams`), or in off-chip memory, whichever is faster.
 
     Raises:
         InputError: for a tile or a length that is out of range, another family of devices, and a model that does not
@@ -69,8 +75,8 @@ def plan(
     if device.family != FAMILY:
         raise InputError(f"pipelines are for devices of the family {FAMILY}, not {device.family} as {device.name!r}")
     network = Network.from_spec(model)
-    if weight_bits not in ((4, 8) if network.causal else (8,)):
-        raise InputError(f"weight-bits must be 8, or of a decoder 4, not {weight_bits}")
+    if not network.causal:
+        weight_bits.check_encoder()
     tiles = (tile,) if tile else DECODER_TILES if network.causal else DECODER_TILES[:1]
     try:
         if network.causal:
@@ -82,7 +88,7 @@ def plan(
 
 
 def decoder(
-    network: Network, device: Device, tiles: Sequence[int], max_length: int, weight_bits: int
+    network: Network, device: Device, tiles: Sequence[int], max_length: int, weight_bits: WeightBits
 ) -> BuiltDecoderSpec:
     """The decoder that is built, of the best size of tile: with keys and values on chip where they fit; else, whichever
     is best, on chip with block RAM for other units, or with some of the weights' channels for them."""
@@ -113,35 +119,41 @@ def decoder(
     return next(spec for spec, cycles in found.items() if cycles <= TOLERANCE * best)
 
 
-def roomy(network: Network, device: Device, tile: int, max_length: int, weight_bits: int) -> float:
+def roomy(network: Network, device: Device, tile: int, max_length: int, weight_bits: WeightBits) -> float:
     """What the best geometry with keys and values on chip would cost if URAM were never short."""
     available = beside(device.resources, Resources(uram=-(1 << 20)))
     cost = partial(halves, network, device, max_length, weight_bits, 0, CACHE_BANKS[0])
     return cost(chosen(network, available, tile, max_length, weight_bits, weights(device, weight_bits, 0), True, cost))
 
 
-def weights(device: Device, weight_bits: int, cache_channels: int) -> int:
+def weights(device: Device, weight_bits: WeightBits, cache_channels: int) -> int:
     """Channels for the weights beside so many for keys and as many for values."""
     return min(
-        weight_channels(device, causal=True, weight_bits=weight_bits),
+        weight_channels(device, causal=True, weight_bits=min(weight_bits)),
         weight_channels(device, causal=True) - 2 * cache_channels,
     )
 
 
 def chosen(
-    network: Network, available: Resources, tile: int, max_length: int, weight_bits: int, channels: int, cache: bool,
-    cost: Callable[[PipelineSpec], float],
+    network: Network, available: Resources, tile: int, max_length: int, weight_bits: WeightBits, channels: int,
+    cache: bool, cost: Callable[[PipelineSpec], float],
 ) -> DecoderSpec:  # fmt: skip
     """The geometry of the least cost, with so many channels of weights; ``cache``: keys and values lie on chip."""
     spec = choose(
-        network, max_length, available, rows=tile, channels=channels, cache=cache, cost=cost, packed=weight_bits == 4
+        network, max_length, available, rows=tile, channels=channels, cache=cache, cost=cost, packed=weight_bits.packed
     )
     assert isinstance(spec, DecoderSpec)
     return spec
 
 
 def built(
-    network: Network, device: Device, tile: int, max_length: int, weight_bits: int, cache_channels: int, lent: float
+    network: Network,
+    device: Device,
+    tile: int,
+    max_length: int,
+    weight_bits: WeightBits,
+    cache_channels: int,
+    lent: float,
 ) -> BuiltDecoderSpec:
     """A choice of the estimates' that leaves room for what they do not count. ``cache_channels`` for keys, and as
     many for values; 0: these lie on chip. ``lent``: a share of the URAM that the choice may take beyond what is
@@ -172,20 +184,21 @@ def built(
 
 
 def halves(
-    network: Network, device: Device, tokens: int, weight_bits: int, cache_channels: int, banks: int, spec: PipelineSpec
-) -> float:
+    network: Network, device: Device, tokens: int, weight_bits: WeightBits, cache_channels: int, banks: int,
+    spec: PipelineSpec,
+) -> float:  # fmt: skip
     """Cycles of a prompt of half the tokens, and of the other half one by one; keys and values come by channels of
     their own, so many each, where these are not 0, into so many ``banks``."""
-    if weight_bits == 4:
+    if weight_bits.packed:
         # How packed weights lie in memory is known of what is built only; some arrays cannot have them.
         assert isinstance(spec, DecoderSpec)
         try:
-            packed = BuiltDecoderSpec.of(spec, weight_bits=4, cache_on_chip=True)
+            packed = BuiltDecoderSpec.of(spec, weight_bits=weight_bits, cache_on_chip=True)
         except ValueError:
             return inf
-        design = SpatialDesign(network, packed, weight_bits)
+        design = SpatialDesign(network, packed)
     else:
-        design = SpatialDesign(network, spec, weight_bits)
+        design = SpatialDesign(network, spec)
     half, memory = ceil(tokens / 2), device.memory
     sustained = memory.sustained * 1e3 / device.clock_mhz
     bytes_a_cycle = design.bandwidth(memory) * sustained

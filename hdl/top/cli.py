@@ -9,14 +9,17 @@ from click.core import ParameterSource
 
 from ..errors import InputError
 from ..model.gpt2.prepare import prepare as prepare_decoder
+from ..model.gpt2.quantised import QuantisedGpt2
 from ..model.network import load_network, networks
 from ..model.prepare import prepare
-from ..model.spec import Gpt2Spec, ModelSpec, load_model, presets
+from ..model.quantised import QuantisedBert
+from ..model.spec import BertSpec, Gpt2Spec, ModelSpec, load_model, presets
+from ..model.weightbits import WeightBits
 from ..perf.device import Device, load_device
 from ..perf.plan import plan
 from ..perf.spec import PipelineSpec
 from .compare_command import compare_command
-from .console import TILE_HELP, chosen_name, model_option, run_command, show, shown_progress
+from .console import TILE_HELP, chosen_name, model_option, run_command, show, shown_progress, weight_options
 from .describe import devices_table, models_table, summary, units_table
 from .emit import emit
 from .estimate_command import estimate_command
@@ -30,16 +33,14 @@ __all__ = ["main"]
 
 def hardware_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What a pipeline follows from."""
-    options = [
+    options: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
         model_option,
         click.option("--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME"),
         click.option("--tile", type=int, help=TILE_HELP),
         click.option(
             "--max-length", type=int, help="Tokens of the longest sequence.  [default: 512, or the model's most]"
         ),
-        click.option(
-            "--weight-bits", type=int, default=8, show_default=True, help="A decoder's weights in memory: 8 or 4."
-        ),
+        weight_options,
     ]
     for option in reversed(options):
         command = option(command)
@@ -71,7 +72,7 @@ def list_command() -> None:
 @hardware_options
 @click.pass_obj
 def describe_command(
-    early: str | None, model: str | None, device: str, tile: int | None, max_length: int | None, weight_bits: int
+    early: str | None, model: str | None, device: str, tile: int | None, max_length: int | None, weight_bits: WeightBits
 ) -> None:
     """Show the pipeline's units: how each is laid out, its speed, and what it takes of the device."""
     network, board, spec = planned(model or early, device, tile, max_length, weight_bits)
@@ -94,7 +95,7 @@ def emit_command(
     device: str,
     tile: int | None,
     max_length: int | None,
-    weight_bits: int,
+    weight_bits: WeightBits,
     out: Path | None,
     point: Path | None,
 ) -> None:
@@ -121,14 +122,23 @@ def emit_command(
     "--static", is_flag=True, help="Fix the ranges of rows by calibration, instead of finding each at run time."
 )
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights in safetensors.", metavar="PATH")
+@weight_options
 @click.pass_obj
-def quantise_command(early: str | None, model: str | None, out: Path, static: bool, checkpoint: Path | None) -> None:
+def quantise_command(
+    early: str | None, model: str | None, out: Path, static: bool, checkpoint: Path | None, weight_bits: WeightBits
+) -> None:
     """Quantise a model's weights to the integers of the hardware."""
     spec = chosen_model(model or early)
     with shown_progress() as progress:
         progress("quantising")
-        make: Any = prepare_decoder if isinstance(spec, Gpt2Spec) else prepare
-        quantised = make(spec, checkpoint=checkpoint, static=static).quantised
+        options: dict[str, Any] = {"checkpoint": checkpoint, "static": static}
+        quantised: QuantisedBert | QuantisedGpt2
+        if isinstance(spec, Gpt2Spec):
+            quantised = prepare_decoder(spec, **options, weight_bits=weight_bits).quantised
+        else:
+            assert isinstance(spec, BertSpec)
+            weight_bits.check_encoder()
+            quantised = prepare(spec, **options).quantised
         quantised.save(out)
     click.echo(f"{out}: {spec.name}, {quantised.source}, {out.stat().st_size:,} bytes")
 
@@ -136,7 +146,7 @@ def quantise_command(early: str | None, model: str | None, out: Path, static: bo
 def pointed(path: Path, model: str | None) -> tuple[str, Device, PipelineSpec]:
     """The name of the model, the device at the point's clock, and the pipeline of a point."""
     context = click.get_current_context()
-    for name in ("device", "tile", "max_length", "weight_bits"):
+    for name in ("device", "tile", "max_length", "weight_bits", "int8"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise InputError(f"--{name.replace('_', '-')} must be left out with --point, which has its own")
     point, spec = read_point(path, model)
@@ -160,7 +170,7 @@ def chosen_model(name: str | None) -> ModelSpec:
 
 
 def planned(
-    model: str | None, device: str, tile: int | None, max_length: int | None, weight_bits: int
+    model: str | None, device: str, tile: int | None, max_length: int | None, weight_bits: WeightBits
 ) -> tuple[ModelSpec, Device, PipelineSpec]:
     """The model, the device and the pipeline that the options ask for."""
     network, board = chosen_model(model), load_device(device)

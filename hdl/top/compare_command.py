@@ -26,7 +26,7 @@ __all__ = ["compare_command", "map_table"]
     "--max-length", type=int, help="Tokens of prompt and output together.  [default: the model's positions, up to 4096]"
 )
 @click.option("--sequences", type=int, default=1, show_default=True, help="Sequences in flight, on both.")
-@click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of a weight on the FPGA: 8 or 4.")
+@click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of every weight on the FPGA: 8 or 4.")
 @click.option("--clock", "clock_mhz", type=float, help="The FPGA's clock in MHz.  [default: for planning]")
 @click.option("--format", "number_format", default="fp16", show_default=True, help="The GPU's format.", metavar="NAME")
 @click.option(

@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import click
@@ -12,8 +13,9 @@ from rich.console import Console
 
 from ..errors import InputError
 from ..model.network import networks
+from ..model.weightbits import WeightBits
 
-__all__ = ["TILE_HELP", "chosen_name", "model_option", "run_command", "show", "shown_progress"]
+__all__ = ["TILE_HELP", "chosen_name", "model_option", "run_command", "show", "shown_progress", "weight_options"]
 
 Progress = Callable[[str], None]
 """Takes what is being done now, in a few words."""
@@ -30,6 +32,25 @@ def model_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--model", help="A built-in model's name, or the path of its config.json.", metavar="NAME")(
         command
     )
+
+
+def weight_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options --weight-bits and --int8 of what is built, which a command takes as its ``weight_bits``."""
+
+    @click.option(
+        "--weight-bits", type=int, default=8, show_default=True, help="A decoder's weights in memory: 8 or 4."
+    )
+    @click.option(
+        "--int8",
+        multiple=True,
+        help=f"With 4, a product that has 8: {', '.join(WeightBits._fields)}; may be given several times.",
+        metavar="PRODUCT",
+    )
+    @wraps(command)
+    def chosen(*arguments: Any, weight_bits: int, int8: tuple[str, ...], **others: Any) -> Any:
+        return command(*arguments, weight_bits=WeightBits.of(weight_bits, int8), **others)
+
+    return chosen
 
 
 def chosen_name(name: str | None, known: Sequence[str] | None = None) -> str:

@@ -64,7 +64,7 @@ def summary(spec: PipelineSpec, device: Device) -> str:
             f"a prompt of {longest['tokens']} tokens: about {longest['prompt_estimate']:,} cycles, "
             f"{longest['prompt_estimate_ms']:.2f} ms at {device.clock_mhz} MHz; a token behind as many, "
             f"weights at hand: about {longest['token_estimate']:,} cycles, {longest['token_estimate_ms']:.3f} ms "
-            "(estimates; the clock is an assumption)"
+            f"(estimates; the clock is an assumption); weights of {spec.weight_bits}"
             + (f"; in block RAM, since URAM is short: {moved}" if moved else "")
         )
     longest = cycles(spec, device)[-1]

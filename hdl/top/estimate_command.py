@@ -24,7 +24,7 @@ def workload_options(command: Any) -> Any:
         click.option("--prompt", type=int, default=128, show_default=True, help="Tokens that are given."),
         click.option("--output", type=int, help="Tokens that are generated.  [default: 64; none by an encoder]"),
         click.option("--sequences", type=int, default=1, show_default=True, help="Sequences in flight."),
-        click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of a weight: 8 or 4."),
+        click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of every weight: 8 or 4."),
         click.option("--tile", type=int, help="Tokens worked on at once.  [default: the best of 2, 4 and 8]"),
         click.option("--clock", "clock_mhz", type=float, help="The clock in MHz.  [default: the device's]"),
     ]

@@ -6,6 +6,7 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.model.spec import ModelSpec, load_model
+from hdl.model.weightbits import W8
 from hdl.perf.budget import shortfall
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decoder import DecoderSpec
@@ -44,7 +45,7 @@ def test_what_fits_stays_on_chip() -> None:
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_arrays_are_as_fast_as_the_chosen_and_blocks_fill_them(channels: int) -> None:
-    spec = off_chip(CHOSEN, channels, 8)
+    spec = off_chip(CHOSEN, channels, W8)
     assert spec.cache_channels == channels
     for unit, chosen in ((spec.scores_unit, CHOSEN.scores_unit), (spec.sums_unit, CHOSEN.sums_unit)):
         assert unit.columns % (8 * spec.cache_channels) == 0
@@ -57,7 +58,7 @@ def test_choices_are_those_whose_blocks_fill_a_head() -> None:
 
 def test_a_head_must_have_columns_for_the_blocks() -> None:
     with pytest.raises(InputError) as error:
-        off_chip(CHOSEN, 4, 8)
+        off_chip(CHOSEN, 4, W8)
     assert str(error.value) == "keys and values in off-chip memory need heads whose size is a multiple of 32, not 16"
 
 

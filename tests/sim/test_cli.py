@@ -91,6 +91,14 @@ def test_threads_below_one_are_refused(capsys: pytest.CaptureFixture[str]) -> No
             ["--model", "tiny-gpt2", "--prompt", "Hi", "--weight-bits", "5"],
             "weight-bits must be 8, or of a decoder 4, not 5",
         ),
+        (
+            ["--model", "tiny-gpt2", "--prompt", "Hi", "--weight-bits", "4", "--int8", "k"],
+            "int8 must be of qkv, projection, ffn1, ffn2, head, not 'k'",
+        ),
+        (
+            ["--model", "tiny-bert", "--text", "Hi", "--weight-bits", "4", "--int8", "head"],
+            "--int8 must be left out for model 'tiny-bert', of the family bert",
+        ),
         (["--model", "tiny-gpt2", "--prompt", "Hi", "--temperature", "-1"], "temperature must be 0 or greater, not -1"),
         (["--model", "tiny-gpt2", "--prompt", "Hi", "--tokens", "0"], "tokens to generate must be at least 1, not 0"),
         (

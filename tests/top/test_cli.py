@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from hdl.model.gpt2.quantised import QuantisedGpt2
 from hdl.model.network import networks
 from hdl.model.quantised import QuantisedBert
 from hdl.model.spec import ModelSpec, load_model, presets
+from hdl.model.weightbits import WeightBits
 from hdl.perf.device import Region, devices, load_device
 from hdl.perf.plan import plan
 from hdl.top import cli
@@ -109,6 +111,16 @@ def test_emit(
         ),
         ("emit --model tiny-bert --weight-bits 4", "weight-bits must be 8, or of a decoder 4, not 4"),
         ("emit --model gpt2 --weight-bits 3", "weight-bits must be 8, or of a decoder 4, not 3"),
+        ("quantise --model tiny-bert --weight-bits 4 --out x", "weight-bits must be 8, or of a decoder 4, not 4"),
+        (
+            "emit --model gpt2 --weight-bits 4 --int8 heads",
+            "int8 must be of qkv, projection, ffn1, ffn2, head, not 'heads'",
+        ),
+        (
+            "describe --model gpt2 --int8 head",
+            "int8 must go with weight-bits 4, not with 8, which is that of all products; leave it out",
+        ),
+        ("estimate --model gpt2 --weight-bits 4 --int8 head", "No such option '--int8'; see --help"),
         ("emit --model no/config.json", "model file no/config.json cannot be read: No such file or directory"),
         ("emit --model tiny-bert --device nil", f"device 'nil' is unknown; known: {', '.join(devices())}"),
         ("emit --model tiny-bert --tile 3", "tile must be 2, 4 or 8 tokens, not 3"),
@@ -176,6 +188,16 @@ def test_quantise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         assert run.out.startswith(f"{out}: tiny-bert, random weights")
         limits = [layer.limits for layer in QuantisedBert.load(out).layers]
         assert all(all(limit) if flags else not any(limit) for limit in limits)
+
+
+def test_products_of_other_bits(capsys: pytest.CaptureFixture[str], quick: list[Any], tmp_path: Path) -> None:
+    wanted, out = ["--weight-bits", "4", "--int8", "head", "--int8", "ffn1"], tmp_path / "out"
+    run = Run(capsys, "quantise", "--model", "tiny-gpt2", "--out", str(out), *wanted)
+    assert (run.code, run.err) == (0, "")
+    assert QuantisedGpt2.load(out).weight_bits == WeightBits.of(4, ("ffn1", "head"))
+    run = Run(capsys, "emit", "--model", "tiny-gpt2", "--max-length", "16", "--out", str(tmp_path / "folder"), *wanted)
+    assert (run.code, run.err) == (0, "")
+    assert [spec.weight_bits for spec in quick] == [WeightBits.of(4, ("ffn1", "head"))]
 
 
 def test_quantise_without_the_checkpoint_that_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

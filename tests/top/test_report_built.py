@@ -21,7 +21,7 @@ from hdl.top.report.text import number
 from hdl.top.report.timeline import Span
 from hdl.top.report.watched import WatchedRun
 
-from .decoder.designs import FAR, HEAVY, ODD, PACKED, TINY
+from .decoder.designs import FAR, HEAVY, MIXED, ODD, PACKED, TINY
 
 U280 = load_device("u280")
 TIMING = MemoryTiming.of_device(U280)
@@ -69,7 +69,9 @@ def test_the_stages_of_a_streamed_design_stand_behind_the_schedule() -> None:
 
 
 @pytest.mark.parametrize("timing", [IDEAL, TIMING], ids=["ideal", "u280"])
-@pytest.mark.parametrize("spec", [TINY, ODD, PACKED, HEAVY, FAR], ids=["tiny", "odd", "packed", "heavy", "far"])
+@pytest.mark.parametrize(
+    "spec", [TINY, ODD, PACKED, MIXED, HEAVY, FAR], ids=["tiny", "odd", "packed", "mixed", "heavy", "far"]
+)
 @pytest.mark.parametrize(("tokens", "position"), [(13, 0), (1, 0), (1, 9)])
 def test_a_run_takes_as_long_whether_it_is_watched_or_not(
     spec: BuiltDecoderSpec, timing: MemoryTiming, tokens: int, position: int

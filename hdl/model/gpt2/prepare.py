@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..prepare import PreparedModel, prepare_with
 from ..spec import Gpt2Spec
+from ..weightbits import W8, WeightBits
 from .checkpoint import load_checkpoint
 from .quantise import quantise
 from .quantised import QuantisedGpt2
@@ -19,7 +20,7 @@ def prepare(
     checkpoint: Path | None = None,
     static: bool = False,
     texts: Sequence[str] | None = None,
-    weight_bits: int = 8,
+    weight_bits: WeightBits = W8,
 ) -> PreparedModel[Gpt2Weights, QuantisedGpt2]:
     """Loads a decoder's weights, or draws them for one without any, and quantises them on ``texts``: those given, or
     those beside the checkpoint, or the project's own.

@@ -21,6 +21,7 @@ from ..gelu import TANH
 from ..layerquantiser import INT16, MARGIN, TINY, LayerQuantiser, Ranges, Streams, free_units, naming, widen
 from ..quantised import QuantisedLayer
 from ..scaling import norm_channels, requantise_channels, shift_channels
+from ..weightbits import W8, WeightBits
 from ..weights import Dense
 from .floating import embed, run_layer
 from .quantised import QuantisedGpt2
@@ -33,22 +34,24 @@ ROW_LEVELS = 127
 
 
 def quantise(
-    weights: Gpt2Weights, calibration: Iterable[Sequence[int]], *, static: bool = False, weight_bits: int = 8
+    weights: Gpt2Weights,
+    calibration: Iterable[Sequence[int]],
+    *,
+    static: bool = False,
+    weight_bits: WeightBits = W8,
 ) -> QuantisedGpt2:
     """A quantised model, calibrated on texts (the ids of their tokens, each within the model's length).
 
     ``static``: the row quantisers use the ranges that calibration found, instead of each row's own maximum.
-    ``weight_bits``: 8, or 4 in groups (`groups`).
+    ``weight_bits``: 8, or 4 in groups (`groups`), product by product.
 
     Raises:
-        InputError: for no texts or ones that do not suit the model, for weights that the integer formats cannot
-            hold, with layer and operator, and for other bits.
+        InputError: for no texts or ones that do not suit the model, and for weights that the integer formats cannot
+            hold, with layer and operator.
     """
-    if weight_bits not in (4, 8):
-        raise InputError(f"weight bits must be 4 or 8, not {weight_bits}")
     spec, texts = weights.spec, list(calibration)
     layer_ranges, last = calibrate(weights, texts)
-    roundings = group_roundings(weights, texts) if weight_bits == 4 else repeat(NearestRounding())
+    roundings = group_roundings(weights, texts, weight_bits) if weight_bits.packed else repeat(NearestRounding())
     factors: dict[str, np.ndarray] = {}
     tables = np.abs(weights.word).max(axis=0) + np.abs(weights.position).max(axis=0)
     units, places = stream_units(layer_ranges, float(tables.max()))

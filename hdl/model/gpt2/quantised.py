@@ -11,6 +11,7 @@ from ...kernels.parameters import ChannelParameters
 from ..floating import check_tokens
 from ..quantised import QuantisedLayer, load_quantised, save_quantised
 from ..spec import Gpt2Spec
+from ..weightbits import WeightBits
 
 __all__ = ["QuantisedGpt2"]
 
@@ -31,7 +32,7 @@ class QuantisedGpt2:
     words of the head, to int16 logits; ``head_limit`` of its row quantiser, 0 for each row's own maximum.
 
     ``group_factors``: of weights of 4 bits, uint8 [outputs, groups] by layer and unit, as ``0.qkv``, and ``head``: the
-    weights are multiples of these (`groups`). Empty where weights have 8 bits.
+    weights are multiples of these (`groups`). Those that have none here have 8 bits.
 
     ``stream_units`` [2 layers + 1]: the real value of a unit of the residual stream as it enters each layer's first
     half, its second, ..., and at last leaves the last layer; ``norm_units`` [hidden]: of the last LayerNorm's results;
@@ -51,6 +52,11 @@ class QuantisedGpt2:
     norm_units: np.ndarray
     logit_unit: float
     source: str
+
+    @property
+    def weight_bits(self) -> WeightBits:
+        """Bits of the weights: 4 where they have factors."""
+        return WeightBits.packing({name.rpartition(".")[-1] for name in self.group_factors})
 
     def embed(self, token_ids: Sequence[int], start: int = 0) -> np.ndarray:
         """The first layer's input, int16 [tokens, hidden], for tokens from position ``start`` on.

@@ -37,8 +37,8 @@ def build_decoder_image(model: QuantisedGpt2, spec: BuiltDecoderSpec) -> Decoder
     Raises:
         ValueError: for a model whose weights have other bits than the decoder's.
     """
-    if (bits := 4 if model.group_factors else 8) != spec.weight_bits:
-        raise ValueError(f"model's weights must have the decoder's {spec.weight_bits} bits, not {bits}")
+    if model.weight_bits != spec.weight_bits:
+        raise ValueError(f"model's weights must have the decoder's {spec.weight_bits}, not {model.weight_bits}")
 
     def packed(unit: LinearSpec, number: int, product: str, layer: int | None = None) -> np.ndarray:
         weights, factors = _weights(model, spec, product, layer)
@@ -74,7 +74,7 @@ def _weights(
     else:
         weight, key = model.layers[layer].weights(product), f"{layer}.{product}"
     rows = ((0, spec.products[product].outputs - len(weight)), (0, 0))
-    if spec.weight_bits == 8:
+    if spec.products[product].bits == 8:
         return np.pad(weight, rows), None
     factors = model.group_factors[key]
     return np.pad(nibbles(weight, factors), rows), np.pad(factors, rows, constant_values=1)

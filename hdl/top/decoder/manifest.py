@@ -46,7 +46,7 @@ def decoder_memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
             "feature": [unit.array.feature(column) for column in range(unit.columns)],
             "products": [
                 {"name": product, "inputs": share.inputs, "outputs": share.outputs, "first": share.first,
-                 "stride": share.stride, "beats": unit.product_beats(number)}
+                 "stride": share.stride, "beats": unit.product_beats(number), "bits": share.bits}
                 for number, (product, share) in enumerate(zip((name, *PRODUCTS), unit.shares, strict=True))
             ],
         }  # fmt: skip

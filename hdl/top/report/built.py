@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ...errors import InputError
+from ...model.weightbits import WeightBits
 from ...perf.builtdecoder import BuiltDecoderSpec
 from ...perf.decodercycles import counted_run
 from ...perf.design import SpatialDesign
@@ -46,7 +47,8 @@ def built_decoder(found: Estimate, device: Device, tile: int | None) -> BuiltDec
     if found.sequences > 1:
         raise InputError(f"a decoder that is built has one sequence at a time, not {found.sequences}")
     tiles = DECODER_TILES if tile is None else (tile,)
-    return decoder(network, device, tiles, found.prompt + found.output, found.design.weight_bits)
+    bits = WeightBits.of(found.design.weight_bits)
+    return decoder(network, device, tiles, found.prompt + found.output, bits)
 
 
 def built_timelines(found: Estimate, spec: BuiltDecoderSpec, device: Device) -> tuple[Timeline, ...]:

@@ -15,6 +15,7 @@ from hdl.model.gpt2.prepare import prepare
 from hdl.model.gpt2.quantised import QuantisedGpt2
 from hdl.model.gpt2.reference import Decoder
 from hdl.model.spec import Gpt2Spec, load_model
+from hdl.model.weightbits import W4
 
 from .networks import SMALL
 
@@ -37,7 +38,7 @@ def test_perplexity_in_integers_is_nearly_float32s() -> None:
     expected = perplexity(lambda ids: (decoder := decoders.pop()).logits(decoder.extend(ids)), texts)
     assert expected < TINY.vocabulary / 8, "it has learned"
     assert 0.98 * expected < in_integers(prepared.quantised, texts) < 1.02 * expected
-    assert in_integers(prepare(TINY, weight_bits=4).quantised, texts) < 1.10 * expected
+    assert in_integers(prepare(TINY, weight_bits=W4).quantised, texts) < 1.10 * expected
 
 
 def test_its_files_belong_together() -> None:

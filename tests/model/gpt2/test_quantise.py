@@ -120,9 +120,3 @@ def test_bias_that_no_word_holds() -> None:
         quantise(replace(WEIGHTS, layers=layers), TEXTS)
     assert str(error.value).startswith("layer 1 ffn1: channel bias must be -524288..524287, not -")
     assert str(error.value).endswith("; are these the weights of a trained model?")
-
-
-def test_other_bits_of_weights() -> None:
-    with pytest.raises(InputError) as error:
-        quantise(WEIGHTS, TEXTS, weight_bits=5)
-    assert str(error.value) == "weight bits must be 4 or 8, not 5"

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from hdl.model.gpt2.floating import FloatDecoder, embed, run_layer
 from hdl.model.gpt2.quantise import quantise
@@ -13,13 +14,14 @@ from hdl.model.gpt2.rounding import GroupRounding, NearestRounding, group_roundi
 from hdl.model.gpt2.weights import random_weights
 from hdl.model.groups import group_of, nibbles
 from hdl.model.quantised import LINEAR_UNITS
+from hdl.model.weightbits import W4, W8, WeightBits
 
 from .networks import SMALL, texts
 
 SPEC = replace(SMALL, hidden=96, intermediate=200)
 WEIGHTS = random_weights(SPEC, 1)
 TEXTS = texts(SPEC, [20] * 20)
-MODEL = quantise(WEIGHTS, TEXTS, weight_bits=4)
+MODEL, WIDE = quantise(WEIGHTS, TEXTS, weight_bits=W4), quantise(WEIGHTS, TEXTS)
 
 
 def units(model: QuantisedGpt2) -> dict[str, np.ndarray]:
@@ -38,7 +40,25 @@ def test_all_weights_are_multiples_of_their_groups_factors() -> None:
         assert factors.shape == (len(weight), -(-weight.shape[1] // 64)), name
         assert 1 <= factors.min() <= factors.max() <= 15, name
         assert len(np.unique(nibbles(weight, factors))) == 16, "all integers of 4 bits are used"
-    assert quantise(WEIGHTS, TEXTS).group_factors == {}
+    assert MODEL.weight_bits == W4
+    assert (WIDE.group_factors, WIDE.weight_bits) == ({}, W8)
+
+
+@pytest.mark.parametrize("int8", [("head",), ("qkv", "ffn2"), ("projection", "ffn1", "ffn2")], ids="-".join)
+def test_products_of_either_width_are_those_of_models_that_have_only_that(int8: tuple[str, ...]) -> None:
+    bits = WeightBits.of(4, int8)
+    mixed, found = quantise(WEIGHTS, TEXTS, weight_bits=bits), units(WIDE)
+    packed = {name for name in found if name.rpartition(".")[-1] not in int8}
+    assert mixed.weight_bits == bits
+    assert mixed.group_factors.keys() == packed
+    for name, weight in units(mixed).items():
+        np.testing.assert_array_equal(weight, units(MODEL if name in packed else WIDE)[name], name)
+        if name in packed:
+            np.testing.assert_array_equal(mixed.group_factors[name], MODEL.group_factors[name], name)
+    for own, layer in zip(mixed.layers, WIDE.layers, strict=True):
+        for unit in LINEAR_UNITS:
+            same = np.array_equal(own.block(unit), layer.block(unit))
+            assert same == (unit in int8), "the words that go with its weights"
 
 
 def test_logits_follow_the_float_decoders() -> None:
@@ -50,11 +70,11 @@ def test_logits_follow_the_float_decoders() -> None:
         found = Decoder(model).prefill(ids).logits * model.logit_unit
         return float(np.corrcoef(found.ravel(), expected.ravel())[0, 1])
 
-    assert 0.97 < correlation(MODEL) < correlation(quantise(WEIGHTS, TEXTS))
+    assert 0.97 < correlation(MODEL) < correlation(WIDE)
 
 
 def test_the_inputs_that_texts_cause_count() -> None:
-    roundings = list(group_roundings(WEIGHTS, TEXTS))
+    roundings = list(group_roundings(WEIGHTS, TEXTS, W4))
     assert [sorted(rounding.hessians) for rounding in roundings] == [sorted(LINEAR_UNITS)] * 3 + [["head"]]
     rows = np.concatenate([run_layer(embed(ids, WEIGHTS), WEIGHTS.layers[0], SPEC)["activation"] for ids in TEXTS])
     weight = WEIGHTS.layers[0].ffn2.weight
@@ -68,7 +88,7 @@ def test_the_inputs_that_texts_cause_count() -> None:
 
 
 def test_units_of_the_inputs_are_taken_in() -> None:
-    rounding = next(group_roundings(WEIGHTS, TEXTS))
+    rounding = next(group_roundings(WEIGHTS, TEXTS, W4))
     weight = WEIGHTS.layers[0].ffn1.weight
     input_units = np.exp2(np.arange(96) % 5 - 2.0)
     integers, scale = rounding("ffn1", weight * input_units, input_units)

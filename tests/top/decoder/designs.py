@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from hdl.model.weightbits import W4, WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.spec import ArrayShape
 
@@ -13,8 +14,11 @@ TINY = BuiltDecoderSpec(
 )  # fmt: skip
 """A decoder in which every unit takes several passes, words and tiles, and the head is no multiple of the columns."""
 
-PACKED = replace(TINY, weight_bits=4)
+PACKED = replace(TINY, weight_bits=W4)
 """With weights of 4 bits."""
+
+MIXED = replace(TINY, weight_bits=WeightBits.of(4, ("projection", "head")), channels=(2, 1, 1, 1))
+"""With weights of 4 bits and of 8, of which a product of either follows one of the other."""
 
 FAR = replace(
     TINY,

@@ -18,7 +18,7 @@ from hdl.top.manifest import build_manifest
 from sim import paths
 from sim.verilator import WAIVERS, lint
 
-from .designs import DEEP, FAR, FARTHER, MOVED, ODD, PACKED, TINY
+from .designs import DEEP, FAR, FARTHER, MIXED, MOVED, ODD, PACKED, TINY
 from .simulations import model_of, sources
 
 
@@ -28,7 +28,7 @@ def memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
     return decoder_memory(spec)
 
 
-@pytest.mark.parametrize("spec", [TINY, ODD, FAR, FARTHER], ids=["tiny", "odd", "far", "farther"])
+@pytest.mark.parametrize("spec", [TINY, ODD, MIXED, FAR, FARTHER], ids=["tiny", "odd", "mixed", "far", "farther"])
 def test_the_verilog_has_no_finding(spec: BuiltDecoderSpec) -> None:
     assert lint(sources(spec), "decoder", waivers=WAIVERS) == []
 
@@ -40,7 +40,7 @@ def test_paths_hold_one_multiplication_or_three_additions(spec: BuiltDecoderSpec
         assert max(path.weight for path in found.values()) <= most
 
 
-@pytest.mark.parametrize("spec", [TINY, ODD, PACKED], ids=["tiny", "odd", "packed"])
+@pytest.mark.parametrize("spec", [TINY, ODD, PACKED, MIXED], ids=["tiny", "odd", "packed", "mixed"])
 def test_segments_cover_the_channels(spec: BuiltDecoderSpec) -> None:
     channels = build_decoder_image(model_of(spec), spec).channels
     for name in LINEAR_UNITS:
@@ -69,6 +69,19 @@ def test_keys_and_values_off_chip_are_told_of() -> None:
     # 40 tokens are 5 blocks of 8, of 96 features 12: of keys each channel has up to 3 blocks of tokens, of values all
     # 5, of half of the features.
     assert [told[name]["beats"] for name in ("keys", "values")] == [2 * 3 * 12, 2 * 5 * 6]
+
+
+def test_bits_of_weights_are_told_of_product_by_product() -> None:
+    for unit in memory(MIXED)["weights"]["units"].values():
+        bits = {product["name"]: product["bits"] for product in unit["products"]}
+        assert bits == {"qkv": 4, "projection": 8, "ffn1": 4, "ffn2": 4, "head": 8}
+    emitter, pipeline = Emitter(), DecoderPipeline(MIXED)
+    emitter.emit(pipeline, "decoder")
+    told = build_manifest(pipeline, load_device("u280"), "tiny", emitter.modules, "decoder", memory={}, cycles=[])
+    assert told["geometry"]["weight_bits"] == {"qkv": 4, "projection": 8, "ffn1": 4, "ffn2": 4, "head": 8}
+    ends = {MIXED: "; weights of 4 bits but 8 of projection and head", PACKED: " 4 bits", TINY: " 8 bits"}
+    for spec, end in ends.items():
+        assert summary(spec, load_device("u280")).endswith(end)
 
 
 def test_cycles_grow_with_the_tokens() -> None:

@@ -10,11 +10,11 @@ from hdl.perf.memorytiming import MemoryTiming
 from hdl.top.decoder.orders import Outcome
 from sim.decoder import DecoderSimulation, RefusedError
 
-from .designs import ODD, PACKED, TINY
+from .designs import MIXED, ODD, PACKED, TINY
 from .simulations import model_of, started, words
 
 
-@pytest.fixture(params=[PACKED, ODD], ids=["packed", "odd"])
+@pytest.fixture(params=[PACKED, MIXED, ODD], ids=["packed", "mixed", "odd"])
 def simulation(request: pytest.FixtureRequest) -> Iterator[DecoderSimulation]:
     with started(request.param) as one:
         yield one
