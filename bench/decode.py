@@ -26,7 +26,7 @@ from hdl.perf.plan import plan
 HERE, DOCUMENT = Path(__file__).parent, Path(__file__).parents[1] / "docs" / "decoding.md"
 
 DEVICE = load_device("u280")
-TIMING = MemoryTiming.of(DEVICE.memory, DEVICE.clock_mhz)
+TIMING = MemoryTiming.of_device(DEVICE)
 
 MODELS, BITS, CONTEXTS = ("gpt2", "gpt2-medium"), (8, 4), (128, 1000)
 MORE = 24

@@ -78,7 +78,7 @@ def main(
     console.print(f"emitted in {time.monotonic() - started:.0f} s: {spec.macs:,} MAC/cycle, {spec.resources}")
     console.print(f"{some.layers} of {whole.layers} layers, {spec}")
     quantised, part = quantised_with_prompt(some, prompt, weight_bits, trained=some == whole)
-    timing = MemoryTiming.of(device.memory, device.clock_mhz)
+    timing = MemoryTiming.of_device(device)
     table = headed(f"{model} on {device.board} at {device.clock_mhz} MHz, its memory's timing")
     design, wrong, candidates = SpatialDesign(Network.from_spec(some), spec), False, spec.largest
     image = build_decoder_image(quantised, spec)
@@ -132,9 +132,7 @@ def row(table: Table, design: SpatialDesign, device: Device, tokens: int, behind
     """Adds a run, and the cycles that were counted before it."""
     spec = design.spec
     assert isinstance(spec, BuiltDecoderSpec)
-    counted = decoder_cycles(
-        spec, tokens, behind, MemoryTiming.of(device.memory, device.clock_mhz), len(run.candidates.ids)
-    )
+    counted = decoder_cycles(spec, tokens, behind, MemoryTiming.of_device(device), len(run.candidates.ids))
     phase = design.decode(behind) if tokens == 1 else design.prefill(tokens)
     limit = Limits.of(phase.macs, spec.resources.dsp, phase.bytes, device.memory.bytes_a_cycle(device.clock_mhz))
     weights = [use for name, use in run.memory.items() if name.startswith("weights")]

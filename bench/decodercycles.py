@@ -91,7 +91,7 @@ def simulate(spec: BuiltDecoderSpec, timing: MemoryTiming) -> Iterator[tuple[int
 def full_size() -> str:
     """gpt2 against what bench.decoder measures."""
     device = load_device("u280")
-    timing = MemoryTiming.of(device.memory, device.clock_mhz)
+    timing = MemoryTiming.of_device(device)
     found = {run: decoder_cycles(FULL, *run, timing, 64) for run in MEASURED}
     (prompt, token), (prompt_off, token_off) = found.values(), (found[run] / MEASURED[run] - 1 for run in MEASURED)
     return GPT2.format(prompt=prompt, token=token, prompt_off=prompt_off, token_off=token_off)
@@ -100,7 +100,7 @@ def full_size() -> str:
 def main() -> int:
     """Prints the table; 1 where a difference is too great."""
     device, rows, differences = load_device("u280"), [], []
-    memories = {"at once": IDEAL, "U280": MemoryTiming.of(device.memory, device.clock_mhz)}
+    memories = {"at once": IDEAL, "U280": MemoryTiming.of_device(device)}
     for name, spec in designs():
         for memory, timing in memories.items():
             for tokens, behind, simulated in simulate(spec, timing):

@@ -19,7 +19,7 @@ from hdl.perf.plan import plan
 from hdl.perf.spec import LINEAR_UNITS, ArrayShape
 
 U280 = load_device("u280")
-TIMING = MemoryTiming.of(U280.memory, U280.clock_mhz)
+TIMING = MemoryTiming.of_device(U280)
 
 TOLERANCE = {W8: 0.05, W4: 0.07, WeightBits.of(4, ["head"]): 0.05, WeightBits.of(4, ["qkv", "ffn2"]): 0.07}
 """By bits of weights. Where the units and what fills their RAMs take as long as each other, as with 4 bits, neither

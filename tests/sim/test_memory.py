@@ -220,7 +220,7 @@ def test_a_channel_lives_on_from_run_to_run(wires, simulator):
 def test_streaming_is_as_fast_as_measured_on_the_u280(wires):
     """Shuhai measured 425 GB/s over the 32 pseudo-channels; bandwidth and refresh alone give that within 2 %."""
     device = load_device("u280")
-    timing = MemoryTiming.of(device.memory, device.clock_mhz)
+    timing = MemoryTiming.of_device(device)
     assert timing == U280
     bursts = [(256 * i, 256) for i in range(200)]
     held = np.zeros((256 * 200, 64), np.uint8)
