@@ -114,8 +114,13 @@ class EmbeddingSpec:
 
         The position's row comes first; the tile is sent while the word's comes in.
         """
-        ask = 2 + self.address_stages + 1 + self.fetch.latency  # fork, token, address, buffer
-        return ask + 1 + self.wait_cycles + self.addition.latency + self.gather.latency
+        come = self.ask_latency - self.fetch.request_latency + self.fetch.latency
+        return come + 1 + self.wait_cycles + self.addition.latency + self.gather.latency
+
+    @property
+    def ask_latency(self) -> int:
+        """Cycles from the acceptance of an order, its id being there, to the request of the first row."""
+        return 2 + self.address_stages + 1 + self.fetch.request_latency  # fork, token, address, buffer
 
     @property
     def wait_cycles(self) -> int:

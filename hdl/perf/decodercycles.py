@@ -98,10 +98,14 @@ class DecoderRun(Run):
         return self.ended
 
     def embedded(self) -> np.ndarray:
-        """When the last beat of each tile is there for the first layer: its tokens' rows come one behind the other."""
+        """When the last beat of each tile is there for the first layer: its tokens' rows come one behind the other,
+        the first of them behind the parameters that fill their reader's FIFO."""
         spec, timing = self.spec.embedding, self.timing
-        latency = spec.latency - spec.latency_cycles + timing.latency + timing.activation + self.spec.arbiter.latency
-        first = self.begins + latency + (self.ids - 1) * (spec.wait_cycles + spec.words)
+        memory = timing.latency + timing.activation
+        latency = spec.latency - spec.latency_cycles + memory + self.spec.arbiter.latency
+        asked = self.begins + spec.ask_latency + self.spec.arbiter.latency
+        late = max(0, self.parameters.reader.filled() + timing.activation - (asked + memory - 1))
+        first = self.begins + latency + late + (self.ids - 1) * (spec.wait_cycles + spec.words)
         return first + self.spec.tile_beats - 1
 
     def layer(self, arrived: np.ndarray) -> np.ndarray:

@@ -60,6 +60,11 @@ class MemoryReader:
         self.moved = self.clock.beats(first)  # beats that memory has moved
         self.earlier = np.full((len(phases), fetch.ahead), float(LONG_AGO))  # when the pieces before were taken
 
+    def filled(self) -> int:
+        """When the bursts have come that the reader asks for at first, as many as find room in it."""
+        bursts = self.fetch.ahead // self.fetch.burst * self.fetch.burst
+        return int(np.ceil(self.clock.cycles(self.moved + bursts) - ROUNDING).max())
+
     def given(self, room: np.ndarray, beats: float) -> np.ndarray:
         """When pieces of ``beats`` each can be taken, [channels, pieces], which have room behind the reader from
         ``room`` on, [pieces]. A burst is asked for when the reader itself has room: what is taken leaves it."""
