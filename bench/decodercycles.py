@@ -38,10 +38,9 @@ Counted: `hdl.perf.decodercycles`, before any hardware is made. Simulated: the e
 weights, and a memory that answers at once or with the latency, rate, rows and refreshes of the U280's HBM2 at 300 MHz.
 
 What is left with a memory that answers at once: logits late in the vocabulary that are better than all before, a cycle
-each; parameters that wait for embeddings at the port that they share, where parameters decide, as in tiny-gpt2; and
-prompts so long that attention sets the pace of their last tiles, where not all is followed of what keeps the tiles
-behind waiting. With the U280's memory a run may begin in the middle of a channel's refresh; it is counted as if it
-began after a reset.
+each; embeddings, taken to come evenly among the parameters of the port that they share; and prompts so long that
+attention sets the pace of their last tiles, where not all is followed of what keeps the tiles behind waiting. With the
+U280's memory a run may begin in the middle of a channel's refresh; it is counted as if it began after a reset.
 """
 
 GPT2 = """

@@ -84,9 +84,18 @@ class DecoderRun(Run):
         before = sum(counts[other] for other in [*counts][: [*counts].index(name)])
         every = sum(counts.values()) + spec.cache_ports
         phases = np.unique([self.timing.first_cycle(before + i, every) for i in range(counts[name])])
-        # The run's orders are forked to the readers; the embedding asks for rows at the parameters' port.
-        shared = spec.arbiter.latency if name == "parameters" else 0
-        return MemoryReader(spec.fetch, self.timing, phases, self.begins + 1 + spec.fetch.request_latency + shared)
+        start = self.begins + 1 + spec.fetch.request_latency  # the run's orders are forked to the readers
+        if name != "parameters":
+            return MemoryReader(spec.fetch, self.timing, phases, start)
+        # The embedding asks for rows at the same port.
+        share = 2 * spec.embedding.row_beats / self.token_cycles / float(self.timing.rate)
+        until = self.begins + int(self.ids[-1]) * self.token_cycles
+        return MemoryReader(spec.fetch, self.timing, phases, start + spec.arbiter.latency, share, until)
+
+    @property
+    def token_cycles(self) -> int:
+        """Cycles between the embeddings of two tokens."""
+        return self.spec.embedding.wait_cycles + self.spec.embedding.words
 
     def cycles(self) -> int:
         """Cycles from the last id to the best candidate."""
@@ -105,7 +114,7 @@ class DecoderRun(Run):
         latency = spec.latency - spec.latency_cycles + memory + self.spec.arbiter.latency
         asked = self.begins + spec.ask_latency + self.spec.arbiter.latency
         late = max(0, self.parameters.reader.filled() + timing.activation - (asked + memory - 1))
-        first = self.begins + latency + late + (self.ids - 1) * (spec.wait_cycles + spec.words)
+        first = self.begins + latency + late + (self.ids - 1) * self.token_cycles
         return first + self.spec.tile_beats - 1
 
     def layer(self, arrived: np.ndarray) -> np.ndarray:

@@ -25,14 +25,15 @@ ASK_CYCLES = 2
 
 class MemoryClock:
     """Cycles as beats that channels could have moved by then, each of which is ``phases`` cycles into its refresh
-    interval when the run begins [channels]."""
+    interval when the run begins [channels]. Until a cycle another reader may take a ``share`` of them."""
 
-    def __init__(self, timing: MemoryTiming, phases: np.ndarray):
-        self.rate = float(timing.rate)
+    def __init__(self, timing: MemoryTiming, phases: np.ndarray, share: float, until: int):
+        self.rate, self.left = float(timing.rate), 1 - share
         self.interval = timing.refresh_interval or 1 << 40
         self.open = self.interval - timing.refresh  # cycles of an interval in which beats move
         self.phases = phases.reshape(-1, 1)
         self.before = self._open_cycles(self.phases)
+        self.shared = (self._open_cycles(until + self.phases) - self.before) * self.rate  # beats until then
 
     def _open_cycles(self, cycles: np.ndarray) -> np.ndarray:
         whole, rest = np.divmod(cycles, self.interval)
@@ -40,22 +41,27 @@ class MemoryClock:
 
     def beats(self, cycles: np.ndarray) -> np.ndarray:
         """Beats by these cycles, [channels, any]."""
-        return np.asarray((self._open_cycles(cycles + self.phases) - self.before) * self.rate)
+        every = (self._open_cycles(cycles + self.phases) - self.before) * self.rate
+        return np.asarray(every - (1 - self.left) * np.minimum(every, self.shared))
 
     def cycles(self, beats: np.ndarray) -> np.ndarray:
         """The cycles by which so many beats have moved, [channels, any]."""
-        whole, rest = np.divmod(beats / self.rate + self.before, self.open)
+        every = np.where(beats < self.shared * self.left, beats / self.left, beats + (1 - self.left) * self.shared)
+        whole, rest = np.divmod(every / self.rate + self.before, self.open)
         return np.asarray(whole * self.interval + rest - self.phases)
 
 
 class MemoryReader:
-    """Readers of channels that hold the same, [channels], whose first request goes out at ``start``. ``watch``, where
-    somebody does, is told when pieces were taken, [channels, pieces], and the beats of one."""
+    """Readers of channels that hold the same, [channels], whose first request goes out at ``start``. Another reader may
+    take a ``share`` of their beats ``until`` a cycle. ``watch``, where somebody does, is told when pieces were taken,
+    [channels, pieces], and the beats of one."""
 
     watch: Callable[[np.ndarray, float], None] | None = None
 
-    def __init__(self, fetch: FetchSpec, timing: MemoryTiming, phases: np.ndarray, start: int):
-        self.fetch, self.latency, self.clock = fetch, timing.latency, MemoryClock(timing, phases)
+    def __init__(
+        self, fetch: FetchSpec, timing: MemoryTiming, phases: np.ndarray, start: int, share: float = 0, until: int = 0
+    ):
+        self.fetch, self.latency, self.clock = fetch, timing.latency, MemoryClock(timing, phases, share, until)
         first = np.full((len(phases), 1), start + timing.latency + timing.activation - 1)
         self.moved = self.clock.beats(first)  # beats that memory has moved
         self.earlier = np.full((len(phases), fetch.ahead), float(LONG_AGO))  # when the pieces before were taken

@@ -15,6 +15,9 @@ U280 = MemoryTiming.of(load_device("u280").memory, 300)
 BETTER = 3
 """Logits late in the vocabulary that are better than all before, which take a cycle more each: up to their values."""
 
+EVENLY = 8
+"""Rows of the embedding are taken to come evenly among the parameters of their port."""
+
 REFRESH = 0.02
 """What a token that waits for its weights may be off, for refreshes that a run begins in the middle of."""
 
@@ -33,6 +36,6 @@ def test_cycles_are_what_is_simulated(spec: BuiltDecoderSpec, tolerance: float, 
         for k, (count, restart) in enumerate([*RUNS, (spec.max_length, True)], start=1):
             run = simulation.run(words(spec, count, k), restart=restart, k=k)
             found = decoder_cycles(spec, count, run.position - count, timing, k)
-            # Rows of the embedding wait for the parameters that were asked for before, at the port that they share.
-            waits = 2 * spec.fetch.ahead / float(timing.rate)
-            assert -tolerance * found <= run.cycles - found <= BETTER + tolerance * found + waits, (count, run.position)
+            # A port's first refresh may come before a prompt's rows or behind them, and its parameters' too.
+            most = BETTER + EVENLY + 2 * timing.refresh + tolerance * found
+            assert abs(run.cycles - found) <= most, (count, run.position)
