@@ -171,7 +171,7 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
             ids = prepared.tokens.of(prompt, spec.max_length)
             generate.check_text(ids, tokens, network, spec)
             image = build_decoder_image(prepared.quantised, spec)
-        timing = MemoryTiming.of_device(device)
+        timing = MemoryTiming.of(device.memory, device.clock_mhz)
         if options.simulator == "amaranth":
             simulation = DecoderSimulation.interpreted(spec, image, timing=timing)
         else:

@@ -114,7 +114,7 @@ class EmbeddingSpec:
 
         The position's row comes first; the tile is sent while the word's comes in.
         """
-        come = self.ask_latency - self.fetch.request_latency + self.fetch.latency
+        come = self.ask_latency + self.latency_cycles + self.fetch.data_latency
         return come + 1 + self.wait_cycles + self.addition.latency + self.gather.latency
 
     @property
@@ -127,9 +127,14 @@ class EmbeddingSpec:
         """Cycles from a position's first word to the word that is added to it: a row, or what the FIFO takes."""
         return max(self.words, self.addition.fifo.latency)
 
+    @property
+    def token_cycles(self) -> int:
+        """Cycles a token takes, one token following the other."""
+        return self.wait_cycles + self.words
+
     def cycles(self) -> int:
         """Cycles a tile takes, one tile following the other."""
-        return max(self.rows * (self.wait_cycles + self.words), self.gather.cycles())
+        return max(self.rows * self.token_cycles, self.gather.cycles())
 
     @property
     def resources(self) -> Resources:

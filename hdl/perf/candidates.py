@@ -117,8 +117,8 @@ def _judged(cost: Callable[[Design], float], build: Callable[[PipelineSpec], Des
 
 def _waits(design: Design, device: Device, context: int) -> bool:
     """Whether a token behind so many others would be faster with more ports for keys and values."""
-    phase, share = design.decode(context), device.memory.sustained * 1e3 / device.clock_mhz
-    given, beside = (share * drawn(device.memory) for drawn in (design.bandwidth, design.cache_bandwidth))
+    phase = design.decode(context)
+    given, beside = (device.sustained(drawn(device.memory)) for drawn in (design.bandwidth, design.cache_bandwidth))
     return phase.cycles_at(given, beside) > phase.cycles_at(given)
 
 

@@ -296,15 +296,14 @@ def average_tile(unit: AttentionUnit, tokens: int) -> int:
     return -(-int(cycles.sum()) // len(cycles))
 
 
-@lru_cache(maxsize=1 << 14)
 def prompt_cycles(unit: AttentionUnit, tokens: int) -> np.ndarray:
-    """Cycles of each tile of a prompt of ``tokens``, which sees the keys up to its own place. They are kept: geometries
-    that are compared have most of their units in common."""
+    """Cycles of each tile of a prompt of ``tokens``, which sees the keys up to its own place."""
     return tiles_cycles(unit, tuple(min(end, tokens) for end in range(unit.rows, tokens + unit.rows, unit.rows)))
 
 
 @lru_cache(maxsize=1 << 14)
 def tiles_cycles(unit: AttentionUnit, seen: tuple[int, ...]) -> np.ndarray:
-    """Cycles of tiles that see so many keys each, all heads of them; kept, too."""
+    """Cycles of tiles that see so many keys each, all heads of them. They are kept: geometries that are compared have
+    most of their units in common."""
     one = unit.cycles if isinstance(unit, SoftmaxSpec) else unit.tile_cycles
     return np.array([one(tokens) for tokens in seen])

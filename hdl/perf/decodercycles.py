@@ -88,14 +88,10 @@ class DecoderRun(Run):
         if name != "parameters":
             return MemoryReader(spec.fetch, self.timing, phases, start)
         # The embedding asks for rows at the same port.
-        share = 2 * spec.embedding.row_beats / self.token_cycles / float(self.timing.rate)
-        until = self.begins + int(self.ids[-1]) * self.token_cycles
+        rows = spec.embedding
+        share = 2 * rows.row_beats / rows.token_cycles / float(self.timing.rate)
+        until = self.begins + int(self.ids[-1]) * rows.token_cycles
         return MemoryReader(spec.fetch, self.timing, phases, start + spec.arbiter.latency, share, until)
-
-    @property
-    def token_cycles(self) -> int:
-        """Cycles between the embeddings of two tokens."""
-        return self.spec.embedding.wait_cycles + self.spec.embedding.words
 
     def cycles(self) -> int:
         """Cycles from the last id to the best candidate."""
@@ -114,7 +110,7 @@ class DecoderRun(Run):
         latency = spec.latency - spec.latency_cycles + memory + self.spec.arbiter.latency
         asked = self.begins + spec.ask_latency + self.spec.arbiter.latency
         late = max(0, self.parameters.reader.filled() + timing.activation - (asked + memory - 1))
-        first = self.begins + latency + late + (self.ids - 1) * self.token_cycles
+        first = self.begins + latency + late + (self.ids - 1) * spec.token_cycles
         return first + self.spec.tile_beats - 1
 
     def layer(self, arrived: np.ndarray) -> np.ndarray:

@@ -138,6 +138,10 @@ class Device(_Figures):
         """The nearest level of off-chip memory, where weights lie."""
         return self.memories[0]
 
+    def sustained(self, gb_s: float) -> float:
+        """Bytes a cycle of the clock that is planned for, of ports of its memory that give so many GB/s at the peak."""
+        return gb_s * (self.memory.sustained * 1e3 / self.clock_mhz)
+
 
 def devices() -> tuple[str, ...]:
     """The names of the built-in devices."""

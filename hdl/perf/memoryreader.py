@@ -28,7 +28,7 @@ class MemoryClock:
     interval when the run begins [channels]. Until a cycle another reader may take a ``share`` of them."""
 
     def __init__(self, timing: MemoryTiming, phases: np.ndarray, share: float, until: int):
-        self.rate, self.left = float(timing.rate), 1 - share
+        self.rate, self.share = float(timing.rate), share
         self.interval = timing.refresh_interval or 1 << 40
         self.open = self.interval - timing.refresh  # cycles of an interval in which beats move
         self.phases = phases.reshape(-1, 1)
@@ -42,11 +42,12 @@ class MemoryClock:
     def beats(self, cycles: np.ndarray) -> np.ndarray:
         """Beats by these cycles, [channels, any]."""
         every = (self._open_cycles(cycles + self.phases) - self.before) * self.rate
-        return np.asarray(every - (1 - self.left) * np.minimum(every, self.shared))
+        return np.asarray(every - self.share * np.minimum(every, self.shared))
 
     def cycles(self, beats: np.ndarray) -> np.ndarray:
         """The cycles by which so many beats have moved, [channels, any]."""
-        every = np.where(beats < self.shared * self.left, beats / self.left, beats + (1 - self.left) * self.shared)
+        taken = self.share * self.shared
+        every = np.where(beats < self.shared - taken, beats / (1 - self.share), beats + taken)
         whole, rest = np.divmod(every / self.rate + self.before, self.open)
         return np.asarray(whole * self.interval + rest - self.phases)
 

@@ -29,8 +29,9 @@ class Phase:
     """A prompt, or a token: ``cycles`` with all data at hand, ``bytes`` from off-chip memory, ``macs`` that the network
     asks for, and the cycles of a layer by stage.
 
-    ``tail_cycles`` and ``tail_bytes`` of them come behind all else, of a prompt: the head works for one token only, and
-    only a part of its weights has room on chip before. ``beside``: bytes that come through ports of their own.
+    ``tail_cycles`` and ``tail_bytes`` of them come behind all else: those of a prompt's head, which works for one token
+    only, and of whose weights a part has room on chip before; of a token's, where it has 8 bits and others have 4.
+    ``beside``: bytes that come through ports of their own.
     ``loads``: a token's weights, where some have other bits than others.
     """
 

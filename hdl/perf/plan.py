@@ -200,8 +200,7 @@ def halves(
     else:
         design = SpatialDesign(network, spec)
     half, memory = ceil(tokens / 2), device.memory
-    sustained = memory.sustained * 1e3 / device.clock_mhz
-    bytes_a_cycle = design.bandwidth(memory) * sustained
+    bytes_a_cycle = device.sustained(design.bandwidth(memory))
 
     def token(context: int) -> float:
         phase = design.decode(context)
@@ -210,7 +209,7 @@ def halves(
         assert isinstance(spec, DecoderSpec)
         assert isinstance(design.spec, DecoderSpec)
         read, own = spec.cache.bytes_read(context), design.spec.cache.bytes_read(context)
-        loads = read / (memory.rate(2 * cache_channels) * sustained)
+        loads = read / device.sustained(memory.rate(2 * cache_channels))
         # The next token's come while the head works on this one, as far as they have banks.
         loads += max(0, design.head_bytes / bytes_a_cycle - banks * loads / network.layers)
         return max(loads, replace(phase, beside=own).cycles_at(bytes_a_cycle))

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from ..kernels.shared import weight_bytes
 from ..model.network import Network
-from ..model.weightbits import W8
 from .builtdecoder import BuiltDecoderSpec
 from .phase import Loads, Phase
 from .spec import PipelineSpec
@@ -24,10 +23,9 @@ def loaded(token: Phase, network: Network, spec: PipelineSpec, tail_bytes: float
     one, neither makes up for the other. A head of 8 bits is a tail, of which ``tail_bytes`` find no room before, since
     what the units let wait in the layers it cannot use. Where all have the same bits, the phase as it is.
     """
-    bits = spec.weight_bits if isinstance(spec, BuiltDecoderSpec) else W8
-    if len(set(bits)) == 1:
+    if not isinstance(spec, BuiltDecoderSpec) or len(set(spec.weight_bits)) == 1:
         return token
-    assert isinstance(spec, BuiltDecoderSpec)
+    bits = spec.weight_bits
     weights = {one.name: network.layers * one.weights for one in network.operators} | {"head": network.head_weights}
     wide = sum(weights[name] for name, own in bits._asdict().items() if own == 8)
     loads = Loads(spec.token_load * (1 - wide / sum(weights.values())), wide)

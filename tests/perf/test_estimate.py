@@ -94,9 +94,7 @@ def test_keys_and_values_off_chip_get_the_ports_that_help(prompt: int, most: int
     def seconds(design: Design) -> float:
         return estimate_design(design, U280, prompt=prompt, output=32).seconds
 
-    designs = candidates(
-        load_network("gpt2"), U280, max_length=prompt + 32, tile=2, weight_bits=8, cost=seconds
-    )  # fmt: skip
+    designs = candidates(load_network("gpt2"), U280, max_length=prompt + 32, tile=2, weight_bits=8, cost=seconds)
     spatial = [one for one in designs if isinstance(one, SpatialDesign) and one.cache_bytes]
     assert [one.spec.cache_channels for one in spatial] == [1, 2][:most]
     # Two for each are better than one where a token waits for what these bring.
