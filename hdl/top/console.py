@@ -14,6 +14,7 @@ from rich.console import Console
 from ..errors import InputError
 from ..model.network import networks
 from ..model.weightbits import WeightBits
+from ..notices import shown_notices
 
 __all__ = ["TILE_HELP", "chosen_name", "model_option", "run_command", "show", "shown_progress", "weight_options"]
 
@@ -84,11 +85,12 @@ def show(*parts: Any) -> None:
 
 
 def run_command(command: click.Command, name: str, arguments: Sequence[str] | None = None) -> int:
-    """Runs a command of that name; returns the exit code. The one place where errors become messages."""
+    """Runs a command of that name; returns the exit code. The one place where errors and notices become messages."""
     # Amaranth warns of every component that was made and not used, which is what an error or an interrupt leaves.
     warnings.simplefilter("ignore", UnusedElaboratable)
     try:
-        return command.main(arguments, prog_name=name, standalone_mode=False) or 0
+        with shown_notices(note):
+            return command.main(arguments, prog_name=name, standalone_mode=False) or 0
     except click.Abort:  # what click makes of an interrupt
         return complain("interrupted; nothing was written")
     except click.UsageError as error:
@@ -97,6 +99,11 @@ def run_command(command: click.Command, name: str, arguments: Sequence[str] | No
         return complain(f"error: {error}")
     except OSError as error:
         return complain(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
+
+
+def note(text: str) -> None:
+    """Says what is ignored or assumed, in one line on stderr."""
+    click.echo(" ".join(f"note: {text}".split()), err=True)
 
 
 def complain(message: str) -> int:
