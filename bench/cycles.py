@@ -117,10 +117,10 @@ def markdown(rows: list[tuple[str, ...]], verdict: str) -> str:
     lines = [
         "# Cycles: estimated and simulated",
         "",
-        "Made by `python -m bench.cycles --write`. A run's cycles count from the first beat of tokens that is accepted",
-        "to the last beat of the last layer's outputs. Estimated: `PipelineSpec.run_cycles`, before any hardware is made."  # noqa: E501
-        " Simulated:",
-        "the emitted Verilog in Verilator, with random weights, every stream always ready.",
+        "`python -m bench.cycles --write` writes this page. The cycles of a run count from the first beat of tokens",
+        "that the pipeline accepts to the last beat of the last layer's output. Estimated: `PipelineSpec.run_cycles`,",
+        "before any hardware exists. Simulated: the emitted Verilog in Verilator, with random weights. Every stream is",
+        "always ready.",
         "",
         "| " + " | ".join(HEADINGS) + " |",
         "|---|" + "---:|" * (len(HEADINGS) - 1),

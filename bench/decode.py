@@ -1,14 +1,16 @@
-"""Decoding on the U280: a token's cycles and where they go, and the lengths at which others published theirs.
-``python -m bench.decode``; ``--write`` puts the tables into docs/decoding.md."""
+"""Decoding on the U280: the cycles of a token and where they go, and a comparison with published designs.
+``python -m bench.decode`` prints the page; ``--write`` writes docs/decoding.md and docs/decoding.svg."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import yaml
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from bench.paper import table, words
@@ -20,10 +22,12 @@ from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decodercycles import decoder_cycles
 from hdl.perf.design import SpatialDesign
 from hdl.perf.device import load_device
+from hdl.perf.drawing import as_svg
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
 
 HERE, DOCUMENT = Path(__file__).parent, Path(__file__).parents[1] / "docs" / "decoding.md"
+PICTURE = DOCUMENT.with_suffix(".svg")
 
 DEVICE = load_device("u280")
 TIMING = MemoryTiming.of_device(DEVICE)
@@ -35,36 +39,50 @@ MORE = 24
 SYSTEMS = ("DFX", "Allo (the paper's design)", "StreamTensor", "CODO", "LoopLynx")
 """Those of bench/published.yaml that decode the same networks."""
 
+OURS, THEIRS = "#1f6fb2", "#9aa0a6"
+"""Colours of the bars."""
+
 INTRODUCTION = """\
 # Decoding
 
-Made by `python -m bench.decode --write`, for the Alveo U280 at 300 MHz, an assumption until a vendor tool has routed a
-design. The designs are those that `emit` makes for the length, with keys and values on chip where they have room there.
-Their cycles are counted (`hdl.perf.decodercycles`), with the timing of the device's memory;
-[decodercycles.md](decodercycles.md) holds the counting to the emitted Verilog, of keys and values off chip in a small
-design only.
+`python -m bench.decode --write` writes this page. The device is the Alveo U280. The clock is 300 MHz, an assumption
+until a vendor tool has routed a design. The designs are the ones that `emit` makes for the given length. Their keys
+and values lie on chip where they fit. Cycles are counted (`hdl.perf.decodercycles`) with the timing of the device's
+memory. The page [decodercycles.md](decodercycles.md) compares counted cycles with the emitted Verilog; for keys and
+values off chip it does so with a small design only.
 
-## A token
+![time to the first token and tokens per second, ours and published](decoding.svg)
 
-The limit is all bytes of a token, weights, parameters, and keys and values that lie off chip, at the memory's peak of
-460 GB/s. What is lost of it, as shares of a token's cycles: ports that bring no weights; channels that have fewer beats
-than the slowest, and beats that are not full; refreshes; RAMs that each channel fills at one beat of int8 weights a
-cycle, which matters where memory brings two in one; and the units, whose latencies stand one behind the other.
+## Where the cycles of a token go
+
+The limit is the time that the memory needs at its peak of 460 GB/s for all bytes of a token: weights, parameters,
+and the keys and values that lie off chip. "Context" is the number of tokens before the token. The other columns are
+shares of the token's cycles:
+
+- limit: the limit itself.
+- unused ports: ports of the memory that bring no weights.
+- filling: some channels carry fewer beats than the slowest one, and some beats are not full.
+- refresh: the memory refreshes itself.
+- RAMs: a channel fills its RAMs at one beat of int8 weights per cycle. This matters where one beat of memory holds
+  two.
+- units: the latencies of the units, which follow one after the other.
 """
 
 PUBLISHED = """
 ## At the lengths of published designs
 
-GPT-2 345M is gpt2-medium here. Published figures are as their sources give them, for their board and number format;
-ours are for the U280 with 8-bit activations, weights of as many bits as theirs (8 where theirs are wider), random ones:
-cycles do not depend on values. First token: the whole prompt. Tokens a second: one in the middle of the output.
+GPT-2 345M is gpt2-medium here. [a:b] is a prompt of a tokens and b tokens of output. Published figures are those of
+their sources, for their board and number format. Our figures are counted for the U280, with 8-bit activations and
+with weights of the same number of bits as the published design (8 where theirs are wider). Cycles do not depend on
+the values of the weights. "First token" is the time of the whole prompt. Tokens per second are those of a token in
+the middle of the output.
 """
 
 FOOTNOTE = """
-(1) CODO's public decode kernel keeps no history of keys and values and has no head.
+(1) The public decode kernel of CODO keeps no history of keys and values, and has no head.
 
-Of the paper's own design it is published that, for GPT-2 345M in W8A8 on the U280, it prefills 2.16 times as fast as
-DFX and decodes 1.10 times as fast; at which lengths was not found.
+For the paper's own design, GPT-2 345M in W8A8 on the U280, the paper says: its prefill is 2.16 times as fast as
+that of DFX, and its decoding 1.10 times as fast. The lengths were not found.
 """
 
 
@@ -138,39 +156,91 @@ def tokens() -> Iterator[list[str]]:
                 ]  # fmt: skip
 
 
-def published() -> Iterator[list[str]]:
+@dataclass(frozen=True)
+class Comparison:
+    """A published row, a mapping of bench/published.yaml, and our design for the same work."""
+
+    row: dict[str, Any]
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """Our design."""
+        ours = self.row["ours"]
+        return Decoder(ours["model"], ours.get("weight_bits", 8), ours["prompt"] + ours["output"])
+
+    @cached_property
+    def first_token_ms(self) -> float:
+        """The time of the whole prompt, in milliseconds."""
+        return milliseconds(self.decoder.cycles(self.row["ours"]["prompt"], 0))
+
+    @cached_property
+    def tokens_a_second(self) -> float:
+        """The rate of a token in the middle of the output."""
+        ours = self.row["ours"]
+        return 1e3 / milliseconds(self.decoder.cycles(1, ours["prompt"] + ours["output"] // 2))
+
+
+def comparisons() -> list[Comparison]:
+    """The published rows of the same networks."""
+    rows = yaml.safe_load((HERE / "published.yaml").read_text())
+    return [Comparison(row) for row in rows if row["system"] in SYSTEMS]
+
+
+def published(found: Iterable[Comparison]) -> Iterator[list[str]]:
     """Rows of the second table."""
-    for row in yaml.safe_load((HERE / "published.yaml").read_text()):
-        if row["system"] not in SYSTEMS:
-            continue
-        found = [row["system"], row["board"], row["work"], row["figure"]]
+    for one in found:
+        row = one.row
+        cells = [row["system"], row["board"], row["work"], row["figure"]]
         if "ours" not in row:
-            yield [*found, f"none: {row['none']}"]
+            yield [*cells, f"none: {row['none']}"]
             continue
-        ours = row["ours"]
-        prompt, output = ours["prompt"], ours["output"]
-        one = Decoder(ours["model"], ours.get("weight_bits", 8), prompt + output)
-        first, token = (milliseconds(one.cycles(*run)) for run in ((prompt, 0), (1, prompt + output // 2)))
-        figures = f"first token {first:.2f} ms, {1e3 / token:,.0f} tokens/s"
-        yield [*found, f"{figures} (W{one.weight_bits}A8, [{prompt}:{output}], {one.how})"]
+        ours, decoder = row["ours"], one.decoder
+        figures = f"first token {one.first_token_ms:.2f} ms, {one.tokens_a_second:,.0f} tokens/s"
+        yield [*cells, f"{figures} (W{decoder.weight_bits}A8, [{ours['prompt']}:{ours['output']}], {decoder.how})"]
 
 
-def page() -> str:
+def picture(found: Iterable[Comparison]) -> str:
+    """Both figures of the published designs that have both, and ours for the same work, as SVG."""
+    bars: dict[str, tuple[float, float, bool]] = {}
+    for one in found:
+        row = one.row
+        if "first_token_ms" in row:
+            bars[f"{row['system']}\n{row['board']}"] = (row["first_token_ms"], row["tokens_a_second"], False)
+            ours = f"this project\nU280, W{one.decoder.weight_bits}A8, counted"
+            bars[ours] = (one.first_token_ms, one.tokens_a_second, True)
+    ordered = sorted(bars.items(), key=lambda bar: (bar[1][2], -bar[1][0]))
+    figure = Figure(figsize=(9.5, 0.55 * len(ordered) + 1.2), layout="constrained", facecolor="white")
+    names = [name for name, _ in ordered][::-1]
+    colours = [OURS if own else THEIRS for _, (_, _, own) in ordered][::-1]
+    titles = ("time to the first token in ms (less is better)", "tokens per second (more is better)")
+    for index, (panel, title) in enumerate(zip(figure.subplots(1, 2, sharey=True), titles, strict=True)):
+        values = [bar[index] for _, bar in ordered][::-1]
+        panel.bar_label(panel.barh(names, values, color=colours), fmt="%.4g", padding=3)
+        panel.set_title(title, fontsize="medium")
+        panel.margins(x=0.15)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.suptitle("GPT-2 345M, prompt of 32 and 32 tokens; our clock of 300 MHz is an assumption", fontsize="medium")
+    return as_svg(figure, "decoding")
+
+
+def page(found: Iterable[Comparison]) -> str:
     """The document."""
     losses = ("limit", "unused ports", "filling", "refresh", "RAMs", "units")
-    headings = ["model and weights", "behind", "keys, values", "cycles", "ms", "tokens/s", *losses]
+    headings = ["model and weights", "context", "keys, values", "cycles", "ms", "tokens/s", *losses]
     systems = ["system", "board and format", "model [prompt:output]", "published", "ours"]
     return INTRODUCTION + "\n" + table(headings, list(tokens())) + "\n" + PUBLISHED + "\n" + words(
-        systems, list(published())
+        systems, list(published(found))
     ) + "\n" + FOOTNOTE  # fmt: skip
 
 
 def main() -> int:
-    """Prints the page, and writes it where asked."""
-    text = page()
+    """Prints the page; with ``--write`` also writes it and its picture."""
+    found = comparisons()
+    text = page(found)
     if "--write" in sys.argv[1:]:
         DOCUMENT.parent.mkdir(exist_ok=True)
         DOCUMENT.write_text(text)
+        PICTURE.write_text(picture(found))
     Console(highlight=False, width=160).print(text, markup=False)
     return 0
 

@@ -1,6 +1,8 @@
-"""Counted against simulated cycles of decoders, prompts and tokens, with memory at once and with the U280's.
-``python -m bench.decodercycles``, with ``--all`` also tiny-gpt2, which takes long to build; ``--write`` puts the table
-into docs/decodercycles.md."""
+"""Counted and simulated cycles of decoders, for prompts and tokens, with an immediate memory and with that of the U280.
+
+``python -m bench.decodercycles`` prints the table. ``--all`` adds tiny-gpt2, which takes long to build. ``--write``
+writes docs/decodercycles.md.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -28,24 +30,26 @@ EACH = 0.05
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "decodercycles.md"
 
-HEADINGS = ("design", "weights", "memory", "tokens", "behind", "counted", "simulated", "difference")
+HEADINGS = ("design", "weights", "memory", "tokens", "context", "counted", "simulated", "difference")
 
 INTRODUCTION = """\
 # Cycles of decoders: counted and simulated
 
-Made by `python -m bench.decodercycles --write`. A run's cycles count from the last token in to the best candidate out.
-Counted: `hdl.perf.decodercycles`, before any hardware is made. Simulated: the emitted Verilog in Verilator, with random
-weights, and a memory that answers at once or with the latency, rate, rows and refreshes of the U280's HBM2 at 300 MHz.
+`python -m bench.decodercycles --write` writes this page. The cycles of a run count from the last token that enters
+to the best candidate that leaves. Counted: `hdl.perf.decodercycles`, before any hardware exists. Simulated: the
+emitted Verilog in Verilator, with random weights. The memory either answers at once, or it has the latency, the
+rate, the rows and the refreshes of the U280's HBM2 at 300 MHz. "Context" is the number of tokens before the run.
 
-What is left with a memory that answers at once: logits late in the vocabulary that are better than all before, a cycle
-each; embeddings, taken to come evenly among the parameters of the port that they share; and prompts so long that
-attention sets the pace of their last tiles, where not all is followed of what keeps the tiles behind waiting. With the
-U280's memory a run may begin in the middle of a channel's refresh; it is counted as if it began after a reset.
+Three effects are not counted exactly when the memory answers at once. First, a logit late in the vocabulary that is
+better than all before it costs one cycle. Second, the model assumes that embeddings arrive evenly among the
+parameters, with which they share a port. Third, in very long prompts attention sets the pace of the last tiles, and
+the model does not follow everything that keeps the following tiles waiting. With the U280's memory, a run may also
+begin in the middle of a channel's refresh; the model counts it as if it began after a reset.
 """
 
 GPT2 = """
-gpt2 at full size, the U280's memory, prompt of 128 and a token behind it (`python -m bench.decoder`): 919,393 and
-93,684 cycles simulated; counted {prompt:,} ({prompt_off:+.2%}) and {token:,} ({token_off:+.2%}).
+gpt2 at full size with the U280's memory, a prompt of 128 and one token after it (`python -m bench.decoder`): simulated
+919,393 and 93,684 cycles; counted {prompt:,} ({prompt_off:+.2%}) and {token:,} ({token_off:+.2%}).
 """
 
 MEASURED = {(128, 0): 919_393, (1, 128): 93_684}

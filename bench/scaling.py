@@ -38,32 +38,34 @@ CASES = (Case("u280", 1), Case("u280", 16), Case("u55c", 64))
 INTRODUCTION = """\
 # Llama-2-7B on 1 to 64 FPGAs
 
-Made by `python -m bench.scaling --write`; a single curve by `python -m hdl.top --model llama-2-7b scale`. All figures
-are estimates: prompts of 128 tokens and 64 more of each sequence, 8-bit weights.
+`python -m bench.scaling --write` writes this page. `python -m hdl.top --model llama-2-7b scale` prints a single
+curve. All figures are estimates, with prompts of 128 tokens, 64 more tokens for each sequence, and 8-bit weights.
 
-![efficiency and tokens a second by devices](scaling.svg)
+![efficiency and tokens per second against the number of devices](scaling.svg)
 
-A split of t x p has t devices that divide each layer (QKV and FFN1 by outputs, projection and FFN2 by inputs, with two
-ring all-reduces of int16 a layer) and p stages of contiguous layers, the last of which has the head. Each share is
-estimated as a network of its own by `hdl.perf.estimate`, within all constraints of its device. The split that does the
-whole work fastest is taken, which may leave devices idle. Sequences are decoded in as many groups as there are stages.
+A split "t x p" has p stages of consecutive layers, with t devices in each stage. The t devices divide every layer
+of their stage: QKV and FFN1 by outputs, projection and FFN2 by inputs. This costs two ring all-reduces of int16 in
+each layer. The last stage also has the head. `hdl.perf.estimate` estimates each share as a network of its own,
+within all constraints of its device. The table shows the split that finishes the whole work first; it may leave
+devices idle. Sequences are decoded in as many groups as there are stages.
 
-Speedup is that of the whole work against the fewest devices that hold the model, efficiency is speedup over devices,
-and energy that of all boards. All time of all devices is accounted for, so the losses add up to what efficiency lacks:
+Speedup compares the time of the whole work with the time on the smallest number of devices that hold the model.
+Efficiency is speedup divided by devices. Energy is that of all boards. The losses account for all time of all
+devices, so their sum is what efficiency lacks:
 
-| loss | what the devices do |
+| loss | what it contains |
 |---|---|
-| compute | work longer: smaller shares fill the arrays' passes less, smaller groups of sequences the tiles |
-| memory bandwidth | read more in all: the weights anew for each group of sequences |
-| row-wise units | work on whole rows, all devices of a stage on the same |
-| link latency, link bandwidth | send: messages around a ring, activations to the next stage; nothing overlaps |
-| pipeline bubbles | wait: there are fewer groups than stages, or prompts fill the stages |
-| divisibility of heads/layers | wait for a stage with more layers or the head |
-| on-chip memory | a gain, less than 0: more fits on chip |
+| compute | longer work: smaller shares leave passes of the arrays unfilled, smaller groups leave tiles unfilled |
+| memory bandwidth | more reading in total: each group of sequences reads the weights again |
+| row-wise units | units that need whole rows: all devices of a stage do the same work |
+| link latency, link bandwidth | sending: messages around a ring, activations to the next stage; nothing overlaps |
+| pipeline bubbles | waiting: there are fewer groups than stages, or prompts fill the stages |
+| divisibility of heads/layers | waiting for a stage that has more layers or the head |
+| on-chip memory | a gain, shown as a negative loss: more data fits on chip |
 
-Idle devices count to what the best split with more devices would lose most by, or to divisibility where there is none.
-The reason is the loss that grew most since the last row before it of at least its efficiency; where the curve is
-straight, what bounds the devices' own time.
+The time of idle devices is added to the loss that would grow most in the best split with more devices. Where there
+is no such split, it is added to divisibility. The reason in a row is the loss that grew most since the last row
+with at least the same efficiency. Where the curve is straight, the reason is the limit of a single device.
 """
 
 
