@@ -1,9 +1,11 @@
 """Keys or values in off-chip memory: where they lie, and what a layer needs of them.
 
-A beat is a block of 8 tokens x 8 features of a head, int8 [token][feature]: a RAM word for each of 8 columns, of keys a
-token's features, of values a feature's tokens. A channel holds layer / 8 tokens / head / 8 features, so what a layer
-needs up to any length is one segment. Of keys each channel has every ``channels``-th 8 tokens, of values every
-``channels``-th 8 features: those of its own columns of the array, so that channels never meet at a RAM.
+A beat is a block of 8 tokens x 8 features of a head, int8 [token][feature]. It is one RAM word for each of 8
+columns: for keys the features of a token, for values the tokens of a feature. With C channels, channel c of the
+keys holds the token blocks c, c + C, c + 2C, ... with all feature blocks, and channel c of the values holds all
+token blocks with the feature blocks c, c + C, c + 2C, ... These are the blocks of the channel's own columns of the
+array, so channels never meet at a RAM. In a channel the beats are ordered by layer, token block and feature block,
+so a layer up to any length is one segment.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The manifest of an emission: what was made, for what, how to feed it, what it takes and gives; values for JSON."""
+"""The manifest of an emission: the design, its device, its ports, its memory layout, cycles and resources, for JSON."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,14 +36,15 @@ GENERATOR, VERSION = "spatial-llm", "0.1.0"
 BEAT_BYTES = 8 * PARAMETER_WORDS_A_BEAT
 
 LENGTHS = (16, 32, 64, 128, 256, 384, 512)
-"""Sequence lengths for which cycles are told, beside the longest."""
+"""Sequence lengths whose cycles the manifest gives; the longest is added."""
 
 WEIGHT_ORDER = (
-    "block_beats beats of a product bring block words to each of a channel's RAMs: part n of block i, of 64 bits,"
-    " lowest first, is word i * block + n // rams of the channel's RAM n % rams if n < block * rams; that is the unit's"
-    " RAM channel * rams + n % rams; RAM column * cascades + cascade has in word pass * words + w, in byte k, the int8"
-    " weight of output pass * columns + feature[column] and input (w * cascades + cascade) * 8 + k; what lies beyond"
-    " the last RAM or input is 0"
+    "The weights of a product come in blocks of block_beats beats. A block holds block words of 64 bits for each RAM"
+    " of its channel. Words count from the lowest bits of the first beat. Word n of block i, for n < block * rams, is"
+    " word i * block + n // rams of RAM n % rams of the channel; the words after these are padding. RAM r of channel c"
+    " is RAM c * rams + r of the unit, which is RAM column * cascades + cascade. Word pass * words + w of that RAM"
+    " holds in byte k the int8 weight of output pass * columns + feature[column] and input (w * cascades + cascade) *"
+    " 8 + k. Bytes of a RAM or an input that does not exist are 0."
 )
 
 
@@ -57,9 +58,16 @@ def build_manifest(
     memory: Mapping[str, Any],
     cycles: Any,
 ) -> dict[str, Any]:
-    """Everything that `manifest.json` tells of an encoder's or a decoder's pipeline, whose Verilog has these modules.
+    """The contents of `manifest.json` for the pipeline of an encoder or a decoder.
 
-    ``memory``: what lies in it, and in which order; ``cycles``: what is told of them.
+    Args:
+        pipeline: the hardware.
+        device: the device that it is made for.
+        model_name: the name of the model.
+        modules: the emitted modules, by name.
+        top: the name of the top module.
+        memory: the memory layout, from `encoder_memory` or `decoder_memory`.
+        cycles: the cycles, from `cycles` or `decoder_cycles`.
     """
     spec: PipelineSpec = pipeline.spec
     network = {name: getattr(spec, name) for name in ("hidden", "heads", "intermediate", "max_length", "max_layers")}
@@ -85,12 +93,12 @@ def build_manifest(
 
 
 def encoder_memory(spec: PipelineSpec) -> dict[str, Any]:
-    """What lies in an encoder's memory."""
+    """The memory layout of an encoder."""
     return {"weights": weights(spec), "parameters": parameters(spec)}
 
 
 def ports(pipeline: wiring.Component) -> Iterator[dict[str, Any]]:
-    """Every stream of the top: its signals in Verilog, its direction and its payload's layout, lowest bits first."""
+    """Each stream of the top module: its Verilog signals, direction and payload layout, lowest bits first."""
     for path, port in streams(pipeline.signature.members):
         name = "__".join(map(str, path))
         shape = port.signature.members["payload"].shape
@@ -104,7 +112,7 @@ def ports(pipeline: wiring.Component) -> Iterator[dict[str, Any]]:
 
 
 def streams(members: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """The streams of a signature with their paths; of an array each."""
+    """The streams of a signature with their paths; an array of streams gives one for each element."""
     for name, member in members.items():
         if not isinstance(member.signature, stream.Signature):
             raise TypeError(f"port {name} must be a stream, not {member}")
@@ -116,7 +124,7 @@ def streams(members: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[An
 
 
 def layout(shape: Any) -> dict[str, Any]:
-    """A payload's layout: bits of a number, an array's elements, or fields with their offsets."""
+    """The layout of a payload: the bits of a number, the elements of an array, or fields with their offsets in bits."""
     if isinstance(shape, data.ArrayLayout):
         return {"length": shape.length, "elements": layout(shape.elem_shape)}
     if isinstance(shape, data.StructLayout):
@@ -126,7 +134,7 @@ def layout(shape: Any) -> dict[str, Any]:
 
 
 def weights(spec: PipelineSpec) -> dict[str, Any]:
-    """What a layer takes of every channel of weights, and what there is to know of a unit to put them in order."""
+    """The beats that a layer reads from each channel of weights, and the layout of the weights of each unit."""
     units = {}
     for name in LINEAR_UNITS:
         unit = spec.linear(name)
@@ -148,7 +156,7 @@ def weights(spec: PipelineSpec) -> dict[str, Any]:
 
 
 def parameters(spec: PipelineSpec) -> dict[str, Any]:
-    """The blocks of a layer's parameters with their offsets, in 64-bit words."""
+    """The parameter blocks of a layer, with their offsets in 64-bit words."""
     beats = spec.parameter_beats
     return {
         "stream": "parameters",
@@ -160,7 +168,7 @@ def parameters(spec: PipelineSpec) -> dict[str, Any]:
 
 
 def blocks(given: Iterable[ParameterBlock], width: int) -> list[dict[str, Any]]:
-    """Blocks of parameters with their offsets, in 64-bit words; each begins with a whole ``width`` of words."""
+    """Parameter blocks with their offsets in 64-bit words; each block begins at a multiple of ``width`` words."""
     found, offset = [], 0
     for block in given:
         found.append({"name": block.name, "offset": offset, "words": block.words})
@@ -169,7 +177,7 @@ def blocks(given: Iterable[ParameterBlock], width: int) -> list[dict[str, Any]]:
 
 
 def cycles(spec: PipelineSpec, device: Device) -> list[dict[str, Any]]:
-    """For some lengths, the longest last: the cycles a tile of every unit, of a run, and of a layer more."""
+    """Cycles for some sequence lengths, the longest last: of each unit for a tile, of a run, and of one more layer."""
     lengths = [length for length in LENGTHS if length < spec.max_length]
     found = []
     for tokens in (*lengths, spec.max_length):
@@ -188,7 +196,7 @@ def cycles(spec: PipelineSpec, device: Device) -> list[dict[str, Any]]:
 
 
 def unit_cycles(spec: PipelineSpec, tokens: int) -> dict[str, int]:
-    """The cycles a tile takes every unit that has them, for a sequence of ``tokens``; the largest sets the pace."""
+    """The cycles of each unit for a tile of a sequence of ``tokens``; the largest number sets the pace."""
     arrays = spec.tile_cycles(tokens)
     found = {}
     unit: Any
@@ -203,7 +211,7 @@ def unit_cycles(spec: PipelineSpec, tokens: int) -> dict[str, int]:
 
 
 def resources(spec: PipelineSpec, device: Device) -> dict[str, Any]:
-    """What each unit takes, all of it, and the share of the device."""
+    """The resources of each unit, their total, and the share of the device."""
     units = {name: asdict(unit.resources) for name, unit in spec.units.items()}
     total = spec.resources
     return {
@@ -215,12 +223,12 @@ def resources(spec: PipelineSpec, device: Device) -> dict[str, Any]:
 
 
 def share(needed: Resources, device: Device) -> dict[str, float]:
-    """The part of the device's resources that is needed."""
+    """The share of each resource of the device that is needed, 0 to 1."""
     return {name: round(getattr(needed, name) / count, 4) for name, count in asdict(device.resources).items()}
 
 
 def instances(modules: Mapping[str, VerilogModule], top: str) -> dict[str, Any]:
-    """Every module's file, kind, and how often it stands in the design."""
+    """The file, the kind and the number of instances of each module."""
     counts: Counter[str] = Counter()
 
     def count(name: str, times: int) -> None:

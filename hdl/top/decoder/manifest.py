@@ -1,4 +1,4 @@
-"""What the manifest tells of a decoder: what lies in its memory, and the cycles of a prompt and of a token."""
+"""The parts of the manifest that are special to a decoder: its memory layout, and the cycles of prompts and tokens."""
 
 from typing import Any
 
@@ -11,25 +11,30 @@ from ..manifest import WEIGHT_ORDER, blocks
 
 __all__ = ["decoder_cycles", "decoder_memory"]
 
-EMBEDDING_ORDER = "rows of the words' table, then of the positions': each of the hidden int16 features, in whole beats"
+EMBEDDING_ORDER = (
+    "The rows of the word table, then the rows of the position table. A row holds the int16 features of a token or a"
+    " position, in whole beats."
+)
 
 SHARED_ORDER = (
-    "first the unit's own product, layer by layer; then, layer by layer, all products of a layer in this order, and at"
-    " the end the head: of these the unit has the rows first .. first + columns of every stride rows; rows that there"
-    " are not are 0"
+    "A channel holds first the weights for prompts: the unit's own product, layer by layer. Then it holds the weights"
+    " for tokens: layer by layer all products of a layer in the order of this list, and the head at the end. In every"
+    " stride outputs of a token product, the unit holds the outputs first to first + columns - 1. The weights of an"
+    " output that does not exist are 0."
 )
 
 CACHE_ORDER = (
-    "a beat is 8 tokens x 8 features of a head, int8, a token's features one after the other; a channel has layer / 8"
-    " tokens / head / 8 features: of keys every so many-th 8 tokens, of values every so many-th 8 features, as there"
-    " are channels, beginning with its own number"
+    "A beat is a block of 8 tokens x 8 features of one head. Byte 8 * token + feature holds the int8 value. Features"
+    " count over all heads. With C channels, channel c of the keys holds the token blocks c, c + C, c + 2C, ... with"
+    " all feature blocks. Channel c of the values holds all token blocks with the feature blocks c, c + C, c + 2C, ..."
+    " In a channel the beats follow each other by layer, then by token block, then by feature block."
 )
 
 LENGTHS = (32, 128, 512)
 
 
 def decoder_memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
-    """What lies in each channel, in beats of 64 bytes, and which segments a prompt and a token read of it."""
+    """The contents of each channel in beats of 64 bytes; the segments [address, beats] of prompts and tokens."""
     units = {}
     for name in LINEAR_UNITS:
         unit = spec.linear(name)
@@ -57,8 +62,8 @@ def decoder_memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
             "word_bits": 64,
             "beats_a_layer": spec.parameter_beats,
             "blocks": blocks(spec.parameters, width),
-            "beats_behind_the_last_layer": spec.final_beats,
-            "blocks_behind_the_last_layer": blocks(spec.final_parameters, width),
+            "beats_after_the_last_layer": spec.final_beats,
+            "blocks_after_the_last_layer": blocks(spec.final_parameters, width),
         },
         "embedding": {
             "order": EMBEDDING_ORDER, "channel": "parameters", "first_beat": spec.embedding_base,
@@ -69,7 +74,7 @@ def decoder_memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
 
 
 def cache(spec: BuiltDecoderSpec) -> dict[str, Any]:
-    """Where keys and values lie that are off chip, in beats; they need no contents at the beginning."""
+    """The layout of keys and values that lie off chip, in beats. The host need not initialise them."""
     units = {
         name: {
             "streams": [f"{name}__{index}" for index in range(memory.channels)],
@@ -84,8 +89,10 @@ def cache(spec: BuiltDecoderSpec) -> dict[str, Any]:
 
 
 def decoder_cycles(spec: BuiltDecoderSpec, device: Device) -> list[dict[str, Any]]:
-    """For some lengths, the longest last: cycles of a prompt, and of a token behind so many: those of the
-    hardware with the device's memory, but for where in its refreshes a channel is when a run begins."""
+    """Cycles for some lengths, the longest last: of a prompt, and of the last token of a text of that length.
+
+    The timing is that of the device's memory. A run is counted as if the refreshes of its channels began with it.
+    """
     timing, found = MemoryTiming.of_device(device), []
     for tokens in (*(length for length in LENGTHS if length < spec.max_length), spec.max_length):
         prompt, token = run_cycles(spec, tokens, 0, timing), run_cycles(spec, 1, tokens - 1, timing)

@@ -55,7 +55,7 @@ def test_segments_cover_the_channels(spec: BuiltDecoderSpec) -> None:
         for index in range(unit["channels"]):
             assert len(channels[f"weights_{name}__{index}"]) == own + token
     layers, told = spec.max_layers, memory(spec)["parameters"]
-    beats = layers * told["beats_a_layer"] + told["beats_behind_the_last_layer"]
+    beats = layers * told["beats_a_layer"] + told["beats_after_the_last_layer"]
     assert beats == spec.segments("parameters")[0][0][1]
     tables = memory(spec)["embedding"]
     assert beats <= tables["first_beat"] < beats + 64
