@@ -1,10 +1,10 @@
-# Synthesis of the pipeline out of context, with a report of what it takes and how fast it is:
+# Synthesises the pipeline out of context and reports its resources and its timing:
 #
 #     vivado -mode batch -source synth.tcl
 #     vivado -mode batch -source synth.tcl -tclargs place
 #
-# The second also places it, for congestion and a better estimate of the clock. Reports and checkpoints go to the folder
-# reports beside this script.
+# The second command also places the design, which gives the congestion and a better estimate of the clock. Reports and
+# checkpoints go to the folder "reports" next to this script.
 
 set here [file dirname [file normalize [info script]]]
 set reports [file join $here reports]
@@ -14,8 +14,8 @@ set_part @{part}
 read_verilog [lsort [glob [file join $here rtl *.v]]]
 read_xdc -mode out_of_context [file join $here constraints @{constraints}]
 
-# The define picks the DSP48E2 primitives; without it their behavioural twins would be synthesised. Out of context: the
-# ports are the streams of a larger design, not pins.
+# The define selects the DSP48E2 primitives. Without it, their behavioural twins would be synthesised. The design is out
+# of context: its ports are streams inside a larger design, not pins.
 synth_design -top @{top} -part @{part} -mode out_of_context -verilog_define @{define}
 
 report_utilization -hierarchical -file [file join $reports utilization_hierarchical.rpt]
