@@ -27,7 +27,7 @@ from hdl.perf.device import Device, load_device
 from hdl.perf.limits import Limits
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
-from hdl.top.console import TILE_HELP, weight_options
+from hdl.top.commands.options import TILE_HELP, weight_options
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter

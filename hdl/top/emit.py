@@ -13,11 +13,12 @@ from ..errors import InputError
 from ..perf.builtdecoder import BuiltDecoderSpec
 from ..perf.device import Device
 from ..perf.spec import PipelineSpec
+from ..version import GENERATOR
 from .console import Progress
 from .decoder.manifest import decoder_cycles, decoder_memory
 from .decoder.pipeline import DecoderPipeline
 from .emitter import PRIMITIVE_DEFINE, Emitter
-from .manifest import GENERATOR, build_manifest, cycles, encoder_memory
+from .manifest import build_manifest, cycles, encoder_memory
 from .pipeline import Pipeline
 from .platforms import BOARDS
 

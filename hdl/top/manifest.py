@@ -18,11 +18,10 @@ from ..perf.device import Device
 from ..perf.parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, padded
 from ..perf.spec import LINEAR_UNITS, PipelineSpec
 from ..resources import Resources
+from ..version import GENERATOR, VERSION
 from .emitter import PRIMITIVE_DEFINE, VerilogModule
 
 __all__ = [
-    "GENERATOR",
-    "VERSION",
     "WEIGHT_ORDER",
     "blocks",
     "build_manifest",
@@ -30,8 +29,6 @@ __all__ = [
     "encoder_memory",
     "unit_cycles",
 ]
-
-GENERATOR, VERSION = "spatial-llm", "0.1.0"
 
 BEAT_BYTES = 8 * PARAMETER_WORDS_A_BEAT
 

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 from ..errors import InputError
-from ..perf.device import load_device
+from ..perf.device import Device, load_device
 from ..perf.exploration.point import Point
 from ..perf.spec import PipelineSpec
 
-__all__ = ["read_point"]
+__all__ = ["pointed", "read_point"]
 
 
 def read_point(path: Path, model: str | None = None) -> tuple[Point, PipelineSpec]:
@@ -34,3 +34,13 @@ def read_point(path: Path, model: str | None = None) -> tuple[Point, PipelineSpe
     if point.network.causal:
         raise InputError(f"emission is for encoders so far, and model {name!r} of point {path} is a decoder")
     return point, point.spec
+
+
+def pointed(path: Path, model: str | None) -> tuple[str, Device, PipelineSpec]:
+    """The name of the model, the device at the point's clock, and the pipeline of a point.
+
+    Raises:
+        InputError: see `read_point`.
+    """
+    point, spec = read_point(path, model)
+    return point.network.name, load_device(point.device).model_copy(update={"clock_mhz": point.clock_mhz}), spec

@@ -10,8 +10,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hdl.model.gpt2.reference import TopK
-from sim import cli
-from sim.cli import main
+from sim import demonstration
+from sim.command import main
 from sim.decoder import DecoderSimulation
 from sim.generate import first_mismatch
 from tests.top.decoder.designs import SMALL
@@ -27,7 +27,7 @@ def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The arguments that name a small decoder, whose tokens are letters; its tokeniser knows one, ``?``, that the
     model does not. A device's worth of hardware would take long to build: it gets as little as there can be."""
     spec = replace(SMALL, intermediate=64, max_layers=2, vocabulary=len(LETTERS))
-    monkeypatch.setattr(cli, "plan", lambda *model, **options: spec)
+    monkeypatch.setattr(demonstration, "plan", lambda *model, **options: spec)
     monkeypatch.setattr(DecoderSimulation, "verilated", partial(DecoderSimulation.verilated, optimise="-O0"))
     for name in ("config.json", "model.safetensors"):
         shutil.copy(GOLDEN / name, tmp_path)

@@ -17,8 +17,8 @@ from hdl.model.spec import ModelSpec, load_model, presets
 from hdl.model.weightbits import WeightBits
 from hdl.perf.device import Region, devices, load_device
 from hdl.perf.plan import plan
-from hdl.top import cli
 from hdl.top import emit as emission
+from hdl.top import planned
 from hdl.top.console import PLAIN_WIDTH
 
 from .commands import Run
@@ -157,7 +157,7 @@ def test_a_model_that_does_not_fit_is_refused_with_what_lacks(
 
     few = Region(dsp=300, bram36=2000, uram=900, lut=1_000_000, ff=2_000_000)
     small = load_device("u280").model_copy(update={"name": "small", "slrs": (few,)})
-    monkeypatch.setattr(cli, "load_device", lambda name: small)
+    monkeypatch.setattr(planned, "load_device", lambda name: small)
     run = Run(capsys, "describe", "--model", "tiny-bert", "--device", "small", "--tile", "8")
     assert run.complaint().endswith(" DSP48E2 needed, 240 planned (80% of 300)")
 

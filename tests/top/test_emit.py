@@ -20,7 +20,7 @@ from hdl.perf.device import load_device
 from hdl.perf.spec import LINEAR_UNITS, ArrayShape, PipelineSpec
 from hdl.top import emit as emission
 from hdl.top.emit import emit
-from hdl.top.manifest import VERSION
+from hdl.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 U280 = load_device("u280")

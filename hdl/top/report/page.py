@@ -10,7 +10,7 @@ from ...perf.constraints import CROSSING_SHARE, SLR_SHARE, Constraint
 from ...perf.device import Device
 from ...perf.estimate import Estimate, Timing
 from ...resources import Resources
-from ..estimate_command import workload
+from ..estimate_tables import workload
 from .changes import MORE, Change
 from .gather import Report
 from .pictures import front_plots, roofline, roofline_points, strips, time_ticks

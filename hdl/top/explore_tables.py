@@ -1,72 +1,21 @@
-"""The command `explore`: the Pareto front of a model's designs on a device."""
+"""What `explore` shows: the Pareto front of a model's designs on a device."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..errors import InputError
-from ..model.network import load_network
-from ..perf.exploration.explore import Exploration, explore
-from ..perf.exploration.explore import Progress as Report
+from ..perf.exploration.explore import Exploration
 from ..perf.exploration.point import Point
 from ..perf.exploration.points import CONSTRAINTS
-from ..perf.exploration.results import write_results
 from ..perf.streamed import StreamedSpec
-from .console import chosen_name, model_option, show
 from .describe import new_table
 
-__all__ = ["explore_command"]
+__all__ = ["counts_table", "front_table", "sentence"]
 
 ROWS = 20
 """Points of the front that the table shows at most: they are spread over it."""
 
 MILLI = 1e3
-
-
-@click.command("explore")
-@model_option
-@click.option("--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME")
-@click.option("--prompt", type=int, default=128, show_default=True, help="Tokens that are given.")
-@click.option("--output", type=int, help="Tokens that are generated.  [default: 64; none by an encoder]")
-@click.option("--points", type=int, default=200_000, show_default=True, help="Designs that are drawn.", metavar="N")
-@click.option("--seed", type=int, default=0, show_default=True, help="What they are drawn from.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="The folder.  [default: build/explore-MODEL-DEVICE]", metavar="DIR"
-)
-@click.option("--jobs", type=int, default=-1, help="Processes.  [default: one for each core]", metavar="J")
-@click.option("--scheduler", help="A Dask scheduler, whose workers evaluate instead.", metavar="ADDRESS")
-@click.pass_obj
-def explore_command(early: str | None, /, model: str | None, device: str, out: Path | None, **options: Any) -> None:
-    """Explore the designs of a model on a device; a run that was ended goes on where it stopped."""
-    network = load_network(chosen_name(model or early))
-    folder = out or Path("build", f"explore-{network.name}-{device}")
-    try:
-        with reported() as progress:
-            found = explore(network, device, out=folder, progress=progress, **options)
-            progress("writing", 0, 1)
-            write_results(found, folder)
-    except KeyboardInterrupt:
-        raise InputError(f"interrupted; finished batches are kept in {folder}, run again to continue") from None
-    show(front_table(found), counts_table(found), sentence(found, folder))
-
-
-@contextmanager
-def reported() -> Iterator[Report]:
-    """Takes how far an exploration is, and shows it on stderr where that is a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda doing, finished, of: None
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as bars:
-        bar = bars.add_task("")
-        yield lambda doing, finished, of: bars.update(bar, description=doing, completed=finished, total=of)
 
 
 def front_table(found: Exploration) -> Table:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.cli import main
+from sim.command import main
 
 TINY = ["--model", "tiny-bert", "--max-length", "16"]
 

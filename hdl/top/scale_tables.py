@@ -1,18 +1,14 @@
-"""The command `scale`: one model on more and more devices, as a table or as JSON."""
+"""What `scale` shows: one model on more and more devices, as a table."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
-import click
 from rich.table import Table
 
-from ..perf.partitioning.partition import MAX_DEVICES, Partition, scaling
-from .console import chosen_name, show, shown_progress
+from ..perf.partitioning.partition import Partition
 from .describe import new_table
-from .estimate_command import workload, workload_options
+from .estimate_tables import workload
 
-__all__ = ["HEADINGS", "assumptions", "figures", "scale_command"]
+__all__ = ["HEADINGS", "assumptions", "figures", "table"]
 
 MILLI = 1e3
 
@@ -28,27 +24,6 @@ HEADINGS = (
     "reason",
 )
 """The columns of a table of partitions."""
-
-
-@click.command("scale")
-@workload_options
-@click.option(
-    "--devices", type=int, default=MAX_DEVICES, show_default=True, help=f"The most devices, up to {MAX_DEVICES}."
-)
-@click.option("--tensor", type=int, help="Devices that divide each layer.  [default: the best number]")
-@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
-@click.pass_obj
-def scale_command(
-    early: str | None, /, model: str | None, device: str, devices: int, as_json: bool, **options: Any
-) -> None:
-    """Estimate a model on several devices, divided by layers and within them, and what bends the curve."""
-    with shown_progress() as progress:
-        progress("dividing the model")
-        found = scaling(chosen_name(model or early), device, devices, **options)
-    if as_json:
-        click.echo(json.dumps([one.as_dict() for one in found], indent=2))
-    else:
-        show(table(found), assumptions(found))
 
 
 def figures(one: Partition) -> tuple[str, ...]:

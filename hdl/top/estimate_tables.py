@@ -1,51 +1,14 @@
-"""The command `estimate`: one model on one device, as tables or as JSON."""
+"""What `estimate` shows: one model on one device, as tables."""
 
-import json
-from typing import Any
-
-import click
 from rich.table import Table
 
 from ..perf.constraints import Constraint
-from ..perf.estimate import Estimate, Timing, estimate
-from .console import chosen_name, model_option, show, shown_progress
+from ..perf.estimate import Estimate, Timing
 from .describe import new_table
 
-__all__ = ["estimate_command", "workload", "workload_options"]
+__all__ = ["assumptions", "constraints_table", "figures_table", "stages_table", "workload"]
 
 MILLI, MICRO = 1e3, 1e6
-
-
-def workload_options(command: Any) -> Any:
-    """The options of what is to be run: model, device, lengths, sequences in flight, format and clock."""
-    options = [
-        model_option,
-        click.option("--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME"),
-        click.option("--prompt", type=int, default=128, show_default=True, help="Tokens that are given."),
-        click.option("--output", type=int, help="Tokens that are generated.  [default: 64; none by an encoder]"),
-        click.option("--sequences", type=int, default=1, show_default=True, help="Sequences in flight."),
-        click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of every weight: 8 or 4."),
-        click.option("--tile", type=int, help="Tokens worked on at once.  [default: the best of 2, 4 and 8]"),
-        click.option("--clock", "clock_mhz", type=float, help="The clock in MHz.  [default: the device's]"),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-@click.command("estimate")
-@workload_options
-@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
-@click.pass_obj
-def estimate_command(early: str | None, /, model: str | None, device: str, as_json: bool, **options: Any) -> None:
-    """Estimate time, throughput and energy of a model on a device, with the best geometry that fits."""
-    with shown_progress() as progress:
-        progress("choosing the geometry")
-        found = estimate(chosen_name(model or early), device, **options)
-    if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
-    else:
-        show(figures_table(found), stages_table(found), constraints_table(found.constraints), assumptions(found))
 
 
 def figures_table(found: Estimate) -> Table:

@@ -1,13 +1,13 @@
 """The demonstration: real text through the emitted Verilog, every value that leaves checked against the integer
 reference."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
 import click
-from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -22,7 +22,6 @@ from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import load_device
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
-from hdl.top.console import TILE_HELP, run_command, weight_options
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter
@@ -32,7 +31,7 @@ from sim import encode, generate
 from sim.accelerator import Accelerator
 from sim.decoder import DecoderSimulation
 
-__all__ = ["main"]
+__all__ = ["demonstrate"]
 
 BUILDING = "building the simulation (once; a full-size one takes minutes)"
 
@@ -56,39 +55,27 @@ class Options:
     threads: int
 
 
-@click.command()
-@click.option("--model", required=True, help="A built-in model's name, or the path of its config.json.", metavar="NAME")
-@click.option("--text", "texts", multiple=True, help="For encoders: a text; may be given several times.")
-@click.option("--prompt", help="For decoders: what the text begins with.")
-@click.option("--tokens", type=int, default=32, show_default=True, help="Tokens to write behind the prompt.")
-@click.option("--top-k", type=int, default=40, show_default=True, help="Candidates to draw from, 1 to 64.")
-@click.option("--temperature", type=float, default=0.8, show_default=True, help="Of the draw; 0 takes the best.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
-@weight_options
-@click.option("--simulator", type=click.Choice(["verilator", "amaranth"]), default="verilator", show_default=True)
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights in safetensors.", metavar="PATH")
-@click.option("--static", is_flag=True, help="Fix the ranges of rows by calibration.")
-@click.option("--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME")
-@click.option("--tile", type=int, help=TILE_HELP)
-@click.option("--max-length", type=int, help="Tokens of the longest sequence.  [default: 512, or the model's most]")
-@click.option(
-    "--waves", type=click.Path(path_type=Path), help="A VCD file to write, of the first text.", metavar="FILE"
-)
-@click.option("--threads", type=int, default=2, show_default=True, help="Threads of the simulation.")
-def cli(
+def demonstrate(
+    given: Set[str],
+    *,
     model: str,
-    texts: tuple[str, ...],
+    texts: Sequence[str],
     prompt: str | None,
     tokens: int,
     top_k: int,
     temperature: float,
     seed: int,
-    **others: object,
+    **others: Any,
 ) -> int:
-    """Run texts through the accelerator, in a simulator, and check every value that leaves it."""
+    """Runs texts through an encoder, or writes on from a prompt with a decoder; the exit code: 0 bit-exact, 1 a
+    mismatch. ``given``: the options that are on the command line.
+
+    Raises:
+        InputError: for what does not suit the model, or would fail after a long build.
+    """
     network = load_model(model, ModelSpec)
-    options = Options(model=network, **others)  # type: ignore[arg-type]
-    check_inputs(network)
+    options = Options(model=network, **others)
+    check_inputs(network, given)
     check_options(options)
     if isinstance(network, Gpt2Spec):
         assert prompt is not None
@@ -97,10 +84,8 @@ def cli(
     return read(network, options, texts)
 
 
-def check_inputs(network: ModelSpec) -> None:
+def check_inputs(network: ModelSpec, given: Set[str]) -> None:
     """Refuses what is for other models, and what is missing."""
-    context = click.get_current_context()
-    given = {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
     if isinstance(network, Gpt2Spec):
         wanted, foreign = "prompt", {"texts"}
     else:
@@ -213,8 +198,3 @@ class step:
 
     def __exit__(self, *error: object) -> None:
         self.steps.remove_task(self.task)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code: 0 bit-exact, 1 a mismatch, 2 bad input."""
-    return run_command(cli, "python -m sim", arguments)

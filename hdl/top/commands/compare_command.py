@@ -7,20 +7,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-from rich import box
-from rich.table import Table
 
-from ..errors import InputError
-from ..perf.comparison.compare import METRICS, Comparison, Metric, compare
-from ..perf.comparison.gpu import SOFTWARE
-from .console import chosen_name, model_option, show, shown_progress
+from ...errors import InputError
+from ..console import show, shown_progress
+from .options import chosen_name, device_option, model_option
 
-__all__ = ["compare_command", "map_table"]
+__all__ = ["compare_command"]
 
 
 @click.command("compare")
 @model_option
-@click.option("--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME")
+@device_option
 @click.option("--against", default="a100", show_default=True, help="The GPU.", metavar="NAME")
 @click.option(
     "--max-length", type=int, help="Tokens of prompt and output together.  [default: the model's positions, up to 4096]"
@@ -34,7 +31,7 @@ __all__ = ["compare_command", "map_table"]
     default="captured",
     show_default=True,
     metavar="NAME",
-    help=f"How the GPU's kernels are launched: {' or '.join(SOFTWARE)}.",
+    help="How the GPU's kernels are launched: captured or eager.",
 )
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
 @click.option("--out", type=click.Path(path_type=Path), help="A folder for the maps as pictures (SVG).", metavar="DIR")
@@ -43,12 +40,15 @@ def compare_command(
     early: str | None, /, model: str | None, device: str, against: str, as_json: bool, out: Path | None, **workload: Any
 ) -> None:
     """Show at which lengths an FPGA wins against a GPU: by latency, throughput and energy."""
+    from ...perf.comparison.compare import METRICS, compare
+    from ..compare_tables import heading, map_table
+
     with shown_progress() as progress:
         progress("choosing the geometry")
         found = compare(chosen_name(model or early), device, against, **workload)
         if out is not None:
             # Only here: matplotlib takes longer to load than most commands take to run.
-            from .maps import picture
+            from ..maps import picture
 
             progress("drawing")
             write(out, {f"{metric}.svg": picture(found, metric) for metric in METRICS})
@@ -60,34 +60,6 @@ def compare_command(
     show(found.assumptions)
     if out is not None:
         click.echo(f"{out}: {', '.join(f'{metric}.svg' for metric in METRICS)}")
-
-
-def heading(found: Comparison, metric: Metric) -> str:
-    """What a map shows, in two lines."""
-    return (
-        f"{found.network.name}, {metric}: {METRICS[metric][0]}\n"
-        f"times that {found.device.name} is better than {found.against.name}: it wins at {found.wins(metric)} of "
-        f"{len(found.points)} pairs of lengths"
-    )
-
-
-def map_table(found: Comparison, metric: Metric) -> Table:
-    """The map of a metric: a row a prompt, a column an output; the FPGA wins above 1, in green on a terminal."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("prompt \\ output" if found.network.causal else "tokens", justify="right")
-    for output in found.outputs:
-        table.add_column(f"{output:,}" if output else "times", justify="right")
-    for prompt in found.prompts:
-        table.add_row(f"{prompt:,}", *(_cell(found, metric, prompt, output) for output in found.outputs))
-    return table
-
-
-def _cell(found: Comparison, metric: Metric, prompt: int, output: int) -> str:
-    point = found.at(prompt, output)
-    if point is None:
-        return ""
-    ratio = point.ratio(metric)
-    return f"[green]{ratio:.2f}[/]" if ratio >= 1 else f"[red]{ratio:.2f}[/]"
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:

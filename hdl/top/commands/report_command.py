@@ -6,13 +6,9 @@ from typing import Any
 
 import click
 
-from ..errors import InputError
-from ..model.network import load_network
-from ..perf.device import load_device
-from ..perf.estimate import estimate
-from ..perf.exploration.store import written
-from .console import chosen_name, shown_progress
-from .estimate_command import workload_options
+from ...errors import InputError
+from ..console import shown_progress
+from .options import chosen_name, workload_options
 
 __all__ = ["report_command"]
 
@@ -32,9 +28,12 @@ def report_command(
     early: str | None, /, model: str | None, device: str, points: int, seed: int, out: Path | None, **asked: Any
 ) -> None:
     """Write a page on a model on a device: time, occupancy, limits, resources, the front, and what would help most."""
-    # Only here: templates are of no use to the other commands.
-    from .report.gather import gather
-    from .report.page import page
+    from ...model.network import load_network
+    from ...perf.device import load_device
+    from ...perf.estimate import estimate
+    from ...perf.exploration.store import written
+    from ..report.gather import gather
+    from ..report.page import page
 
     name = chosen_name(model or early)
     network, board = load_network(name), load_device(device)

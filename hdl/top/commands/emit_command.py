@@ -1,0 +1,61 @@
+"""The command `emit`: Verilog for a device."""
+
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from ...errors import InputError
+from ...model.weightbits import WeightBits
+from ..console import shown_progress
+from .options import hardware_options
+
+__all__ = ["emit_command"]
+
+
+@click.command("emit")
+@hardware_options
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The folder.  [default: build/MODEL-DEVICE]", metavar="DIR"
+)
+@click.option(
+    "--point", type=click.Path(path_type=Path), help="A point of an exploration, with its own geometry.", metavar="FILE"
+)
+@click.pass_obj
+def emit_command(
+    early: str | None,
+    model: str | None,
+    device: str,
+    tile: int | None,
+    max_length: int | None,
+    weight_bits: WeightBits,
+    out: Path | None,
+    point: Path | None,
+) -> None:
+    """Write the Verilog, constraints, a synthesis script and a manifest."""
+    from ..emit import emit
+    from ..planned import planned
+    from ..point import pointed
+
+    with shown_progress() as progress:
+        progress("choosing the geometry")
+        if point is None:
+            network, board, spec = planned(model or early, device, tile, max_length, weight_bits)
+            name = network.name
+        else:
+            check_alone()
+            name, board, spec = pointed(point, model or early)
+        folder = emit(spec, board, out or Path("build", f"{name}-{board.name}"), name, progress=progress)
+    size = sum(file.stat().st_size for file in folder.glob("rtl/*.v"))
+    modules = sum(1 for _ in folder.glob("rtl/*.v"))
+    click.echo(
+        f"{folder}: {modules} modules in {size:,} bytes of Verilog, {spec.macs:,} MAC/cycle; see manifest.json there"
+    )
+
+
+def check_alone() -> None:
+    """Refuses the options that a point has values of its own for."""
+    context = click.get_current_context()
+    for name in ("device", "tile", "max_length", "weight_bits", "int8"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise InputError(f"--{name.replace('_', '-')} must be left out with --point, which has its own")

@@ -1,0 +1,65 @@
+"""The command `explore`: the Pareto front of a model's designs on a device."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...errors import InputError
+from ..console import show
+from .options import chosen_name, device_option, model_option
+
+__all__ = ["explore_command"]
+
+Report = Callable[[str, int, int], None]
+"""Takes what is being done, how much of it is finished, and how much there is."""
+
+
+@click.command("explore")
+@model_option
+@device_option
+@click.option("--prompt", type=int, default=128, show_default=True, help="Tokens that are given.")
+@click.option("--output", type=int, help="Tokens that are generated.  [default: 64; none by an encoder]")
+@click.option("--points", type=int, default=200_000, show_default=True, help="Designs that are drawn.", metavar="N")
+@click.option("--seed", type=int, default=0, show_default=True, help="What they are drawn from.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The folder.  [default: build/explore-MODEL-DEVICE]", metavar="DIR"
+)
+@click.option("--jobs", type=int, default=-1, help="Processes.  [default: one for each core]", metavar="J")
+@click.option("--scheduler", help="A Dask scheduler, whose workers evaluate instead.", metavar="ADDRESS")
+@click.pass_obj
+def explore_command(early: str | None, /, model: str | None, device: str, out: Path | None, **options: Any) -> None:
+    """Explore the designs of a model on a device; a run that was ended goes on where it stopped."""
+    from ...model.network import load_network
+    from ...perf.exploration.explore import explore
+    from ...perf.exploration.results import write_results
+    from ..explore_tables import counts_table, front_table, sentence
+
+    network = load_network(chosen_name(model or early))
+    folder = out or Path("build", f"explore-{network.name}-{device}")
+    try:
+        with reported() as progress:
+            found = explore(network, device, out=folder, progress=progress, **options)
+            progress("writing", 0, 1)
+            write_results(found, folder)
+    except KeyboardInterrupt:
+        raise InputError(f"interrupted; finished batches are kept in {folder}, run again to continue") from None
+    show(front_table(found), counts_table(found), sentence(found, folder))
+
+
+@contextmanager
+def reported() -> Iterator[Report]:
+    """Takes how far an exploration is, and shows it on stderr where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda doing, finished, of: None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as bars:
+        bar = bars.add_task("")
+        yield lambda doing, finished, of: bars.update(bar, description=doing, completed=finished, total=of)

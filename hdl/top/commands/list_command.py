@@ -1,0 +1,15 @@
+"""The command `list`: what is built in."""
+
+import click
+
+from ..console import show
+
+__all__ = ["list_command"]
+
+
+@click.command("list")
+def list_command() -> None:
+    """List the built-in models and the devices."""
+    from ..describe import devices_table, models_table
+
+    show(models_table(), devices_table())

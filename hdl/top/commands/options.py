@@ -1,0 +1,106 @@
+"""The options that several commands share."""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import click
+
+from ...errors import InputError
+from ...model.weightbits import WeightBits
+
+__all__ = [
+    "TILE_HELP",
+    "chosen_name",
+    "device_option",
+    "hardware_options",
+    "model_option",
+    "weight_options",
+    "workload_options",
+]
+
+TILE_HELP = "Tokens worked on at once: 2, 4 or 8.  [default: 4; a decoder's best of 4 and 2]"
+"""Of the option of whoever makes hardware."""
+
+Command = Callable[..., Any]
+
+
+def with_options(command: Command, *options: Callable[[Command], Command]) -> Command:
+    """The command with options, which its help shows in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def model_option(command: Command) -> Command:
+    """The option --model, which may stand before a command or after it."""
+    return click.option("--model", help="A built-in model's name, or the path of its config.json.", metavar="NAME")(
+        command
+    )
+
+
+def device_option(command: Command) -> Command:
+    """The option --device."""
+    return click.option("--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME")(command)
+
+
+def weight_options(command: Command) -> Command:
+    """The options --weight-bits and --int8 of what is built, which a command takes as its ``weight_bits``."""
+
+    @click.option(
+        "--weight-bits", type=int, default=8, show_default=True, help="A decoder's weights in memory: 8 or 4."
+    )
+    @click.option(
+        "--int8",
+        multiple=True,
+        help=f"With 4, a product that has 8: {', '.join(WeightBits._fields)}; may be given several times.",
+        metavar="PRODUCT",
+    )
+    @wraps(command)
+    def chosen(*arguments: Any, weight_bits: int, int8: tuple[str, ...], **others: Any) -> Any:
+        return command(*arguments, weight_bits=WeightBits.of(weight_bits, int8), **others)
+
+    return chosen
+
+
+def hardware_options(command: Command) -> Command:
+    """What a pipeline follows from."""
+    return with_options(
+        command,
+        model_option,
+        device_option,
+        click.option("--tile", type=int, help=TILE_HELP),
+        click.option(
+            "--max-length", type=int, help="Tokens of the longest sequence.  [default: 512, or the model's most]"
+        ),
+        weight_options,
+    )
+
+
+def workload_options(command: Command) -> Command:
+    """The options of what is to be run: model, device, lengths, sequences in flight, format and clock."""
+    return with_options(
+        command,
+        model_option,
+        device_option,
+        click.option("--prompt", type=int, default=128, show_default=True, help="Tokens that are given."),
+        click.option("--output", type=int, help="Tokens that are generated.  [default: 64; none by an encoder]"),
+        click.option("--sequences", type=int, default=1, show_default=True, help="Sequences in flight."),
+        click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of every weight: 8 or 4."),
+        click.option("--tile", type=int, help="Tokens worked on at once.  [default: the best of 2, 4 and 8]"),
+        click.option("--clock", "clock_mhz", type=float, help="The clock in MHz.  [default: the device's]"),
+    )
+
+
+def chosen_name(name: str | None, known: Sequence[str] | None = None) -> str:
+    """The name, if one is given; ``known``: those to be named if not, all networks by default.
+
+    Raises:
+        InputError: where none is given.
+    """
+    if name is None:
+        from ...model.network import networks
+
+        names = ", ".join(known or networks())
+        raise InputError(f"a model must be given with --model; known: {names}, or a path to a config.json")
+    return name

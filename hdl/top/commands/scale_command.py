@@ -1,0 +1,33 @@
+"""The command `scale`: one model on more and more devices, as a table or as JSON."""
+
+import json
+from typing import Any
+
+import click
+
+from ..console import show, shown_progress
+from .options import chosen_name, workload_options
+
+__all__ = ["scale_command"]
+
+
+@click.command("scale")
+@workload_options
+@click.option("--devices", type=int, default=64, show_default=True, help="The most devices, up to 64.")
+@click.option("--tensor", type=int, help="Devices that divide each layer.  [default: the best number]")
+@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
+@click.pass_obj
+def scale_command(
+    early: str | None, /, model: str | None, device: str, devices: int, as_json: bool, **options: Any
+) -> None:
+    """Estimate a model on several devices, divided by layers and within them, and what bends the curve."""
+    from ...perf.partitioning.partition import scaling
+    from ..scale_tables import assumptions, table
+
+    with shown_progress() as progress:
+        progress("dividing the model")
+        found = scaling(chosen_name(model or early), device, devices, **options)
+    if as_json:
+        click.echo(json.dumps([one.as_dict() for one in found], indent=2))
+    else:
+        show(table(found), assumptions(found))

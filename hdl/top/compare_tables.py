@@ -1,0 +1,36 @@
+"""What `compare` shows: where an FPGA wins against a GPU, as tables."""
+
+from rich import box
+from rich.table import Table
+
+from ..perf.comparison.compare import METRICS, Comparison, Metric
+
+__all__ = ["heading", "map_table"]
+
+
+def heading(found: Comparison, metric: Metric) -> str:
+    """What a map shows, in two lines."""
+    return (
+        f"{found.network.name}, {metric}: {METRICS[metric][0]}\n"
+        f"times that {found.device.name} is better than {found.against.name}: it wins at {found.wins(metric)} of "
+        f"{len(found.points)} pairs of lengths"
+    )
+
+
+def map_table(found: Comparison, metric: Metric) -> Table:
+    """The map of a metric: a row a prompt, a column an output; the FPGA wins above 1, in green on a terminal."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("prompt \\ output" if found.network.causal else "tokens", justify="right")
+    for output in found.outputs:
+        table.add_column(f"{output:,}" if output else "times", justify="right")
+    for prompt in found.prompts:
+        table.add_row(f"{prompt:,}", *(_cell(found, metric, prompt, output) for output in found.outputs))
+    return table
+
+
+def _cell(found: Comparison, metric: Metric, prompt: int, output: int) -> str:
+    point = found.at(prompt, output)
+    if point is None:
+        return ""
+    ratio = point.ratio(metric)
+    return f"[green]{ratio:.2f}[/]" if ratio >= 1 else f"[red]{ratio:.2f}[/]"

@@ -1,0 +1,35 @@
+"""From the options of a command to the model, the device and the pipeline."""
+
+from ..errors import InputError
+from ..model.network import load_network, networks
+from ..model.spec import ModelSpec, load_model, presets
+from ..model.weightbits import WeightBits
+from ..perf.device import Device, load_device
+from ..perf.plan import plan
+from ..perf.spec import PipelineSpec
+from .commands.options import chosen_name
+
+__all__ = ["chosen_model", "planned"]
+
+
+def chosen_model(name: str | None) -> ModelSpec:
+    """The model of that name, of which hardware can be made.
+
+    Raises:
+        InputError: where none is given, it is unknown, or known for estimates only.
+    """
+    name = chosen_name(name, presets(ModelSpec))
+    if name in networks() and name not in presets(ModelSpec):
+        family = load_network(name).family
+        raise InputError(
+            f"model {name!r} must be of the family bert or gpt2 to be built, not {family}; estimate knows it"
+        )
+    return load_model(name, ModelSpec)
+
+
+def planned(
+    model: str | None, device: str, tile: int | None, max_length: int | None, weight_bits: WeightBits
+) -> tuple[ModelSpec, Device, PipelineSpec]:
+    """The model, the device and the pipeline that the options ask for."""
+    network, board = chosen_model(model), load_device(device)
+    return network, board, plan(network, board, tile=tile, max_length=max_length, weight_bits=weight_bits)

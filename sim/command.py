@@ -1,0 +1,49 @@
+"""The command `sim`, which is `python -m sim` too. It loads in milliseconds; what it needs to run, it imports when it
+runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from hdl.top.cli import version_option
+from hdl.top.commands.options import TILE_HELP, device_option, weight_options
+from hdl.top.console import run_command
+
+__all__ = ["main", "sim_command"]
+
+
+@click.command("sim")
+@click.option("--model", required=True, help="A built-in model's name, or the path of its config.json.", metavar="NAME")
+@click.option("--text", "texts", multiple=True, help="For encoders: a text; may be given several times.")
+@click.option("--prompt", help="For decoders: what the text begins with.")
+@click.option("--tokens", type=int, default=32, show_default=True, help="Tokens to write behind the prompt.")
+@click.option("--top-k", type=int, default=40, show_default=True, help="Candidates to draw from, 1 to 64.")
+@click.option("--temperature", type=float, default=0.8, show_default=True, help="Of the draw; 0 takes the best.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@weight_options
+@click.option("--simulator", type=click.Choice(["verilator", "amaranth"]), default="verilator", show_default=True)
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights in safetensors.", metavar="PATH")
+@click.option("--static", is_flag=True, help="Fix the ranges of rows by calibration.")
+@device_option
+@click.option("--tile", type=int, help=TILE_HELP)
+@click.option("--max-length", type=int, help="Tokens of the longest sequence.  [default: 512, or the model's most]")
+@click.option(
+    "--waves", type=click.Path(path_type=Path), help="A VCD file to write, of the first text.", metavar="FILE"
+)
+@click.option("--threads", type=int, default=2, show_default=True, help="Threads of the simulation.")
+@version_option
+def sim_command(**options: Any) -> int:
+    """Run texts through the accelerator, in a simulator, and check every value that leaves it."""
+    from sim.demonstration import demonstrate
+
+    context = click.get_current_context()
+    given = {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    return demonstrate(given, **options)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `python -m sim`; returns the exit code: 0 bit-exact, 1 a mismatch, 2 bad input."""
+    return run_command(sim_command, "python -m sim", arguments)
