@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...errors import InputError
+from ...output import written
 from ..drawing import as_svg
 from ..spec import LINEAR_UNITS, ArrayShape
 from .explore import Exploration
 from .front import Candidate
 from .picture import picture
 from .points import FIGURES
-from .store import written
 
 __all__ = ["write_results"]
 

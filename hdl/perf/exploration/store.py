@@ -2,23 +2,21 @@
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from ...errors import InputError
+from ...output import written
 from .evaluate import Evaluated
 from .points import CONSTRAINTS, FIGURES
 from .space import Space
 
-__all__ = ["Store", "content_hash", "written"]
+__all__ = ["Store", "content_hash"]
 
 HEADER = "exploration.json"
 
@@ -48,21 +46,6 @@ def content_hash(space: Space) -> str:
 
     add([kind.tables for kind in space.kinds])
     return found.hexdigest()[:16]
-
-
-@contextmanager
-def written(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears at ``path`` when it is complete, and not at all where it is not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 class Store:

@@ -13,6 +13,7 @@ __all__ = [
     "TILE_HELP",
     "chosen_name",
     "device_option",
+    "force_option",
     "hardware_options",
     "model_option",
     "weight_options",
@@ -104,3 +105,8 @@ def chosen_name(name: str | None, known: Sequence[str] | None = None) -> str:
         names = ", ".join(known or networks())
         raise InputError(f"a model must be given with --model; known: {names}, or a path to a config.json")
     return name
+
+
+def force_option(command: Command) -> Command:
+    """The option --force of a command that writes a file."""
+    return click.option("--force", is_flag=True, help="Replace a file that this command did not write.")(command)

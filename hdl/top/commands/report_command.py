@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ...errors import InputError
+from ...output import written
 from ..console import shown_progress
 from .options import chosen_name, workload_options
 
@@ -31,7 +32,6 @@ def report_command(
     from ...model.network import load_network
     from ...perf.device import load_device
     from ...perf.estimate import estimate
-    from ...perf.exploration.store import written
     from ..report.gather import gather
     from ..report.page import page
 

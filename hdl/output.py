@@ -1,0 +1,89 @@
+"""Where commands write: only their own earlier outputs are replaced, and every file appears when it is complete."""
+
+import os
+import secrets
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from .errors import InputError
+
+__all__ = ["output_file", "starts_with", "written"]
+
+IsOwn = Callable[[Path], bool]
+"""Whether a file is one that the command wrote."""
+
+
+def output_file(path: Path, command: str, is_own: IsOwn, *, force: bool = False, reads: Collection[Path] = ()) -> Path:
+    """The file that ``command`` may write for ``path``: the same one, or the one that a symbolic link leads to.
+
+    Args:
+        is_own: tells an earlier output of the command, which may be replaced.
+        force: another file may be replaced, too.
+        reads: files that the command reads, which it never replaces.
+
+    Raises:
+        InputError: for a folder, a device, a file that must stay as it is, and a place where nothing can be written.
+    """
+    try:
+        target = path.resolve()
+        if target.is_dir():
+            raise InputError(f"output {path} must be a file, not a folder; choose another --out")
+        if target.exists():
+            if not target.is_file():
+                raise InputError(f"output {path} must be a file, not a device or a pipe; choose another --out")
+            if any(one.exists() and one.samefile(target) for one in reads):
+                raise InputError(f"output file {path} must not be one that {command} reads; choose another --out")
+            if not force and not is_own(target):
+                raise InputError(
+                    f"output file {path} must be new or an earlier output of {command}; choose another --out, or "
+                    "replace the file with --force"
+                )
+        check_place(path, target)
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError up to Python 3.12
+        raise InputError(f"output file {path} cannot be written: {reason(error)}") from None
+    return target
+
+
+def check_place(path: Path, target: Path) -> None:
+    """Refuses a ``target`` in a folder that cannot be made or written in; ``path``: what the user calls it."""
+    folder = next(one for one in target.parents if one.exists())
+    if not folder.is_dir():
+        raise InputError(f"output file {path} cannot be written: {folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"output file {path} cannot be written: no permission to write in {folder}")
+
+
+def starts_with(path: Path, *marks: bytes, within: int = 1024) -> bool:
+    """Whether a file has all of the ``marks`` in its first bytes; false for one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(within)
+    except OSError:
+        return False
+    return all(mark in start for mark in marks)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears at ``path`` when it is complete, in folders that are made for it; where it is not complete,
+    nothing is left of either."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".writing-{secrets.token_hex(8)}")
+    try:
+        with unfinished.open("xb") as file:
+            yield file
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        for folder in made:
+            with suppress(OSError):  # where something else is in it
+                folder.rmdir()
+        raise
+
+
+def reason(error: OSError | RuntimeError) -> str:
+    """What the system says, without numbers and paths."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
