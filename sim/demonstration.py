@@ -29,6 +29,7 @@ from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline
 from sim import encode, generate
 from sim.accelerator import Accelerator
+from sim.compiler import check_compiler
 from sim.decoder import DecoderSimulation
 
 __all__ = ["demonstrate"]
@@ -108,7 +109,11 @@ def check_options(options: Options) -> None:
             f"Amaranth's simulator is for models of up to {INTERPRETED_WEIGHTS:,} weights a layer, such as tiny-bert "
             f"and tiny-gpt2; {network.name!r} has {network.layer_weights:,}: use --simulator verilator"
         )
+    if options.simulator == "verilator":
+        check_compiler()
     if waves is not None:
+        if waves.is_dir():
+            raise InputError(f"waves file {waves} must be a file to write, and is a folder; name a file in it")
         try:
             # The file itself must not appear before there is something in it.
             with NamedTemporaryFile(dir=waves.parent):

@@ -20,7 +20,7 @@ from typing import Any
 
 from hdl.resources import Resources
 from hdl.top.emitter import VerilogModule
-from sim.cache import cached, directory, key
+from sim.cache import cached, find, key
 from sim.yosys import run_yosys, yosys_version
 
 __all__ = ["interface", "rolled_up", "synthesise"]
@@ -45,17 +45,20 @@ def synthesise(
     Raises:
         BuildError: where Yosys refuses a module.
     """
-    results = {name: directory() / "synthesis" / _ingredients(modules, name) for name in modules}
-    missing = [name for name in modules if not results[name].is_dir()]
+    keys = {name: _ingredients(modules, name) for name in modules}
+    results = {name: find("synthesis", keys[name]) for name in modules}
+    missing = [name for name in modules if results[name] is None]
     done = len(modules) - len(missing)
     with ThreadPoolExecutor(processes) as pool:
         for found in pool.map(partial(_map, modules), _batches(modules, missing, processes)):
             for name, cells in found.items():
-                cached("synthesis", results[name].name, partial(_keep, cells))
+                results[name] = cached("synthesis", keys[name], partial(_keep, cells))
             done += len(found)
             if progress is not None:
                 progress(done)
-    return {name: _counted(json.loads((results[name] / "cells.json").read_text())) for name in modules}
+    return {
+        name: _counted(json.loads((folder / "cells.json").read_text())) for name, folder in results.items() if folder
+    }
 
 
 def rolled_up(modules: Mapping[str, VerilogModule], own: Mapping[str, Resources]) -> dict[str, Resources]:

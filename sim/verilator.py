@@ -29,8 +29,7 @@ Sources = Sequence[Path] | Mapping[str, str]
 WAIVERS = Path(__file__).with_name("waivers.vlt")
 """What the emitted Verilog is let off, with the reasons."""
 
-_DRIVER = Path(__file__).with_name("verilated.cpp")
-_HEADERS = [Path(__file__).with_name(name) for name in ("streams.h", "memory.h")]
+_DRIVER = [Path(__file__).with_name(name) for name in ("verilated.cpp", "streams.h", "memory.h")]
 _PIN = re.compile(r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)")
 
 
@@ -52,16 +51,18 @@ def build(
     texts = _texts(sources)
     flags = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "--threads", str(threads)]
     flags += ["--trace-vcd"] if trace else []
-    driver = [file.read_text() for file in (_DRIVER, *_HEADERS)]
+    driver = {file.name: file.read_text() for file in _DRIVER}
     described = [(port.name, port.direction, port.width) for port in ports]
     name = key([texts, top, described, flags, optimise, driver, toolchain.versions()])
 
     def compile_into(folder: Path) -> None:
-        with tempfile.TemporaryDirectory() as scratch:
-            toolchain.verilate(texts, top, Path(scratch), flags)
-            header = (Path(scratch) / f"{toolchain.PREFIX}.h").read_text()
-            (Path(scratch) / "ports.inc").write_text(_port_list(header, top, ports))
-            toolchain.link(Path(scratch), _DRIVER, folder / "design.so", trace=trace, optimise=optimise)
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            scratch = Path(place)
+            toolchain.verilate(texts, top, scratch, flags)
+            header = (scratch / f"{toolchain.PREFIX}.h").read_text()
+            for file, text in {**driver, "ports.inc": _port_list(header, top, ports)}.items():
+                (scratch / file).write_text(text)
+            toolchain.link(scratch, folder / "design.so", trace=trace, optimise=optimise)
 
     return VerilatedDesign(cached("verilated", name, compile_into) / "design.so", tuple(ports), trace)
 

