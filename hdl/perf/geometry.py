@@ -22,7 +22,7 @@ from .channels import shared_channels
 from .decoder import DecoderSpec
 from .spec import LINEAR_UNITS, ArrayShape, PipelineSpec
 
-__all__ = ["TOLERANCE", "Cost", "balanced", "divisors", "lane_choices", "menus_for"]
+__all__ = ["TOLERANCE", "Cost", "balanced", "divisors", "lane_choices", "menus_for", "smallest"]
 
 Cost = Callable[[PipelineSpec], float]
 """What a geometry is judged by: less is better."""
@@ -69,7 +69,7 @@ def balanced(
         InputError: where even the smallest does not fit, with the resource that lacks and by how much.
     """
     candidates: list[PipelineSpec] = []
-    smallest: PipelineSpec | None = None
+    least_of_all: PipelineSpec | None = None
     for lanes in lane_choices(network):
         menus = menus_for(network, max_length, rows, *lanes, packed)
         if menus is None:
@@ -78,7 +78,7 @@ def balanced(
         paces = [pace for pace in paces if all(menu[0].cycles <= pace for menu in menus.values())]
         build = partial(assemble, network, max_length, rows, lanes, menus, channels=channels, cache=cache)
         least = build(paces[-1])
-        smallest = smallest or least
+        least_of_all = least_of_all or least
         # Arrays faster than what works row by row would only wait for it.
         paces = [pace for pace in paces if pace >= least.row_cycles] or paces[-1:]
         low, high = 0, len(paces) - 1
@@ -96,12 +96,33 @@ def balanced(
         costs = {spec: cost(spec) for spec in candidates}
         close = [spec for spec in candidates if costs[spec] <= TOLERANCE * min(costs.values())]
         return min(close, key=lambda spec: (spec.resources.dsp, costs[spec]))
-    if smallest is None:
-        raise InputError(
-            f"hidden size {network.hidden} with {network.heads} heads has no geometry; "
-            "the head size must be a multiple of 8"
-        )
-    raise InputError(f"the smallest geometry does not fit: {shortfall(smallest.resources, available)}")
+    if least_of_all is None:
+        raise no_geometry(network)
+    raise InputError(f"the smallest geometry does not fit: {shortfall(least_of_all.resources, available)}")
+
+
+def no_geometry(network: Network) -> InputError:
+    """The error for a network whose arrays have no shapes."""
+    return InputError(
+        f"hidden size {network.hidden} with {network.heads} heads has no geometry; "
+        "the head size must be a multiple of 8"
+    )
+
+
+def smallest(network: Network, max_length: int, rows: int) -> PipelineSpec:
+    """The smallest geometry of the fewest lanes, with a memory channel for each linear unit.
+
+    Raises:
+        InputError: where a network has no geometry.
+        ValueError: as the specs.
+    """
+    for lanes in lane_choices(network):
+        menus = menus_for(network, max_length, rows, *lanes)
+        if menus is not None:
+            pace = max(menu[-1].cycles for menu in menus.values())
+            channels = len(LINEAR_UNITS)
+            return assemble(network, max_length, rows, lanes, menus, pace, channels=channels, cache=network.causal)
+    raise no_geometry(network)
 
 
 def lane_choices(network: Network) -> Iterator[tuple[int, int, int]]:

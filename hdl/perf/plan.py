@@ -47,7 +47,7 @@ LENT = (0.1, 0.2)
 
 
 def plan(
-    model: ModelSpec,
+    model: ModelSpec | Network,
     device: Device,
     *,
     tile: int | None = None,
@@ -74,7 +74,7 @@ def plan(
         )
     if device.family != FAMILY:
         raise InputError(f"pipelines are for devices of the family {FAMILY}, not {device.family} as {device.name!r}")
-    network = Network.from_spec(model)
+    network = model if isinstance(model, Network) else Network.from_spec(model)
     if not network.causal:
         weight_bits.check_encoder()
     tiles = (tile,) if tile else DECODER_TILES if network.causal else DECODER_TILES[:1]

@@ -10,14 +10,16 @@ from ..channel import BEAT_BYTES
 from ..kernels.kvmemory import KvMemorySpec
 from ..memory import ReplaySpec
 from ..model.network import load_network, networks
+from ..perf.buildable import not_built
 from ..perf.builtdecoder import BuiltDecoderSpec
 from ..perf.device import Device, devices, load_device
 from ..perf.spec import PipelineSpec
 from ..resources import Resources
 from .decoder.manifest import decoder_cycles
 from .manifest import cycles, unit_cycles
+from .platforms import BOARDS
 
-__all__ = ["devices_table", "models_table", "summary", "units_table"]
+__all__ = ["devices_table", "models_table", "not_built_lines", "summary", "units_table"]
 
 COUNTED = ("DSP", "BRAM36", "URAM", "LUT", "FF")
 
@@ -75,24 +77,34 @@ def summary(spec: PipelineSpec, device: Device) -> str:
 
 
 def models_table() -> Table:
-    """The built-in models: those of BERT and GPT-2 can be emitted, the others estimated."""
+    """The built-in models, and which of them `emit` makes hardware of."""
     table = new_table(
-        "models", "name", "family", "layers", "hidden", "heads", "feed-forward", "positions", "parameters"
+        "models", "name", "family", "layers", "hidden", "heads", "feed-forward", "positions", "parameters", "emit"
     )
     for name in networks():
         model = load_network(name)
         sizes = (model.layers, model.hidden, model.heads, model.intermediate, model.max_positions, model.parameters)
-        table.add_row(name, model.family, *(f"{size:,}" for size in sizes))
+        table.add_row(name, model.family, *(f"{size:,}" for size in sizes), "no" if not_built(model) else "yes")
     return table
 
 
+def not_built_lines() -> list[str]:
+    """Why `emit` makes no hardware of some of the models."""
+    reasons: dict[str, list[str]] = {}
+    for name in networks():
+        if reason := not_built(load_network(name)):
+            reasons.setdefault(reason, []).append(name)
+    return [f"{', '.join(names)}: estimates only, no emit: {reason}." for reason, names in reasons.items()]
+
+
 def devices_table() -> Table:
-    """The devices: FPGAs, and the GPUs that they are compared with."""
-    table = new_table("devices", "name", "board", "DSP", "BRAM36", "URAM", "LUT", "memory", "GB/s")
+    """The devices: FPGAs, and the GPUs that they are compared with; and for which of them `emit` has constraints."""
+    table = new_table("devices", "name", "board", "DSP", "BRAM36", "URAM", "LUT", "memory", "GB/s", "emit")
     for name in devices():
         device = load_device(name)
         here = counts(device.resources)[: len(COUNTED) - 1] if device.slrs else [""] * (len(COUNTED) - 1)
-        table.add_row(name, device.board, *here, device.memory.name, f"{device.memory.bandwidth_gb_s:,g}")
+        emit = "yes" if name in BOARDS else "no"
+        table.add_row(name, device.board, *here, device.memory.name, f"{device.memory.bandwidth_gb_s:,g}", emit)
     return table
 
 

@@ -20,7 +20,7 @@ from .decoder.pipeline import DecoderPipeline
 from .emitter import PRIMITIVE_DEFINE, Emitter
 from .manifest import build_manifest, cycles, encoder_memory
 from .pipeline import Pipeline
-from .platforms import BOARDS
+from .platforms import check_board
 
 __all__ = ["DECODER_TOP", "TOP", "emit", "files_of", "fill", "top_of"]
 
@@ -50,8 +50,7 @@ def emit(
     Raises:
         InputError: for a device without constraints, a folder with other contents, and one that cannot be written.
     """
-    if device.name not in BOARDS:
-        raise InputError(f"emission needs a device with constraints: {', '.join(BOARDS)}, not {device.name!r}")
+    check_board(device)
     try:
         target = out.resolve()
         check_replaceable(target)

@@ -1,9 +1,10 @@
 """From the options of a command to the model, the device and the pipeline."""
 
 from ..errors import InputError
-from ..model.network import load_network, networks
+from ..model.network import Network, load_network, networks
 from ..model.spec import ModelSpec, load_model, presets
 from ..model.weightbits import WeightBits
+from ..perf.buildable import not_built
 from ..perf.device import Device, load_device
 from ..perf.plan import plan
 from ..perf.spec import PipelineSpec
@@ -30,6 +31,12 @@ def chosen_model(name: str | None) -> ModelSpec:
 def planned(
     model: str | None, device: str, tile: int | None, max_length: int | None, weight_bits: WeightBits
 ) -> tuple[ModelSpec, Device, PipelineSpec]:
-    """The model, the device and the pipeline that the options ask for."""
+    """The model, the device and the pipeline that the options ask for.
+
+    Raises:
+        InputError: as `chosen_model` and `plan`; a model that cannot be built on any device is refused before planning.
+    """
     network, board = chosen_model(model), load_device(device)
+    if why := not_built(Network.from_spec(network)):
+        raise InputError(f"model {network.name!r} cannot be built yet: {why}")
     return network, board, plan(network, board, tile=tile, max_length=max_length, weight_bits=weight_bits)

@@ -7,7 +7,10 @@ from amaranth.hdl import Fragment, Module
 from amaranth.lib import io
 from amaranth.vendor import XilinxPlatform
 
-__all__ = ["BOARDS", "U280Platform"]
+from ..errors import InputError
+from ..perf.device import Device
+
+__all__ = ["BOARDS", "U280Platform", "check_board"]
 
 
 class U280Platform(XilinxPlatform):
@@ -54,3 +57,13 @@ class U280Platform(XilinxPlatform):
 
 BOARDS = {"u280": U280Platform}
 """The devices for which there are constraints, by name."""
+
+
+def check_board(device: Device) -> None:
+    """Refuses a device without constraints.
+
+    Raises:
+        InputError: with the devices that have them.
+    """
+    if device.name not in BOARDS:
+        raise InputError(f"device of emit must have constraints, as {', '.join(BOARDS)} has, not be {device.name!r}")

@@ -1,5 +1,7 @@
 """Runs command lines."""
 
+import shlex
+
 import pytest
 
 from hdl.top.cli import main
@@ -18,3 +20,10 @@ class Run:
         assert self.err.startswith("error: ")
         assert self.err.count("\n") == 1
         return self.err.removeprefix("error: ").rstrip("\n")
+
+    @property
+    def printed(self) -> list[list[str]]:
+        """The arguments of each command that it printed."""
+        start = "python -m hdl.top "
+        lines = [line for line in self.out.splitlines() if line.startswith(start)]
+        return [shlex.split(line.removeprefix(start)) for line in lines]

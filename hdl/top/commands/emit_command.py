@@ -33,13 +33,16 @@ def emit_command(
     point: Path | None,
 ) -> None:
     """Write the Verilog, constraints, a synthesis script and a manifest."""
+    from ...perf.device import load_device
     from ..emit import emit
     from ..planned import planned
+    from ..platforms import check_board
     from ..point import pointed
 
     with shown_progress() as progress:
         progress("choosing the geometry")
         if point is None:
+            check_board(load_device(device))
             network, board, spec = planned(model or early, device, tile, max_length, weight_bits)
             name = network.name
         else:

@@ -18,12 +18,17 @@ __all__ = ["estimate_command"]
 def estimate_command(early: str | None, /, model: str | None, device: str, as_json: bool, **options: Any) -> None:
     """Estimate time, throughput and energy of a model on a device, with the best geometry that fits."""
     from ...perf.estimate import estimate
+    from ..emitted import design_dict, design_lines, emitted_for, shown_lines
     from ..estimate_tables import assumptions, constraints_table, figures_table, stages_table
 
     with shown_progress() as progress:
         progress("choosing the geometry")
-        found = estimate(chosen_name(model or early), device, **options)
+        name = chosen_name(model or early)
+        found = estimate(name, device, **options)
+        progress("choosing what emit makes")
+        made = emitted_for(found, name, options["tile"])
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
+        click.echo(json.dumps({"emit": design_dict(found, made)} | found.as_dict(), indent=2))
     else:
+        show(*shown_lines(design_lines(found, made)))
         show(figures_table(found), stages_table(found), constraints_table(found.constraints), assumptions(found))

@@ -1,0 +1,34 @@
+"""Whether hardware can be made of a network at all, on a device however large: its family and the specs decide."""
+
+from functools import cache
+
+from ..model.network import Network
+from ..model.spec import FAMILIES
+from .builtdecoder import BuiltDecoderSpec
+from .decoder import DecoderSpec
+from .geometry import smallest
+from .plan import DECODER_TILES, MAX_LENGTH
+
+__all__ = ["not_built"]
+
+
+@cache
+def not_built(network: Network) -> str | None:
+    """Why there is no hardware for ``network``; None where there is, on a device that has room for it.
+
+    The specs of the smallest geometry are made, and what they refuse is the reason.
+    """
+    families = [spec.family for spec in FAMILIES]
+    if network.family not in families:
+        return f"networks of the family {network.family} are only estimated; hardware is for {' and '.join(families)}"
+    refusals = []
+    for rows in DECODER_TILES if network.causal else DECODER_TILES[:1]:
+        try:
+            spec = smallest(network, min(MAX_LENGTH, network.max_positions), rows)
+            if isinstance(spec, DecoderSpec):
+                BuiltDecoderSpec.of(spec)
+        except ValueError as error:
+            refusals.append(str(error))
+        else:
+            return None
+    return refusals[0]

@@ -1,0 +1,32 @@
+"""Which networks hardware is made of."""
+
+from dataclasses import replace
+
+import pytest
+
+from hdl.model.network import load_network, networks
+from hdl.perf.buildable import not_built
+from hdl.perf.device import load_device
+from hdl.perf.plan import plan
+
+
+def test_families_and_specs_decide() -> None:
+    family = "networks of the family {} are only estimated; hardware is for bert and gpt2"
+    for name in networks():
+        network = load_network(name)
+        reason = not_built(network)
+        if network.family not in ("bert", "gpt2"):
+            assert reason == family.format(network.family)
+        elif network.intermediate > 4096:
+            assert reason == f"array contraction must have at most 4096 terms, not {network.intermediate}"
+        else:
+            assert reason is None
+
+
+@pytest.mark.parametrize("model", ["tiny-bert", "tiny-gpt2"])
+def test_a_shape_without_arrays_is_refused_as_planning_does(model: str) -> None:
+    odd = replace(load_network(model), hidden=36, heads=3, kv_heads=3, head_size=12)
+    reason = "hidden size 36 with 3 heads has no geometry; the head size must be a multiple of 8"
+    assert not_built(odd) == reason
+    with pytest.raises(ValueError, match=reason):
+        plan(odd, load_device("u280"), max_length=8)
