@@ -9,14 +9,14 @@ import click
 from click.core import ParameterSource
 
 from hdl.top.cli import version_option
-from hdl.top.commands.options import TILE_HELP, device_option, weight_options
+from hdl.top.commands.options import TILE_HELP, chosen_name, device_option, model_option, weight_options
 from hdl.top.console import run_command
 
 __all__ = ["main", "sim_command"]
 
 
 @click.command("sim")
-@click.option("--model", required=True, help="A built-in model's name, or the path of its config.json.", metavar="NAME")
+@model_option
 @click.option("--text", "texts", multiple=True, help="For encoders: a text; may be given several times.")
 @click.option("--prompt", help="For decoders: what the text begins with.")
 @click.option("--tokens", type=int, default=32, show_default=True, help="Tokens to write behind the prompt.")
@@ -35,13 +35,15 @@ __all__ = ["main", "sim_command"]
 )
 @click.option("--threads", type=int, default=2, show_default=True, help="Threads of the simulation.")
 @version_option
-def sim_command(**options: Any) -> int:
+@click.pass_obj
+def sim_command(early: str | None, /, model: str | None, **options: Any) -> int:
     """Run texts through the accelerator, in a simulator, and check every value that leaves it."""
+    from hdl.model.spec import ModelSpec, presets
     from sim.demonstration import demonstrate
 
     context = click.get_current_context()
     given = {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
-    return demonstrate(given, **options)
+    return demonstrate(given, model=chosen_name(model or early, presets(ModelSpec)), **options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -50,6 +50,13 @@ def test_help_of_the_simulation() -> None:
     assert shown("sim.command", "--help").startswith("Usage: python -m sim [OPTIONS]")
 
 
-@pytest.mark.parametrize("module", ["hdl.top.cli", "sim.command"])
+def test_help_of_spatial_llm() -> None:
+    text = shown("sim.spatial_llm", "--help")
+    commands = {line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line}
+    assert commands == {*COMMANDS, "sim", "completion"}
+    assert shown("sim.spatial_llm", "sim", "--help").startswith("Usage: spatial-llm sim [OPTIONS]")
+
+
+@pytest.mark.parametrize("module", ["hdl.top.cli", "sim.command", "sim.spatial_llm"])
 def test_the_version(module: str) -> None:
     assert shown(module, "--version") == f"spatial-llm {VERSION}\n"

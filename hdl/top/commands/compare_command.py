@@ -10,7 +10,7 @@ import click
 
 from ...errors import InputError
 from ..console import show, shown_progress
-from .options import chosen_name, device_option, model_option
+from .options import chosen_name, device_option, gpu_names, model_option
 
 __all__ = ["compare_command"]
 
@@ -18,7 +18,7 @@ __all__ = ["compare_command"]
 @click.command("compare")
 @model_option
 @device_option
-@click.option("--against", default="a100", show_default=True, help="The GPU.", metavar="NAME")
+@click.option("--against", default="a100", show_default=True, help="The GPU.", metavar="NAME", shell_complete=gpu_names)
 @click.option(
     "--max-length", type=int, help="Tokens of prompt and output together.  [default: the model's positions, up to 4096]"
 )

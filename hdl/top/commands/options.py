@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ...errors import InputError
 from ...model.weightbits import WeightBits
@@ -14,6 +15,7 @@ __all__ = [
     "chosen_name",
     "device_option",
     "force_option",
+    "gpu_names",
     "hardware_options",
     "model_option",
     "weight_options",
@@ -35,14 +37,19 @@ def with_options(command: Command, *options: Callable[[Command], Command]) -> Co
 
 def model_option(command: Command) -> Command:
     """The option --model, which may stand before a command or after it."""
-    return click.option("--model", help="A built-in model's name, or the path of its config.json.", metavar="NAME")(
-        command
-    )
+    return click.option(
+        "--model",
+        help="A built-in model's name, or the path of its config.json.",
+        metavar="NAME",
+        shell_complete=model_names,
+    )(command)
 
 
 def device_option(command: Command) -> Command:
     """The option --device."""
-    return click.option("--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME")(command)
+    return click.option(
+        "--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME", shell_complete=fpga_names
+    )(command)
 
 
 def weight_options(command: Command) -> Command:
@@ -110,3 +117,34 @@ def chosen_name(name: str | None, known: Sequence[str] | None = None) -> str:
 def force_option(command: Command) -> Command:
     """The option --force of a command that writes a file."""
     return click.option("--force", is_flag=True, help="Replace a file that this command did not write.")(command)
+
+
+def model_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What completes a model that has been ``begun``: built-in names, or a path."""
+    from ...builtin import built_in
+
+    names = sorted((*built_in("hdl", "model/presets"), *built_in("hdl", "model/networks")))
+    return begun_by(begun, names) or [CompletionItem(begun, type="file")]
+
+
+def fpga_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What completes an FPGA that has been ``begun``."""
+    return begun_by(begun, device_names("fpga"))
+
+
+def gpu_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What completes a GPU that has been ``begun``."""
+    return begun_by(begun, device_names("gpu"))
+
+
+def device_names(kind: str) -> list[str]:
+    """The built-in devices of a kind, without loading the whole model of them."""
+    from ...builtin import built_in, read_built_in
+
+    folder = "perf/devices"
+    return [name for name in built_in("hdl", folder) if read_built_in("hdl", folder, name, "device")["kind"] == kind]
+
+
+def begun_by(begun: str, names: Sequence[str]) -> list[CompletionItem]:
+    """The names that begin like this."""
+    return [CompletionItem(name) for name in names if name.startswith(begun)]
