@@ -1,11 +1,11 @@
 # An Alveo U280: the pins of a top that holds the pipeline, its memory and its host interface.
 #
-# The top must have the ports hbm_cattrip, sysclk_p, sysclk_n, reset_n, pcie_clk_p, pcie_clk_n and pcie_reset_n. A missing
-# port is an error. For hbm_cattrip this protects the card, see below.
+# The top must have the ports hbm_cattrip, sysclk_p, sysclk_n, reset_n, pcie_clk_p, pcie_clk_n and pcie_reset_n. A
+# missing port is an error. For hbm_cattrip this protects the card, see below.
 
-# The over-temperature alarm of the HBM, which goes to the satellite controller of the card. The design must always drive
-# it: low without HBM, from the CATTRIP outputs of both stacks with HBM. If nothing drives it, the card pulls it high and
-# cuts the power, and it does so again after each start if such a bitstream lies in the flash.
+# The over-temperature alarm of the HBM, which goes to the satellite controller of the card. The design must always
+# drive it: low without HBM, from the CATTRIP outputs of both stacks with HBM. If nothing drives it, the card pulls
+# it high and cuts the power, and it does so again after each start if such a bitstream lies in the flash.
 set_property -dict {PACKAGE_PIN D32 IOSTANDARD LVCMOS18 PULLTYPE PULLDOWN} [get_ports hbm_cattrip]
 set_false_path -to [get_ports hbm_cattrip]
 
@@ -26,8 +26,8 @@ create_clock -name pcie_clk -period 10.000 [get_ports pcie_clk_p]
 set_property -dict {PACKAGE_PIN BH26 IOSTANDARD LVCMOS18 PULLTYPE PULLUP} [get_ports pcie_reset_n]
 set_false_path -from [get_ports pcie_reset_n]
 
-# Configuration from the quad SPI flash of the card, in a bank of 1.8 V. Bitstreams of this device are large, so they are
-# compressed.
+# Configuration from the quad SPI flash of the card, in a bank of 1.8 V. Bitstreams of this device are large, so
+# they are compressed.
 set_property CONFIG_VOLTAGE 1.8 [current_design]
 set_property CONFIG_MODE SPIx4 [current_design]
 set_property BITSTREAM.CONFIG.SPI_BUSWIDTH 4 [current_design]
