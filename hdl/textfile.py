@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,14 @@ def parse_json(text: str, subject: str) -> Any:
     """The value of a JSON text; ``subject`` is named in errors.
 
     Raises:
-        InputError: for what is no JSON, a key that an object has twice, and nesting or numbers beyond what Python
-            reads.
+        InputError: for what is no JSON, such as NaN, a key that an object has twice, and nesting or numbers beyond
+            what Python reads.
     """
+
+    def finite(text: str) -> float:
+        if not isfinite(number := float(text)):
+            raise InputError(f"{subject} must be valid JSON with finite numbers, not {text[:20]}")
+        return number
 
     def distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -60,7 +66,7 @@ def parse_json(text: str, subject: str) -> Any:
         return found
 
     try:
-        return json.loads(text, object_pairs_hook=distinct)
+        return json.loads(text, object_pairs_hook=distinct, parse_float=finite, parse_constant=finite)
     except InputError:
         raise
     except RecursionError:

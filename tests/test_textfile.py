@@ -44,6 +44,9 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
         ("{", "c.json must be valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         ("[" * 100_000, "c.json must be valid JSON, but is nested too deeply"),
         ("9" * 5_000, "c.json must be valid JSON: Exceeds the limit (4300 digits) for integer string conversion"),
+        ("[NaN]", "c.json must be valid JSON with finite numbers, not NaN"),
+        ("[-Infinity]", "c.json must be valid JSON with finite numbers, not -Infinity"),
+        ("[1e999]", "c.json must be valid JSON with finite numbers, not 1e999"),
         ('{"a": [{"b": 1, "b": 2}]}', "c.json must have the key 'b' once, not twice"),
     ],
 )

@@ -1,16 +1,21 @@
 """Models in files of the user: YAML like the built-in ones, and the `config.json` of Hugging Face."""
 
-import json
 from collections.abc import Collection, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..builtin import suggestion
-from ..errors import InputError
+from ..errors import InputError, shown
+from ..textfile import parse_json, read_text
+from ..yamltext import parse_yaml
 
-__all__ = ["check_fields", "model_type", "read_values"]
+__all__ = ["YAML", "check_fields", "read_values"]
+
+YAML = (".yaml", ".yml")
+"""How the names of YAML files end."""
+
+MOST_BYTES = 1_000_000
+"""Of a file that describes a model: published ones have below 100,000."""
 
 
 def read_values(name_or_path: str, known: Collection[str]) -> tuple[str, Path, Any]:
@@ -21,36 +26,23 @@ def read_values(name_or_path: str, known: Collection[str]) -> tuple[str, Path, A
             or not readable.
     """
     path = Path(name_or_path)
-    if path.is_dir():
-        path /= "config.json"
-    elif not path.exists() and path.suffix not in (".json", ".yaml"):
-        unknown = f"model {name_or_path!r} is unknown{suggestion(name_or_path, known)}"
-        raise InputError(f"{unknown}; known: {', '.join(known)}, or a path to a config.json")
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InputError(f"model file {path} cannot be read: {reason}") from None
-    try:
-        values = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        if path.is_dir():
+            path /= "config.json"
+        elif not path.exists() and path.suffix not in (".json", *YAML):
+            unknown = f"model {shown(name_or_path)} is unknown{suggestion(name_or_path, known)}"
+            raise InputError(f"{unknown}; known: {', '.join(known)}, or a path to a config.json")
+        size = path.stat().st_size if path.is_file() else 0
+    except OSError as error:
+        raise InputError(f"model file {shown(name_or_path)} cannot be read: {error.strerror}") from None
+    if size > MOST_BYTES:
         raise InputError(
-            f"model file {path} must be valid {path.suffix[1:].upper()}: {' '.join(str(error).split())}"
-        ) from None
-    return path.resolve().parent.name if path.name == "config.json" else path.stem, path, values
-
-
-def model_type(config: Any, source: str) -> Any:
-    """The architecture that a Hugging Face `config.json` says it is of; ``source`` is named in errors.
-
-    Raises:
-        InputError: for contents that say none.
-    """
-    if not isinstance(config, Mapping) or "model_type" not in config:
-        raise InputError(
-            f"{source} must be a Hugging Face configuration with a model_type; take the file beside the weights"
+            f"model file {path} must be a config.json or YAML of at most {MOST_BYTES:,} bytes, not {size:,}; "
+            "give the config.json beside the weights"
         )
-    return config["model_type"]
+    parse = parse_yaml if path.suffix in YAML else parse_json
+    values = parse(read_text(path, "model file"), f"model file {path}")
+    return path.resolve().parent.name if path.name == "config.json" else path.stem, path, values
 
 
 def check_fields(values: Any, known: Set[str], source: str) -> None:
@@ -60,9 +52,9 @@ def check_fields(values: Any, known: Set[str], source: str) -> None:
         InputError: for what is no mapping, and for keys that are unknown or missing.
     """
     if not isinstance(values, Mapping):
-        raise InputError(f"{source} must be a mapping of fields to values, not {type(values).__name__}")
+        raise InputError(f"{source} must be a mapping of fields to values, not {shown(values)}")
     for key in values:
         if key not in known:
-            raise InputError(f"{source} has an unknown field {key!r}{suggestion(str(key), known)}")
+            raise InputError(f"{source} has an unknown field {shown(key)}{suggestion(str(key), known)}")
     if missing := sorted(known - set(values)):
         raise InputError(f"{source} lacks the field {missing[0]!r}")

@@ -1,37 +1,18 @@
 """The shape of any network that estimates are made for: encoders and decoders; some are built (`ModelSpec`)."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from typing import Any, NamedTuple, Self
 
 from ..builtin import built_in, read_built_in
-from ..errors import InputError
-from .files import check_fields, model_type, read_values
-from .spec import BertSpec, Gpt2Spec, ModelSpec, is_of_spec, load_model, presets, spec_from_mapping
+from ..errors import InputError, shown
+from .bounds import check_whole
+from .configkeys import KEYS, of_families
+from .configuration import Configuration
+from .files import YAML, check_fields, read_values
+from .spec import BUILT_FAMILIES, ModelSpec, is_of_spec, load_model, presets, spec_from_config, spec_from_mapping
 
 __all__ = ["Network", "Operator", "load_network", "networks"]
-
-FAMILIES = ("bert", "gpt2", "opt", "llama")
-"""What a Hugging Face configuration calls the architectures that are known."""
-
-SHARED_KEYS = {
-    "num_hidden_layers": "layers",
-    "hidden_size": "hidden",
-    "num_attention_heads": "heads",
-    "max_position_embeddings": "max_positions",
-    "vocab_size": "vocabulary",
-}
-CONFIG_KEYS = {
-    "gpt2": {key: own for key, own in Gpt2Spec.config_keys.items() if own in SHARED_KEYS.values()},
-    "opt": SHARED_KEYS | {"ffn_dim": "intermediate"},
-    "llama": SHARED_KEYS | {"intermediate_size": "intermediate"},
-}
-"""What the configuration of a decoder calls the fields of a `Network`; the other fields have defaults there."""
-
-CONFIG_SWITCHES = {"gpt2": {"add_cross_attention": False}, "opt": {"do_layer_norm_before": True}, "llama": {}}
-"""The only values, also the defaults, of switches that change a decoder's structure."""
 
 
 class Operator(NamedTuple):
@@ -51,7 +32,7 @@ class Operator(NamedTuple):
 class Network:
     """The shape of a transformer, as estimates need it: its matrices, its attention and its KV cache.
 
-    ``family`` is one of `FAMILIES`. A layer has ``heads`` query heads, which share ``kv_heads`` key and value heads,
+    ``family`` is one of `KEYS`. A layer has ``heads`` query heads, which share ``kv_heads`` key and value heads,
     all of ``head_size`` features, and a feed-forward part of ``intermediate`` features, of two matrices or, if
     ``gated``, of three: (silu(gate) * up) down. ``tied`` says whether the head's matrix is the embedding's.
 
@@ -73,14 +54,14 @@ class Network:
     tied: bool
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise InputError(f"family of model {self.name!r} must be {_families()}, not {self.family!r}")
+        if self.family not in tuple(KEYS):
+            raise InputError(f"family of model {self.name!r} must be {of_families()}, not {shown(self.family)}")
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type is int:
-                _check_whole(self.name, field.name, value)
+                check_whole(self.name, field.name, value)
             if field.type is bool and type(value) is not bool:
-                raise InputError(f"{field.name} of model {self.name!r} must be true or false, not {value!r}")
+                raise InputError(f"{field.name} of model {self.name!r} must be true or false, not {shown(value)}")
         if self.heads % self.kv_heads:
             raise InputError(
                 f"kv_heads of model {self.name!r} must be a divisor of its {self.heads} heads, not {self.kv_heads}"
@@ -190,36 +171,24 @@ class Network:
         return cls(name=name, **values)
 
     @classmethod
-    def from_config(cls, name: str, config: Any, source: str) -> Self:
-        """A network from the contents of a Hugging Face `config.json`.
+    def from_config(cls, name: str, config: Configuration) -> Self:
+        """A network of a Hugging Face `config.json`; tells what of it is ignored and assumed.
 
         Raises:
-            InputError: for an architecture that is not known, and for variants of another structure.
+            InputError: for variants of another structure, and those of a family that is built which cannot be.
         """
-        family = model_type(config, source)
-        if family not in FAMILIES:
-            raise InputError(f"model_type in {source} must be {_families()}, not {family!r}")
-        if family == "bert":
-            return cls.from_spec(BertSpec.from_config(name, config, source))
-        if missing := [key for key in CONFIG_KEYS[family] if key not in config]:
-            raise InputError(f"{source} lacks the field {missing[0]!r}")
-        shape = {own: config[key] for key, own in CONFIG_KEYS[family].items()}
-        for own, value in shape.items():
-            _check_whole(name, own, value)
-        _check_variant(family, config, source)
-        if family == "gpt2":
-            shape["intermediate"] = _given(config, "n_inner", 4 * shape["hidden"])
-        llama = family == "llama"
-        head_size = config.get("head_dim") if llama else None
-        return cls(
-            name=name,
-            family=family,
-            kv_heads=_given(config, "num_key_value_heads", shape["heads"]) if llama else shape["heads"],
-            head_size=_head_size(name, shape["hidden"], shape["heads"]) if head_size is None else head_size,
-            gated=llama,
-            tied=_given(config, "tie_word_embeddings", not llama),
-            **shape,
-        )
+        if config.family in [own.family for own in BUILT_FAMILIES]:
+            return cls.from_spec(spec_from_config(name, config, ModelSpec))
+        shape = config.fields()
+        for field in ("hidden", "heads"):
+            check_whole(name, field, shape[field])
+        if "head_size" not in shape:
+            shape["head_size"] = _head_size(name, shape["hidden"], shape["heads"])
+        llama = config.family == "llama"
+        defaults = {"kv_heads": shape["heads"], "gated": llama, "tied": not llama}
+        network = cls(name=name, family=config.family, **defaults | shape)
+        config.settle(network)
+        return network
 
 
 @cache
@@ -242,23 +211,9 @@ def load_network(name_or_path: str) -> Network:
         values = read_built_in(__package__, "networks", name_or_path, "network")
         return Network.from_mapping(name_or_path, values, f"network {name_or_path!r}")
     name, path, values = read_values(name_or_path, networks())
-    read = Network.from_mapping if path.suffix == ".yaml" else Network.from_config
-    return read(name, values, str(path))
-
-
-def _families() -> str:
-    return f"{', '.join(FAMILIES[:-1])} or {FAMILIES[-1]}"
-
-
-def _given(config: Mapping[str, Any], key: str, default: Any) -> Any:
-    """A value that a configuration may leave out or leave null."""
-    value = config.get(key)
-    return default if value is None else value
-
-
-def _check_whole(name: str, field: str, value: Any) -> None:
-    if type(value) is not int or value < 1:
-        raise InputError(f"{field} of model {name!r} must be a whole number of at least 1, not {value!r}")
+    if path.suffix in YAML:
+        return Network.from_mapping(name, values, str(path))
+    return Network.from_config(name, Configuration.of(values, str(path)))
 
 
 def _head_size(name: str, hidden: int, heads: int) -> int:
@@ -266,13 +221,3 @@ def _head_size(name: str, hidden: int, heads: int) -> int:
     if hidden % heads:
         raise InputError(f"hidden of model {name!r} must be a multiple of its {heads} heads, not {hidden}")
     return hidden // heads
-
-
-def _check_variant(family: str, config: Mapping[str, Any], source: str) -> None:
-    """Refuses decoders with other matrices or another order than their family's."""
-    for key, only in CONFIG_SWITCHES[family].items():
-        if (value := _given(config, key, only)) is not only:
-            raise InputError(f"{key} in {source} must be {json.dumps(only)}, not {json.dumps(value)}")
-    hidden = config.get("hidden_size")
-    if family == "opt" and (width := _given(config, "word_embed_proj_dim", hidden)) != hidden:
-        raise InputError(f"word_embed_proj_dim in {source} must be its hidden_size of {hidden}, not {width!r}")

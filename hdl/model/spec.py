@@ -6,10 +6,23 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self, TypeVar, overload
 
 from ..builtin import built_in, read_built_in
-from ..errors import InputError
-from .files import check_fields, model_type, read_values
+from ..errors import InputError, shown
+from .bounds import check_whole
+from .configkeys import KEYS
+from .configuration import Configuration
+from .files import YAML, check_fields, read_values
 
-__all__ = ["BertSpec", "Gpt2Spec", "ModelSpec", "is_of_spec", "load_model", "presets", "spec_from_mapping"]
+__all__ = [
+    "BUILT_FAMILIES",
+    "BertSpec",
+    "Gpt2Spec",
+    "ModelSpec",
+    "is_of_spec",
+    "load_model",
+    "presets",
+    "spec_from_config",
+    "spec_from_mapping",
+]
 
 MAX_FEATURES = 4096
 """The most features of a token: LayerNorm's widths end there."""
@@ -31,10 +44,10 @@ class ModelSpec:
 
     family: ClassVar[str]
     supported_activation: ClassVar[str]
+    same_activations: ClassVar[frozenset[str]]
+    """Other names that Hugging Face has for the same function."""
     max_inner: ClassVar[int]
     """Features that the second matrix of the feed-forward part may contract over."""
-    config_keys: ClassVar[Mapping[str, str]]
-    """What a Hugging Face configuration calls the fields."""
 
     name: str
     layers: int
@@ -48,11 +61,8 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is int and (type(value) is not int or value < 1):
-                raise InputError(
-                    f"{field.name} of model {self.name!r} must be a whole number of at least 1, not {value!r}"
-                )
+            if field.type is int:
+                check_whole(self.name, field.name, getattr(self, field.name))
         for name, most in (("hidden", MAX_FEATURES), ("intermediate", self.max_inner)):
             if getattr(self, name) > most:
                 raise InputError(f"{name} of model {self.name!r} must be at most {most}, not {getattr(self, name)}")
@@ -63,11 +73,12 @@ class ModelSpec:
         if self.activation != self.supported_activation:
             raise InputError(
                 f"activation of model {self.name!r} must be {self.supported_activation}, the only one supported, "
-                f"not {self.activation!r}"
+                f"not {shown(self.activation)}"
             )
         if not isinstance(self.layer_norm_eps, float) or not 0 <= self.layer_norm_eps <= MAX_EPS:
             raise InputError(
-                f"layer_norm_eps of model {self.name!r} must be 0 to {MAX_EPS}, not {self.layer_norm_eps!r}"
+                f"layer_norm_eps of model {self.name!r} must be a number from 0 to {MAX_EPS}, "
+                f"not {shown(self.layer_norm_eps)}"
             )
 
     @property
@@ -88,13 +99,33 @@ class ModelSpec:
             InputError: for what is no mapping, and for keys that are unknown or missing.
         """
         check_fields(values, {field.name for field in fields(cls)} - {"name"}, source)
-        return cls(name=name, **values)
+        return cls._of(name, values)
 
     @classmethod
-    def _from_keys(cls, name: str, config: Mapping[str, Any], source: str) -> Self:
-        if missing := [key for key in cls.config_keys if key not in config]:
-            raise InputError(f"{source} lacks the field {missing[0]!r}")
-        return cls(name=name, **{own: config[key] for key, own in cls.config_keys.items()})
+    def from_config(cls, name: str, config: Configuration) -> Self:
+        """A spec of a Hugging Face `config.json` of this family; tells what of it is ignored and assumed.
+
+        Raises:
+            InputError: for variants that the hardware does not compute.
+        """
+        spec = cls._of(name, cls._derived(config.fields()))
+        config.settle(spec)
+        return spec
+
+    @classmethod
+    def _derived(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The ``values`` with those that follow from others."""
+        return values
+
+    @classmethod
+    def _of(cls, name: str, values: Mapping[str, Any]) -> Self:
+        """A spec of a file's values, which may say the same in several ways."""
+        own = dict(values)
+        if type(own["layer_norm_eps"]) is int and own["layer_norm_eps"] == 0:
+            own["layer_norm_eps"] = 0.0
+        if own["activation"] in tuple(cls.same_activations):
+            own["activation"] = cls.supported_activation
+        return cls(name=name, **own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,41 +135,10 @@ class BertSpec(ModelSpec):
 
     family = "bert"
     supported_activation = "gelu"
+    same_activations = frozenset({"gelu_python"})
     max_inner = 4096  # 4096 * 128 * 127 fits sums of 27 bits, whatever the weights
-    config_keys: ClassVar = {
-        "num_hidden_layers": "layers",
-        "hidden_size": "hidden",
-        "num_attention_heads": "heads",
-        "intermediate_size": "intermediate",
-        "max_position_embeddings": "max_positions",
-        "vocab_size": "vocabulary",
-        "type_vocab_size": "token_types",
-        "layer_norm_eps": "layer_norm_eps",
-        "hidden_act": "activation",
-    }
 
     token_types: int
-
-    @classmethod
-    def from_config(cls, name: str, config: Any, source: str) -> Self:
-        """A spec from the contents of a Hugging Face `config.json`.
-
-        Raises:
-            InputError: for another architecture than BERT, and for variants of BERT that the hardware does not compute.
-        """
-        if (architecture := model_type(config, source)) != "bert":
-            raise InputError(
-                f"model_type in {source} must be bert, the only architecture supported, not {architecture!r}"
-            )
-        if config.get("position_embedding_type", "absolute") != "absolute":
-            raise InputError(
-                f"position_embedding_type in {source} must be absolute, not {config['position_embedding_type']!r}"
-            )
-        if config.get("is_decoder") or config.get("add_cross_attention"):
-            raise InputError(
-                f"{source} must describe an encoder, not a decoder; is_decoder and add_cross_attention must be false"
-            )
-        return cls._from_keys(name, config, source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,46 +148,17 @@ class Gpt2Spec(ModelSpec):
 
     family = "gpt2"
     supported_activation = "gelu_new"
+    # "gelu_fast" writes sqrt(2 / pi) as 0.7978845608, which is the same float32.
+    same_activations = frozenset({"gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate"})
     max_inner = 16384  # where the sums could overflow, the quantiser makes the weights smaller
-    config_keys: ClassVar = {
-        "n_layer": "layers",
-        "n_embd": "hidden",
-        "n_head": "heads",
-        "n_inner": "intermediate",
-        "n_positions": "max_positions",
-        "vocab_size": "vocabulary",
-        "layer_norm_epsilon": "layer_norm_eps",
-        "activation_function": "activation",
-    }
-    switches: ClassVar = {
-        "add_cross_attention": False,
-        "scale_attn_weights": True,
-        "scale_attn_by_inverse_layer_idx": False,
-        "tie_word_embeddings": True,
-    }
-    """The only values, also the defaults, of switches that change what is computed."""
 
     @classmethod
-    def from_config(cls, name: str, config: Any, source: str) -> Self:
-        """A spec from the contents of a Hugging Face `config.json`; what GPT-2's may leave out has its defaults.
-
-        Raises:
-            InputError: for another architecture than GPT-2, and for variants of GPT-2 that the hardware does not
-                compute.
-        """
-        if (architecture := model_type(config, source)) != "gpt2":
-            raise InputError(f"model_type in {source} must be gpt2, not {architecture!r}")
-        for key, only in cls.switches.items():
-            if (value := config.get(key, only)) is not only:
-                raise InputError(f"{key} in {source} must be {str(only).lower()}, not {str(value).lower()}")
-        given = {key: value for key, value in config.items() if value is not None}
-        if type(hidden := given.get("n_embd")) is int:
-            given.setdefault("n_inner", 4 * hidden)
-        defaults = {"layer_norm_epsilon": 1e-5, "activation_function": "gelu_new"}
-        return cls._from_keys(name, defaults | given, source)
+    def _derived(cls, values: dict[str, Any]) -> dict[str, Any]:
+        hidden = values["hidden"]
+        return {"intermediate": 4 * hidden if type(hidden) is int else hidden} | values
 
 
-FAMILIES: tuple[type[BertSpec] | type[Gpt2Spec], ...] = (BertSpec, Gpt2Spec)
+BUILT_FAMILIES: tuple[type[BertSpec] | type[Gpt2Spec], ...] = (BertSpec, Gpt2Spec)
 
 Spec = TypeVar("Spec", bound=ModelSpec)
 
@@ -204,14 +175,29 @@ def spec_from_mapping(name: str, values: Any, source: str, kind: type[Spec]) -> 
         InputError: for wrong fields, and where the model is not of the ``kind`` that is wanted.
     """
     family, own = "bert", values
-    if isinstance(values, Mapping) and "family" in values:
-        family, own = values["family"], {key: value for key, value in values.items() if key != "family"}
+    if isinstance(values, Mapping):
+        family = values.get("family", family)
+        if family in tuple(KEYS) and "kv_heads" in values:
+            raise InputError(
+                f"{source} has the fields of a network for estimates; to be built it needs those of a preset, "
+                "such as layer_norm_eps and activation"
+            )
+        own = {key: value for key, value in values.items() if key != "family"}
     return _class_of(family, name, kind).from_mapping(name, own, source)  # type: ignore[return-value]
+
+
+def spec_from_config(name: str, config: Configuration, kind: type[Spec]) -> Spec:
+    """The spec of a Hugging Face configuration, if it is of the ``kind`` that is wanted.
+
+    Raises:
+        InputError: where it is not, and see `ModelSpec.from_config`.
+    """
+    return _class_of(config.family, name, kind).from_config(name, config)  # type: ignore[return-value]
 
 
 def presets(kind: type[ModelSpec] = BertSpec) -> tuple[str, ...]:
     """The names of the built-in models of a kind; of `ModelSpec`: of all families."""
-    families = {own.family for own in FAMILIES if issubclass(own, kind)}
+    families = {own.family for own in BUILT_FAMILIES if issubclass(own, kind)}
     names = built_in(__package__, "presets")
     return tuple(name for name in names if _preset(name).get("family", "bert") in families)
 
@@ -230,14 +216,13 @@ def load_model(name_or_path: str, kind: type[ModelSpec] = BertSpec) -> ModelSpec
     """
     if name_or_path in built_in(__package__, "presets"):
         return spec_from_mapping(name_or_path, _preset(name_or_path), f"preset {name_or_path!r}", kind)
+    if name_or_path in built_in(__package__, "networks"):
+        family = read_built_in(__package__, "networks", name_or_path, "network")["family"]
+        raise _estimated_alone(name_or_path, family, kind)
     name, path, values = read_values(name_or_path, presets(kind))
-    if path.suffix == ".yaml":
+    if path.suffix in YAML:
         return spec_from_mapping(name, values, str(path), kind)
-    for own in FAMILIES:
-        if kind in (own, ModelSpec) and (kind is own or model_type(values, str(path)) == own.family):
-            return own.from_config(name, values, str(path))
-    known = " or ".join(own.family for own in FAMILIES)
-    raise InputError(f"model_type in {path} must be {known}, not {values['model_type']!r}")
+    return spec_from_config(name, Configuration.of(values, str(path)), kind)
 
 
 def _preset(name: str) -> Any:
@@ -246,7 +231,20 @@ def _preset(name: str) -> Any:
 
 def _class_of(family: Any, name: str, kind: type[ModelSpec]) -> type[ModelSpec]:
     """The class of a family, if it is of the kind."""
-    known = {own.family: own for own in FAMILIES if issubclass(own, kind)}
-    if family not in known:
-        raise InputError(f"family of model {name!r} must be {' or '.join(known)}, not {family!r}")
-    return known[family]
+    for own in BUILT_FAMILIES:
+        if family == own.family and issubclass(own, kind):
+            return own
+    if family in tuple(KEYS) and kind is ModelSpec:
+        raise _estimated_alone(name, family, kind)
+    raise InputError(f"family of model {name!r} must be {_families(kind)}, not {shown(family)}")
+
+
+def _estimated_alone(name: str, family: str, kind: type[ModelSpec]) -> InputError:
+    """The error that a network cannot be built."""
+    return InputError(
+        f"model {name!r} must be of the family {_families(kind)} to be built, not {family}; estimate knows it"
+    )
+
+
+def _families(kind: type[ModelSpec]) -> str:
+    return " or ".join(own.family for own in BUILT_FAMILIES if issubclass(own, kind))

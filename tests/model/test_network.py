@@ -8,10 +8,12 @@ import pytest
 import yaml
 
 from hdl.errors import InputError
+from hdl.model.configkeys import KEYS
 from hdl.model.network import Network, Operator, load_network, networks
-from hdl.model.spec import load_model, presets
+from hdl.model.spec import ModelSpec, load_model, presets
 
 GPT2 = {"model_type": "gpt2", "n_layer": 3, "n_embd": 64, "n_head": 4, "n_positions": 32, "vocab_size": 100}
+GPT2 |= {"layer_norm_epsilon": 1e-5, "activation_function": "gelu_new"}
 SHARED = {"num_hidden_layers": 3, "hidden_size": 64, "num_attention_heads": 4}
 SHARED |= {"max_position_embeddings": 32, "vocab_size": 100}
 OPT = SHARED | {"model_type": "opt", "ffn_dim": 96}
@@ -188,7 +190,17 @@ def test_configuration_of_gpt2(tmp_path: Path) -> None:
     assert imported(tmp_path, GPT2) == expected
     assert imported(tmp_path, GPT2 | {"n_inner": None, "add_cross_attention": False}) == expected
     assert imported(tmp_path, GPT2 | {"n_inner": 96}).intermediate == 96
-    assert not imported(tmp_path, GPT2 | {"tie_word_embeddings": False}).tied
+    assert imported(tmp_path, GPT2 | {"tie_word_embeddings": None}) == expected
+
+
+@pytest.mark.parametrize("config", [GPT2, BERT], ids=lambda config: config["model_type"])
+def test_a_configuration_that_can_be_built_is_estimated_as_it_is_built(tmp_path: Path, config: dict[str, Any]) -> None:
+    path = str(written(tmp_path, "c.json", config))
+    assert load_network(path) == Network.from_spec(load_model(path, ModelSpec))
+    path = str(written(tmp_path, "c.json", config | {"vocab_size": 1 << 30}))
+    with pytest.raises(InputError) as error:
+        load_model(path, ModelSpec)
+    assert refused(path) == str(error.value)
 
 
 def test_configuration_of_opt(tmp_path: Path) -> None:
@@ -206,11 +218,6 @@ def test_configuration_of_llama(tmp_path: Path) -> None:
     assert imported(tmp_path, LLAMA | {"num_key_value_heads": None, "head_dim": None}) == network
     grouped = imported(tmp_path, LLAMA | {"num_key_value_heads": 2, "head_dim": 24, "tie_word_embeddings": True})
     assert grouped == Network(name="c", **FIELDS | {"tied": True})
-
-
-def test_configuration_of_bert(tmp_path: Path) -> None:
-    path = written(tmp_path, "c.json", BERT)
-    assert load_network(str(path)) == Network.from_spec(load_model(str(path)))
 
 
 def test_configuration_by_file_and_by_folder(tmp_path: Path) -> None:
@@ -249,16 +256,23 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         (GPT2 | {"n_embd": "64"}, "hidden of model 'c' must be a whole number of at least 1, not '64'"),
         (GPT2 | {"n_inner": 1.5}, "intermediate of model 'c' must be a whole number of at least 1, not 1.5"),
         (GPT2 | {"n_head": 5}, "hidden of model 'c' must be a multiple of its 5 heads, not 64"),
-        (GPT2 | {"tie_word_embeddings": 1}, "tied of model 'c' must be true or false, not 1"),
-        (GPT2 | {"add_cross_attention": True}, "add_cross_attention in PATH must be false, not true"),
-        (OPT | {"do_layer_norm_before": False}, "do_layer_norm_before in PATH must be true, not false"),
-        (OPT | {"word_embed_proj_dim": 32}, "word_embed_proj_dim in PATH must be its hidden_size of 64, not 32"),
+        (LLAMA | {"tie_word_embeddings": 1}, "tied of model 'c' must be true or false, not 1"),
+        (
+            OPT | {"do_layer_norm_before": False},
+            "do_layer_norm_before in PATH must be true or left out, not false; "
+            "it makes another network than a plain OPT",
+        ),
+        (OPT | {"word_embed_proj_dim": 32}, "word_embed_proj_dim in PATH must be 64, the model's hidden size, not 32"),
+        (
+            LLAMA | {"num_hidden_layers": 257},
+            "layers of model 'c' must be at most 256, not 257: the deepest published models have about 130",
+        ),
         (LLAMA | {"num_attention_heads": 5}, "hidden of model 'c' must be a multiple of its 5 heads, not 64"),
         (LLAMA | {"num_key_value_heads": 3}, "kv_heads of model 'c' must be a divisor of its 4 heads, not 3"),
         (LLAMA | {"num_key_value_heads": 0}, "kv_heads of model 'c' must be a whole number of at least 1, not 0"),
         (LLAMA | {"head_dim": "16"}, "head_size of model 'c' must be a whole number of at least 1, not '16'"),
         (BERT | {"hidden_act": "relu"}, "activation of model 'c' must be gelu, the only one supported, not 'relu'"),
-        ([1], "PATH must be a Hugging Face configuration with a model_type; take the file beside the weights"),
+        ([1], "PATH must be a Hugging Face configuration, a JSON object, not [1]"),
         (SHARED, "PATH must be a Hugging Face configuration with a model_type; take the file beside the weights"),
     ],
 )
@@ -269,7 +283,8 @@ def test_configurations_that_are_refused(tmp_path: Path, config: Any, message: s
 
 @pytest.mark.parametrize("config", [GPT2, OPT, LLAMA, BERT], ids=lambda config: config["model_type"])
 def test_configurations_that_are_incomplete(tmp_path: Path, config: dict[str, Any]) -> None:
-    for lacking in config.keys() - {"model_type"}:
+    own = KEYS[config["model_type"]]
+    for lacking in own.shape:
         path = written(tmp_path, "c.json", {key: value for key, value in config.items() if key != lacking})
         assert refused(path) == f"{path} lacks the field {lacking!r}"
 
@@ -280,7 +295,12 @@ def test_configurations_that_are_incomplete(tmp_path: Path, config: dict[str, An
         ({"hiden": 64}, "PATH has an unknown field 'hiden', did you mean 'hidden'?"),
         ({"family": "mistral"}, "family of model 'm' must be bert, gpt2, opt or llama, not 'mistral'"),
         ({"gated": "yes"}, "gated of model 'm' must be true or false, not 'yes'"),
-        ({"layers": True}, "layers of model 'm' must be a whole number of at least 1, not True"),
+        ({"layers": True}, "layers of model 'm' must be a whole number of at least 1, not true"),
+        (
+            {"vocabulary": 1 << 21},
+            "vocabulary of model 'm' must be at most 1,048,576, not 2097152: the largest published "
+            "vocabularies have about 900,000 words",
+        ),
         ({"family": "gpt2"}, "head_size of model 'm' must be 16, its hidden size over its 4 heads, not 24"),
     ],
 )
@@ -293,4 +313,4 @@ def test_yaml_that_is_incomplete(tmp_path: Path) -> None:
     path = written(tmp_path, "m.yaml", {name: value for name, value in FIELDS.items() if name != "kv_heads"})
     assert refused(path) == f"{path} lacks the field 'kv_heads'"
     path = written(tmp_path, "m.yaml", [1, 2])
-    assert refused(path) == f"{path} must be a mapping of fields to values, not list"
+    assert refused(path) == f"{path} must be a mapping of fields to values, not [1, 2]"

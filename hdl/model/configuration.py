@@ -1,0 +1,181 @@
+"""A Hugging Face `config.json`: its family, its shape, and whether it is the plain network of that family."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Protocol, Self
+
+from ..errors import InputError, shown
+from ..notices import notify
+from .configkeys import KEYS, FamilyKeys, of_families
+
+__all__ = ["Configuration"]
+
+NAMED = 8
+"""Keys that a sentence names at most."""
+
+SIZE_NAMES = {"hidden": "hidden size", "heads": "number of heads", "head_size": "size of its heads"}
+
+
+class Shape(Protocol):
+    """What a `ModelSpec` and a `Network` have in common."""
+
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def head_size(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The contents of a `config.json`, without keys that are null or empty; ``source`` is named in errors."""
+
+    family: str
+    source: str
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, contents: Any, source: str) -> Self:
+        """The configuration in the contents of a file. Without a model_type, its classes or its keys tell the family.
+
+        Raises:
+            InputError: for what is no configuration, for a family that is not known, and for keys that make another
+                network than the plain one of that family.
+        """
+        if not isinstance(contents, Mapping):
+            raise InputError(f"{source} must be a Hugging Face configuration, a JSON object, not {shown(contents)}")
+        values = {key: value for key, value in contents.items() if not _nothing(value)}
+        family = values.get("model_type")
+        if family is None:
+            family = _recognised(values, source)
+        if family not in tuple(KEYS):
+            raise InputError(f"model_type in {source} must be {of_families()}, not {shown(family)}")
+        found = cls(family, source, _renamed(values, KEYS[family], source))
+        found._check_variants()
+        return found
+
+    @property
+    def keys(self) -> FamilyKeys:
+        """What the family's keys mean."""
+        return KEYS[self.family]
+
+    def fields(self) -> dict[str, Any]:
+        """The values of the shape, by the fields of a spec; those of `FamilyKeys.derived` only where they are given.
+
+        Raises:
+            InputError: for a key that is missing.
+        """
+        if missing := [key for key in self.keys.shape if key not in self.values]:
+            raise InputError(f"{self.source} lacks the field {missing[0]!r}")
+        found = {field: self.values[key] for key, field in self.keys.shape.items()}
+        found |= {field: self.values.get(key, default) for key, (field, default) in self.keys.defaults.items()}
+        return found | {field: self.values[key] for key, field in self.keys.derived.items() if key in self.values}
+
+    def settle(self, shape: Shape) -> None:
+        """Compares the sizes that must be the same with those of the ``shape`` that was made of the configuration;
+        then tells which keys are ignored and which values are Hugging Face's.
+
+        Raises:
+            InputError: for a size that is another.
+        """
+        for key, field in self.keys.same.items():
+            if key in self.values and self.values[key] != (size := getattr(shape, field)):
+                raise InputError(
+                    f"{key} in {self.source} must be {size}, the model's {SIZE_NAMES[field]}, "
+                    f"not {shown(self.values[key])}"
+                )
+        self._tell_defaults()
+        self._tell_classes()
+        self._tell_unknown()
+
+    def _check_variants(self) -> None:
+        for key, plain in self.keys.plain.items():
+            value = self.values.get(key)
+            if value is not None and not all(one in plain for one in (value if isinstance(value, list) else [value])):
+                allowed = " or ".join([*map(shown, plain), "left out"])
+                raise InputError(
+                    f"{key} in {self.source} must be {allowed}, not {shown(value)}; "
+                    f"it makes another network than a plain {self.keys.title}"
+                )
+
+    def _tell_defaults(self) -> None:
+        if "model_type" not in self.values:
+            notify(f"{self.source} has no model_type; it is read as {self.keys.title}'s, as its other keys say")
+        if left_out := [key for key in self.keys.defaults if key not in self.values]:
+            values = ", ".join(f"{key} {shown(self.keys.defaults[key][1])}" for key in left_out)
+            notify(f"{self.source} leaves out what Hugging Face has defaults for; they are used: {values}")
+
+    def _tell_classes(self) -> None:
+        others = [name for name in _classes(self.values, self.source) if not re.fullmatch(self.keys.classes, name)]
+        if others:
+            notify(
+                f"{self.source} is of the class {_named(others)}, which is not known; "
+                f"the network is taken for a plain {self.keys.title}"
+            )
+
+    def _tell_unknown(self) -> None:
+        own = self.keys
+        known = {*own.shape, *own.defaults, *own.derived, *own.plain, *own.same}
+        unknown = [
+            key
+            for key in self.values
+            if key not in known and not any(fnmatchcase(key, pattern) for pattern in own.harmless.split())
+        ]
+        if unknown:
+            notify(
+                f"{self.source} has keys that are not known and are ignored: {_named(unknown)}; "
+                f"the network is taken for a plain {own.title}"
+            )
+
+
+def _nothing(value: Any) -> bool:
+    """Whether a value says nothing: null, an empty list or object, or an object of such."""
+    parts = value.values() if isinstance(value, Mapping) else ()
+    return value is None or value in ([], {}) or (bool(parts) and all(part in (None, [], {}) for part in parts))
+
+
+def _recognised(values: Mapping[str, Any], source: str) -> str:
+    """The family of a configuration without a model_type: by its classes, else by keys that only one family has."""
+    if classes := _classes(values, source):
+        found = [name for name, own in KEYS.items() if re.fullmatch(own.classes, classes[0])]
+        if not found:
+            raise InputError(
+                f"{source} has no model_type, which must be {of_families()}, and is of the class {shown(classes[0])}"
+            )
+        return found[0]
+    for name, own in KEYS.items():
+        if own.marks & values.keys():
+            return name
+    raise InputError(
+        f"{source} must be a Hugging Face configuration with a model_type; take the file beside the weights"
+    )
+
+
+def _classes(values: Mapping[str, Any], source: str) -> list[str]:
+    """The names of the classes that the checkpoint was made for."""
+    found = values.get("architectures", [])
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise InputError(f"architectures in {source} must be a list of names, not {shown(found)}")
+    return found
+
+
+def _renamed(values: Mapping[str, Any], keys: FamilyKeys, source: str) -> dict[str, Any]:
+    """The values by the family's own keys."""
+    found = dict(values)
+    for alias, key in keys.aliases.items():
+        if alias in found:
+            value, own = found.pop(alias), found.get(key)
+            if own is not None and not (type(own) is type(value) is int and own == value):
+                both = f"{shown(own)} and {shown(value)}"
+                raise InputError(f"{key} and {alias} in {source} must be the same number, not {both}")
+            found[key] = value
+    return found
+
+
+def _named(names: Collection[str]) -> str:
+    """Names in a sentence, not too many of them."""
+    first, more = [shown(name) for name in names][:NAMED], len(names) - NAMED
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
