@@ -3,7 +3,7 @@
 from functools import cache
 
 from ..model.network import Network
-from ..model.spec import FAMILIES
+from ..model.spec import BUILT_FAMILIES
 from .builtdecoder import BuiltDecoderSpec
 from .decoder import DecoderSpec
 from .geometry import smallest
@@ -18,7 +18,7 @@ def not_built(network: Network) -> str | None:
 
     The specs of the smallest geometry are made, and what they refuse is the reason.
     """
-    families = [spec.family for spec in FAMILIES]
+    families = [spec.family for spec in BUILT_FAMILIES]
     if network.family not in families:
         return f"networks of the family {network.family} are only estimated; hardware is for {' and '.join(families)}"
     refusals = []

@@ -1,7 +1,7 @@
 """From the options of a command to the model, the device and the pipeline."""
 
 from ..errors import InputError
-from ..model.network import Network, load_network, networks
+from ..model.network import Network
 from ..model.spec import ModelSpec, load_model, presets
 from ..model.weightbits import WeightBits
 from ..perf.buildable import not_built
@@ -19,13 +19,7 @@ def chosen_model(name: str | None) -> ModelSpec:
     Raises:
         InputError: where none is given, it is unknown, or known for estimates only.
     """
-    name = chosen_name(name, presets(ModelSpec))
-    if name in networks() and name not in presets(ModelSpec):
-        family = load_network(name).family
-        raise InputError(
-            f"model {name!r} must be of the family bert or gpt2 to be built, not {family}; estimate knows it"
-        )
-    return load_model(name, ModelSpec)
+    return load_model(chosen_name(name, presets(ModelSpec)), ModelSpec)
 
 
 def planned(
