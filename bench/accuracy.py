@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.model import floating, reference
+from hdl.model.calibration import calibration_texts
+from hdl.model.origin import Origin
 from hdl.model.prepare import prepare
 from hdl.model.quantise import quantise
 from hdl.model.quantised import QuantisedBert
 from hdl.model.spec import load_model
-from hdl.model.tokens import calibration_texts
 
 SENTENCES = Path(__file__).with_name("sentences.txt").read_text().splitlines()
 """English of 4 to 121 tokens, written for this project, none of which calibration sees."""
@@ -24,10 +25,10 @@ GOAL = {"mean": 0.998, "min": 0.995}
 def main() -> int:
     """Prints the table; 1 where the goal is missed."""
     console = Console(highlight=False, width=110)
-    prepared = prepare(load_model("minilm-l6"))
+    prepared = prepare(load_model("minilm-l6"), Origin.of("minilm-l6"))
     texts = [prepared.tokens.ids(text) for text in SENTENCES]
     calibration = [prepared.tokens.ids(text) for text in calibration_texts()]
-    expected = [floating.pool(floating.encode(ids, prepared.weights)) for ids in texts]
+    expected = [prepared.quantised.pooling.of(floating.encode(ids, prepared.weights)) for ids in texts]
 
     def cosines(model: QuantisedBert) -> np.ndarray:
         outputs = [model.pool(reference.run(model, model.embed(ids))[-1]) for ids in texts]

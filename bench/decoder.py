@@ -11,13 +11,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hdl.model.checkpoint import installed_checkpoint
 from hdl.model.gpt2.prepare import prepare
 from hdl.model.gpt2.quantise import quantise
 from hdl.model.gpt2.quantised import QuantisedGpt2
 from hdl.model.gpt2.reference import Decoder, Step, top_k
 from hdl.model.gpt2.weights import random_weights
 from hdl.model.network import Network
+from hdl.model.origin import Origin, installed_checkpoint
 from hdl.model.spec import Gpt2Spec, load_model
 from hdl.model.weightbits import WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
@@ -77,7 +77,9 @@ def main(
     sources = Emitter().emit(DecoderPipeline(spec), "decoder")
     console.print(f"emitted in {time.monotonic() - started:.0f} s: {spec.macs:,} MAC/cycle, {spec.resources}")
     console.print(f"{some.layers} of {whole.layers} layers, {spec}")
-    quantised, part = quantised_with_prompt(some, prompt, weight_bits, trained=some == whole)
+    trained = some == whole and installed_checkpoint(model) is not None
+    origin = Origin.of(model) if trained else None
+    quantised, part = quantised_with_prompt(some, prompt, weight_bits, origin)
     timing = MemoryTiming.of_device(device)
     table = headed(f"{model} on {device.board} at {device.clock_mhz} MHz, its memory's timing")
     design, wrong, candidates = SpatialDesign(Network.from_spec(some), spec), False, spec.largest
@@ -99,13 +101,13 @@ def main(
 
 
 def quantised_with_prompt(
-    model: Gpt2Spec, tokens: int, weight_bits: WeightBits, *, trained: bool
+    model: Gpt2Spec, tokens: int, weight_bits: WeightBits, origin: Origin | None
 ) -> tuple[QuantisedGpt2, list[int]]:
-    """The trained model with the beginning of the text that it never saw, or random weights and a random prompt."""
-    folder = installed_checkpoint(model.name) if trained else None
-    if folder is not None:
-        prepared = prepare(model, weight_bits=weight_bits)
-        return prepared.quantised, prepared.tokens.ids((folder / HELD_BACK).read_text())[:tokens]
+    """The trained model of an ``origin`` with the beginning of the text that it never saw; without one, random
+    weights and a random prompt."""
+    if origin is not None:
+        prepared = prepare(model, origin, weight_bits=weight_bits)
+        return prepared.quantised, prepared.tokens.ids((origin.folders[0] / HELD_BACK).read_text())[:tokens]
     ids = np.random.default_rng(SEED).integers(0, model.vocabulary, tokens).tolist()
     return quantise(random_weights(model, SEED), [ids[:CALIBRATION]], weight_bits=weight_bits), ids
 

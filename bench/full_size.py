@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.model import reference
+from hdl.model.origin import Origin
 from hdl.model.prepare import prepare
 from hdl.model.spec import load_model
 from hdl.perf.device import load_device
@@ -45,7 +46,7 @@ def main() -> int:
     lengths = [int(argument) for argument in sys.argv[1:]] or [128]
     network = load_model("bert-base")
     spec = plan(network, load_device("u280"))
-    prepared = prepare(network)
+    prepared = prepare(network, Origin.of("bert-base", random_weights=True))
     started = time.monotonic()
     sources = Emitter().emit(Pipeline(spec), "pipeline")
     emitted = time.monotonic()

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.model import reference
+from hdl.model.origin import Origin
 from hdl.model.prepare import prepare
 from hdl.model.spec import load_model
 from hdl.perf.device import load_device
@@ -28,7 +29,7 @@ def main() -> int:
     """Prints a line a text; 1 where a value differs."""
     network = load_model("minilm-l6")
     spec = plan(network, load_device("u280"))
-    prepared = prepare(network)
+    prepared = prepare(network, Origin.of("minilm-l6"))
     lines = [SHORTEST, *SENTENCES.read_text().splitlines()]
     texts = [prepared.tokens.of(text, spec.max_length) for text in lines if text.strip()]
     texts.sort(key=len)

@@ -7,7 +7,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hdl.model.checkpoint import installed_checkpoint
 from hdl.model.gpt2.floating import FloatDecoder
 from hdl.model.gpt2.perplexity import perplexity, windows
 from hdl.model.gpt2.prepare import prepare
@@ -15,6 +14,7 @@ from hdl.model.gpt2.quantise import quantise
 from hdl.model.gpt2.quantised import QuantisedGpt2
 from hdl.model.gpt2.reference import Decoder
 from hdl.model.gpt2.weights import random_weights
+from hdl.model.origin import Origin, installed_checkpoint
 from hdl.model.spec import Gpt2Spec, load_model
 from hdl.model.weightbits import W4, WeightBits
 
@@ -35,7 +35,8 @@ def main() -> int:
 def _perplexity(console: Console) -> bool:
     spec, folder = load_model("tiny-gpt2", Gpt2Spec), installed_checkpoint("tiny-gpt2")
     assert folder is not None
-    prepared = prepare(spec)
+    origin = Origin.of("tiny-gpt2")
+    prepared = prepare(spec, origin)
     text = "".join((folder / "held_back.txt").read_text().splitlines())
     texts = windows(prepared.tokens.ids(text), spec.max_positions + 1)
     weights = prepared.weights
@@ -50,9 +51,9 @@ def _perplexity(console: Console) -> bool:
     expected = perplexity(float_logits, texts)
     found = {
         "W8A8": of(prepared.quantised),
-        "W8A8, fixed ranges (static)": of(prepare(spec, static=True).quantised),
-        "W4A8": of(prepare(spec, weight_bits=W4).quantised),
-        "W4A8, the head W8": of(prepare(spec, weight_bits=WeightBits.of(4, ["head"])).quantised),
+        "W8A8, fixed ranges (static)": of(prepare(spec, origin, static=True).quantised),
+        "W4A8": of(prepare(spec, origin, weight_bits=W4).quantised),
+        "W4A8, the head W8": of(prepare(spec, origin, weight_bits=WeightBits.of(4, ["head"])).quantised),
     }
     tokens = sum(len(part) - 1 for part in texts)
     table = Table(title=f"Perplexity of tiny-gpt2, {tokens:,} tokens held back", title_justify="left")

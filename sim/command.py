@@ -9,7 +9,14 @@ import click
 from click.core import ParameterSource
 
 from hdl.top.cli import version_option
-from hdl.top.commands.options import TILE_HELP, chosen_name, device_option, model_option, weight_options
+from hdl.top.commands.options import (
+    TILE_HELP,
+    chosen_name,
+    device_option,
+    model_option,
+    origin_options,
+    weight_options,
+)
 from hdl.top.console import run_command
 
 __all__ = ["main", "sim_command"]
@@ -25,7 +32,7 @@ __all__ = ["main", "sim_command"]
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
 @weight_options
 @click.option("--simulator", type=click.Choice(["verilator", "amaranth"]), default="verilator", show_default=True)
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights in safetensors.", metavar="PATH")
+@origin_options
 @click.option("--static", is_flag=True, help="Fix the ranges of rows by calibration.")
 @device_option
 @click.option("--tile", type=int, help=TILE_HELP)

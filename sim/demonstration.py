@@ -13,10 +13,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hdl.errors import InputError
 from hdl.model import prepare as encoder
+from hdl.model.floating import check_tokens
 from hdl.model.gpt2 import prepare as decoder
 from hdl.model.gpt2.sample import Sampler, Sampling
 from hdl.model.network import Network
+from hdl.model.origin import Origin
 from hdl.model.spec import BertSpec, Gpt2Spec, ModelSpec, load_model
+from hdl.model.tokens import load_tokens
 from hdl.model.weightbits import WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import load_device
@@ -46,7 +49,7 @@ class Options:
 
     model: ModelSpec
     simulator: str
-    checkpoint: Path | None
+    origin: Origin
     static: bool
     weight_bits: WeightBits
     device: str
@@ -66,6 +69,8 @@ def demonstrate(
     top_k: int,
     temperature: float,
     seed: int,
+    checkpoint: Path | None,
+    random_weights: bool,
     **others: Any,
 ) -> int:
     """Runs texts through an encoder, or writes on from a prompt with a decoder; the exit code: 0 bit-exact, 1 a
@@ -75,8 +80,9 @@ def demonstrate(
         InputError: for what does not suit the model, or would fail after a long build.
     """
     network = load_model(model, ModelSpec)
-    options = Options(model=network, **others)
     check_inputs(network, given)
+    origin = Origin.of(model, checkpoint=checkpoint, random_weights=random_weights)
+    options = Options(model=network, origin=origin, **others)
     check_options(options)
     if isinstance(network, Gpt2Spec):
         assert prompt is not None
@@ -127,8 +133,12 @@ def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
     spec = plan(network, load_device(options.device), tile=options.tile, max_length=options.max_length)
     with shown_steps() as steps:
         with step(steps, "loading and quantising", told=False):
-            prepared = encoder.prepare(network, checkpoint=options.checkpoint, static=options.static)
-            ids = [prepared.tokens.of(text, spec.max_length) for text in texts]
+            # Texts first: to quantise takes longer.
+            tokens = load_tokens(network, options.origin)
+            ids = [tokens.of(text, spec.max_length) for text in texts]
+            for own in ids:
+                check_tokens(own, network)
+            prepared = encoder.prepare(network, options.origin, tokens=tokens, static=options.static)
             image = build_image(prepared.quantised.layers, spec)
         if options.simulator == "amaranth":
             accelerator = Accelerator.interpreted(spec, image)
@@ -141,8 +151,8 @@ def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
                 )
         with accelerator:
             results = [
-                encode.checked(prepared, accelerator, text, tokens, None if index else options.waves, steps)
-                for index, (text, tokens) in enumerate(zip(texts, ids, strict=True))
+                encode.checked(prepared, accelerator, text, own, None if index else options.waves, steps)
+                for index, (text, own) in enumerate(zip(texts, ids, strict=True))
             ]
     encode.report(results, prepared, spec, options.simulator)
     return 1 if any(result.mismatch for result in results) else 0
@@ -157,9 +167,12 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
     console = Console(highlight=False)
     with shown_steps() as steps:
         with step(steps, "loading and quantising", told=False):
-            prepared = decoder.prepare(network, checkpoint=options.checkpoint, static=options.static, weight_bits=bits)
-            ids = prepared.tokens.of(prompt, spec.max_length)
+            tokeniser = load_tokens(network, options.origin)
+            ids = tokeniser.of(prompt, spec.max_length)
             generate.check_text(ids, tokens, network, spec)
+            prepared = decoder.prepare(
+                network, options.origin, tokens=tokeniser, static=options.static, weight_bits=bits
+            )
             image = build_decoder_image(prepared.quantised, spec)
         timing = MemoryTiming.of(device.memory, device.clock_mhz)
         if options.simulator == "amaranth":
@@ -172,6 +185,7 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
                     spec, sources, image, timing=timing, threads=options.threads, trace=options.waves is not None
                 )
     writer = generate.Writer(prepared.quantised, simulation, Sampler(sampling, prepared.quantised.logit_unit))
+    click.echo(prepared.told())
     with simulation:
         shown = ""
         for found in writer.write(ids, tokens, waves=options.waves):

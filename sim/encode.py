@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
@@ -53,7 +54,7 @@ def checked(
         tokens=len(tokens),
         mismatch=first_mismatch(run, reference.run(quantised, tokens)),
         embedding=quantised.pool(run.layers[-1]),
-        float_embedding=floating.pool(floating.encode(ids, prepared.weights)),
+        float_embedding=quantised.pooling.of(floating.encode(ids, prepared.weights)),
         cycles=run.cycles,
     )
 
@@ -75,6 +76,8 @@ def report(results: Sequence[Result], prepared: Prepared, spec: PipelineSpec, si
     """Prints what came out: similarities beside those of the float model, cycles, share of the limit, and the
     verdict."""
     console = Console(highlight=False, width=None if Console().is_terminal else 110)
+    click.echo(prepared.told())
+    click.echo(str(prepared.quantised.pooling))
     network, dsps = prepared.quantised.spec, spec.resources.dsp
     kind = "trained" if prepared.trained else "random"
     table = Table(title=f"{network.name}, {kind} weights, {simulator}")
@@ -82,10 +85,10 @@ def report(results: Sequence[Result], prepared: Prepared, spec: PipelineSpec, si
         table.add_column(heading, justify="left" if heading == "text" else "right")
     for result in results:
         limit = network.layers * spec.layer_macs(result.tokens) / (2 * dsps)
-        cosine = float(result.embedding @ result.float_embedding)
+        similar = cosine(result.embedding, result.float_embedding)
         shown = result.text if len(result.text) <= 44 else f"{result.text[:41]}..."
         table.add_row(
-            shown, str(result.tokens), f"{cosine:.4f}", f"{result.cycles:,}", f"{limit / result.cycles:.1%}",
+            shown, str(result.tokens), f"{similar:.4f}", f"{result.cycles:,}", f"{limit / result.cycles:.1%}",
             f"{result.cycles / 300e3:.3f}",
         )  # fmt: skip
     console.print(table)
@@ -103,6 +106,12 @@ def report(results: Sequence[Result], prepared: Prepared, spec: PipelineSpec, si
         console.print(f"bit-exact: all {values:,} values that left a layer equal the integer reference's")
 
 
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """The cosine of two embeddings, which a model need not scale to length 1."""
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(one @ other) / max(lengths, float(np.finfo(np.float32).tiny))
+
+
 def similarities(results: Sequence[Result]) -> Table:
     """Cosines between the texts, from the accelerator's embeddings and from the float model's."""
     table = Table(title="similarity of the texts: accelerator (float model)")
@@ -111,7 +120,7 @@ def similarities(results: Sequence[Result]) -> Table:
         table.add_column(str(index + 1), justify="right")
     for index, row in enumerate(results):
         cells = [
-            f"{float(row.embedding @ other.embedding):+.3f} ({float(row.float_embedding @ other.float_embedding):+.3f})"
+            f"{cosine(row.embedding, other.embedding):+.3f} ({cosine(row.float_embedding, other.float_embedding):+.3f})"
             for other in results
         ]
         table.add_row(str(index + 1), *cells)

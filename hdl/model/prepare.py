@@ -5,20 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from .checkpoint import Checkpoint, installed_checkpoint, load_checkpoint
+from ..notices import notify
+from .calibration import Calibration, read_calibration
+from .checkpoint import Checkpoint, load_checkpoint
+from .origin import Origin
+from .pooling import read_pooling
 from .quantise import quantise
 from .quantised import QuantisedBert
+from .reader import heads
 from .spec import BertSpec, ModelSpec
-from .tokens import Tokens, calibration_texts, load_tokens
+from .tokens import Tokens, load_tokens
 from .weights import BertWeights, random_weights
 
 __all__ = ["Prepared", "PreparedModel", "prepare", "prepare_with"]
 
 SEED = 1
-"""Of the random weights of models that have no trained ones."""
-
-CALIBRATION = "calibration.txt"
-"""Texts beside a checkpoint that suit it better than the project's own."""
+"""Of random weights."""
 
 
 class _Weights(Protocol):
@@ -33,16 +35,22 @@ Quantised = TypeVar("Quantised")
 
 @dataclass(frozen=True)
 class PreparedModel(Generic[Weights, Quantised]):
-    """A model in float32 and in integers, and its tokeniser."""
+    """A model in float32 and in integers, its tokeniser, where it comes from, and what it was calibrated on."""
 
     weights: Weights
     quantised: Quantised
     tokens: Tokens
+    origin: Origin
+    calibration: Calibration
 
     @property
     def trained(self) -> bool:
         """Whether the weights are a checkpoint's, not random."""
-        return not self.weights.source.startswith("random")
+        return self.origin.weights is not None
+
+    def told(self) -> str:
+        """Which weights, tokeniser and calibration these are, in one line."""
+        return f"{self.origin.model}: {self.weights.source}; {self.tokens.source}; {self.calibration}"
 
 
 Prepared = PreparedModel[BertWeights, QuantisedBert]
@@ -50,24 +58,31 @@ Prepared = PreparedModel[BertWeights, QuantisedBert]
 
 
 def prepare(
-    spec: BertSpec, *, checkpoint: Path | None = None, static: bool = False, texts: Sequence[str] | None = None
+    spec: BertSpec,
+    origin: Origin,
+    *,
+    tokens: Tokens | None = None,
+    static: bool = False,
+    texts: Sequence[str] | None = None,
 ) -> Prepared:
-    """Loads an encoder's weights, or draws them for one without any, and quantises them on ``texts``: those given, or
-    those beside the checkpoint, or the project's own.
+    """Loads or draws an encoder's weights, as its ``origin`` says, and quantises them on ``texts``: those given, or
+    those of the origin. ``tokens``: its tokeniser, where that is loaded already.
 
     Raises:
-        InputError: for a checkpoint that does not suit, or texts that are no use.
+        InputError: for files of the origin that do not suit.
     """
-    return prepare_with(spec, load_checkpoint, random_weights, quantise, checkpoint, texts, static=static)
+    options = {"static": static, "pooling": read_pooling(origin)}
+    return prepare_with(spec, origin, tokens, texts, load_checkpoint, random_weights, quantise, **options)
 
 
 def prepare_with(
     spec: Spec,
+    origin: Origin,
+    tokens: Tokens | None,
+    texts: Sequence[str] | None,
     load: Callable[[Path, Spec], Checkpoint[Weights]],
     draw: Callable[[Spec, int], Weights],
     quantise: Callable[..., Quantised],
-    checkpoint: Path | None,
-    texts: Sequence[str] | None,
     **options: Any,
 ) -> PreparedModel[Weights, Quantised]:
     """`prepare` for any family: ``load`` reads a checkpoint, ``draw`` makes random weights, ``quantise`` takes weights,
@@ -76,12 +91,20 @@ def prepare_with(
     Raises:
         InputError: see `prepare`.
     """
-    path = checkpoint or installed_checkpoint(spec.name)
-    folder = path if path is None or path.is_dir() else path.parent
-    weights = load(path, spec).weights if path else draw(spec, SEED)
-    tokens = load_tokens(spec, folder)
-    if texts is None and folder is not None and (folder / CALIBRATION).is_file():
-        texts = (folder / CALIBRATION).read_text().splitlines()
-    most = spec.max_positions
-    calibration = [ids[:most] for ids in map(tokens.ids, texts or calibration_texts()) if ids]
-    return PreparedModel(weights, quantise(weights, calibration, **options), tokens)
+    tokens = tokens or load_tokens(spec, origin)
+    calibration = (
+        read_calibration(origin) if texts is None else Calibration(texts, f"{len(texts)} texts that were given")
+    )
+    weights = draw(spec, SEED) if origin.weights is None else _loaded(load, origin.weights, spec, origin.built_in)
+    ids = [tokens.ids(text)[: spec.max_positions] for text in calibration.texts]
+    quantised = quantise(weights, [own for own in ids if own], **options)
+    return PreparedModel(weights, quantised, tokens, origin, calibration)
+
+
+def _loaded(load: Callable[[Path, Spec], Checkpoint[Weights]], path: Path, spec: Spec, built_in: bool) -> Weights:
+    """The weights of a checkpoint. Of a user's it is told which heads are ignored."""
+    checkpoint = load(path, spec)
+    if checkpoint.ignored and not built_in:
+        names = " and ".join(heads(checkpoint.ignored))
+        notify(f"{path}: the tensors of {names} are ignored; the hardware computes the layers without them")
+    return checkpoint.weights

@@ -19,6 +19,7 @@ from ..kernels.residual import MAX_PLACES
 from . import floating
 from .gelu import EXACT
 from .layerquantiser import INT16, MARGIN, TINY, LayerQuantiser, Ranges, Streams, balance, naming, widen
+from .pooling import MEAN, Pooling
 from .quantised import QuantisedBert
 from .scaling import norm_channels, shift_channels
 from .weights import BertWeights, Dense, Norm
@@ -48,11 +49,17 @@ class _Stream:
 
 
 def quantise(
-    weights: BertWeights, calibration: Iterable[Sequence[int]], *, static: bool = False, balance: bool = True
+    weights: BertWeights,
+    calibration: Iterable[Sequence[int]],
+    *,
+    static: bool = False,
+    balance: bool = True,
+    pooling: Pooling = MEAN,
 ) -> QuantisedBert:
     """A quantised model, calibrated on texts (the ids of their tokens, each within the model's length).
 
-    ``static``: the row quantisers use fixed ranges. ``balance``: see above.
+    ``static``: the row quantisers use fixed ranges. ``balance``: see above. ``pooling``: what the host does with the
+    last layer's output.
 
     Raises:
         InputError: for no texts or ones that do not suit the model, and for weights that the integer formats cannot
@@ -91,6 +98,7 @@ def quantise(
         layers=tuple(layers),
         scales=np.stack([stream.units for stream in tokens]),
         source=weights.source,
+        pooling=pooling,
     )
 
 

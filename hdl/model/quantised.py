@@ -19,11 +19,12 @@ from ..fixed import saturate
 from ..kernels.activation import ActivationSpec
 from ..kernels.parameters import ChannelParameters
 from . import floating
+from .pooling import MEAN, Pooling
 from .safetensors import SafeTensors, write_safetensors
 from .spec import BertSpec, ModelSpec
 from .weights import Embedding, Norm
 
-__all__ = ["LINEAR_UNITS", "QuantisedBert", "QuantisedLayer", "load_quantised", "save_quantised"]
+__all__ = ["LINEAR_UNITS", "QuantisedBert", "QuantisedLayer", "is_quantised", "load_quantised", "save_quantised"]
 
 Spec = TypeVar("Spec", bound=ModelSpec)
 
@@ -108,7 +109,8 @@ class QuantisedBert:
     """A quantised encoder.
 
     ``scales`` [layers + 1, hidden]: the real value of a unit of each layer's int16 input features, and of the last
-    layer's output. ``source``: where the weights come from, in a few words.
+    layer's output. ``source``: where the weights come from, in a few words. ``pooling``: how the host makes a text's
+    embedding of the last layer's output.
     """
 
     spec: BertSpec
@@ -116,6 +118,7 @@ class QuantisedBert:
     layers: tuple[QuantisedLayer, ...]
     scales: np.ndarray
     source: str
+    pooling: Pooling = MEAN
 
     def embed(self, token_ids: Sequence[int]) -> np.ndarray:
         """The first layer's input, int16 [tokens, hidden]: the host's share before the accelerator.
@@ -131,15 +134,13 @@ class QuantisedBert:
         return features * self.scales[self.spec.layers if layer is None else layer]
 
     def pool(self, outputs: np.ndarray) -> np.ndarray:
-        """A text's embedding [hidden] of length 1, of the last layer's output [tokens, hidden]: the host's last
-        share."""
-        return floating.pool(self.real(outputs))
+        """A text's embedding [hidden], of the last layer's output [tokens, hidden]: the host's last share."""
+        return self.pooling.of(self.real(outputs))
 
     def save(self, path: Path) -> None:
         """Writes everything to a file, which appears when it is complete."""
-        save_quantised(
-            path, self.spec, self.layers, {"scales": self.scales, **_embedding_tensors(self.embedding)}, self.source
-        )
+        tensors = {"scales": self.scales, **_embedding_tensors(self.embedding)}
+        save_quantised(path, self.spec, self.layers, tensors, self.source, pooling=json.dumps(asdict(self.pooling)))
 
     @classmethod
     def load(cls, path: Path) -> "QuantisedBert":
@@ -148,9 +149,17 @@ class QuantisedBert:
         Raises:
             InputError: for a file that is none of ours, of another family or version, or damaged.
         """
-        spec, layers, tensors, source = load_quantised(path, BertSpec)
-        embedding = _embedding(tensors)
-        return cls(spec=spec, embedding=embedding, layers=layers, scales=tensors["scales"], source=source)
+        spec, layers, tensors, metadata = load_quantised(path, BertSpec)
+        # Files of before the pooling was written down were all made for the mean.
+        pooling = Pooling(**json.loads(metadata["pooling"])) if "pooling" in metadata else MEAN
+        return cls(
+            spec=spec,
+            embedding=_embedding(tensors),
+            layers=layers,
+            scales=tensors["scales"],
+            source=metadata["source"],
+            pooling=pooling,
+        )
 
 
 def save_quantised(
@@ -159,15 +168,16 @@ def save_quantised(
     layers: Sequence[QuantisedLayer],
     others: Mapping[str, np.ndarray],
     source: str,
+    **metadata: str,
 ) -> None:
     """Writes a quantised model of any family to a file, which appears when it is complete.
 
-    ``others``: what it has beside its layers, by name.
+    ``others``: what it has beside its layers, by name. ``metadata``: strings of the family, by name.
     """
     tensors = dict(others)
     for index, layer in enumerate(layers):
         tensors |= {f"layer.{index}.{name}": array for name, array in layer.tensors().items()}
-    metadata = {
+    metadata |= {
         "format": FORMAT,
         "version": VERSION,
         "family": spec.family,
@@ -178,8 +188,10 @@ def save_quantised(
     write_safetensors(path, tensors, metadata)
 
 
-def load_quantised(path: Path, kind: type[Spec]) -> tuple[Spec, tuple[QuantisedLayer, ...], dict[str, np.ndarray], str]:
-    """What `save_quantised` wrote: spec, layers, the other tensors, source.
+def load_quantised(
+    path: Path, kind: type[Spec]
+) -> tuple[Spec, tuple[QuantisedLayer, ...], dict[str, np.ndarray], Mapping[str, str]]:
+    """What `save_quantised` wrote: spec, layers, the other tensors, and the metadata with the source.
 
     Raises:
         InputError: for a file that is none of ours, of another family or version, or damaged.
@@ -201,7 +213,15 @@ def load_quantised(path: Path, kind: type[Spec]) -> tuple[Spec, tuple[QuantisedL
     for name in [name for name in tensors if name.startswith("layer.")]:
         _, index, own = name.split(".")
         layers[int(index)][own] = tensors.pop(name)
-    return spec, tuple(map(QuantisedLayer.from_tensors, layers)), tensors, file.metadata["source"]
+    return spec, tuple(map(QuantisedLayer.from_tensors, layers)), tensors, file.metadata
+
+
+def is_quantised(path: Path) -> bool:
+    """Whether a file is what `save_quantised` wrote."""
+    try:
+        return SafeTensors(path).metadata.get("format") == FORMAT
+    except InputError:
+        return False
 
 
 @cache

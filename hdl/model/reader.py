@@ -1,15 +1,30 @@
 """Takes a model's tensors out of a checkpoint one by one, each checked, and says what is left over."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from ..errors import InputError
-from .safetensors import SafeTensors
+from .shards import Tensors
 from .weights import Dense, Norm
 
-__all__ = ["TensorReader"]
+__all__ = ["TensorReader", "heads", "without"]
+
+HEADS = re.compile(r"(pooler|cls|classifier|qa_outputs|score|multiple_choice_head|v_head)\.")
+"""Names of the tensors of tasks' heads, which a checkpoint of any family may have and hardware does not compute."""
+
+
+def heads(names: Iterable[str]) -> list[str]:
+    """The heads that tensors of these names belong to."""
+    return sorted({name.partition(".")[0] for name in names if HEADS.match(name)})
+
+
+def without(name: str, prefixes: tuple[str, ...]) -> str:
+    """A tensor's name without the names of the modules around the plain model, however many are in front of it."""
+    while prefix := next((one for one in prefixes if name.startswith(one)), ""):
+        name = name.removeprefix(prefix)
+    return name
 
 
 class TensorReader:
@@ -21,7 +36,7 @@ class TensorReader:
         InputError: for two tensors of one plain name.
     """
 
-    def __init__(self, file: SafeTensors, plain: Callable[[str], str]):
+    def __init__(self, file: Tensors, plain: Callable[[str], str]):
         self.file = file
         self.left: dict[str, str] = {}
         for name in file.entries:
@@ -52,16 +67,17 @@ class TensorReader:
         """A LayerNorm's parameters; see `take`."""
         return Norm(self.take(f"{name}.weight", features), self.take(f"{name}.bias", features))
 
-    def rest(self, benign: re.Pattern[str], model: str) -> tuple[str, ...]:
-        """The plain names of the tensors that were not taken.
+    def rest(self, buffers: re.Pattern[str], model: str) -> tuple[str, ...]:
+        """The plain names of the heads' tensors, which were not taken; ``buffers`` may be left over beside them.
 
         Raises:
-            InputError: for one whose name is not ``benign``.
+            InputError: for a tensor of another name.
         """
-        for name in sorted(self.left):
-            if not benign.match(name):
+        left = [name for name in sorted(self.left) if not buffers.match(name)]
+        for name in left:
+            if not HEADS.match(name):
                 raise InputError(
                     f"{self.file.path}: tensor {self.left[name]!r} is of no use to model {model!r}; "
                     "is it another model's?"
                 )
-        return tuple(sorted(self.left))
+        return tuple(left)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..output import written
+from ..textfile import parse_json, stand_in
 
 __all__ = ["SafeTensors", "TensorEntry", "write_safetensors"]
 
@@ -20,6 +21,14 @@ MAX_HEADER = 100_000_000
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1"}
 TYPES |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1"}
 """What holds the bytes of an element of each type of the format; numpy has no bfloat16."""
+
+FLOATS = ("F32", "F16", "BF16", "F64")
+
+MAX_SIZE = 1 << 48
+"""Elements along an axis, at most."""
+
+OTHER_FORMATS = {b"PK": "a PyTorch file", b"\x80": "a PyTorch file", b"GGUF": "a GGUF file", b"\x89HDF": "an HDF5 file"}
+"""How files of weights in other formats begin."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +58,14 @@ class SafeTensors:
             with path.open("rb") as file:
                 length = int.from_bytes(file.read(8), "little")
                 if size < 8 or not 2 <= length <= min(size - 8, MAX_HEADER):
-                    raise InputError(f"{path} must be a safetensors file, but its header does not fit its {size} bytes")
-                header = json.loads(file.read(length))
+                    file.seek(0)
+                    raise InputError(f"{path} {_what_it_is(file.read(100), size)}")
+                text = file.read(length).decode()
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from None
-        except (UnicodeDecodeError, json.JSONDecodeError):
-            raise InputError(f"{path} must be a safetensors file, but its header is not JSON") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{path} must be a safetensors file, but its header is not UTF-8") from None
+        header = parse_json(text, f"{path}: the header")
         if not isinstance(header, dict):
             raise InputError(f"{path} must be a safetensors file, but its header is no JSON object")
         metadata = header.pop("__metadata__", {})
@@ -66,7 +77,9 @@ class SafeTensors:
         """A header's entry, checked by itself."""
         try:
             kind, shape, (begin, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
-            if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
+            if not isinstance(kind, str):
+                raise TypeError
+            if not all(type(number) is int and 0 <= number < MAX_SIZE for number in (*shape, begin, end)):
                 raise ValueError
         except (KeyError, TypeError, ValueError):
             message = f"{self.path}: the header's entry of tensor {name!r} must have a dtype, a shape and two offsets"
@@ -110,27 +123,33 @@ class SafeTensors:
         return found.reshape(entry.shape)
 
     def floats(self, name: str) -> np.ndarray:
-        """A tensor of F32, F16 or BF16, as float32.
+        """A tensor of F32, F16, BF16 or F64, as float32.
 
         Raises:
             InputError: for another type, and for NaN or infinity among its values.
         """
         kind = self.entries[name].type
-        if kind not in ("F32", "F16", "BF16"):
-            raise InputError(f"{self.path}: tensor {name!r} must be of type F32, F16 or BF16, not {kind}")
+        if kind not in FLOATS:
+            raise InputError(f"{self.path}: tensor {name!r} must be of a type among {', '.join(FLOATS)}, not {kind}")
         raw = self.raw(name)
-        # The bits of a bfloat16 are the upper half of those of the same float32.
-        values = (
-            (raw.astype(np.uint32) << 16).view(np.float32) if kind == "BF16" else raw.astype(np.float32, copy=False)
-        )
+        with np.errstate(over="ignore"):  # what F32 cannot hold is refused below
+            # The bits of a bfloat16 are the upper half of those of the same float32.
+            values = (
+                (raw.astype(np.uint32) << 16).view(np.float32) if kind == "BF16" else raw.astype(np.float32, copy=False)
+            )
         if not np.isfinite(values).all():
             at = [int(i) for i in np.argwhere(~np.isfinite(values))[0]]
-            raise InputError(f"{self.path}: tensor {name!r} must be finite, but is {values[tuple(at)]} at {at}")
+            wrong = (raw if kind == "F64" else values)[tuple(at)]
+            raise InputError(f"{self.path}: tensor {name!r} must be finite in F32, but is {wrong} at {at}")
         return values
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Writes a file of tensors; it appears under its name when it is complete."""
+    """Writes a file of tensors; it appears under its name when it is complete.
+
+    Raises:
+        InputError: where it cannot be written.
+    """
     names = {np.dtype(kind).str: name for name, kind in TYPES.items() if name != "BF16"}
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     place = 0
@@ -143,13 +162,20 @@ def write_safetensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: M
         place += tensor.nbytes
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with written(path) as file:
             file.write(len(text).to_bytes(8, "little") + text)
             for tensor in tensors.values():
                 file.write(tensor.astype(tensor.dtype.newbyteorder("<"), order="C", copy=False).data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"output file {path} cannot be written: {error.strerror}") from None
+
+
+def _what_it_is(begin: bytes, size: int) -> str:
+    """What a file is that begins like this, whose first bytes are no header's length."""
+    if found := stand_in(begin):
+        return found
+    for sign, kind in OTHER_FORMATS.items():
+        if begin.startswith(sign):
+            return f"must be a safetensors file, not {kind}; convert it"
+    return f"must be a safetensors file, but its header does not fit its {size} bytes"

@@ -1,16 +1,17 @@
-"""Text to token ids: the tokeniser of a checkpoint, or for models without one what suits their vocabulary."""
+"""Text to token ids: the tokeniser beside a model's weights, or for random weights what suits the vocabulary."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from ..errors import InputError
-from .checkpoint import installed_checkpoint
+from ..textfile import read_text
+from .origin import TOKENISER, Origin, installed_checkpoint
 from .spec import BertSpec, ModelSpec
 
-__all__ = ["Tokens", "calibration_texts", "load_tokens"]
+__all__ = ["Tokens", "load_tokens"]
 
 BERT_UNCASED = ("minilm-l6", 30522)
 """The preset whose tokeniser is BERT's uncased WordPiece, and that vocabulary's size."""
@@ -49,48 +50,53 @@ class Tokens:
         return ids
 
 
-def load_tokens(spec: ModelSpec, folder: Path | None = None) -> Tokens:
-    """The tokeniser in a checkpoint's ``folder``, of the preset, or by the vocabulary's size.
+def load_tokens(spec: ModelSpec, origin: Origin) -> Tokens:
+    """The tokeniser in the folders of a model's ``origin``. For random weights that have none, it is guessed from the
+    vocabulary's size: BERT's, or bytes.
 
     Raises:
-        InputError: where none is to be had.
+        InputError: where there is none, or it cannot be read.
     """
-    folder = folder or installed_checkpoint(spec.name)
-    if folder is not None:
-        return from_file(folder / "tokenizer.json")
+    if (path := origin.find(TOKENISER)) is not None:
+        return from_file(path)
+    if origin.weights is not None:
+        raise InputError(
+            f"folder {origin.folders[0]} must have the tokeniser of its weights, {TOKENISER}, but has none; "
+            "save it with transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+        )
+    guessed = f"guessed from the vocabulary of {spec.vocabulary:,} entries"
     if isinstance(spec, BertSpec) and spec.vocabulary == BERT_UNCASED[1]:
         installed = installed_checkpoint(BERT_UNCASED[0])
         assert installed is not None
-        return from_file(installed / "tokenizer.json")
+        return replace(from_file(installed / TOKENISER), source=f"tokeniser of {BERT_UNCASED[0]}, {guessed}")
+    source = f"bytes as tokens, {guessed}"
     if not isinstance(spec, BertSpec) and spec.vocabulary >= START:
-        return Tokens(lambda text: list(text.encode()), _bytes_text, "bytes")
+        return Tokens(lambda text: list(text.encode()), _bytes_text, source)
     if spec.vocabulary > END:
-        return Tokens(lambda text: [START, *text.encode(), END], _bytes_text, "bytes")
+        return Tokens(lambda text: [START, *text.encode(), END], _bytes_text, source)
     raise InputError(
-        f"model {spec.name!r} has no tokeniser for its vocabulary of {spec.vocabulary}; "
-        "name a --checkpoint folder with one"
+        f"model {spec.name!r} has no tokeniser, and none is known for its vocabulary of {spec.vocabulary}; "
+        f"put its {TOKENISER} beside its config.json, or name a --checkpoint folder with one"
     )
 
 
 def from_file(path: Path) -> Tokens:
-    """A tokeniser in the format of the `tokenizers` package, without its padding and truncation."""
-    if not path.is_file():
-        raise InputError(f"tokeniser {path} must be a file, as it lies beside a Hugging Face checkpoint; none is there")
+    """A tokeniser in the format of the `tokenizers` package, without its padding and truncation.
+
+    Raises:
+        InputError: for a file that cannot be read, and one of another format.
+    """
+    text = read_text(path, "tokeniser")
     try:
-        tokeniser = Tokenizer.from_file(str(path))
+        tokeniser = Tokenizer.from_str(text)
     except Exception as error:  # the package raises plain Exception
-        raise InputError(f"tokeniser {path} cannot be read: {error}") from error
+        raise InputError(f"tokeniser {path} must be in the format of the package tokenizers: {error}") from error
     tokeniser.no_padding()
     tokeniser.no_truncation()
     return Tokens(
-        lambda text: list(tokeniser.encode(text).ids), lambda ids: str(tokeniser.decode(list(ids))), path.name
+        lambda text: list(tokeniser.encode(text).ids), lambda ids: str(tokeniser.decode(list(ids))), f"tokeniser {path}"
     )
 
 
 def _bytes_text(ids: Sequence[int]) -> str:
     return bytes(i for i in ids if i < START).decode(errors="replace")
-
-
-def calibration_texts() -> list[str]:
-    """The texts for calibration, which were written for this project."""
-    return Path(__file__).with_name("calibration.txt").read_text().splitlines()

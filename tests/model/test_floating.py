@@ -56,11 +56,6 @@ def test_gelu_is_exact() -> None:
     assert np.abs(floating.gelu(x) - exact).max() < 2e-6
 
 
-def test_pooled_embeddings_have_length_1() -> None:
-    np.testing.assert_allclose(floating.pool(np.array([[1.0, 8.0], [5.0, 0.0]])), [0.6, 0.8])
-    assert not floating.pool(np.zeros((3, 4))).any()
-
-
 @pytest.mark.parametrize(
     ("ids", "message"),
     [

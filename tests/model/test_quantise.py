@@ -9,6 +9,7 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.model import floating, reference
+from hdl.model.pooling import MEAN
 from hdl.model.quantise import quantise
 from hdl.model.quantised import LINEAR_UNITS, QuantisedBert
 from hdl.model.weights import BertWeights, Dense, random_weights
@@ -24,7 +25,7 @@ def cosines(model: QuantisedBert) -> np.ndarray:
     unseen = texts(SMALL, [2, 5, 12, 20, 20], seed=77)
     return np.array(
         [
-            model.pool(reference.run(model, model.embed(ids))[-1]) @ floating.pool(floating.encode(ids, WEIGHTS))
+            model.pool(reference.run(model, model.embed(ids))[-1]) @ MEAN.of(floating.encode(ids, WEIGHTS))
             for ids in unseen
         ]
     )

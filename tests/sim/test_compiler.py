@@ -98,7 +98,10 @@ def test_the_command_refuses_before_it_plans(
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr("sim.demonstration.plan", None)
-    for arguments in (["--model", "tiny-bert", "--text", "Hi"], ["--model", "tiny-gpt2", "--prompt", "Hi"]):
+    for arguments in (
+        ["--model", "tiny-bert", "--random-weights", "--text", "Hi"],
+        ["--model", "tiny-gpt2", "--prompt", "Hi"],
+    ):
         assert main(arguments) == 2
         output = capsys.readouterr()
         assert output.out == ""

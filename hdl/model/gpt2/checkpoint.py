@@ -7,44 +7,46 @@ import numpy as np
 
 from ...errors import InputError
 from ..checkpoint import Checkpoint
-from ..reader import TensorReader
-from ..safetensors import SafeTensors
+from ..reader import TensorReader, without
+from ..shards import open_tensors
 from ..spec import Gpt2Spec
 from ..weights import Dense, LayerWeights
 from .weights import Gpt2Weights
 
 __all__ = ["load_checkpoint"]
 
-BENIGN = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)$")
+PREFIXES = ("model.", "transformer.")
+
+BUFFERS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)$")
 """Tensors that a checkpoint may have though they are no weights: the causal masks."""
 
-HEAD = "lm_head.weight"
-"""The head's matrix, which some files have beside the embedding's, though it is the same."""
+EMBEDDING, HEAD = "wte.weight", "lm_head.weight"
+"""The embedding's matrix and the head's, which are the same: a file has either or both."""
 
 
 def load_checkpoint(path: Path, spec: Gpt2Spec) -> Checkpoint[Gpt2Weights]:
-    """The weights in a safetensors file, or in `model.safetensors` in a folder, for a decoder of the shape ``spec``.
+    """The weights in a safetensors file, or in the shards of an index, for a decoder of the shape ``spec``.
 
-    Names may begin with ``transformer.``; matrices of the layers are stored [inputs, outputs].
+    Names may begin with ``transformer.`` or ``model.``. The tied matrix may be stored as the embedding's, the head's or
+    both; matrices of the layers are stored [inputs, outputs].
 
     Raises:
         InputError: for a file that cannot be read or lacks a tensor, and for tensors that are of another shape, not
             finite, or of no known use, with the tensor's name.
     """
-    file = SafeTensors(path / "model.safetensors" if path.is_dir() else path)
-    reader = TensorReader(file, lambda name: name.removeprefix("transformer."))
-    word = reader.take("wte.weight", spec.vocabulary, spec.hidden)
-    if HEAD in reader.left and not np.array_equal(reader.take(HEAD, spec.vocabulary, spec.hidden), word):
-        raise InputError(f"{file.path}: tensor {HEAD!r} must be the same as 'wte.weight', as GPT-2's head is tied")
+    reader = TensorReader(open_tensors(path), lambda name: without(name, PREFIXES))
+    word = reader.take(HEAD if HEAD in reader.left else EMBEDDING, spec.vocabulary, spec.hidden)
+    if EMBEDDING in reader.left and not np.array_equal(reader.take(EMBEDDING, spec.vocabulary, spec.hidden), word):
+        raise InputError(f"{path}: tensor {HEAD!r} must be the same as {EMBEDDING!r}, as GPT-2's head is tied")
     weights = Gpt2Weights(
         spec=spec,
         word=word,
         position=reader.take("wpe.weight", spec.max_positions, spec.hidden),
         layers=tuple(_layer(reader, f"h.{index}.", spec) for index in range(spec.layers)),
         norm=reader.norm("ln_f", spec.hidden),
-        source=f"weights of {file.path}",
+        source=f"weights of {path}",
     )
-    return Checkpoint(weights, reader.rest(BENIGN, spec.name))
+    return Checkpoint(weights, reader.rest(BUFFERS, spec.name))
 
 
 def _layer(reader: TensorReader, prefix: str, spec: Gpt2Spec) -> LayerWeights:

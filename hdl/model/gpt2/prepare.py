@@ -1,10 +1,11 @@
 """Everything a run of a decoder needs: its weights, trained or random, its tokeniser, and its integers."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
+from ..origin import Origin
 from ..prepare import PreparedModel, prepare_with
 from ..spec import Gpt2Spec
+from ..tokens import Tokens
 from ..weightbits import W8, WeightBits
 from .checkpoint import load_checkpoint
 from .quantise import quantise
@@ -16,17 +17,18 @@ __all__ = ["prepare"]
 
 def prepare(
     spec: Gpt2Spec,
+    origin: Origin,
     *,
-    checkpoint: Path | None = None,
+    tokens: Tokens | None = None,
     static: bool = False,
     texts: Sequence[str] | None = None,
     weight_bits: WeightBits = W8,
 ) -> PreparedModel[Gpt2Weights, QuantisedGpt2]:
-    """Loads a decoder's weights, or draws them for one without any, and quantises them on ``texts``: those given, or
-    those beside the checkpoint, or the project's own.
+    """Loads or draws a decoder's weights, as its ``origin`` says, and quantises them on ``texts``: those given, or
+    those of the origin. ``tokens``: its tokeniser, where that is loaded already.
 
     Raises:
-        InputError: for a checkpoint that does not suit, or texts that are no use.
+        InputError: for files of the origin that do not suit.
     """
     options = {"static": static, "weight_bits": weight_bits}
-    return prepare_with(spec, load_checkpoint, random_weights, quantise, checkpoint, texts, **options)
+    return prepare_with(spec, origin, tokens, texts, load_checkpoint, random_weights, quantise, **options)

@@ -91,7 +91,7 @@ class QuantisedGpt2:
         Raises:
             InputError: for a file that is none of ours, of another family or version, or damaged.
         """
-        spec, layers, tensors, source = load_quantised(path, Gpt2Spec)
+        spec, layers, tensors, metadata = load_quantised(path, Gpt2Spec)
         return cls(
             spec=spec,
             word=tensors["word"],
@@ -105,5 +105,5 @@ class QuantisedGpt2:
             stream_units=tensors["stream_units"],
             norm_units=tensors["norm_units"],
             logit_unit=float(tensors["logit_unit"][0]),
-            source=source,
+            source=metadata["source"],
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ __all__ = [
     "gpu_names",
     "hardware_options",
     "model_option",
+    "origin_options",
     "weight_options",
     "workload_options",
 ]
@@ -50,6 +52,20 @@ def device_option(command: Command) -> Command:
     return click.option(
         "--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME", shell_complete=fpga_names
     )(command)
+
+
+def origin_options(command: Command) -> Command:
+    """The options --checkpoint and --random-weights, which say where weights come from."""
+    return with_options(
+        command,
+        click.option(
+            "--checkpoint",
+            type=click.Path(path_type=Path),
+            help="Weights in safetensors, a file or a folder.  [default: built-in ones, or those beside config.json]",
+            metavar="PATH",
+        ),
+        click.option("--random-weights", is_flag=True, help="Draw random weights, to try a model that has none."),
+    )
 
 
 def weight_options(command: Command) -> Command:

@@ -6,7 +6,7 @@ import click
 
 from ...model.weightbits import WeightBits
 from ..console import shown_progress
-from .options import model_option, weight_options
+from .options import chosen_name, force_option, model_option, origin_options, weight_options
 
 __all__ = ["quantise_command"]
 
@@ -17,29 +17,45 @@ __all__ = ["quantise_command"]
 @click.option(
     "--static", is_flag=True, help="Fix the ranges of rows by calibration, instead of finding each at run time."
 )
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights in safetensors.", metavar="PATH")
+@origin_options
 @weight_options
+@force_option
 @click.pass_obj
 def quantise_command(
-    early: str | None, model: str | None, out: Path, static: bool, checkpoint: Path | None, weight_bits: WeightBits
+    early: str | None,
+    model: str | None,
+    out: Path,
+    static: bool,
+    checkpoint: Path | None,
+    random_weights: bool,
+    weight_bits: WeightBits,
+    force: bool,
 ) -> None:
     """Quantise a model's weights to the integers of the hardware."""
     from ...model.gpt2.prepare import prepare as prepare_decoder
     from ...model.gpt2.quantised import QuantisedGpt2
-    from ...model.prepare import prepare
-    from ...model.quantised import QuantisedBert
-    from ...model.spec import BertSpec, Gpt2Spec
+    from ...model.gpt2.weights import Gpt2Weights
+    from ...model.origin import Origin
+    from ...model.prepare import Prepared, PreparedModel, prepare
+    from ...model.quantised import is_quantised
+    from ...model.spec import BertSpec, Gpt2Spec, ModelSpec, presets
+    from ...output import output_file
     from ..planned import chosen_model
 
-    spec = chosen_model(model or early)
+    name = chosen_name(model or early, presets(ModelSpec))
+    spec = chosen_model(name)
+    if isinstance(spec, BertSpec):
+        weight_bits.check_encoder()
+    origin = Origin.of(name, checkpoint=checkpoint, random_weights=random_weights)
+    path = output_file(out, "quantise", is_quantised, force=force, reads=origin.files())
     with shown_progress() as progress:
         progress("quantising")
-        quantised: QuantisedBert | QuantisedGpt2
+        prepared: PreparedModel[Gpt2Weights, QuantisedGpt2] | Prepared
         if isinstance(spec, Gpt2Spec):
-            quantised = prepare_decoder(spec, checkpoint=checkpoint, static=static, weight_bits=weight_bits).quantised
+            prepared = prepare_decoder(spec, origin, static=static, weight_bits=weight_bits)
         else:
             assert isinstance(spec, BertSpec)
-            weight_bits.check_encoder()
-            quantised = prepare(spec, checkpoint=checkpoint, static=static).quantised
-        quantised.save(out)
-    click.echo(f"{out}: {spec.name}, {quantised.source}, {out.stat().st_size:,} bytes")
+            prepared = prepare(spec, origin, static=static)
+        prepared.quantised.save(path)
+    click.echo(prepared.told())
+    click.echo(f"{out}: {path.stat().st_size:,} bytes")

@@ -7,35 +7,13 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.model.gpt2.checkpoint import load_checkpoint
-from hdl.model.gpt2.weights import Gpt2Weights, random_weights
+from hdl.model.gpt2.weights import random_weights
 from hdl.model.safetensors import write_safetensors
 
+from ..checkpoints import gpt2_tensors as tensors
 from .networks import SMALL
 
 WEIGHTS = random_weights(SMALL, 1)
-
-
-def tensors(weights: Gpt2Weights) -> dict[str, np.ndarray]:
-    """A checkpoint's tensors, as Hugging Face names and lays them out, written out independently of the reader."""
-    found = {"wte.weight": weights.word, "wpe.weight": weights.position}
-    found |= {"ln_f.weight": weights.norm.gamma, "ln_f.bias": weights.norm.beta}
-    for index, layer in enumerate(weights.layers):
-        parts = (layer.query, layer.key, layer.value)
-        found |= {
-            f"h.{index}.ln_1.weight": layer.norm1.gamma,
-            f"h.{index}.ln_1.bias": layer.norm1.beta,
-            f"h.{index}.attn.c_attn.weight": np.hstack([part.weight.T for part in parts]),
-            f"h.{index}.attn.c_attn.bias": np.hstack([part.bias for part in parts]),
-            f"h.{index}.attn.c_proj.weight": layer.projection.weight.T,
-            f"h.{index}.attn.c_proj.bias": layer.projection.bias,
-            f"h.{index}.ln_2.weight": layer.norm2.gamma,
-            f"h.{index}.ln_2.bias": layer.norm2.beta,
-            f"h.{index}.mlp.c_fc.weight": layer.ffn1.weight.T,
-            f"h.{index}.mlp.c_fc.bias": layer.ffn1.bias,
-            f"h.{index}.mlp.c_proj.weight": layer.ffn2.weight.T,
-            f"h.{index}.mlp.c_proj.bias": layer.ffn2.bias,
-        }
-    return found
 
 
 @pytest.fixture
@@ -50,20 +28,34 @@ def refused(path: Path, contents: dict[str, np.ndarray]) -> str:
     return str(error.value).removeprefix(f"{path}")
 
 
-@pytest.mark.parametrize("prefix", ["", "transformer."])
+@pytest.mark.parametrize("prefix", ["", "transformer.", "model.transformer."])
 @pytest.mark.parametrize("masks", [False, True])
 def test_all_names_in_use(path: Path, prefix: str, masks: bool) -> None:
     contents = {prefix + name: tensor for name, tensor in tensors(WEIGHTS).items()}
     if masks:
         contents |= {f"{prefix}h.2.attn.bias": np.tril(np.ones((1, 1, 20, 20), dtype=np.float32))}
         contents |= {f"{prefix}h.2.attn.masked_bias": np.array(-1e4, dtype=np.float32), "lm_head.weight": WEIGHTS.word}
+        contents |= {"score.weight": np.zeros(1), "qa_outputs.bias": np.zeros(1), "classifier.weight": np.zeros(1)}
     write_safetensors(path, contents, {})
-    for place in (path, path.parent):
-        checkpoint = load_checkpoint(place, SMALL)
-        for name, tensor in tensors(checkpoint.weights).items():
-            np.testing.assert_array_equal(tensor, tensors(WEIGHTS)[name], err_msg=name)
-        assert checkpoint.ignored == (("h.2.attn.bias", "h.2.attn.masked_bias") if masks else ())
-        assert checkpoint.weights.source == f"weights of {path}"
+    checkpoint = load_checkpoint(path, SMALL)
+    for name, tensor in tensors(checkpoint.weights).items():
+        np.testing.assert_array_equal(tensor, tensors(WEIGHTS)[name], err_msg=name)
+    assert checkpoint.ignored == (("classifier.weight", "qa_outputs.bias", "score.weight") if masks else ())
+    assert checkpoint.weights.source == f"weights of {path}"
+
+
+def test_a_tied_matrix_that_is_stored_as_the_heads_alone(path: Path) -> None:
+    contents = tensors(WEIGHTS)
+    contents["lm_head.weight"] = contents.pop("wte.weight")
+    write_safetensors(path, contents, {})
+    np.testing.assert_array_equal(load_checkpoint(path, SMALL).weights.word, WEIGHTS.word)
+    del contents["lm_head.weight"]
+    assert refused(path, contents) == " lacks the tensor 'wte.weight'; is it another model's?"
+
+
+def test_a_heads_bias_is_not_ignored(path: Path) -> None:
+    expected = ": tensor 'lm_head.bias' is of no use to model 'small'; is it another model's?"
+    assert refused(path, tensors(WEIGHTS) | {"lm_head.bias": np.zeros(50, dtype=np.float32)}) == expected
 
 
 def test_a_head_of_its_own(path: Path) -> None:

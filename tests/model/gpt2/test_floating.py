@@ -17,7 +17,7 @@ from .transformers_model import GOLDEN, PROMPT, TOKENS, build
 
 def assert_agrees(folder: Path, expected: dict[str, np.ndarray]) -> None:
     """What the library computed with the checkpoint in a folder is what this project does."""
-    weights = load_checkpoint(folder, load_model(str(folder), Gpt2Spec)).weights
+    weights = load_checkpoint(folder / "model.safetensors", load_model(str(folder), Gpt2Spec)).weights
     decoder = FloatDecoder(weights)
     hidden = decoder.extend(TOKENS)
     np.testing.assert_allclose(hidden, expected["hidden"], rtol=1e-4, atol=1e-5)
