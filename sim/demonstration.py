@@ -1,6 +1,7 @@
 """The demonstration: real text through the emitted Verilog, every value that leaves checked against the integer
 reference."""
 
+import sys
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from hdl.model.spec import BertSpec, Gpt2Spec, ModelSpec, load_model
 from hdl.model.tokens import load_tokens
 from hdl.model.weightbits import WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.device import load_device
+from hdl.perf.device import devices, load_device
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
 from hdl.top.decoder.image import build_decoder_image
@@ -130,7 +131,8 @@ def check_options(options: Options) -> None:
 
 def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
     """Runs texts through an encoder; the exit code."""
-    spec = plan(network, load_device(options.device), tile=options.tile, max_length=options.max_length)
+    device = load_device(options.device)
+    spec = plan(network, device, tile=options.tile, max_length=options.max_length)
     with shown_steps() as steps:
         with step(steps, "loading and quantising", told=False):
             # Texts first: to quantise takes longer.
@@ -154,17 +156,23 @@ def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
                 encode.checked(prepared, accelerator, text, own, None if index else options.waves, steps)
                 for index, (text, own) in enumerate(zip(texts, ids, strict=True))
             ]
-    encode.report(results, prepared, spec, options.simulator)
+    encode.report(results, prepared, spec, device, options.simulator)
     return 1 if any(result.mismatch for result in results) else 0
 
 
 def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, sampling: Sampling) -> int:
     """Writes on from a prompt with a decoder, showing the text as it comes; the exit code."""
     device = load_device(options.device)
+    if device.memory.timing is None:
+        timed = ", ".join(name for name in devices() if load_device(name).memory.timing)
+        raise InputError(
+            f"device {options.device!r} must have a memory with timing to simulate a decoder, and its file has none; "
+            f"devices with it: {timed}"
+        )
     bits = options.weight_bits
     spec = plan(network, device, tile=options.tile, max_length=options.max_length, weight_bits=bits)
     assert isinstance(spec, BuiltDecoderSpec)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     with shown_steps() as steps:
         with step(steps, "loading and quantising", told=False):
             tokeniser = load_tokens(network, options.origin)
@@ -187,14 +195,19 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
     writer = generate.Writer(prepared.quantised, simulation, Sampler(sampling, prepared.quantised.logit_unit))
     click.echo(prepared.told())
     with simulation:
-        shown = ""
+        stream = prepared.tokens.stream()
+        show_text(stream.push(ids))
         for found in writer.write(ids, tokens, waves=options.waves):
-            text = prepared.tokens.text([*ids, *found.ids])
-            console.print(text[len(shown) :], end="", markup=False, soft_wrap=True)
-            shown = text
-        console.print()
+            show_text(stream.push(found.ids[-1:]))
+        show_text(f"{stream.end()}\n")
     generate.report(found, Network.from_spec(network), spec, device, console)
     return 1 if found.mismatch else 0
+
+
+def show_text(text: str) -> None:
+    """Text on stdout as it is: a console would take ``:smile:`` for an emoji, and drop characters of control."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def shown_steps() -> Progress:

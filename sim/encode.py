@@ -12,7 +12,9 @@ from rich.table import Table
 
 from hdl.model import floating, reference
 from hdl.model.prepare import Prepared
+from hdl.perf.device import Device
 from hdl.perf.spec import PipelineSpec
+from hdl.top.console import PLAIN_WIDTH
 from sim.accelerator import Accelerator, AcceleratorRun
 
 __all__ = ["Result", "checked", "report"]
@@ -72,16 +74,18 @@ def first_mismatch(run: AcceleratorRun, expected: Iterable[np.ndarray]) -> str |
     return None
 
 
-def report(results: Sequence[Result], prepared: Prepared, spec: PipelineSpec, simulator: str) -> None:
+def report(results: Sequence[Result], prepared: Prepared, spec: PipelineSpec, device: Device, simulator: str) -> None:
     """Prints what came out: similarities beside those of the float model, cycles, share of the limit, and the
     verdict."""
-    console = Console(highlight=False, width=None if Console().is_terminal else 110)
+    # Texts are shown as they are: brackets in them are no markup, nor is ``:smile:`` an emoji.
+    console = Console(highlight=False, markup=False, emoji=False, width=None if Console().is_terminal else PLAIN_WIDTH)
     click.echo(prepared.told())
     click.echo(str(prepared.quantised.pooling))
     network, dsps = prepared.quantised.spec, spec.resources.dsp
     kind = "trained" if prepared.trained else "random"
     table = Table(title=f"{network.name}, {kind} weights, {simulator}")
-    for heading in ("text", "tokens", "cosine to float", "cycles", "share of the limit", "ms at 300 MHz"):
+    time = f"ms at {device.clock_mhz} MHz"
+    for heading in ("text", "tokens", "cosine to float", "cycles", "share of the limit", time):
         table.add_column(heading, justify="left" if heading == "text" else "right")
     for result in results:
         limit = network.layers * spec.layer_macs(result.tokens) / (2 * dsps)
@@ -89,7 +93,7 @@ def report(results: Sequence[Result], prepared: Prepared, spec: PipelineSpec, si
         shown = result.text if len(result.text) <= 44 else f"{result.text[:41]}..."
         table.add_row(
             shown, str(result.tokens), f"{similar:.4f}", f"{result.cycles:,}", f"{limit / result.cycles:.1%}",
-            f"{result.cycles / 300e3:.3f}",
+            f"{result.cycles / device.clock_mhz / 1e3:.3f}",
         )  # fmt: skip
     console.print(table)
     if len(results) > 1:

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..textfile import read_text
 from .origin import TOKENISER, Origin, installed_checkpoint
 from .spec import BertSpec, ModelSpec
+from .textstream import TextStream, settled_by
 
 __all__ = ["Tokens", "load_tokens"]
 
@@ -28,6 +29,12 @@ class Tokens:
     ids: Callable[[str], list[int]]
     text: Callable[[Sequence[int]], str]
     source: str
+    settled: Callable[[Sequence[int]], int] = len
+    """How many of the ids have a text that later ids do not change; see `TextStream`."""
+
+    def stream(self) -> TextStream:
+        """Text of ids that come one by one."""
+        return TextStream(self.text, self.settled)
 
     def of(self, text: str, most: int) -> list[int]:
         """The ids of a text of 1 to ``most`` tokens.
@@ -94,7 +101,10 @@ def from_file(path: Path) -> Tokens:
     tokeniser.no_padding()
     tokeniser.no_truncation()
     return Tokens(
-        lambda text: list(tokeniser.encode(text).ids), lambda ids: str(tokeniser.decode(list(ids))), f"tokeniser {path}"
+        lambda text: list(tokeniser.encode(text).ids),
+        lambda ids: str(tokeniser.decode(list(ids))),
+        f"tokeniser {path}",
+        settled_by(tokeniser),
     )
 
 

@@ -123,3 +123,25 @@ def test_bad_input_of_a_decoder_is_one_line(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refused(arguments, capsys) == message
+
+
+def test_a_decoder_on_a_device_without_memory_timing_is_refused_before_planning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.demonstration.plan", None)
+    line = refused(["--model", "tiny-gpt2", "--prompt", "Hi", "--device", "u50"], capsys)
+    assert line == (
+        "device 'u50' must have a memory with timing to simulate a decoder, and its file has none; "
+        "devices with it: u280"
+    )
+
+
+def test_waves_in_place_of_a_folder_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = refused([*TINY, "--text", "Hi", "--waves", str(tmp_path)], capsys)
+    assert line == f"waves file {tmp_path} must be a file to write, and is a folder; name a file in it"
+
+
+@pytest.mark.parametrize("arguments", [["--model", "tiny-gpt2", "--prompt"], [*TINY, "--text"]])
+def test_a_text_that_is_no_unicode_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused([*arguments, "caf\udce9"], capsys)  # what Python makes of a Latin-1 argument
+    assert line == "text 'caf\\udce9' must be in UTF-8"

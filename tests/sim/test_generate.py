@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from hdl.model.gpt2.reference import TopK
 from sim import demonstration
@@ -45,8 +45,8 @@ def test_text_is_written_to_the_last_position_and_bit_exact(
     for arguments in (["--temperature", "0"], ["--top-k", "1"], ["--top-k", "64", "--seed", "7"]):
         assert main([*decoder, "--prompt", "and", "--tokens", "6", *arguments]) == 0
         output = capsys.readouterr().out
-        assert output.startswith("a n d ")
-        texts.append(output.splitlines()[0])
+        texts.append(output.splitlines()[1])  # after the line that names the weights
+        assert texts[-1].startswith("a n d ")
         # The vocabulary is smaller than the 64 candidates that a decoder offers at most.
         each = {"0": 40, "1": 1, "64": 40}[arguments[1]]
         assert f"bit-exact: all {6 * each} candidates and their logits equal the integer reference's" in output
@@ -77,6 +77,17 @@ def test_what_the_decoder_would_refuse_is_one_line_before_the_build(
     assert main([*decoder, *arguments]) == 2
     output = capsys.readouterr()
     assert (output.out, output.err) == ("", f"error: {message.format(name=Path(decoder[3]).name)}\n")
+
+
+def test_text_is_shown_as_it_is(decoder: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Brackets are no markup, ``:smile:`` is no emoji, and two tokens that are the bytes of a character are one."""
+    words = ["[/b]", ":smile:", "\u00c3", "\u00a9", *LETTERS[4:]]
+    tokeniser = Tokenizer(models.WordLevel({word: id for id, word in enumerate(words)}, unk_token="-"))
+    tokeniser.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokeniser.decoder = decoders.ByteLevel()
+    tokeniser.save(str(Path(decoder[3]) / "tokenizer.json"))
+    assert main([*decoder, "--prompt", " ".join(words[:4]), "--tokens", "2"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("[/b]:smile:é")
 
 
 def test_a_candidate_that_is_wrong_is_named() -> None:
