@@ -11,7 +11,7 @@ from pathlib import Path
 from sim.cache import cached, key
 from sim.programs import BuildError, Programs
 
-__all__ = ["STANDARD", "check_compiler", "compiler", "compiler_version"]
+__all__ = ["STANDARD", "check_compiler", "compiler", "compiler_version", "is_gcc"]
 
 STANDARD = "-std=c++17"
 """Of C++, for Verilator's runtime and what it writes."""
@@ -59,6 +59,18 @@ def compiler_version() -> str:
     with Programs() as programs:
         said = programs.run([*compiler(), "--version"])
     return next(iter(said.splitlines()), "")
+
+
+@cache
+def is_gcc() -> bool:
+    """Whether the compiler is GCC, and not Clang, which also answers to GCC's names.
+
+    Raises:
+        BuildError: where there is no compiler, or it fails.
+    """
+    with Programs() as programs:
+        macros = programs.run([*compiler(), "-dM", "-E", "-x", "c++", os.devnull])
+    return "__GNUC__" in macros and "__clang__" not in macros
 
 
 def check_compiler() -> None:

@@ -1,4 +1,4 @@
-"""A live instance of a verilated design: the Python side of sim/verilated.cpp."""
+"""A live instance of a verilated design: the Python side of sim/driver.cpp."""
 
 import ctypes
 import time
@@ -14,7 +14,7 @@ from sim.memory import MemoryChannel, bind, free
 from sim.memory_binding import SIGNATURES, MemoryBinding
 from sim.streams import Deadlock, Gaps, ProtocolError, RunResult, StreamPort, check_ports, unfinished
 
-# Status in verilated.cpp; 0 and above is the port that broke the protocol
+# Status in driver.cpp; 0 and above is the port that broke the protocol
 _RUNNING, _DONE, _IDLE, _FAILED, _FAULT = -1, -2, -3, -4, -5
 _CHUNK_SECONDS = 0.5  # about how often progress is reported and an interrupt is noticed
 

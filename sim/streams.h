@@ -8,10 +8,6 @@
 #include <cstring>
 #include <vector>
 
-#include "verilated.h"
-
-namespace {
-
 constexpr unsigned PHASE = 32;  // cycles for which a port keeps its pace
 
 struct Gaps {
@@ -42,8 +38,8 @@ struct Port {
     bool is_input;
     uint8_t* payload;  // Verilator keeps every payload little-endian, in 1, 2, 4, 8 or 4n bytes
     size_t bytes;
-    CData& valid;
-    CData& ready;
+    uint8_t& valid;
+    uint8_t& ready;
 
     uint8_t* beats = nullptr;  // [length][stride]: where input beats come from and output beats go to
     size_t stride = 0;
@@ -91,5 +87,3 @@ struct Port {
         cycles[moved] = static_cast<int64_t>(cycle);
     }
 };
-
-}  // namespace

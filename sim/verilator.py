@@ -29,7 +29,10 @@ Sources = Sequence[Path] | Mapping[str, str]
 WAIVERS = Path(__file__).with_name("waivers.vlt")
 """What the emitted Verilog is let off, with the reasons."""
 
-_DRIVER = [Path(__file__).with_name(name) for name in ("verilated.cpp", "streams.h", "memory.h")]
+DRIVER = Path(__file__).with_name("driver.cpp")
+"""The C++ that runs any design."""
+
+_ADAPTER = [Path(__file__).with_name(name) for name in ("verilated.cpp", "design.h", "streams.h")]
 _PIN = re.compile(r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)")
 
 
@@ -51,18 +54,19 @@ def build(
     texts = _texts(sources)
     flags = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "--threads", str(threads)]
     flags += ["--trace-vcd"] if trace else []
-    driver = {file.name: file.read_text() for file in _DRIVER}
+    adapter = {file.name: file.read_text() for file in _ADAPTER}
+    driver = [DRIVER.read_text(), *(file.read_text() for file in sorted(DRIVER.parent.glob("*.h")))]
     described = [(port.name, port.direction, port.width) for port in ports]
-    name = key([texts, top, described, flags, optimise, driver, toolchain.versions()])
+    name = key([texts, top, described, flags, optimise, adapter, driver, toolchain.versions()])
 
     def compile_into(folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             scratch = Path(place)
             toolchain.verilate(texts, top, scratch, flags)
             header = (scratch / f"{toolchain.PREFIX}.h").read_text()
-            for file, text in {**driver, "ports.inc": _port_list(header, top, ports)}.items():
+            for file, text in {**adapter, "ports.inc": _port_list(header, top, ports)}.items():
                 (scratch / file).write_text(text)
-            toolchain.link(scratch, folder / "design.so", trace=trace, optimise=optimise)
+            toolchain.link(scratch, DRIVER, folder / "design.so", trace=trace, optimise=optimise)
 
     return VerilatedDesign(cached("verilated", name, compile_into) / "design.so", tuple(ports), trace)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from sim import toolchain
-from sim.programs import BuildError
+from sim.programs import BuildError, Programs
 from sim.simulation import Repeated
 from sim.streams import Deadlock, Gaps, ProtocolError, StreamPort
-from sim.verilator import build, lint
+from sim.verilator import DRIVER, build, lint
 
 PORTS = [StreamPort("a", "in", 8), StreamPort("b", "in", 8), StreamPort("total", "out", 12)]
 
@@ -266,13 +266,18 @@ def test_verilog_that_is_wrong():
 
 @pytest.mark.parametrize("name", ["a blank", 'a"quote', "an\nend of line"])
 def test_folders_of_any_name(name, monkeypatch, tmp_path):
-    runtime = toolchain._runtime(False)  # of the usual cache: it takes long to compile
+    # Objects that all designs share come from the usual cache, and headers are not precompiled: both take long.
+    with Programs() as programs:
+        shared = {
+            source: toolchain._shared(programs, source) for source in toolchain.shared_sources(DRIVER, trace=False)
+        }
     folder = tmp_path / name
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("SPATIAL_LLM_CACHE", str(folder))
-    monkeypatch.setattr("sim.toolchain._runtime", lambda trace: runtime)
+    monkeypatch.setattr("sim.toolchain.is_gcc", lambda: False)
+    monkeypatch.setattr("sim.toolchain._shared", lambda programs, source: shared[source])
     design = build({"wires.v": wire(8)}, "wires", wire_ports(8), optimise="-O0")
     assert design.library.is_relative_to(folder)
     assert design.run({"x": column([5, 6])}, {"y": 2}).outputs["y"].tolist() == [[5], [6]]
