@@ -2,6 +2,10 @@
 
 import sys
 
-from .command import main
+from hdl.interrupts import end_when_interrupted
+
+end_when_interrupted()
+
+from .command import main  # noqa: E402
 
 sys.exit(main())

@@ -1,5 +1,10 @@
 """The command `spatial-llm`: those of `python -m hdl.top`, and `sim`."""
 
+# ruff: noqa: E402
+from hdl.interrupts import end_when_interrupted
+
+end_when_interrupted()
+
 from collections.abc import Sequence
 
 import click

@@ -2,6 +2,10 @@
 
 import sys
 
-from .cli import main
+from hdl.interrupts import end_when_interrupted
+
+end_when_interrupted()
+
+from .cli import main  # noqa: E402
 
 sys.exit(main())

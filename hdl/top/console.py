@@ -1,6 +1,7 @@
 """What all commands share: tables, progress, and errors as one line on stderr. It loads in milliseconds, as the
 commands do."""
 
+import errno
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -10,12 +11,27 @@ from typing import Any
 import click
 
 from ..errors import InputError
+from ..interrupts import INTERRUPTED, interruptible
 from ..notices import shown_notices
+from .standardoutput import READER_LEFT, check_output, drop_output, flush_output
 
 __all__ = ["PLAIN_WIDTH", "Progress", "run_command", "show", "shown_progress"]
 
 Progress = Callable[[str], None]
 """Takes what is being done now, in a few words."""
+
+REMEDIES = {
+    errno.ENOSPC: "free some space on the disk, or write to another one",
+    errno.EDQUOT: "free some space on the disk, or write to another one",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENOTDIR: "a file stands where the path has a folder; choose another path",
+    errno.ENOENT: "check the path",
+    errno.EACCES: "allow it for this user, or choose another path",
+    errno.EPERM: "allow it for this user, or choose another path",
+    errno.EROFS: "choose a path on another disk",
+    errno.EMFILE: "allow more open files with ulimit -n",
+}
+"""What helps where the system refuses a file."""
 
 PLAIN_WIDTH = 110
 """Columns of a table that goes to a file or a pipe."""
@@ -48,16 +64,33 @@ def run_command(command: click.Command, name: str, arguments: Sequence[str] | No
     # Amaranth warns of every component that was made and not used, which is what an error or an interrupt leaves.
     warnings.filterwarnings("ignore", message="(?s).* created but never used")
     try:
-        with shown_notices(note):
-            return command.main(arguments, prog_name=name, standalone_mode=False) or 0
-    except click.Abort:  # what click makes of an interrupt
-        return complain("interrupted; nothing was written")
+        check_output()
+        with interruptible(), shown_notices(note):
+            code = command.main(arguments, prog_name=name, standalone_mode=False) or 0
+        flush_output()
+        return code
+    except (click.Abort, KeyboardInterrupt):  # the first is what click makes of the second
+        return complain(INTERRUPTED)
     except click.UsageError as error:
         return complain(f"error: {error.format_message().rstrip('.')}; see --help")
     except InputError as error:
         return complain(f"error: {error}")
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code != 1:
+            raise  # a shell's completion has been printed
+        # With 1, click and rich end the process where the reader of the output has left.
+        drop_output()
+        return READER_LEFT
     except OSError as error:
-        return complain(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
+        return complain(f"error: {cause(error)}")
+
+
+def cause(error: OSError) -> str:
+    """What the system refused, where, and what helps: of an error that no command has words of its own for."""
+    # Only what opens a file knows its name; what writes does not.
+    place = error.filename if error.filename is not None else "a file, or the standard output,"
+    remedy = REMEDIES.get(error.errno or 0, "check the file and its folder")
+    return f"{place} cannot be read or written: {error.strerror or error}; {remedy}"
 
 
 def note(text: str) -> None:
