@@ -8,7 +8,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from hdl.bounds import SEED, THREADS
 from hdl.top.cli import version_option
+from hdl.top.commands.numbers import Decimal, Whole
 from hdl.top.commands.options import (
     TILE_HELP,
     chosen_name,
@@ -26,21 +28,21 @@ __all__ = ["main", "sim_command"]
 @model_option
 @click.option("--text", "texts", multiple=True, help="For encoders: a text; may be given several times.")
 @click.option("--prompt", help="For decoders: what the text begins with.")
-@click.option("--tokens", type=int, default=32, show_default=True, help="Tokens to write behind the prompt.")
-@click.option("--top-k", type=int, default=40, show_default=True, help="Candidates to draw from, 1 to 64.")
-@click.option("--temperature", type=float, default=0.8, show_default=True, help="Of the draw; 0 takes the best.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@click.option("--tokens", type=Whole(), default=32, show_default=True, help="Tokens to write behind the prompt.")
+@click.option("--top-k", type=Whole(), default=40, show_default=True, help="Candidates to draw from, 1 to 64.")
+@click.option("--temperature", type=Decimal(), default=0.8, show_default=True, help="Of the draw; 0 takes the best.")
+@click.option("--seed", type=Whole(SEED), default=0, show_default=True, help="Of the draw.")
 @weight_options
 @click.option("--simulator", type=click.Choice(["verilator", "amaranth"]), default="verilator", show_default=True)
 @origin_options
 @click.option("--static", is_flag=True, help="Fix the ranges of rows by calibration.")
 @device_option
-@click.option("--tile", type=int, help=TILE_HELP)
-@click.option("--max-length", type=int, help="Tokens of the longest sequence.  [default: 512, or the model's most]")
+@click.option("--tile", type=Whole(), help=TILE_HELP)
+@click.option("--max-length", type=Whole(), help="Tokens of the longest sequence.  [default: 512, or the model's most]")
 @click.option(
     "--waves", type=click.Path(path_type=Path), help="A VCD file to write, of the first text.", metavar="FILE"
 )
-@click.option("--threads", type=int, default=2, show_default=True, help="Threads of the simulation.")
+@click.option("--threads", type=Whole(THREADS), default=2, show_default=True, help="Threads of the simulation.")
 @version_option
 @click.pass_obj
 def sim_command(early: str | None, /, model: str | None, **options: Any) -> int:

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from hdl.bounds import THREADS
 from hdl.errors import InputError
 from hdl.model import prepare as encoder
 from hdl.model.floating import check_tokens
@@ -109,8 +110,7 @@ def check_inputs(network: ModelSpec, given: Set[str]) -> None:
 def check_options(options: Options) -> None:
     """Refuses what would fail, or never end, after a long build."""
     network, waves = options.model, options.waves
-    if options.threads < 1:
-        raise InputError(f"threads must be at least 1, not {options.threads}")
+    THREADS.check(options.threads)
     if options.simulator == "amaranth" and network.layer_weights > INTERPRETED_WEIGHTS:
         raise InputError(
             f"Amaranth's simulator is for models of up to {INTERPRETED_WEIGHTS:,} weights a layer, such as tiny-bert "

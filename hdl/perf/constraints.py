@@ -3,19 +3,23 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..errors import InputError
 from ..kernels.shared import weight_bytes
+from ..model.network import Network
 from .budget import LABELS, PLANNED
 from .design import Design
 from .device import Device
 from .floorplan import floorplan
 
-__all__ = ["Constraint", "binding", "constraints"]
+__all__ = ["Constraint", "binding", "check_memory", "constraints"]
 
 SLR_SHARE = 0.9
 """Share of a single SLR's resources that may be used, where the whole device is within `PLANNED`."""
 
 CROSSING_SHARE = 0.8
 """Share of the lines between two SLRs that may be used."""
+
+GIGABYTE = 1e9
 
 NAMES = {"dsp": "compute", "bram36": "block RAM", "uram": "UltraRAM", "lut": "logic", "ff": "registers"}
 
@@ -62,25 +66,40 @@ def constraints(design: Design, device: Device, *, tokens: int, sequences: int, 
         for name, share in PLANNED.items()
     ]
     capacity = weight_bytes(network.parameters, design.weight_bits) + sequences * design.cache_bytes
-    gigabyte = 1e9
     phase = design.prefill(tokens)
     drawn = phase.bytes / phase.cycles * clock_mhz * 1e6
     found += [
-        Constraint(
-            name="memory capacity",
-            needed=capacity / gigabyte,
-            available=sum(memory.capacity_gb for memory in device.memories[:1]),
-            unit="GB",
-        ),
+        _capacity(capacity, device),
         Constraint(name="memory ports", needed=design.channels, available=device.memory.ports, unit="ports"),
         Constraint(
             name="bandwidth",
-            needed=drawn / gigabyte,
+            needed=drawn / GIGABYTE,
             available=device.memory.sustained * design.bandwidth(device.memory),
             unit="GB/s",
         ),
     ]
     return found + _regions(design, device)
+
+
+def check_memory(network: Network, device: Device, *, tokens: int, sequences: int, weight_bits: int) -> None:
+    """Refuses what no design has room for in off-chip memory: the weights, and the keys and values of several
+    sequences of ``tokens`` tokens; those of one sequence may lie on chip.
+
+    Raises:
+        InputError: with the constraint on the memory's capacity.
+    """
+    weights = weight_bytes(network.parameters, weight_bits)
+    cache = sequences * network.layers * network.kv_features * tokens if network.causal else 0
+    least = weights + (cache if sequences > 1 else 0)
+    if not _capacity(least, device).met:
+        raise InputError(
+            f"model {network.name!r} does not fit device {device.name!r}: {_capacity(weights + cache, device)}"
+        )
+
+
+def _capacity(needed: float, device: Device) -> Constraint:
+    """The constraint on bytes in the device's memory."""
+    return Constraint(name="memory capacity", needed=needed / GIGABYTE, available=device.memory.capacity_gb, unit="GB")
 
 
 def _regions(design: Design, device: Device) -> list[Constraint]:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ..bounds import CLOCK, SEQUENCES
 from ..errors import InputError
 from ..model.network import Network, load_network
 from ..resources import Resources
 from .budget import SHARES
 from .candidates import candidates
-from .constraints import Constraint, binding, constraints
+from .constraints import Constraint, binding, check_memory, constraints
 from .design import Design, Phase
 from .device import Device, load_device
 from .limits import Limits
@@ -183,6 +184,7 @@ def estimate(
     tokens = checked_output(network, board, prompt, output, sequences, weight_bits, tile, clock_mhz)
     clock = clock_mhz or board.clock_mhz
     kept = max(sequences, held or 1)
+    check_memory(network, board, tokens=prompt + tokens, sequences=kept, weight_bits=weight_bits)
 
     def estimated(design: Design) -> Estimate:
         return estimate_design(
@@ -283,14 +285,13 @@ def checked_output(
             f"prompt and output of model {network.name!r} must be at most its {network.max_positions} positions, "
             f"not {asked}"
         )
-    if sequences < 1:
-        raise InputError(f"sequences must be at least 1, not {sequences}")
+    SEQUENCES.check(sequences)
     if weight_bits not in WEIGHT_BITS:
         raise InputError(f"weight-bits must be 8 or 4, not {weight_bits}")
     if weight_bits != 8 and not network.causal:
         raise InputError(f"weight-bits of model {network.name!r}, an encoder, must be 8, not {weight_bits}")
     if tile is not None:
         check_tile(tile)
-    if clock_mhz is not None and clock_mhz <= 0:
-        raise InputError(f"clock must be above 0 MHz, not {clock_mhz:g}")
+    if clock_mhz is not None:
+        CLOCK.check(clock_mhz)
     return output

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hdl.bounds import SEQUENCES
 from hdl.errors import InputError
 from hdl.model.network import load_network
 from hdl.perf import estimate, estimate_design, load_device
@@ -128,9 +129,9 @@ def test_all_figures_are_json() -> None:
             {"prompt": 1000, "output": 100},
             "prompt and output of model 'gpt2' must be at most its 1024 positions, not 1100",
         ),
-        ({"sequences": 0}, "sequences must be at least 1, not 0"),
+        ({"sequences": 0}, f"sequences must be 1 to 65,536 ({SEQUENCES.why}), not 0"),
         ({"weight_bits": 5}, "weight-bits must be 8 or 4, not 5"),
-        ({"clock_mhz": -1.0}, "clock must be above 0 MHz, not -1"),
+        ({"clock_mhz": -1.0}, "clock must be 1 to 1,200 MHz (the DSPs of no FPGA are faster), not -1"),
         ({"tile": 3}, "tile must be 2, 4 or 8 tokens, not 3"),
         ({"device": "a100"}, "estimates are for FPGAs of the families ultrascale+ and versal, not ampere as 'a100'"),
         ({"model": "bert-base", "output": 3}, "output of model 'bert-base', an encoder, must be 0 tokens, not 3"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hdl.bounds import THREADS
 from sim.command import main
 
 TINY = ["--model", "tiny-bert", "--random-weights", "--max-length", "16"]
@@ -68,8 +69,10 @@ def test_an_unknown_model_is_refused_with_the_known_ones(capsys: pytest.CaptureF
     assert "bert-base" in line
 
 
-def test_threads_below_one_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert refused([*TINY, "--text", "Hi", "--threads", "0"], capsys) == "threads must be at least 1, not 0"
+def test_threads_out_of_range_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for threads in (0, THREADS.most + 1):
+        line = refused([*TINY, "--text", "Hi", "--threads", str(threads)], capsys)
+        assert line == f"threads must be 1 to {THREADS.most} ({THREADS.why}), not {threads}"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,10 @@ def test_threads_below_one_are_refused(capsys: pytest.CaptureFixture[str]) -> No
         (["--model", "tiny-gpt2", "--prompt", "Hi", "--top-k", "65"], "top-k must be 1 to 64, not 65"),
         (["--model", "tiny-gpt2", "--prompt", "Hi", "--top-k", "0"], "top-k must be 1 to 64, not 0"),
         (["--model", "tiny-gpt2", "--prompt", ""], "text must have at least one word, not be empty"),
-        (["--model", "tiny-gpt2", "--prompt", "Hi", "--seed", "-1"], "seed must be 0 or greater, not -1"),
+        (
+            ["--model", "tiny-gpt2", "--prompt", "Hi", "--seed", "-1"],
+            "seed must be 0 to 4,294,967,295 (a seed has 32 bits), not -1",
+        ),
         (
             ["--model", "tiny-gpt2", "--prompt", "Hi", "--temperature", "nan"],
             "temperature must be 0 or greater, not nan",

@@ -125,7 +125,7 @@ def test_emit(
         ("emit --model tiny-bert --device nil", f"device 'nil' is unknown; known: {', '.join(devices())}"),
         ("emit --model tiny-bert --tile 3", "tile must be 2, 4 or 8 tokens, not 3"),
         ("emit --model tiny-bert --tile -4", "tile must be 2, 4 or 8 tokens, not -4"),
-        ("emit --model tiny-bert --tile 4.5", "Invalid value for '--tile': '4.5' is not a valid integer; see --help"),
+        ("emit --model tiny-bert --tile 4.5", "Invalid value for '--tile': '4.5' is not a whole number; see --help"),
         ("emit --model tiny-bert --max-length 0", f"max-length must be 1 to 128, {OF_TINY}, not 0"),
         ("emit --model tiny-bert --max-length -1", f"max-length must be 1 to 128, {OF_TINY}, not -1"),
         ("emit --model tiny-bert --max-length 129", f"max-length must be 1 to 128, {OF_TINY}, not 129"),

@@ -70,7 +70,7 @@ def test_a_folder_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp
         ("--model gpt2 --against u50", "against must be a GPU, not an FPGA as 'u50'; known: a100, h100, rtx2080ti, t4"),
         ("--model gpt2 --against no", f"device 'no' is unknown; known: {', '.join(devices())}"),
         ("--model gpt2 --max-length 2000", "max-length must be 2 to 1024, the positions of model 'gpt2', not 2000"),
-        ("--model gpt2 --max-length x", "Invalid value for '--max-length': 'x' is not a valid integer; see --help"),
+        ("--model gpt2 --max-length x", "Invalid value for '--max-length': 'x' is not a whole number; see --help"),
         ("--model gpt2 --format int2", "format of device 'a100' must be int8 or fp16 or bf16, not 'int2'"),
         ("--model gpt2 --software no", "software of a GPU must be captured or eager, not 'no'"),
     ],

@@ -40,7 +40,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
             "--model gpt2 --prompt 1025",
             "prompt and output of model 'gpt2' must be at most its 1024 positions, not 1025",
         ),
-        ("--model gpt2 --prompt x", "Invalid value for '--prompt': 'x' is not a valid integer; see --help"),
+        ("--model gpt2 --prompt x", "Invalid value for '--prompt': 'x' is not a whole number; see --help"),
     ],
 )
 def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from hdl.bounds import JOBS
 from hdl.perf.exploration import results
 from hdl.perf.exploration.point import Point
 from hdl.perf.exploration.points import FIGURES
@@ -139,10 +140,13 @@ def test_a_disk_that_is_full_when_results_are_written(
         ("explore --model nothing", "model 'nothing' is unknown"),
         ("explore --model tiny-bert --device nil", "device 'nil' is unknown; known: "),
         ("explore --model tiny-bert --device a100", "estimates are for FPGAs of the families "),
-        ("explore --model tiny-bert --points 0", "points must be at least 1, not 0"),
-        ("explore --model tiny-bert --points x", "Invalid value for '--points': 'x' is not a valid integer; see"),
+        (
+            "explore --model tiny-bert --points 0",
+            "points must be 1 to 10,000,000 (all points are kept in memory), not 0",
+        ),
+        ("explore --model tiny-bert --points x", "Invalid value for '--points': 'x' is not a whole number; see"),
         ("explore --model tiny-bert --prompt 129", "prompt and output of model 'tiny-bert' must be at most its 128"),
-        ("explore --model tiny-bert --jobs 0", "jobs must be at least 1, or -1 for one on each core, not 0"),
+        ("explore --model tiny-bert --jobs 0", f"jobs must be 1 to {JOBS.most} ({JOBS.why}), not 0"),
         ("explore --model tiny-bert --out /proc/nothing", "output folder /proc/nothing cannot be written: "),
         ("explore --model tiny-bert --out x --scheduler 127.0.0.1:1", "scheduler '127.0.0.1:1' must be a running Dask"),
         ("emit --point nothing.json", "point nothing.json cannot be read: No such file or directory"),

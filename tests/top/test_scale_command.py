@@ -35,12 +35,12 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         ("", "a model must be given with --model; known: "),
-        ("--model gpt2 --devices 65", "devices must be 1 to 64, not 65"),
-        ("--model gpt2 --devices 0", "devices must be 1 to 64, not 0"),
+        ("--model gpt2 --devices 65", "devices must be 1 to 64 (larger rings are not estimated), not 65"),
+        ("--model gpt2 --devices 0", "devices must be 1 to 64 (larger rings are not estimated), not 0"),
         ("--model gpt2 --tensor 5", "tensor must divide the 12 heads of model 'gpt2' and its 12 kv_heads, not 5; "),
         ("--model gpt2 --device vhk158", "device 'vhk158' must have links to others, but none are known; "),
         ("--model gpt2 --prompt 0", "prompt must be at least 1 token, not 0"),
-        ("--model gpt2 --devices x", "Invalid value for '--devices': 'x' is not a valid integer; see --help"),
+        ("--model gpt2 --devices x", "Invalid value for '--devices': 'x' is not a whole number; see --help"),
     ],
 )
 def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:

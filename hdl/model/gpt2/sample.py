@@ -6,6 +6,7 @@ from math import isfinite
 
 import numpy as np
 
+from ...bounds import SEED
 from ...errors import InputError
 from ..floating import check_tokens
 from ..spec import Gpt2Spec
@@ -31,8 +32,7 @@ class Sampling:
         if not isfinite(self.temperature) or self.temperature < 0:
             raise InputError(f"temperature must be 0 or greater, not {self.temperature:g}")
         check_candidates(self.top_k)
-        if self.seed < 0:
-            raise InputError(f"seed must be 0 or greater, not {self.seed}")
+        SEED.check(self.seed)
 
 
 class Sampler:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ...bounds import SEQUENCES
 from ...errors import InputError
 from ...model.network import Network, load_network
 from ..device import Device, devices, load_device
@@ -231,5 +232,4 @@ def _check(
             f"prompt and output of model {network.name!r} must be at most its {network.max_positions} positions, "
             f"not {prompt + output}"
         )
-    if sequences < 1:
-        raise InputError(f"sequences must be at least 1, not {sequences}")
+    SEQUENCES.check(sequences)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...bounds import JOBS, POINTS, SEED
 from ...model.network import Network, load_network
 from ..device import Device, load_device
 from ..estimate import checked_output
@@ -117,11 +117,10 @@ def explore(
     shape = load_network(network) if isinstance(network, str) else network
     board = load_device(device) if isinstance(device, str) else device
     tokens = checked_output(shape, board, prompt, output, sequences=1, weight_bits=8)
-    for name, value, least in (("points", points, 1), ("seed", seed, 0)):
-        if value < least:
-            raise InputError(f"{name} must be at least {least}, not {value}")
-    if jobs < 1 and jobs != -1:
-        raise InputError(f"jobs must be at least 1, or -1 for one on each core, not {jobs}")
+    POINTS.check(points)
+    SEED.check(seed)
+    if jobs != -1:
+        JOBS.check(jobs)
     space = Space(network=shape, device=board, prompt=prompt, output=tokens)
     progress("asking the specs", 0, 1)
     plan = space.batches(points, BATCH)

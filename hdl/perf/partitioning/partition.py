@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...bounds import DEVICES
 from ...errors import InputError
 from ...model.network import Network, load_network
 from ..device import Device, Link, load_device
@@ -17,9 +18,7 @@ from .divide import Splits
 from .share import Work, check_tensor
 from .split import DIVISIBILITY, ON_CHIP, Split, bound, largest, lost
 
-__all__ = ["COUNTS", "MAX_DEVICES", "Partition", "partition", "scaling"]
-
-MAX_DEVICES = 64
+__all__ = ["COUNTS", "Partition", "partition", "scaling"]
 
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Numbers of devices of a scaling curve: powers of two, and one between each two."""
@@ -142,7 +141,7 @@ def partition(
 def scaling(
     model: str | Network,
     device: str | Device,
-    up_to: int = MAX_DEVICES,
+    up_to: int = DEVICES.most,
     *,
     prompt: int = 128,
     output: int | None = None,
@@ -168,8 +167,7 @@ def scaling(
 
 
 def _checked(devices: int, tensor: int | None) -> int:
-    if not 1 <= devices <= MAX_DEVICES:
-        raise InputError(f"devices must be 1 to {MAX_DEVICES}, not {devices}")
+    DEVICES.check(devices)
     if tensor is not None and devices < tensor:
         raise InputError(f"devices must be at least the {tensor} that divide a layer, not {devices}")
     return devices

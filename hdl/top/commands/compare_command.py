@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from ...bounds import CLOCK, SEQUENCES
 from ...errors import InputError
 from ..console import show, shown_progress
+from .numbers import Decimal, Whole
 from .options import chosen_name, device_option, gpu_names, model_option
 
 __all__ = ["compare_command"]
@@ -20,11 +22,15 @@ __all__ = ["compare_command"]
 @device_option
 @click.option("--against", default="a100", show_default=True, help="The GPU.", metavar="NAME", shell_complete=gpu_names)
 @click.option(
-    "--max-length", type=int, help="Tokens of prompt and output together.  [default: the model's positions, up to 4096]"
+    "--max-length",
+    type=Whole(),
+    help="Tokens of prompt and output together.  [default: the model's positions, up to 4096]",
 )
-@click.option("--sequences", type=int, default=1, show_default=True, help="Sequences in flight, on both.")
-@click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of every weight on the FPGA: 8 or 4.")
-@click.option("--clock", "clock_mhz", type=float, help="The FPGA's clock in MHz.  [default: for planning]")
+@click.option("--sequences", type=Whole(SEQUENCES), default=1, show_default=True, help="Sequences in flight, on both.")
+@click.option(
+    "--weight-bits", type=Whole(), default=8, show_default=True, help="Bits of every weight on the FPGA: 8 or 4."
+)
+@click.option("--clock", "clock_mhz", type=Decimal(CLOCK), help="The FPGA's clock in MHz.  [default: for planning]")
 @click.option("--format", "number_format", default="fp16", show_default=True, help="The GPU's format.", metavar="NAME")
 @click.option(
     "--software",

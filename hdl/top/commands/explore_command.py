@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from ...bounds import POINTS, SEED
 from ...errors import InputError
 from ..console import show
+from .numbers import Whole
 from .options import chosen_name, device_option, model_option
 
 __all__ = ["explore_command"]
@@ -20,14 +22,16 @@ Report = Callable[[str, int, int], None]
 @click.command("explore")
 @model_option
 @device_option
-@click.option("--prompt", type=int, default=128, show_default=True, help="Tokens that are given.")
-@click.option("--output", type=int, help="Tokens that are generated.  [default: 64; none by an encoder]")
-@click.option("--points", type=int, default=200_000, show_default=True, help="Designs that are drawn.", metavar="N")
-@click.option("--seed", type=int, default=0, show_default=True, help="What they are drawn from.")
+@click.option("--prompt", type=Whole(), default=128, show_default=True, help="Tokens that are given.")
+@click.option("--output", type=Whole(), help="Tokens that are generated.  [default: 64; none by an encoder]")
+@click.option(
+    "--points", type=Whole(POINTS), default=200_000, show_default=True, help="Designs that are drawn.", metavar="N"
+)
+@click.option("--seed", type=Whole(SEED), default=0, show_default=True, help="What they are drawn from.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The folder.  [default: build/explore-MODEL-DEVICE]", metavar="DIR"
 )
-@click.option("--jobs", type=int, default=-1, help="Processes.  [default: one for each core]", metavar="J")
+@click.option("--jobs", type=Whole(), default=-1, help="Processes.  [default: one for each core]", metavar="J")
 @click.option("--scheduler", help="A Dask scheduler, whose workers evaluate instead.", metavar="ADDRESS")
 @click.pass_obj
 def explore_command(early: str | None, /, model: str | None, device: str, out: Path | None, **options: Any) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from ...bounds import CLOCK, SEQUENCES
 from ...errors import InputError
 from ...model.weightbits import WeightBits
+from .numbers import Decimal, Whole
 
 __all__ = [
     "TILE_HELP",
@@ -72,7 +74,7 @@ def weight_options(command: Command) -> Command:
     """The options --weight-bits and --int8 of what is built, which a command takes as its ``weight_bits``."""
 
     @click.option(
-        "--weight-bits", type=int, default=8, show_default=True, help="A decoder's weights in memory: 8 or 4."
+        "--weight-bits", type=Whole(), default=8, show_default=True, help="A decoder's weights in memory: 8 or 4."
     )
     @click.option(
         "--int8",
@@ -93,9 +95,9 @@ def hardware_options(command: Command) -> Command:
         command,
         model_option,
         device_option,
-        click.option("--tile", type=int, help=TILE_HELP),
+        click.option("--tile", type=Whole(), help=TILE_HELP),
         click.option(
-            "--max-length", type=int, help="Tokens of the longest sequence.  [default: 512, or the model's most]"
+            "--max-length", type=Whole(), help="Tokens of the longest sequence.  [default: 512, or the model's most]"
         ),
         weight_options,
     )
@@ -107,12 +109,12 @@ def workload_options(command: Command) -> Command:
         command,
         model_option,
         device_option,
-        click.option("--prompt", type=int, default=128, show_default=True, help="Tokens that are given."),
-        click.option("--output", type=int, help="Tokens that are generated.  [default: 64; none by an encoder]"),
-        click.option("--sequences", type=int, default=1, show_default=True, help="Sequences in flight."),
-        click.option("--weight-bits", type=int, default=8, show_default=True, help="Bits of every weight: 8 or 4."),
-        click.option("--tile", type=int, help="Tokens worked on at once.  [default: the best of 2, 4 and 8]"),
-        click.option("--clock", "clock_mhz", type=float, help="The clock in MHz.  [default: the device's]"),
+        click.option("--prompt", type=Whole(), default=128, show_default=True, help="Tokens that are given."),
+        click.option("--output", type=Whole(), help="Tokens that are generated.  [default: 64; none by an encoder]"),
+        click.option("--sequences", type=Whole(SEQUENCES), default=1, show_default=True, help="Sequences in flight."),
+        click.option("--weight-bits", type=Whole(), default=8, show_default=True, help="Bits of every weight: 8 or 4."),
+        click.option("--tile", type=Whole(), help="Tokens worked on at once.  [default: the best of 2, 4 and 8]"),
+        click.option("--clock", "clock_mhz", type=Decimal(CLOCK), help="The clock in MHz.  [default: the device's]"),
     )
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from ...bounds import FRONT_POINTS, SEED
 from ...errors import InputError
 from ...output import written
 from ..console import shown_progress
+from .numbers import Whole
 from .options import chosen_name, workload_options
 
 __all__ = ["report_command"]
@@ -16,8 +18,14 @@ __all__ = ["report_command"]
 
 @click.command("report")
 @workload_options
-@click.option("--points", type=int, default=20_000, show_default=True, help="Designs of the front; 0 leaves it out.")
-@click.option("--seed", type=int, default=0, show_default=True, help="What they are drawn from.")
+@click.option(
+    "--points",
+    type=Whole(FRONT_POINTS),
+    default=20_000,
+    show_default=True,
+    help="Designs of the front; 0 leaves it out.",
+)
+@click.option("--seed", type=Whole(SEED), default=0, show_default=True, help="What they are drawn from.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -37,9 +45,6 @@ def report_command(
 
     name = chosen_name(model or early)
     network, board = load_network(name), load_device(device)
-    for option, value in (("points", points), ("seed", seed)):
-        if value < 0:
-            raise InputError(f"{option} must be at least 0, not {value}")
     file = out or Path("build", f"report-{network.name}-{board.name}.html")
     if file.is_dir():
         raise InputError(f"output file {file} must be a file, not a folder; choose another --out")

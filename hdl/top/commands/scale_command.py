@@ -5,7 +5,9 @@ from typing import Any
 
 import click
 
+from ...bounds import DEVICES
 from ..console import show, shown_progress
+from .numbers import Whole
 from .options import chosen_name, workload_options
 
 __all__ = ["scale_command"]
@@ -13,8 +15,14 @@ __all__ = ["scale_command"]
 
 @click.command("scale")
 @workload_options
-@click.option("--devices", type=int, default=64, show_default=True, help="The most devices, up to 64.")
-@click.option("--tensor", type=int, help="Devices that divide each layer.  [default: the best number]")
+@click.option(
+    "--devices",
+    type=Whole(DEVICES),
+    default=DEVICES.most,
+    show_default=True,
+    help=f"The most devices, up to {DEVICES.most}.",
+)
+@click.option("--tensor", type=Whole(), help="Devices that divide each layer.  [default: the best number]")
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
 @click.pass_obj
 def scale_command(

@@ -59,7 +59,7 @@ def test_generated_tokens_follow_from_the_texts_before() -> None:
         ({"temperature": float("nan")}, "temperature must be 0 or greater, not nan"),
         ({"top_k": 0}, "top-k must be 1 to 64, not 0"),
         ({"top_k": 65}, "top-k must be 1 to 64, not 65"),
-        ({"seed": -1}, "seed must be 0 or greater, not -1"),
+        ({"seed": -1}, "seed must be 0 to 4,294,967,295 (a seed has 32 bits), not -1"),
     ],
 )
 def test_sampling_that_is_refused(change: dict[str, float], message: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hdl.bounds import SEQUENCES
 from hdl.errors import InputError
 from hdl.perf import Comparison, compare, devices, estimate_design, estimate_gpu, load_device
 from hdl.perf.comparison.compare import METRICS, lengths
@@ -109,9 +110,9 @@ def test_launching_one_by_one_only_helps_the_fpga() -> None:
         ),
         ({"number_format": "fp4"}, "format of device 'a100' must be int8 or fp16 or bf16, not 'fp4'"),
         ({"software": "fast"}, "software of a GPU must be captured or eager, not 'fast'"),
-        ({"sequences": 0}, "sequences must be at least 1, not 0"),
+        ({"sequences": 0}, f"sequences must be 1 to 65,536 ({SEQUENCES.why}), not 0"),
         ({"weight_bits": 3}, "weight-bits must be 8 or 4, not 3"),
-        ({"clock_mhz": 0.0}, "clock must be above 0 MHz, not 0"),
+        ({"clock_mhz": 0.0}, "clock must be 1 to 1,200 MHz (the DSPs of no FPGA are faster), not 0"),
         (
             {"model": "bert-base", "outputs": [4], "prompts": [16]},
             "output of model 'bert-base', an encoder, must be 0 tokens, not 4",

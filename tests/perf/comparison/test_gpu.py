@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hdl.bounds import SEQUENCES
 from hdl.errors import InputError
 from hdl.model.network import load_network
 from hdl.perf import devices, estimate_gpu, load_device
@@ -86,7 +87,7 @@ def test_all_figures_are_json() -> None:
         ({"software": "fast"}, "software of a GPU must be captured or eager, not 'fast'"),
         ({"prompt": 0}, "prompt must be at least 1 token, not 0"),
         ({"output": -1}, "output must be at least 0 tokens, not -1"),
-        ({"sequences": 0}, "sequences must be at least 1, not 0"),
+        ({"sequences": 0}, f"sequences must be 1 to 65,536 ({SEQUENCES.why}), not 0"),
         (
             {"prompt": 1000, "output": 25},
             "prompt and output of model 'gpt2' must be at most its 1024 positions, not 1025",

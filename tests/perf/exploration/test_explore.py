@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hdl.bounds import JOBS
 from hdl.errors import InputError
 from hdl.model.network import load_network
 from hdl.perf import estimate_design, load_device
@@ -191,9 +192,9 @@ def test_a_scheduler_that_cannot_be_reached() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"points": 0}, "points must be at least 1, not 0"),
-        ({"seed": -1}, "seed must be at least 0, not -1"),
-        ({"jobs": 0}, "jobs must be at least 1, or -1 for one on each core, not 0"),
+        ({"points": 0}, "points must be 1 to 10,000,000 (all points are kept in memory), not 0"),
+        ({"seed": -1}, "seed must be 0 to 4,294,967,295 (a seed has 32 bits), not -1"),
+        ({"jobs": 0}, f"jobs must be 1 to {JOBS.most} ({JOBS.why}), not 0"),
         ({"prompt": 0}, "prompt must be at least 1 token, not 0"),
         ({"output": 3}, "output of model 'tiny-bert', an encoder, must be 0 tokens, not 3"),
     ],

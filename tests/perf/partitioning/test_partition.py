@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hdl.bounds import SEQUENCES
 from hdl.errors import InputError
 from hdl.model.network import Network, load_network
 from hdl.perf import Device, estimate, estimate_design, load_device, partition, scaling
@@ -281,8 +282,8 @@ def test_figures_are_those_of_the_dictionary() -> None:
 @pytest.mark.parametrize(
     ("model", "device", "devices", "options", "message"),
     [
-        ("gpt2", "u280", 0, {}, "devices must be 1 to 64, not 0"),
-        ("gpt2", "u280", 65, {}, "devices must be 1 to 64, not 65"),
+        ("gpt2", "u280", 0, {}, "devices must be 1 to 64 (larger rings are not estimated), not 0"),
+        ("gpt2", "u280", 65, {}, "devices must be 1 to 64 (larger rings are not estimated), not 65"),
         (
             "gpt2", "vhk158", 2, {},
             "device 'vhk158' must have links to others, but none are known; choose one with links",
@@ -302,7 +303,7 @@ def test_figures_are_those_of_the_dictionary() -> None:
             "tensor of model 'bert-base', an encoder, must be 1, not 2; divide it by layers",
         ),
         ("gpt2", "u280", 2, {"prompt": 0}, "prompt must be at least 1 token, not 0"),
-        ("gpt2", "u280", 2, {"sequences": 0}, "sequences must be at least 1, not 0"),
+        ("gpt2", "u280", 2, {"sequences": 0}, f"sequences must be 1 to 65,536 ({SEQUENCES.why}), not 0"),
         ("gpt2", "u280", 2, {"weight_bits": 5}, "weight-bits must be 8 or 4, not 5"),
         ("gpt2", "t4", 2, {}, "estimates are for FPGAs of the families ultrascale+ and versal, not turing as 't4'"),
     ],
