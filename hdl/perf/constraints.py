@@ -11,15 +11,19 @@ from .design import Design
 from .device import Device
 from .floorplan import floorplan
 
-__all__ = ["Constraint", "binding", "check_memory", "constraints"]
+__all__ = ["BANDWIDTH", "Constraint", "binding", "check_memory", "constraints"]
 
 SLR_SHARE = 0.9
-"""Share of a single SLR's resources that may be used, where the whole device is within `PLANNED`."""
+"""The share of one SLR's resources that a design may use; the whole device must be within `PLANNED`."""
 
 CROSSING_SHARE = 0.8
 """Share of the lines between two SLRs that may be used."""
 
 GIGABYTE = 1e9
+
+BANDWIDTH = "prompt bandwidth"
+"""The constraint on what a prompt reads from memory at the pace of the design's units. A token has none: it waits for
+memory."""
 
 NAMES = {"dsp": "compute", "bram36": "block RAM", "uram": "UltraRAM", "lut": "logic", "ff": "registers"}
 
@@ -50,10 +54,10 @@ class Constraint:
 def constraints(design: Design, device: Device, *, tokens: int, sequences: int, clock_mhz: float) -> list[Constraint]:
     """All constraints of ``design`` on ``device``, for ``sequences`` of up to ``tokens`` tokens each.
 
-    Compute, on-chip memory, logic: within the planned shares of the device, and of each SLR. Memory: capacity for the
-    parameters and the keys and values that are not on chip; a port for every channel; bandwidth, over its own ports,
-    that feeds the design at its own pace in the prompt (paper, section 4.2, equations 1 to 4, with the shares of our
-    own).
+    Compute, on-chip memory and logic must be within the planned shares of the device and of each SLR. Off-chip memory
+    must have room for the parameters and for keys and values that are not on chip, a port for every channel, and the
+    bandwidth that a prompt needs at the pace of the units. These are equations 1 to 4 of the paper's section 4.2; the
+    shares are this project's own.
     """
     network = design.network
     found = [
@@ -72,7 +76,7 @@ def constraints(design: Design, device: Device, *, tokens: int, sequences: int, 
         _capacity(capacity, device),
         Constraint(name="memory ports", needed=design.channels, available=device.memory.ports, unit="ports"),
         Constraint(
-            name="bandwidth",
+            name=BANDWIDTH,
             needed=drawn / GIGABYTE,
             available=device.memory.sustained * design.bandwidth(device.memory),
             unit="GB/s",
@@ -116,7 +120,7 @@ def _regions(design: Design, device: Device) -> list[Constraint]:
             name="crossings",
             needed=max(plan.crossings),
             available=CROSSING_SHARE * device.crossings,
-            unit="lines between two SLRs",
+            unit="lines",
         ),
     ]
 

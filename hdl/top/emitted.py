@@ -2,6 +2,7 @@
 output about them says which design it shows, whether `emit` makes it, and by which command."""
 
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,16 @@ from ..perf.plan import plan
 from ..perf.spec import PipelineSpec
 from .platforms import check_board
 
-__all__ = ["Emitted", "described", "design_dict", "design_lines", "emitted", "emitted_for", "shown_lines"]
+__all__ = [
+    "Emitted",
+    "described",
+    "design_dict",
+    "design_lines",
+    "emitted",
+    "emitted_for",
+    "shares_lines",
+    "shown_lines",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +84,9 @@ def described(design: Design) -> str:
     return f"{design.kind}, tiles of {design.spec.rows} tokens, {design.resources.dsp:,} DSPs"
 
 
-def design_lines(found: Estimate, made: Emitted) -> list[str]:
-    """Which design an estimate is of, whether `emit` makes it, and the command."""
-    lines = [f"Design of this estimate: {described(found.design)}."]
+def design_lines(found: Estimate, made: Emitted, title: str = "Design of this estimate") -> list[str]:
+    """Which design an estimate shows, whether `emit` makes it, and the command."""
+    lines = [f"{title}: {described(found.design)}."]
     clock = ""
     if found.clock_mhz != found.device.clock_mhz:
         clock = f", with constraints for {found.device.clock_mhz:g} MHz and not for {found.clock_mhz:g}"
@@ -87,6 +97,18 @@ def design_lines(found: Estimate, made: Emitted) -> list[str]:
         return [*lines, f"emit makes this design{clock}:", made.command]
     other = described(SpatialDesign(found.network, made.spec))
     return [*lines, f"emit does not make it. emit and describe make another design ({other}){clock}:", made.command]
+
+
+def shares_lines(kinds: Collection[str], made: Emitted) -> list[str]:
+    """Which ``kinds`` of designs several devices have that share a network, that `emit` makes none of them, and the
+    command for the whole network on one device."""
+    lines = [
+        f"Design of each device: {' or '.join(dict.fromkeys(kinds))}, for its share of the model. emit does not make "
+        "shares of a model, nor links between devices."
+    ]
+    if made.refusal:
+        return [*lines, f"For one device emit makes no design either: {made.refusal}."]
+    return [*lines, "For the whole model on one device emit makes a design of its own choice:", made.command]
 
 
 def shown_lines(lines: list[str]) -> list[Text]:

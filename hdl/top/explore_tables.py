@@ -1,21 +1,51 @@
 """What `explore` shows: the Pareto front of a model's designs on a device."""
 
+import shlex
 from pathlib import Path
 
 from rich.table import Table
 
+from ..perf.design import SpatialDesign
 from ..perf.exploration.explore import Exploration
 from ..perf.exploration.point import Point
 from ..perf.exploration.points import CONSTRAINTS
+from ..perf.exploration.results import point_name
 from ..perf.streamed import StreamedSpec
 from .describe import new_table
+from .emitted import described, emitted
+from .point import not_emitted
 
-__all__ = ["counts_table", "front_table", "sentence"]
+__all__ = ["counts_table", "design_lines", "front_table", "sentence"]
 
 ROWS = 20
 """Points of the front that the table shows at most: they are spread over it."""
 
 MILLI = 1e3
+
+
+def design_lines(found: Exploration, folder: Path, model: str) -> list[str]:
+    """Which points of the front `emit` makes, and the command for the first of them; where it makes none, the command
+    for the design that `emit` chooses itself. ``model``: what the command line calls the network."""
+    front, space = found.front, found.space
+    if not front:
+        return ["No design of this exploration fits the device."]
+    refusals = [not_emitted(one.point) for one in front]
+    count = sum(why is None for why in refusals)
+    if count:
+        first = refusals.index(None)
+        why = next(filter(None, refusals), "")
+        rest = f"; those with no in the column emit it does not make ({why})" if why else ""
+        point = str(folder / "front" / point_name(first + 1))
+        return [
+            f"emit makes {count} of the {len(front)} designs of the front{rest}. The fastest that it makes:",
+            shlex.join(["python", "-m", "hdl.top", "emit", "--point", point]),
+        ]
+    none = f"emit makes none of the {len(front)} designs of the front"
+    made = emitted(space.network, space.device, model=model, tokens=space.prompt + space.output)
+    if made.spec is None or made.refusal:
+        return [f"{none}: {made.refusal}."]
+    other = described(SpatialDesign(space.network, made.spec))
+    return [f"{none}: {refusals[0]}. emit and describe make another design ({other}):", made.command]
 
 
 def front_table(found: Exploration) -> Table:
@@ -25,10 +55,11 @@ def front_table(found: Exploration) -> Table:
     work = f"{space.prompt} tokens" + (f" and {space.output} more" if space.output else "")
     part = f"every {step} of " if step > 1 else ""
     causal = bool(space.network.causal and space.output)
+    emits = [not_emitted(one.point) is None for one in front]
     table = new_table(
         f"{space.network.name} on {space.device.board}, {work}: {part}{len(front)} points of the front",
         "point", "design", "tile", "bits", "MHz", "first ms" if causal else "run ms", *(["token ms"] if causal else []),
-        "tokens/s", "DSP", "URAM", "J",
+        "tokens/s", "DSP", "URAM", "J", *(["emit"] if (mixed := any(emits) and not all(emits)) else []),
     )  # fmt: skip
     for number, one in list(enumerate(front, start=1))[::step]:
         figures, point = one.figures, one.point
@@ -37,6 +68,7 @@ def front_table(found: Exploration) -> Table:
             f"{number:03}", designed(point), str(point.spec.rows), str(point.weight_bits), str(point.clock_mhz),
             *(f"{time * MILLI:,.3f}" for time in times), f"{figures['tokens_per_s']:,.0f}", f"{figures['dsp']:,.0f}",
             f"{figures['uram']:,.0f}", f"{figures['energy_j']:,.3g}",
+            *(["yes" if emits[number - 1] else "no"] if mixed else []),
         )  # fmt: skip
     return table
 
@@ -65,9 +97,12 @@ def counts_table(found: Exploration) -> Table:
 
 
 def sentence(found: Exploration, folder: Path) -> str:
-    """Where it all is, and how fast it went."""
-    rate = f"{found.evaluated:,} points now, {found.rate:,.0f} a second on a core" if found.evaluated else "none anew"
+    """The files with the results, how fast the points were evaluated, and what the figures rest on."""
+    rate = "no point was evaluated anew"
+    if found.evaluated:
+        rate = f"{found.evaluated:,} points were evaluated now, {found.rate:,.0f} per second and core"
     return (
-        f"{folder}: front.json, points.csv, points.parquet, front.svg; emit --point {folder}/front/point-001.json; "
-        f"{rate}; the energy is a proxy and the clock an assumption"
+        f"Picture of the front: {folder}/front.svg and front.png. Tables: front.json, points.csv and points.parquet in "
+        f"the same folder; each point of the front: {folder}/front. {rate[0].upper()}{rate[1:]}. J is a proxy for "
+        "energy, to compare designs with; the clock is an assumption."
     )

@@ -4,19 +4,38 @@ import json
 from pathlib import Path
 
 from ..errors import InputError
+from ..perf.buildable import not_built
 from ..perf.device import Device, load_device
 from ..perf.exploration.point import Point
 from ..perf.spec import PipelineSpec
+from .platforms import check_board
 
-__all__ = ["pointed", "read_point"]
+__all__ = ["not_emitted", "pointed", "read_point"]
+
+
+def not_emitted(point: Point) -> str | None:
+    """Why `emit` does not make the design of a point; None where it does."""
+    if why := not_built(point.network):
+        return why
+    if not isinstance(point.spec, PipelineSpec):
+        return f"emit makes spatial designs, not {point.kind} ones"
+    if point.network.causal:
+        return "emit takes points of encoders only; without --point it chooses a decoder's design itself"
+    if point.copies > 1:
+        return f"emit makes one copy of a layer's hardware, not {point.copies}; choose a point with 1 layer on chip"
+    try:
+        check_board(load_device(point.device))
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def read_point(path: Path, model: str | None = None) -> tuple[Point, PipelineSpec]:
     """The point of a file that `explore` wrote, with its pipeline; of ``model``, where that is given.
 
     Raises:
-        InputError: for a file that cannot be read or holds no point, one of another model, a decoder's, and a streamed
-            design's.
+        InputError: for a file that cannot be read or holds no point, a point of another model, and a design that `emit`
+            does not make.
     """
     try:
         values = json.loads(path.read_text())
@@ -29,10 +48,9 @@ def read_point(path: Path, model: str | None = None) -> tuple[Point, PipelineSpe
     name = point.network.name
     if model is not None and model != name:
         raise InputError(f"point {path} is of model {name!r}, not {model!r}; leave out --model")
-    if not isinstance(point.spec, PipelineSpec):
-        raise InputError(f"emission is for spatial designs so far, and point {path} is a {point.kind} one")
-    if point.network.causal:
-        raise InputError(f"emission is for encoders so far, and model {name!r} of point {path} is a decoder")
+    if why := not_emitted(point):
+        raise InputError(f"point {path} cannot be emitted: {why}")
+    assert isinstance(point.spec, PipelineSpec)
     return point, point.spec
 
 

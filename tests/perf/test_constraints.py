@@ -71,7 +71,7 @@ def test_memory_ports() -> None:
 
 
 def test_bandwidth() -> None:
-    assert missed(with_memory(bandwidth_gb_s=10)) == ["bandwidth"]
+    assert missed(with_memory(bandwidth_gb_s=10)) == ["prompt bandwidth"]
 
 
 def test_the_budget_of_an_slr() -> None:

@@ -116,7 +116,7 @@ def test_all_figures_are_json() -> None:
     again = json.loads(json.dumps(found.as_dict()))
     assert again["model"] == "tiny-gpt2"
     assert again["token"]["seconds"] == found.token.seconds if found.token else None
-    assert set(again["constraints"]) >= {"compute", "bandwidth", "memory ports", "crossings", "SLR budget"}
+    assert set(again["constraints"]) >= {"compute", "prompt bandwidth", "memory ports", "crossings", "SLR budget"}
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,20 @@
 """The command `compare`."""
 
 import json
+import re
+from math import isnan, log2, nan
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import Figure
 
 from hdl.model.network import networks
 from hdl.perf import compare, devices
 from hdl.perf.comparison.compare import METRICS
 from hdl.top.console import PLAIN_WIDTH
+from hdl.top.emitted import described
+from hdl.top.maps import draw_line, picture, reach
 
 from .commands import Run
 
@@ -19,6 +24,8 @@ def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert (run.code, run.err) == (0, "")
     assert max(map(len, run.out.splitlines())) <= PLAIN_WIDTH
     found = compare("tiny-gpt2", "u280", "a100", max_length=64)
+    assert run.out.startswith(f"Design of u280 at all lengths: {described(found.chosen.design)}.\n")
+    assert run.printed == [["--model", "tiny-gpt2", "emit", "--device", "u280", "--max-length", "64"]]
     point = found.at(16, 32)
     assert point is not None
     rows = [line.split() for line in run.out.splitlines() if line.split()[:1] == ["16"]]
@@ -37,7 +44,10 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     found = compare(
         "tiny-bert", "u50", "t4", max_length=32, software="eager", number_format="int8", clock_mhz=250
     ).as_dict()
-    assert json.loads(run.out) == json.loads(json.dumps(found))
+    shown = json.loads(run.out)
+    reason = "device of emit must have constraints, as u280 has, not be 'u50'"
+    assert shown.pop("emit")["refusal"] == reason
+    assert shown == json.loads(json.dumps(found))
 
 
 def test_pictures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -52,6 +62,31 @@ def test_pictures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert drawn[0] == drawn[1]
     for content in drawn[0].values():
         assert ElementTree.fromstring(content).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_a_map_has_the_table_s_axes_and_colours_as_far_as_its_figures() -> None:
+    found = compare("tiny-gpt2", "u280", "a100", max_length=64)
+    text = picture(found, "latency")
+    ratios = [
+        [point.ratio("latency") if (point := found.at(p, o)) else nan for o in found.outputs] for p in found.prompts
+    ]
+    far = max(abs(log2(ratio)) for row in ratios for ratio in row if not isnan(ratio))
+    assert reach(ratios) == max(0.1, far)
+    assert reach([[1.0, nan]]) == 0.1
+    words = [one.strip() for one in re.findall(r"<!--(.*?)-->", text)]
+    for tick in (-far, 0, far):
+        assert f"{2.0**tick:.2f}" in words
+    # Prompts from the top down and outputs from the left, as in the table.
+    heights = [words.index(f"{prompt:,}") for prompt in found.prompts]
+    assert heights == sorted(heights)
+
+
+def test_a_line_stands_where_the_winner_changes() -> None:
+    axes = Figure().subplots()
+    draw_line(axes, [[0.5, 2.0], [0.5, nan]])
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[0.5, -0.5], [0.5, 0.5]]]
+    draw_line(axes, [[1.0], [0.99]])
+    assert axes.lines[1].get_xydata().tolist() == [[-0.5, 0.5], [0.5, 0.5]]
 
 
 def test_a_folder_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The command `estimate`."""
 
 import json
+import re
 
 import pytest
 
 from hdl.model.network import networks
 from hdl.perf import estimate
+from hdl.top.estimate_tables import bounds
 
 from .commands import Run
 
@@ -13,10 +15,35 @@ from .commands import Run
 def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(capsys, "--model", "gpt2", "estimate", "--tile", "4")
     assert (run.code, run.err) == (0, "")
-    for text in ("first token", "tokens a second", "energy a token", "memory ports", "crossings", "ffn2", "at 300 MHz"):
+    for text in (
+        "first token",
+        "tokens per second",
+        "energy per token",
+        "memory ports",
+        "crossings",
+        "ffn2",
+        "300 MHz",
+    ):
         assert text in run.out
     found = estimate("gpt2", "u280", tile=4)
     assert f"{found.tokens_a_second:,.1f}" in run.out
+    rows = {line[2:20].strip(): line for line in run.out.splitlines()}
+    for one in found.constraints:
+        assert len(re.findall(rf"\d {one.unit}", rows[one.name])) == 2
+    assert found.token is not None
+    assert found.token.bound == "memory"
+    said = " ".join(run.out.split())
+    assert f"at least {1e6 * found.token.memory_limit:.1f} us at 460 GB/s: the limit is memory. The units take" in said
+    assert f"uses {found.token.memory_limit / found.token.seconds:.0%} of the peak bandwidth. The tokens of a" in said
+    assert "so the constraint prompt bandwidth is at " in said
+
+
+def test_units_or_memory_set_the_time() -> None:
+    small, large = (estimate(model, "u280", tile=4, prompt=16, output=8) for model in ("tiny-gpt2", "llama-3.2-1b"))
+    assert "without waits for memory; they set its time. It reads" in bounds(small)[1]
+    assert "without waits for memory; they wait for memory. It reads" in bounds(large)[1]
+    (text,) = bounds(estimate("tiny-bert", "u280", tile=4, prompt=16))
+    assert text.startswith("The text needs ")
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

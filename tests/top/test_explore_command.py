@@ -20,6 +20,8 @@ from hdl.perf.exploration.points import FIGURES
 from hdl.top import emit as emission
 from hdl.top.cli import main
 
+from .commands import Run
+
 ROOT = Path(__file__).parents[2]
 SMALL = ["--model", "tiny-bert", "--prompt", "24", "--points", "2000", "--jobs", "1"]
 
@@ -48,9 +50,9 @@ def test_what_is_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path, monke
     options = "--points 500 --output 8 --jobs 1 --prompt 16"
     code, out, err = run(capsys, "--model", "tiny-gpt2", "explore", *options.split())
     assert (code, err) == (0, "")
-    assert out.startswith("tiny-gpt2 on Alveo U280, 16 tokens and 8 more: ")
+    assert "\ntiny-gpt2 on Alveo U280, 16 tokens and 8 more: " in out
     assert max(map(len, out.splitlines())) <= 110
-    assert "500 points now, " in " ".join(out.split())
+    assert "500 points were evaluated now, " in " ".join(out.split())
     rows = {words[0]: words[1:] for line in out.splitlines() if (words := line.split())}
     assert rows["name"] == ["spatial", "share", "streamed", "share"]
     summary = json.loads((tmp_path / "build/explore-tiny-gpt2-u280/front.json").read_text())["kinds"]
@@ -58,6 +60,63 @@ def test_what_is_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path, monke
     assert rows["fit"] == [cell for count in fit for cell in (str(count), f"{count / 250:.1%}")]
     assert len(rows["001"]) in (11, 12)  # the design is of two or three words
     assert {"spatial,", "streamed"} <= {words[0] for words in rows.values() if words}
+
+
+def test_an_encoder_s_front_names_a_command_that_works(
+    capsys: pytest.CaptureFixture[str], explored: Path, tmp_path: Path, emitted: list[Any]
+) -> None:
+    run = Run(capsys, "explore", *SMALL, "--out", str(explored))
+    front = json.loads((explored / "front.json").read_text())["front"]
+    own = [one["copies"] == 1 for one in front]
+    start = (
+        f"emit makes {sum(own)} of the {len(own)} designs of the front; those with no in the column emit it does not"
+    )
+    assert " ".join(run.out.split()).startswith(start)
+    rows = {words[0]: words[-1] for line in run.out.splitlines() if (words := line.split()) and words[0].isdigit()}
+    assert rows
+    assert all(rows[number] == ("yes" if own[int(number) - 1] else "no") for number in rows)
+    (command,) = run.printed
+    assert command == ["emit", "--point", str(explored / "front" / f"point-{own.index(True) + 1:03}.json")]
+    assert f"Picture of the front: {explored}/front.svg and front.png." in " ".join(run.out.split())
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    assert emitted[0][0].rows == front[own.index(True)]["geometry"]["rows"]
+
+
+@pytest.mark.parametrize("model", ["tiny-gpt2", "smollm2-135m"])
+def test_a_decoder_s_front_names_what_emit_makes_instead(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, emitted: list[Any], model: str
+) -> None:
+    options = ["--points", "60", "--prompt", "8", "--output", "8", "--jobs", "1", "--out", str(tmp_path / "x")]
+    run = Run(capsys, "explore", "--model", model, *options)
+    first = " ".join(run.out.split()).partition(f" {model} on ")[0]
+    if model == "tiny-gpt2":
+        (command,) = run.printed
+        assert main([*command, "--out", str(tmp_path / "out")]) == 0
+        assert command == ["--model", model, "emit", "--device", "u280", "--max-length", "16"]
+        assert f"spatial, tiles of {emitted[0][0].rows} tokens, {emitted[0][0].resources.dsp:,} DSPs" in first
+    else:
+        reason = "networks of the family llama are only estimated; hardware is for bert and gpt2."
+        assert first.startswith("emit makes none of the ")
+        assert first.endswith(f"designs of the front: {reason}")
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_an_interrupt_says_what_is_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    out = tmp_path / "out"
+
+    def ended(*arguments: Any, **options: Any) -> Any:
+        if finished:
+            (out / "batches").mkdir(parents=True)
+            (out / "batches" / "000000.npz").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hdl.perf.exploration.explore.explore", ended)
+    said = complaint(capsys, "explore", *SMALL, "--out", str(out))
+    kept = f"finished batches are kept in {out}, run again to continue" if finished else "no batch was finished"
+    assert said == f"interrupted; {kept}"
+    assert out.exists() is finished
 
 
 def test_files(explored: Path) -> None:
@@ -89,7 +148,7 @@ def test_the_same_again_is_the_same_bytes(capsys: pytest.CaptureFixture[str], ex
             assert (tmp_path / "again" / path.relative_to(explored)).read_bytes() == path.read_bytes(), path
     code, out, _ = run(capsys, "explore", *SMALL, "--out", str(tmp_path / "again"))
     assert code == 0
-    assert "none anew" in " ".join(out.split())
+    assert "No point was evaluated anew." in " ".join(out.split())
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
@@ -147,7 +206,10 @@ def test_a_disk_that_is_full_when_results_are_written(
         ("explore --model tiny-bert --points x", "Invalid value for '--points': 'x' is not a whole number; see"),
         ("explore --model tiny-bert --prompt 129", "prompt and output of model 'tiny-bert' must be at most its 128"),
         ("explore --model tiny-bert --jobs 0", f"jobs must be 1 to {JOBS.most} ({JOBS.why}), not 0"),
-        ("explore --model tiny-bert --out /proc/nothing", "output folder /proc/nothing cannot be written: "),
+        (
+            "explore --model tiny-bert --out /proc/nothing",
+            "output folder /proc/nothing cannot be written: No such file or directory; no batch was finished; make",
+        ),
         ("explore --model tiny-bert --out x --scheduler 127.0.0.1:1", "scheduler '127.0.0.1:1' must be a running Dask"),
         ("emit --point nothing.json", "point nothing.json cannot be read: No such file or directory"),
         ("emit --point mine.txt", "point mine.txt must be JSON as explore writes it: "),
@@ -183,7 +245,10 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_emission_of_a_point(
     capsys: pytest.CaptureFixture[str], explored: Path, tmp_path: Path, emitted: list[Any]
 ) -> None:
-    for path in sorted((explored / "front").iterdir())[::10]:
+    paths: dict[bool, list[Path]] = {True: [], False: []}
+    for path in sorted((explored / "front").iterdir()):
+        paths[json.loads(path.read_text())["copies"] == 1].append(path)
+    for path in paths[True][::10]:
         code, out, err = run(capsys, "emit", "--point", str(path), "--out", str(tmp_path / "emitted"))
         assert (code, err) == (0, "")
         spec, device = emitted[-1]
@@ -191,6 +256,12 @@ def test_emission_of_a_point(
         assert (spec, device.clock_mhz, device.name) == (point.spec, point.clock_mhz, "u280")
         assert f"{spec.macs:,} MAC/cycle" in out
     assert run(capsys, "--model", "tiny-bert", "emit", "--point", str(path), "--out", str(tmp_path / "emitted"))[0] == 0
+    several, out = paths[False][0], str(tmp_path / "other")
+    copies = json.loads(several.read_text())["copies"]
+    assert complaint(capsys, "emit", "--point", str(several), "--out", out) == (
+        f"point {several} cannot be emitted: emit makes one copy of a layer's hardware, not {copies}; "
+        "choose a point with 1 layer on chip"
+    )
     text = complaint(capsys, "--model", "bert-base", "emit", "--point", str(path), "--out", str(tmp_path / "other"))
     assert text == f"point {path} is of model 'tiny-bert', not 'bert-base'; leave out --model"
 
@@ -201,11 +272,12 @@ def test_a_decoder_s_point_is_not_emitted(capsys: pytest.CaptureFixture[str], tm
     assert (code, capsys.readouterr().err) == (0, "")
     kinds = {json.loads(path.read_text())["kind"]: path for path in (out / "front").iterdir()}
     texts = {
-        "spatial": f"emission is for encoders so far, and model 'tiny-gpt2' of point {kinds['spatial']} is a decoder",
-        "streamed": f"emission is for spatial designs so far, and point {kinds['streamed']} is a streamed one",
+        "spatial": "emit takes points of encoders only; without --point it chooses a decoder's design itself",
+        "streamed": "emit makes spatial designs, not streamed ones",
     }
     for kind, text in texts.items():
-        assert complaint(capsys, "emit", "--point", str(kinds[kind]), "--out", str(tmp_path / "emitted")) == text
+        said = complaint(capsys, "emit", "--point", str(kinds[kind]), "--out", str(tmp_path / "emitted"))
+        assert said == f"point {kinds[kind]} cannot be emitted: {text}"
     assert not (tmp_path / "emitted").exists()
 
 

@@ -68,11 +68,13 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All points of a map, by prompt and then by output."""
+    """All points of a map, by prompt and then by output. ``chosen``: the estimate for the longest sequence, whose
+    design serves all points."""
 
     network: Network
     device: Device
     against: Device
+    chosen: Estimate
     points: tuple[Point, ...]
 
     @property
@@ -207,7 +209,7 @@ def compare(
         )
         for one in theirs
     )  # fmt: skip
-    return Comparison(network=network, device=board, against=gpu, points=points)
+    return Comparison(network=network, device=board, against=gpu, chosen=chosen, points=points)
 
 
 def _check_kinds(device: Device, against: Device) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from ...kernels.shared import weight_bytes
 from ...resources import Resources
 from ..budget import PLANNED
-from ..constraints import NAMES
+from ..constraints import BANDWIDTH, NAMES
 from ..phase import phase_cycles
 from .energy import energy_proxy
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ALL", "CONSTRAINTS", "FIGURES", "PROMPT", "Points", "counts"]
 
-CONSTRAINTS = (*NAMES.values(), "memory capacity", "memory ports", "bandwidth")
+CONSTRAINTS = (*NAMES.values(), "memory capacity", "memory ports", BANDWIDTH)
 """What refuses a point here, by the names of `constraints`."""
 
 FIGURES = (

@@ -26,8 +26,9 @@ from .explore import Exploration
 from .front import Candidate
 from .picture import picture
 from .points import FIGURES
+from .store import kept
 
-__all__ = ["write_results"]
+__all__ = ["point_name", "write_results"]
 
 COLUMNS = (
     "rows", "lanes", "ffn_lanes", "score_lanes", *LINEAR_UNITS, "array", "scores", "sums", "block", "channels",
@@ -57,9 +58,14 @@ def write_results(found: Exploration, folder: Path) -> None:
             drawing.savefig(file, format="png")
     except OSError as error:
         raise InputError(
-            f"output folder {folder} cannot be written: {error.strerror or error}; finished batches are kept, make room"
-            " or choose another --out and run again"
+            f"output folder {folder} cannot be written: {error.strerror or error}; {kept(folder)}; make room or choose "
+            "another --out"
         ) from error
+
+
+def point_name(number: int) -> str:
+    """The name of the file of a point of the front, counted from 1, in the folder ``front``."""
+    return f"point-{number:03}.json"
 
 
 def write_points(front: Sequence[Candidate], folder: Path) -> None:
@@ -68,7 +74,7 @@ def write_points(front: Sequence[Candidate], folder: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     for number, one in enumerate(front, start=1):
-        (new / f"point-{number:03}.json").write_bytes(as_json(one.as_dict()))
+        (new / point_name(number)).write_bytes(as_json(one.as_dict()))
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
 

@@ -16,7 +16,7 @@ from .evaluate import Evaluated
 from .points import CONSTRAINTS, FIGURES
 from .space import Space
 
-__all__ = ["Store", "content_hash"]
+__all__ = ["Store", "content_hash", "kept"]
 
 HEADER = "exploration.json"
 
@@ -48,6 +48,13 @@ def content_hash(space: Space) -> str:
     return found.hexdigest()[:16]
 
 
+def kept(folder: Path | None) -> str:
+    """What an exploration that was ended has left in its folder, in words."""
+    if folder is not None and next(folder.glob("batches/*.npz"), None):
+        return f"finished batches are kept in {folder}, run again to continue"
+    return "no batch was finished"
+
+
 class Store:
     """Finished batches in a folder, or in memory where there is none.
 
@@ -71,8 +78,8 @@ class Store:
             action()
         except OSError as error:
             raise InputError(
-                f"output folder {self.folder} cannot be written: {error.strerror or error}; what is finished is kept, "
-                "make room or choose another --out and run again"
+                f"output folder {self.folder} cannot be written: {error.strerror or error}; {kept(self.folder)}; "
+                "make room or choose another --out"
             ) from error
 
     def _open(self) -> None:

@@ -48,10 +48,14 @@ def compare_command(
     """Show at which lengths an FPGA wins against a GPU: by latency, throughput and energy."""
     from ...perf.comparison.compare import METRICS, compare
     from ..compare_tables import heading, map_table
+    from ..emitted import design_dict, design_lines, emitted_for, shown_lines
 
     with shown_progress() as progress:
         progress("choosing the geometry")
-        found = compare(chosen_name(model or early), device, against, **workload)
+        name = chosen_name(model or early)
+        found = compare(name, device, against, **workload)
+        progress("choosing what emit makes")
+        made = emitted_for(found.chosen, name, None)
         if out is not None:
             # Only here: matplotlib takes longer to load than most commands take to run.
             from ..maps import picture
@@ -59,8 +63,9 @@ def compare_command(
             progress("drawing")
             write(out, {f"{metric}.svg": picture(found, metric) for metric in METRICS})
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
+        click.echo(json.dumps({"emit": design_dict(found.chosen, made)} | found.as_dict(), indent=2))
         return
+    show(*shown_lines(design_lines(found.chosen, made, f"Design of {found.device.name} at all lengths")), "")
     for metric in METRICS:
         show(heading(found, metric), map_table(found, metric))
     show(found.assumptions)

@@ -19,7 +19,7 @@ def estimate_command(early: str | None, /, model: str | None, device: str, as_js
     """Estimate time, throughput and energy of a model on a device, with the best geometry that fits."""
     from ...perf.estimate import estimate
     from ..emitted import design_dict, design_lines, emitted_for, shown_lines
-    from ..estimate_tables import assumptions, constraints_table, figures_table, stages_table
+    from ..estimate_tables import assumptions, bounds, constraints_table, figures_table, stages_table
 
     with shown_progress() as progress:
         progress("choosing the geometry")
@@ -31,4 +31,5 @@ def estimate_command(early: str | None, /, model: str | None, device: str, as_js
         click.echo(json.dumps({"emit": design_dict(found, made)} | found.as_dict(), indent=2))
     else:
         show(*shown_lines(design_lines(found, made)))
-        show(figures_table(found), stages_table(found), constraints_table(found.constraints), assumptions(found))
+        show(figures_table(found), stages_table(found), constraints_table(found.constraints))
+        show(*bounds(found), assumptions(found))

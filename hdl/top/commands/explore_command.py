@@ -39,9 +39,12 @@ def explore_command(early: str | None, /, model: str | None, device: str, out: P
     from ...model.network import load_network
     from ...perf.exploration.explore import explore
     from ...perf.exploration.results import write_results
-    from ..explore_tables import counts_table, front_table, sentence
+    from ...perf.exploration.store import kept
+    from ..emitted import shown_lines
+    from ..explore_tables import counts_table, design_lines, front_table, sentence
 
-    network = load_network(chosen_name(model or early))
+    name = chosen_name(model or early)
+    network = load_network(name)
     folder = out or Path("build", f"explore-{network.name}-{device}")
     try:
         with reported() as progress:
@@ -49,7 +52,8 @@ def explore_command(early: str | None, /, model: str | None, device: str, out: P
             progress("writing", 0, 1)
             write_results(found, folder)
     except KeyboardInterrupt:
-        raise InputError(f"interrupted; finished batches are kept in {folder}, run again to continue") from None
+        raise InputError(f"interrupted; {kept(folder)}") from None
+    show(*shown_lines(design_lines(found, folder, name)))
     show(front_table(found), counts_table(found), sentence(found, folder))
 
 

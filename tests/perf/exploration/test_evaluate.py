@@ -124,7 +124,7 @@ def checked(where: Kind, point: Point, asked: list[Constraint]) -> list[Constrai
     """The constraints without those of the SLRs, and an encoder's bandwidth at its screened cycles."""
     found = []
     for one in asked:
-        if one.name == "bandwidth" and not where.network.causal:
+        if one.name == "prompt bandwidth" and not where.network.causal:
             assert isinstance(point.spec, PipelineSpec)
             prefill = point.design.prefill(where.prompt)
             drawn = prefill.bytes / screened_cycles(point.spec, where.prompt, where.network.layers)
