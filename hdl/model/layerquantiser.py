@@ -21,6 +21,7 @@ from ..kernels.parameters import ChannelParameters
 from .gelu import INT16, UINT16, Gelu
 from .quantised import QuantisedLayer
 from .scaling import SUM_LIMIT, attention_scales, quantise_rows, requantise_channels
+from .soundness import check_finite
 from .spec import ModelSpec
 from .weights import Dense, LayerWeights
 
@@ -65,9 +66,14 @@ class Streams:
     ffn2: float
 
 
-def widen(ranges: Ranges, trace: dict[str, np.ndarray]) -> None:
-    """Makes ``ranges`` hold the values of another text's trace too."""
+def widen(ranges: Ranges, trace: dict[str, np.ndarray], where: str) -> None:
+    """Makes ``ranges`` hold the values of another text's trace too. ``where`` is named in errors.
+
+    Raises:
+        InputError: for values that are not finite.
+    """
     for name, values in trace.items():
+        check_finite(values, f"{where} {name}")
         largest = (values if name == "ffn1" else np.abs(values)).max(axis=0).astype(np.float64)
         ranges[name] = np.maximum(ranges.get(name, largest), largest)
 

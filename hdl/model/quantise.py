@@ -22,6 +22,7 @@ from .layerquantiser import INT16, MARGIN, TINY, LayerQuantiser, Ranges, Streams
 from .pooling import MEAN, Pooling
 from .quantised import QuantisedBert
 from .scaling import norm_channels, shift_channels
+from .soundness import Outputs, check_words
 from .weights import BertWeights, Dense, Norm
 
 __all__ = ["quantise"]
@@ -103,18 +104,26 @@ def quantise(
 
 
 def _calibrate(weights: BertWeights, calibration: Iterable[Sequence[int]]) -> list[Ranges]:
-    """The ranges of every layer's intermediates, and of its ``tokens``, over all texts."""
+    """The ranges of every layer's intermediates, and of its ``tokens``, over all texts.
+
+    Raises:
+        InputError: for no texts, for ones that do not suit the model, and for weights that make nothing of them.
+    """
+    check_words(weights.embedding.word, weights.source)
     ranges: list[Ranges] = [{} for _ in weights.layers]
-    texts = 0
-    for token_ids in calibration:
-        texts += 1
-        x = floating.embed(token_ids, weights.embedding, weights.spec)
-        for layer, found in zip(weights.layers, ranges, strict=True):
-            trace = {"tokens": x} | floating.run_layer(x, layer, weights.spec)
-            widen(found, trace)
-            x = trace["norm2"]
-    if not texts:
+    outputs = Outputs()
+    # What is not finite is refused, with the place where it is.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for token_ids in calibration:
+            x = floating.embed(token_ids, weights.embedding, weights.spec)
+            for index, (layer, found) in enumerate(zip(weights.layers, ranges, strict=True)):
+                trace = {"tokens": x} | floating.run_layer(x, layer, weights.spec)
+                widen(found, trace, f"{weights.source}: layer {index}")
+                x = trace["norm2"]
+            outputs.widen(token_ids, x)
+    if not outputs.tokens:
         raise InputError("calibration must have at least 1 text, not 0")
+    outputs.check(weights.source)
     return ranges
 
 

@@ -21,6 +21,7 @@ from ..gelu import TANH
 from ..layerquantiser import INT16, MARGIN, TINY, LayerQuantiser, Ranges, Streams, free_units, naming, widen
 from ..quantised import QuantisedLayer
 from ..scaling import norm_channels, requantise_channels, shift_channels
+from ..soundness import Outputs, check_words
 from ..weightbits import W8, WeightBits
 from ..weights import Dense
 from .floating import embed, run_layer
@@ -105,22 +106,27 @@ def calibrate(weights: Gpt2Weights, calibration: Iterable[Sequence[int]]) -> tup
     of the ``logits``.
 
     Raises:
-        InputError: for no texts or ones that do not suit the model.
+        InputError: for no texts, for ones that do not suit the model, and for weights that make nothing of them.
     """
+    check_words(weights.word, weights.source)
     ranges: list[Ranges] = [{} for _ in weights.layers]
     last: Ranges = {}
-    texts = 0
-    for token_ids in calibration:
-        texts += 1
-        x = embed(token_ids, weights)
-        for layer, found in zip(weights.layers, ranges, strict=True):
-            trace = {"tokens": x} | run_layer(x, layer, weights.spec)
-            widen(found, trace)
-            x = trace["residual2"]
-        features = normalise(x, weights.norm, weights.spec)
-        widen(last, {"norm": features, "logits": features @ weights.word.T})
-    if not texts:
+    outputs = Outputs()
+    # What is not finite is refused, with the place where it is.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for token_ids in calibration:
+            x = embed(token_ids, weights)
+            for index, (layer, found) in enumerate(zip(weights.layers, ranges, strict=True)):
+                trace = {"tokens": x} | run_layer(x, layer, weights.spec)
+                widen(found, trace, f"{weights.source}: layer {index}")
+                x = trace["residual2"]
+            features = normalise(x, weights.norm, weights.spec)
+            logits = features @ weights.word.T
+            widen(last, {"norm": features, "logits": logits}, f"{weights.source}: the head's")
+            outputs.widen(token_ids, logits, centre=True)
+    if not outputs.tokens:
         raise InputError("calibration must have at least 1 text, not 0")
+    outputs.check(weights.source)
     return ranges, last
 
 
