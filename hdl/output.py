@@ -9,7 +9,7 @@ from typing import IO
 
 from .errors import InputError
 
-__all__ = ["output_file", "starts_with", "written"]
+__all__ = ["output_file", "reason", "starts_with", "written"]
 
 IsOwn = Callable[[Path], bool]
 """Whether a file is one that the command wrote."""

@@ -10,6 +10,7 @@ from typing import Any
 from amaranth.lib import wiring
 
 from ..errors import InputError
+from ..output import reason
 from ..perf.builtdecoder import BuiltDecoderSpec
 from ..perf.device import Device
 from ..perf.spec import PipelineSpec
@@ -22,7 +23,7 @@ from .manifest import build_manifest, cycles, encoder_memory
 from .pipeline import Pipeline
 from .platforms import check_board
 
-__all__ = ["DECODER_TOP", "TOP", "emit", "files_of", "fill", "top_of"]
+__all__ = ["DECODER_TOP", "TOP", "checked_folder", "emit", "files_of", "fill", "top_of"]
 
 TOP, DECODER_TOP = "pipeline", "decoder"
 """The names of the top modules."""
@@ -40,20 +41,25 @@ class Source(Template):
 
 
 def emit(
-    spec: PipelineSpec, device: Device, out: Path, model_name: str, *, progress: Progress = lambda doing: None
+    spec: PipelineSpec,
+    device: Device,
+    out: Path,
+    model_name: str,
+    *,
+    force: bool = False,
+    progress: Progress = lambda doing: None,
 ) -> Path:
     """Writes the folder ``out``: rtl/*.v, constraints/*.xdc, synth.tcl and manifest.json; returns it.
 
     It appears when it is complete. One that is there already is replaced, whole, if it is empty or an earlier
-    emission. The same pipeline gives the same bytes.
+    emission; with ``force`` also where files of others have come into that. The same pipeline gives the same bytes.
 
     Raises:
         InputError: for a device without constraints, a folder with other contents, and one that cannot be written.
     """
     check_board(device)
+    target = checked_folder(out, force=force)
     try:
-        target = out.resolve()
-        check_replaceable(target)
         ancestor = next(path for path in target.parents if path.exists())
         with TemporaryDirectory(prefix=".emitting-", dir=ancestor, ignore_cleanup_errors=True) as workshop:
             files = files_of(spec, device, model_name, progress=progress)
@@ -105,25 +111,52 @@ def fill(name: str, **values: str) -> str:
     return Source((SOURCES / name).read_text()).substitute(values)
 
 
-def check_replaceable(target: Path) -> None:
-    """Raises InputError for a path that holds anything but an earlier emission."""
+def checked_folder(out: Path, *, force: bool = False) -> Path:
+    """The folder that an emission to ``out`` replaces.
+
+    Raises:
+        InputError: where it must stay as it is.
+    """
+    try:
+        check_replaceable(target := out.resolve(), force=force)
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError up to Python 3.12
+        raise InputError(f"output folder {out} cannot be written: {reason(error)}") from None
+    return target
+
+
+def check_replaceable(target: Path, *, force: bool = False) -> None:
+    """Raises InputError for a path that holds anything but an earlier emission; with ``force``, files beside those of
+    the emission may be lost."""
     if not target.exists():
         return
     if not target.is_dir():
         raise InputError(f"output {target} must be a folder, not a file; choose another --out")
-    if any(target.iterdir()) and not is_emission(target):
+    if not any(target.iterdir()):
+        return
+    own = emitted_files(target)
+    if own is None:
         raise InputError(
             f"output folder {target} must be empty or an earlier emission, not hold other files; choose another --out"
         )
+    others = sorted(str(path.relative_to(target)) for path in target.rglob("*") if not path.is_dir())
+    if not force and (first := next((name for name in others if name not in own), None)):
+        raise InputError(
+            f"output folder {target} holds {first}, which emit did not write; choose another --out, or replace the "
+            "whole folder with --force"
+        )
 
 
-def is_emission(folder: Path) -> bool:
-    """Whether a folder is one that `emit` wrote."""
+def emitted_files(folder: Path) -> set[str] | None:
+    """The files that an emission in a folder is of, by its manifest; None where it holds none."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        return bool(manifest["generator"]["name"] == GENERATOR)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        if manifest["generator"]["name"] != GENERATOR:
+            return None
+        modules, device = manifest["modules"].values(), manifest["device"]["name"]
+        named = {module["file"] for module in modules}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return named | {f"constraints/{device}.xdc", f"constraints/{device}_board.xdc", "synth.tcl", MANIFEST}
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:

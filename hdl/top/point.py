@@ -1,6 +1,5 @@
 """A point of an exploration as what is to be emitted."""
 
-import json
 from pathlib import Path
 
 from ..errors import InputError
@@ -8,6 +7,7 @@ from ..perf.buildable import not_built
 from ..perf.device import Device, load_device
 from ..perf.exploration.point import Point
 from ..perf.spec import PipelineSpec
+from ..textfile import parse_json, read_text
 from .platforms import check_board
 
 __all__ = ["not_emitted", "pointed", "read_point"]
@@ -37,13 +37,7 @@ def read_point(path: Path, model: str | None = None) -> tuple[Point, PipelineSpe
         InputError: for a file that cannot be read or holds no point, a point of another model, and a design that `emit`
             does not make.
     """
-    try:
-        values = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"point {path} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(f"point {path} must be JSON as explore writes it: {error}") from None
-    point = Point.from_dict(values, f"point {path}")
+    point = Point.from_dict(parse_json(read_text(path, "point"), f"point {path}"), f"point {path}")
     load_device(point.device)
     name = point.network.name
     if model is not None and model != name:

@@ -36,6 +36,12 @@ CONFIG = {
 """A network too large for every device there is."""
 
 
+MANIFEST = (
+    '{"generator": {"name": "spatial-llm"}, "modules": {"pipeline": {"file": "rtl/pipeline.v"}}, '
+    '"device": {"name": "u280"}}\n'
+)
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Emissions that take no time; the specs that were to be emitted."""
@@ -43,7 +49,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def files_of(spec: Any, *arguments: Any, **options: Any) -> dict[str, str]:
         specs.append(spec)
-        return {"rtl/pipeline.v": "module\n", "manifest.json": '{"generator": {"name": "spatial-llm"}}\n'}
+        return {"rtl/pipeline.v": "module\n", "manifest.json": MANIFEST}
 
     monkeypatch.setattr(emission, "files_of", files_of)
     return specs

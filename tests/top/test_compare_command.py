@@ -93,8 +93,25 @@ def test_a_folder_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp
     (tmp_path / "file").write_text("mine")
     out = tmp_path / "file" / "below"
     run = Run(capsys, "--model", "tiny-gpt2", "compare", "--max-length", "8", "--out", str(out))
-    assert run.complaint() == f"output folder {out} cannot be written: Not a directory"
+    assert run.complaint() == (
+        f"output file {out / 'latency.svg'} cannot be written: {tmp_path / 'file'} is not a folder"
+    )
+    run = Run(capsys, "--model", "tiny-gpt2", "compare", "--max-length", "8", "--out", str(tmp_path / "file"))
+    assert run.complaint() == f"output {tmp_path / 'file'} must be a folder, not a file; choose another --out"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_only_its_own_pictures_are_replaced(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = ["--model", "tiny-gpt2", "compare", "--max-length", "8", "--out", str(tmp_path)]
+    (tmp_path / "energy.svg").write_text("<svg>mine</svg>")
+    assert Run(capsys, *command).complaint() == (
+        f"output file {tmp_path / 'energy.svg'} must be new or an earlier output of compare; choose another --out, or "
+        "replace the file with --force"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["energy.svg"]
+    for options in (["--force"], []):
+        assert Run(capsys, *command, *options).code == 0
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,13 @@ def manifest(folder: Path) -> dict[str, Any]:
     return loaded
 
 
+MANIFEST = '{"generator": {"name": "spatial-llm"}, "modules": {"a": {"file": "rtl/a.v"}}, "device": {"name": "u280"}}\n'
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Emissions that take no time."""
-    files = {"rtl/a.v": "module a;\n", "synth.tcl": "#\n", "manifest.json": '{"generator": {"name": "spatial-llm"}}\n'}
+    files = {"rtl/a.v": "module a;\n", "synth.tcl": "#\n", "manifest.json": MANIFEST}
     monkeypatch.setattr(emission, "files_of", lambda *arguments, **options: files)
 
 
@@ -179,9 +182,26 @@ def test_an_earlier_emission_and_an_empty_folder_are_replaced(tmp_path: Path) ->
     out = tmp_path / "out"
     out.mkdir()
     emit(SMALL, U280, out, "small")
-    (out / "rtl/stale.v").touch()
     assert emit(SMALL, U280, out, "small") == out
     assert set(contents(tmp_path)) == {"out/rtl/a.v", "out/synth.tcl", "out/manifest.json"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_has_come_into_an_emission_is_replaced_by_force_alone(tmp_path: Path) -> None:
+    out = emit(SMALL, U280, tmp_path / "out", "small")
+    for name in ("reports/timing.rpt", "rtl/mine.v"):
+        path = out / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("hours of work")
+        with pytest.raises(InputError) as error:
+            emit(SMALL, U280, out, "small")
+        assert str(error.value) == (
+            f"output folder {out} holds {name}, which emit did not write; choose another --out, or replace the whole "
+            "folder with --force"
+        )
+        assert path.read_text() == "hours of work"
+        emit(SMALL, U280, out, "small", force=True)
+        assert set(contents(tmp_path)) == {"out/rtl/a.v", "out/synth.tcl", "out/manifest.json"}
 
 
 @pytest.mark.usefixtures("quick")

@@ -212,7 +212,7 @@ def test_a_disk_that_is_full_when_results_are_written(
         ),
         ("explore --model tiny-bert --out x --scheduler 127.0.0.1:1", "scheduler '127.0.0.1:1' must be a running Dask"),
         ("emit --point nothing.json", "point nothing.json cannot be read: No such file or directory"),
-        ("emit --point mine.txt", "point mine.txt must be JSON as explore writes it: "),
+        ("emit --point mine.txt", "point mine.txt must be valid JSON: "),
         ("emit --point mine.json", "point mine.json must be a point as explore writes them, but lacks 'network'"),
         ("emit --tile 4 --point mine.json", "--tile must be left out with --point, which has its own"),
         ("emit --device u280 --point mine.json", "--device must be left out with --point, which has its own"),
@@ -236,7 +236,8 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def files_of(spec: Any, device: Any, *arguments: Any, **options: Any) -> dict[str, str]:
         found.append((spec, device))
-        return {"rtl/pipeline.v": "module\n", "manifest.json": '{"generator": {"name": "spatial-llm"}}\n'}
+        manifest = {"generator": {"name": "spatial-llm"}, "modules": {"pipeline": {"file": "rtl/pipeline.v"}}}
+        return {"rtl/pipeline.v": "module\n", "manifest.json": json.dumps(manifest | {"device": {"name": "u280"}})}
 
     monkeypatch.setattr(emission, "files_of", files_of)
     return found
@@ -250,9 +251,9 @@ def test_emission_of_a_point(
         paths[json.loads(path.read_text())["copies"] == 1].append(path)
     for path in paths[True][::10]:
         code, out, err = run(capsys, "emit", "--point", str(path), "--out", str(tmp_path / "emitted"))
+        point = Point.from_dict(json.loads(path.read_text()), "x")
         assert (code, err) == (0, "")
         spec, device = emitted[-1]
-        point = Point.from_dict(json.loads(path.read_text()), "x")
         assert (spec, device.clock_mhz, device.name) == (point.spec, point.clock_mhz, "u280")
         assert f"{spec.macs:,} MAC/cycle" in out
     assert run(capsys, "--model", "tiny-bert", "emit", "--point", str(path), "--out", str(tmp_path / "emitted"))[0] == 0
@@ -302,10 +303,44 @@ def test_tables_of_both_kinds(capsys: pytest.CaptureFixture[str], tmp_path: Path
         assert row["array"] == "x".join(map(str, one["geometry"].get("shape", [])))
 
 
+def test_another_exploration_s_folder_is_started_over_by_force(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ["--model", "tiny-bert", "--points", "400", "--jobs", "1", "--out", str(out)]
+    assert run(capsys, "explore", *options)[0] == 0
+    (out / "front/notes.txt").write_text("mine")
+    said = complaint(capsys, "explore", *options, "--seed", "1")
+    assert said == (
+        f"output folder {out} must be of the same exploration, not of seed 0 instead of 1; choose another --out, or "
+        "start over with --force"
+    )
+    assert run(capsys, "explore", *options, "--seed", "1", "--force")[0] == 0
+    summary = json.loads((out / "front.json").read_text())
+    assert summary["seed"] == 1
+    points = {f"point-{number:03}.json" for number in range(1, len(summary["front"]) + 1)}
+    assert {path.name for path in (out / "front").iterdir()} == points | {"notes.txt"}
+    assert (out / "front/notes.txt").read_text() == "mine"
+
+
+def test_an_interrupt_before_a_batch_is_finished_says_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["hdl.perf.exploration.explore"], "Store", interrupted)
+    assert complaint(capsys, "explore", *SMALL, "--out", str(tmp_path / "out")) == "interrupted; no batch was finished"
+    (tmp_path / "out/batches").mkdir(parents=True)
+    (tmp_path / "out/batches/000000.npz").touch()
+    said = complaint(capsys, "explore", *SMALL, "--out", str(tmp_path / "out"))
+    assert said == f"interrupted; finished batches are kept in {tmp_path / 'out'}, run again to continue"
+
+
 def test_a_small_point_is_emitted_in_full(capsys: pytest.CaptureFixture[str], explored: Path, tmp_path: Path) -> None:
     smallest = sorted((explored / "front").iterdir())[-1]
-    code, _, err = run(capsys, "emit", "--point", str(smallest), "--out", str(tmp_path / "emitted"))
-    assert (code, err) == (0, "")
+    code, _, _ = run(capsys, "emit", "--point", str(smallest), "--out", str(tmp_path / "emitted"))
+    assert code == 0
     manifest = json.loads((tmp_path / "emitted" / "manifest.json").read_text())
     values = json.loads(smallest.read_text())
     assert manifest["geometry"]["rows"] == values["geometry"]["rows"]

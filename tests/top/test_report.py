@@ -11,7 +11,6 @@ import pytest
 
 from hdl.model.network import load_network
 from hdl.perf import Estimate, device, estimate, explore, load_device
-from hdl.perf.exploration import store
 from hdl.top.report import changes as changing
 from hdl.top.report import gather as gathering
 from hdl.top.report.gather import Report, front_of, gather
@@ -21,6 +20,8 @@ from hdl.top.report.stages import stage_timelines
 from hdl.top.report.text import duration, gain, number, percent, rounded, short
 
 from .commands import Run
+
+GENERATED = '<meta name="generator" content="spatial-llm">'
 
 SMALL = ["--prompt", "16", "--tile", "4", "--points", "300"]
 
@@ -106,6 +107,7 @@ def test_a_page_is_whole_and_by_itself(name: str, request: pytest.FixtureRequest
     text = page(report)
     read = Read(text)
     assert text == page(report)
+    assert GENERATED in text[:1024]
     assert len(text) < 500_000
     # Nothing from elsewhere: no address but the empty icon's, no script.
     assert not read.all("script")
@@ -270,7 +272,7 @@ def test_every_device(board: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("--model tiny-bert --prompt 129", "prompt and output of model 'tiny-bert' must be at most its 128"),
         ("--model tiny-bert --tile 3", "tile must be 2, 4 or 8 tokens, not 3"),
         ("--model tiny-bert --tile 4 --out file/x.html", "output file file/x.html cannot be written: "),
-        ("--model tiny-bert --out folder", "output file folder must be a file, not a folder; choose another --out"),
+        ("--model tiny-bert --out folder", "output folder must be a file, not a folder; choose another --out"),
         ("--model bert-base --device kv260", "model 'bert-base' does not fit device 'kv260': "),
     ],
 )
@@ -291,12 +293,24 @@ def test_a_disk_that_is_full(
         raise OSError(28, os.strerror(28))
 
     out = tmp_path / "page.html"
-    out.write_text("an older page")
-    monkeypatch.setattr(store.Path, "chmod", full)
+    out.write_text(f"<!DOCTYPE html>{GENERATED}an older page")
+    monkeypatch.setattr(Path, "replace", full)
     run = Run(capsys, "--model", "tiny-bert", "report", "--points", "0", "--tile", "4", "--out", str(out))
     assert run.complaint() == f"output file {out} cannot be written: No space left on device"
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
-    assert out.read_text() == "an older page"
+    assert out.read_text().endswith("an older page")
+
+
+def test_only_its_own_page_is_replaced(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A page says of itself that it is one, by which it is told from other files."""
+    out = tmp_path / "thesis.html"
+    out.write_text("<!DOCTYPE html>all of it")
+    run = Run(capsys, "--model", "tiny-bert", "report", "--points", "0", "--tile", "4", "--out", str(out))
+    assert run.complaint() == (
+        f"output file {out} must be new or an earlier output of report; choose another --out, or replace the file "
+        "with --force"
+    )
+    assert out.read_text() == "<!DOCTYPE html>all of it"
 
 
 def test_figures_in_words() -> None:

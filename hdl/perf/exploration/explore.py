@@ -96,6 +96,7 @@ def explore(
     out: Path | None = None,
     jobs: int = 1,
     scheduler: str | None = None,
+    force: bool = False,
     progress: Progress = lambda doing, finished, of: None,
 ) -> Exploration:
     """Draws ``points`` designs of ``network`` on ``device`` and finds their Pareto front. The same seed gives the same,
@@ -109,6 +110,7 @@ def explore(
         out: a folder for finished batches, from which a run that was ended goes on.
         jobs: processes; -1 for one on each core.
         scheduler: the address of a Dask scheduler, whose workers evaluate instead.
+        force: start over where ``out`` holds another exploration.
 
     Raises:
         InputError: for what is out of range or unknown, a network that has no design, a folder of something
@@ -124,7 +126,9 @@ def explore(
     space = Space(network=shape, device=board, prompt=prompt, output=tokens)
     progress("asking the specs", 0, 1)
     plan = space.batches(points, BATCH)
-    store = Store(out, {"space": content_hash(space), "seed": seed, "points": points, "batches": len(plan)})
+    store = Store(
+        out, {"space": content_hash(space), "seed": seed, "points": points, "batches": len(plan)}, force=force
+    )
     place: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler}
 
     left = [(seed, batch) for batch in plan if batch[1] not in store.batches]

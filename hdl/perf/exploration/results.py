@@ -8,7 +8,6 @@ front.svg and front.png. The same exploration gives the same bytes.
 import csv
 import io
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -69,14 +68,14 @@ def point_name(number: int) -> str:
 
 
 def write_points(front: Sequence[Candidate], folder: Path) -> None:
-    """A file for each point of the front, in a folder that holds no others."""
-    new = folder.with_name(f".{folder.name}-new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
-    for number, one in enumerate(front, start=1):
-        (new / point_name(number)).write_bytes(as_json(one.as_dict()))
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
+    """A file for each point of the front; those of an earlier front go, and files of other names stay."""
+    files = {folder / point_name(number): one for number, one in enumerate(front, start=1)}
+    for path, one in files.items():
+        with written(path) as file:
+            file.write(as_json(one.as_dict()))
+    for path in folder.glob("point-*.json"):
+        if path not in files:
+            path.unlink()
 
 
 def as_json(values: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from .space import Space
 
 __all__ = ["Store", "content_hash", "kept"]
 
-HEADER = "exploration.json"
+HEADER, BATCHES = "exploration.json", "batches"
 
 
 def content_hash(space: Space) -> str:
@@ -50,7 +51,7 @@ def content_hash(space: Space) -> str:
 
 def kept(folder: Path | None) -> str:
     """What an exploration that was ended has left in its folder, in words."""
-    if folder is not None and next(folder.glob("batches/*.npz"), None):
+    if folder is not None and next(folder.glob(f"{BATCHES}/*.npz"), None):
         return f"finished batches are kept in {folder}, run again to continue"
     return "no batch was finished"
 
@@ -58,12 +59,14 @@ def kept(folder: Path | None) -> str:
 class Store:
     """Finished batches in a folder, or in memory where there is none.
 
+    ``force``: those of another exploration are forgotten.
+
     Raises:
         InputError: for a folder of something else, or that cannot be written.
     """
 
-    def __init__(self, folder: Path | None, header: dict[str, Any]):
-        self.folder, self.header = folder, header
+    def __init__(self, folder: Path | None, header: dict[str, Any], *, force: bool = False):
+        self.folder, self.header, self.force = folder, header, force
         self.batches: dict[int, Evaluated] = {}
         if folder is not None:
             self.write(self._open)
@@ -93,12 +96,16 @@ class Store:
                 found = json.loads(path.read_text())
             except ValueError:
                 found = None
-            if found != self.header:
+            if found != self.header and self.force:
+                shutil.rmtree(self.folder / BATCHES, ignore_errors=True)
+                self._begin()
+            elif found != self.header:
                 other = found if isinstance(found, dict) else {}
                 wrong = next((key for key in self.header if other.get(key) != self.header[key]), "contents")
                 raise InputError(
                     f"output folder {self.folder} must be of the same exploration, not of {wrong} "
-                    f"{other.get(wrong)!r} instead of {self.header.get(wrong)!r}; choose another --out"
+                    f"{other.get(wrong)!r} instead of {self.header.get(wrong)!r}; choose another --out, or start over "
+                    "with --force"
                 )
         elif any(not path.name.startswith(".") for path in self.folder.iterdir()):
             raise InputError(
@@ -106,15 +113,19 @@ class Store:
                 "choose another --out"
             )
         else:
-            with written(path) as file:
-                file.write(json.dumps(self.header, indent=2).encode() + b"\n")
+            self._begin()
         for number in range(self.header["batches"]):
             if (batch := self._load(number)) is not None:
                 self.batches[number] = batch
 
+    def _begin(self) -> None:
+        assert self.folder is not None
+        with written(self.folder / HEADER) as file:
+            file.write(json.dumps(self.header, indent=2).encode() + b"\n")
+
     def _path(self, number: int) -> Path:
         assert self.folder is not None
-        return self.folder / "batches" / f"{number:06}.npz"
+        return self.folder / BATCHES / f"{number:06}.npz"
 
     def _load(self, number: int) -> Evaluated | None:
         """A finished batch; None where it is not there, or not whole."""

@@ -1,18 +1,20 @@
 """The command `compare`: where an FPGA wins against a GPU, as tables, as JSON, and as pictures in a folder."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
 from ...bounds import CLOCK, SEQUENCES
 from ...errors import InputError
+from ...output import output_file, starts_with, written
+from ...version import GENERATOR
 from ..console import show, shown_progress
 from .numbers import Decimal, Whole
-from .options import chosen_name, device_option, gpu_names, model_option
+from .options import chosen_name, device_option, force_option, gpu_names, model_option
 
 __all__ = ["compare_command"]
 
@@ -41,15 +43,25 @@ __all__ = ["compare_command"]
 )
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
 @click.option("--out", type=click.Path(path_type=Path), help="A folder for the maps as pictures (SVG).", metavar="DIR")
+@force_option
 @click.pass_obj
 def compare_command(
-    early: str | None, /, model: str | None, device: str, against: str, as_json: bool, out: Path | None, **workload: Any
+    early: str | None,
+    /,
+    model: str | None,
+    device: str,
+    against: str,
+    as_json: bool,
+    out: Path | None,
+    force: bool,
+    **workload: Any,
 ) -> None:
     """Show at which lengths an FPGA wins against a GPU: by latency, throughput and energy."""
     from ...perf.comparison.compare import METRICS, compare
     from ..compare_tables import heading, map_table
     from ..emitted import design_dict, design_lines, emitted_for, shown_lines
 
+    files = [] if out is None else maps_in(out, METRICS, force)
     with shown_progress() as progress:
         progress("choosing the geometry")
         name = chosen_name(model or early)
@@ -61,7 +73,7 @@ def compare_command(
             from ..maps import picture
 
             progress("drawing")
-            write(out, {f"{metric}.svg": picture(found, metric) for metric in METRICS})
+            write(out, {file: picture(found, metric) for file, metric in zip(files, METRICS, strict=True)})
     if as_json:
         click.echo(json.dumps({"emit": design_dict(found.chosen, made)} | found.as_dict(), indent=2))
         return
@@ -73,18 +85,31 @@ def compare_command(
         click.echo(f"{out}: {', '.join(f'{metric}.svg' for metric in METRICS)}")
 
 
-def write(folder: Path, files: Mapping[str, str]) -> None:
-    """Writes files to a folder, which may be there; each appears when it is complete.
+def maps_in(folder: Path, names: Iterable[str], force: bool) -> list[Path]:
+    """The files of the maps in a folder, which may be there.
+
+    Raises:
+        InputError: where one of them must not be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"output {folder} must be a folder, not a file; choose another --out")
+    return [output_file(folder / f"{name}.svg", "compare", is_map, force=force) for name in names]
+
+
+def is_map(path: Path) -> bool:
+    """Whether a file is a map that `compare` wrote."""
+    return starts_with(path, b"<svg", GENERATOR.encode())
+
+
+def write(folder: Path, files: Mapping[Path, str]) -> None:
+    """Writes files to a folder: all of them, or none where one fails.
 
     Raises:
         InputError: where that cannot be.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".drawing-", dir=folder) as workshop:
-            for name, text in files.items():
-                Path(workshop, name).write_text(text)
-            for name in files:
-                Path(workshop, name).replace(folder / name)
+        with ExitStack() as stack:
+            for path, text in files.items():
+                stack.enter_context(written(path)).write(text.encode())
     except OSError as error:
         raise InputError(f"output folder {folder} cannot be written: {error.strerror or error}") from error

@@ -21,6 +21,7 @@ __all__ = ["emit_command"]
 @click.option(
     "--point", type=click.Path(path_type=Path), help="A point of an exploration, with its own geometry.", metavar="FILE"
 )
+@click.option("--force", is_flag=True, help="Replace an earlier emission's folder with all that has come into it.")
 @click.pass_obj
 def emit_command(
     early: str | None,
@@ -31,24 +32,26 @@ def emit_command(
     weight_bits: WeightBits,
     out: Path | None,
     point: Path | None,
+    force: bool,
 ) -> None:
     """Write the Verilog, constraints, a synthesis script and a manifest."""
     from ...perf.device import load_device
-    from ..emit import emit
-    from ..planned import planned
+    from ..emit import checked_folder, emit
+    from ..planned import chosen_model, planned
     from ..platforms import check_board
     from ..point import pointed
 
     with shown_progress() as progress:
         progress("choosing the geometry")
         if point is None:
-            check_board(load_device(device))
-            network, board, spec = planned(model or early, device, tile, max_length, weight_bits)
-            name = network.name
+            check_board(board := load_device(device))
+            name = chosen_model(model or early).name
+            checked_folder(out or Path("build", f"{name}-{board.name}"), force=force)
+            _, board, spec = planned(model or early, device, tile, max_length, weight_bits)
         else:
             check_alone()
             name, board, spec = pointed(point, model or early)
-        folder = emit(spec, board, out or Path("build", f"{name}-{board.name}"), name, progress=progress)
+        folder = emit(spec, board, out or Path("build", f"{name}-{board.name}"), name, force=force, progress=progress)
     size = sum(file.stat().st_size for file in folder.glob("rtl/*.v"))
     modules = sum(1 for _ in folder.glob("rtl/*.v"))
     click.echo(

@@ -33,6 +33,7 @@ Report = Callable[[str, int, int], None]
 )
 @click.option("--jobs", type=Whole(), default=-1, help="Processes.  [default: one for each core]", metavar="J")
 @click.option("--scheduler", help="A Dask scheduler, whose workers evaluate instead.", metavar="ADDRESS")
+@click.option("--force", is_flag=True, help="Start over where the folder holds another exploration.")
 @click.pass_obj
 def explore_command(early: str | None, /, model: str | None, device: str, out: Path | None, **options: Any) -> None:
     """Explore the designs of a model on a device; a run that was ended goes on where it stopped."""

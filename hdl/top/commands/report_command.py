@@ -8,10 +8,10 @@ import click
 
 from ...bounds import FRONT_POINTS, SEED
 from ...errors import InputError
-from ...output import written
+from ...output import output_file, starts_with, written
 from ..console import shown_progress
 from .numbers import Whole
-from .options import chosen_name, workload_options
+from .options import chosen_name, force_option, workload_options
 
 __all__ = ["report_command"]
 
@@ -32,9 +32,18 @@ __all__ = ["report_command"]
     help="The page.  [default: build/report-MODEL-DEVICE.html]",
     metavar="FILE",
 )
+@force_option
 @click.pass_obj
 def report_command(
-    early: str | None, /, model: str | None, device: str, points: int, seed: int, out: Path | None, **asked: Any
+    early: str | None,
+    /,
+    model: str | None,
+    device: str,
+    points: int,
+    seed: int,
+    out: Path | None,
+    force: bool,
+    **asked: Any,
 ) -> None:
     """Write a page on a model on a device: time, occupancy, limits, resources, the front, and what would help most."""
     from ...model.network import load_network
@@ -46,20 +55,24 @@ def report_command(
     name = chosen_name(model or early)
     network, board = load_network(name), load_device(device)
     file = out or Path("build", f"report-{network.name}-{board.name}.html")
-    if file.is_dir():
-        raise InputError(f"output file {file} must be a file, not a folder; choose another --out")
+    target = output_file(file, "report", is_page, force=force)
     with shown_progress() as progress:
         progress("choosing the geometry")
         found = estimate(network, board, **asked)
         command = command_line(name, device, asked | {"points": points, "seed": seed})
         try:
             # Opened first: a path that cannot be written is told at once.
-            with written(file) as opened:
+            with written(target) as opened:
                 gathered = gather(found, asked, points=points, seed=seed, command=command, progress=progress)
                 opened.write(page(gathered).encode())
         except OSError as error:
             raise InputError(f"output file {file} cannot be written: {error.strerror or error}") from error
     click.echo(f"{file}: {network.name} on {board.board}, {file.stat().st_size:,} bytes")
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that `report` wrote."""
+    return starts_with(path, b"<!DOCTYPE html>", b'<meta name="generator" content="spatial-llm">')
 
 
 def command_line(model: str, device: str, options: dict[str, Any]) -> str:
