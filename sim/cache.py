@@ -5,6 +5,7 @@ match its checksums, after a crash or on a disk that was full, is built again. W
 of `building-NAME`, the folder it builds in: an `flock`, which the system releases however the process ends.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hdl.errors import InputError
+from sim.programs import BuildError
 
 __all__ = ["cached", "directory", "find", "key"]
 
@@ -27,6 +29,9 @@ BUILDING = "building-"
 """What the name of an unfinished build begins with; its lock is the file of that name and `LOCK`."""
 
 LOCK = ".lock"
+
+FULL = os.strerror(errno.ENOSPC)
+"""What a compiler says, too, where the disk is full."""
 
 _log = logging.getLogger(__name__)
 
@@ -79,10 +84,19 @@ def cached(kind: str, name: str, build: Callable[[Path], object]) -> Path:
         with _locked(parent / f"{BUILDING}{name}{LOCK}", wait=f"another process builds {kind}/{name}: waiting for it"):
             return find(kind, name) or _build(parent / name, parent / f"{BUILDING}{name}", build)
     except OSError as error:
-        raise InputError(
-            f"the cache of builds must be a folder that can be written, with room; {parent} answers: "
-            f"{error.strerror or error}; free some space, or set SPATIAL_LLM_CACHE to another folder"
-        ) from error
+        raise _refused(parent, error.strerror or str(error)) from error
+    except BuildError as error:
+        if FULL not in str(error):
+            raise
+        raise _refused(parent, FULL) from error
+
+
+def _refused(folder: Path, reason: str) -> InputError:
+    """A folder of the cache that cannot be written."""
+    return InputError(
+        f"the cache of builds must be a folder that can be written, with room; {folder} answers: {reason}; "
+        "free some space, or set SPATIAL_LLM_CACHE to another folder"
+    )
 
 
 def _build(finished: Path, building: Path, build: Callable[[Path], object]) -> Path:

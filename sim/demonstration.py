@@ -126,7 +126,9 @@ def check_options(options: Options) -> None:
             with NamedTemporaryFile(dir=waves.parent):
                 pass
         except OSError as error:
-            raise InputError(f"waves file {waves} cannot be written: {error.strerror}") from error
+            raise InputError(
+                f"waves file {waves} cannot be written: {error.strerror}; choose another --waves"
+            ) from error
 
 
 def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:

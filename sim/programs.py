@@ -55,7 +55,7 @@ class Programs:
     def run(
         self, command: Sequence[str], *, folder: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> str:
-        """Runs a program in ``folder``, with ``environment`` beside this process's; returns what it printed.
+        """Runs a program in ``folder``, with ``environment`` beside this process's; returns its output, in English.
 
         Raises:
             BuildError: where it cannot be run, or fails.
@@ -64,7 +64,7 @@ class Programs:
         with self._lock:
             if self._ended:
                 raise BuildError(f"{name} is not run: the build has ended")
-            process = _start(command, folder, {**os.environ, **(environment or {})})
+            process = _start(command, folder, {**os.environ, "LC_ALL": "C", **(environment or {})})
             self._running.add(process)
         output, _ = process.communicate()
         with self._lock:

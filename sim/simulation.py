@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
+from hdl.errors import InputError
 from sim.memory import MemoryChannel, bind, free
 from sim.memory_binding import SIGNATURES, MemoryBinding
 from sim.streams import Deadlock, Gaps, ProtocolError, RunResult, StreamPort, check_ports, unfinished
@@ -203,7 +204,7 @@ class Simulation:
         if not self._trace:
             raise ValueError("a design must be built with trace=True to write waves")
         if not self._library.design_open_waves(self._handle, str(path).encode()):
-            raise OSError(f"waves must go to a file that can be written, not {path}")
+            raise InputError(f"waves file {path} cannot be written; choose a file in a folder that can")
 
 
 @dataclass(frozen=True)

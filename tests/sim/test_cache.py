@@ -165,10 +165,14 @@ def test_what_a_killed_process_left_is_removed_and_what_another_one_builds_is_no
 
 @pytest.mark.parametrize(
     ("raised", "reason"),
-    [(OSError(28, "No space left on device"), "No space left on device"), (OSError("no\nerrno"), "no\nerrno")],
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (BuildError("c++ failed: cannot write: No space left on device"), "No space left on device"),
+        (OSError("no number"), "no number"),
+    ],
 )
 def test_a_disk_that_is_full_is_one_line_with_the_folder_and_the_remedy(
-    raised: OSError, reason: str, folder: Path
+    raised: Exception, reason: str, folder: Path
 ) -> None:
     def failing(building: Path) -> None:
         raise raised

@@ -60,7 +60,7 @@ def test_a_model_too_large_for_amaranths_simulator_is_refused(capsys: pytest.Cap
 def test_waves_that_cannot_be_written_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "none" / "waves.vcd"
     line = refused([*TINY, "--text", "Hi", "--waves", str(path)], capsys)
-    assert line == f"waves file {path} cannot be written: No such file or directory"
+    assert line == f"waves file {path} cannot be written: No such file or directory; choose another --waves"
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

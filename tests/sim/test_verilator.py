@@ -1,10 +1,12 @@
 """The Verilator runner, on small designs written in Verilog by hand."""
 
+import os
 import tempfile
 
 import numpy as np
 import pytest
 
+from hdl.errors import InputError
 from sim import toolchain
 from sim.programs import BuildError, Programs
 from sim.simulation import Repeated
@@ -211,7 +213,7 @@ def test_waves(tmp_path):
     design = build({"wires.v": wire(8)}, "wires", wire_ports(8), trace=True)
     design.run({"x": column([0xA5])}, {"y": 1}, waves=tmp_path / "waves.vcd")
     assert "b10100101" in (tmp_path / "waves.vcd").read_text()
-    with pytest.raises(OSError, match="^waves must go to a file that can be written, not "):
+    with pytest.raises(InputError, match="^waves file .* cannot be written; choose a file in a folder that can$"):
         design.run({"x": column([1])}, {"y": 1}, waves=tmp_path / "missing" / "waves.vcd")
 
 
@@ -262,6 +264,15 @@ def test_verilog_that_is_wrong():
     line = "%Error: wrong.v:1:14: syntax error, unexpected ';', expecting '['"
     assert str(error.value) == f"verilator_bin failed with exit code 1: {line}"
     assert "%Error: Exiting due to 1 error(s)" in error.value.__notes__[0]
+
+
+def test_a_library_that_was_cut_short_is_built_again():
+    library = build({"wires.v": wire(9)}, "wires", wire_ports(9), optimise="-O0").library
+    whole = library.stat().st_size
+    os.truncate(library, whole // 2)  # to load it would end the process with a bus error
+    design = build({"wires.v": wire(9)}, "wires", wire_ports(9), optimise="-O0")
+    assert design.library.stat().st_size == whole
+    assert design.run({"x": column([500])}, {"y": 1}).outputs["y"].tolist() == [[500]]
 
 
 @pytest.mark.parametrize("name", ["a blank", 'a"quote', "an\nend of line"])
