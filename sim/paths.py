@@ -10,7 +10,7 @@ each module is looked at once, and its parent takes what lies between ports, and
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil, log
 from typing import Any
 
@@ -118,8 +118,13 @@ def longest_paths(sources: Mapping[str, str], top: str, weight: Weight) -> dict[
         BuildError: where Yosys refuses the Verilog, or finds a latch, a loop in a module, or what nothing drives.
         ValueError: for a combinational loop through several modules.
     """
-    script = _SCRIPT.format(top=top)
-    return paths_of(json.loads(run_yosys(sources, script, ["netlist.json"])["netlist.json"]), weight)
+    return paths_of(_netlist(tuple(sources.items()), top), weight)
+
+
+@lru_cache(maxsize=1)
+def _netlist(sources: tuple[tuple[str, str], ...], top: str) -> dict[str, Any]:
+    """What Yosys reads of a design. The last one is kept, because several weights are asked of a design."""
+    return json.loads(run_yosys(dict(sources), _SCRIPT.format(top=top), ["netlist.json"])["netlist.json"])
 
 
 def paths_of(netlist: dict[str, Any], weight: Weight) -> dict[str, Path]:

@@ -30,6 +30,7 @@ Cells = dict[str, int]
 
 _SYNTHESIS = "synth_xilinx -family xcup -top batch -flatten -noiopad; tee -q -o stat.json stat -json"
 _BATCH = 300_000  # characters of Verilog that a program takes at once
+_START = 100_000  # characters that take about as long as a program's start
 _KINDS = {"DSP48E2": "dsp", "URAM288": "uram", "RAMB36E2": "bram36", "RAMB18E2": "bram36"}
 # Cells that take LUTs as memory; besides, what is called LUT... is a LUT, and what is called FD... a flip-flop.
 _LUTS = {"SRL16E": 1, "SRLC32E": 1, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8}
@@ -86,9 +87,10 @@ def _ingredients(modules: Mapping[str, VerilogModule], name: str) -> str:
 
 
 def _batches(modules: Mapping[str, VerilogModule], names: Sequence[str], processes: int) -> list[list[str]]:
-    """The modules in batches of about one size, because a program's start takes as long as a small module."""
+    """The modules in batches of about one size, no more than there is work for that is worth a program's start."""
     size = {name: len(modules[name].text) for name in names}
-    count = min(len(names), max(processes, ceil(sum(size.values()) / _BATCH)))
+    total = sum(size.values())
+    count = min(len(names), max(min(processes, ceil(total / _START)), ceil(total / _BATCH)))
     batches: list[list[str]] = [[] for _ in range(count)]
     for name in sorted(names, key=lambda name: -size[name]):
         min(batches, key=lambda batch: sum(size[one] for one in batch)).append(name)

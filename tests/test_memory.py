@@ -258,27 +258,27 @@ def test_impossible_specs_are_refused(spec: Any, message: str) -> None:
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
+def test_resources_of_rams_are_those_of_synthesis() -> None:
+    specs = [
         RamSpec(64, 4096, "ultra", granularity=8),  # the weights' and the values': one URAM288
         RamSpec(68, 844, "block"),
         RamSpec(16, 4096 + 500, "block"),
         RamSpec(40, 100, "distributed"),
-    ],
-)
-def test_resources_of_a_ram_are_those_of_synthesis(spec: RamSpec) -> None:
-    estimate, found = spec.resources, synthesise(Ram(spec.width, spec.depth, spec.style, spec.granularity))
-    assert (estimate.bram36, estimate.uram) == (found.bram36, found.uram)
-    # A single RAM has few LUTs or none: decoders of a few LUTs and registers make up much of them.
-    assert abs(estimate.lut - found.lut) <= 4 + 0.2 * found.lut
-    assert abs(estimate.ff - found.ff) <= 4
+    ]
+    rams = [Ram(spec.width, spec.depth, spec.style, spec.granularity) for spec in specs]
+    for spec, found in zip(specs, synthesise(*rams), strict=True):
+        estimate = spec.resources
+        assert (estimate.bram36, estimate.uram) == (found.bram36, found.uram), spec
+        # A single RAM has few LUTs or none: decoders of a few LUTs and registers make up much of them.
+        assert abs(estimate.lut - found.lut) <= 4 + 0.2 * found.lut, spec
+        assert abs(estimate.ff - found.ff) <= 4, spec
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [ReplaySpec(64, 24, "distributed", 8), ReplaySpec(64, 768, "block", 96), ReplaySpec(64, 9000, "ultra", 128)],
-)
-def test_resources_of_a_replay_buffer_are_those_of_synthesis(spec: ReplaySpec) -> None:
-    buffer = ReplayBuffer(unsigned(spec.width), spec.depth, style=spec.style, max_repeat=spec.max_repeat)
-    assert_mapped(buffer, spec.resources)
+def test_resources_of_replay_buffers_are_those_of_synthesis() -> None:
+    specs = [
+        ReplaySpec(64, 24, "distributed", 8), ReplaySpec(64, 768, "block", 96), ReplaySpec(64, 9000, "ultra", 128)
+    ]  # fmt: skip
+    assert_mapped(
+        (ReplayBuffer(unsigned(spec.width), spec.depth, style=spec.style, max_repeat=spec.max_repeat), spec.resources)
+        for spec in specs
+    )

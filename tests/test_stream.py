@@ -243,10 +243,7 @@ def test_impossible_sizes_are_refused() -> None:
     assert str(error.value) == "unpack sizes must be at least 1, not (1, 1, 2, 0)"
 
 
-@pytest.mark.parametrize(("width", "depth"), [(64, 2), (24, 20), (30, 100)])
-def test_resources_of_a_buffer_are_those_of_synthesis(width: int, depth: int) -> None:
-    assert_mapped(StreamBuffer(unsigned(width), depth), buffer_resources(width, depth))
-
-
-def test_resources_of_a_pipeline_buffer_are_those_of_synthesis() -> None:
-    assert_mapped(PipelineBuffer(unsigned(64), 19), pipeline_resources(64, 19))
+def test_resources_of_buffers_are_those_of_synthesis() -> None:
+    sizes = [(64, 2), (24, 20), (30, 100)]
+    buffers = [(StreamBuffer(unsigned(width), depth), buffer_resources(width, depth)) for width, depth in sizes]
+    assert_mapped([*buffers, (PipelineBuffer(unsigned(64), 19), pipeline_resources(64, 19))])

@@ -131,4 +131,4 @@ def test_reference_is_near_a_real_gelu() -> None:
 
 def test_resources_are_those_of_synthesis() -> None:
     spec = replace(SPEC, rows=4, lanes=2, features=3072, max_tiles=128, entries=1024)
-    assert_mapped(Activation(spec), spec.resources)
+    assert_mapped([(Activation(spec), spec.resources)])

@@ -147,15 +147,14 @@ def test_reset_in_the_middle() -> None:
 LARGE = {"rows": 4, "heads": 12, "head_size": 64, "max_length": 512, "lanes_stored": 1, "lanes": 1}
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
+def test_resources_are_those_of_synthesis() -> None:
+    scores = [
         ScoresSpec(columns=12, cascades=2, lanes_in=1, **LARGE),
         ScoresSpec(columns=24, cascades=1, lanes_in=2, **LARGE | {"lanes_stored": 2, "lanes": 2}),
+    ]
+    sums = [
         WeightedSumsSpec(columns=8, cascades=3, lanes_in=1, **LARGE),
         WeightedSumsSpec(columns=16, cascades=1, lanes_in=2, **LARGE | {"lanes_stored": 2, "lanes": 2}),
-    ],
-)
-def test_resources_are_those_of_synthesis(spec: AttentionSpec) -> None:
-    component = Scores(spec) if isinstance(spec, ScoresSpec) else WeightedSums(spec)
-    assert_mapped(component, spec.resources)
+    ]
+    components = [*map(Scores, scores), *map(WeightedSums, sums)]
+    assert_mapped((component, component.spec.resources) for component in components)

@@ -118,9 +118,8 @@ def test_what_was_asked_for_is_taken_though_nobody_wants_it() -> None:
     run(SPEC, order, [0] * sums[fit - 1], taken=sums[fit] - SPEC.ahead, asked=fit + 1)
 
 
-@pytest.mark.parametrize("spec", [SPEC, SPECS["pages"]])
-def test_resources_are_those_of_synthesis(spec: FetchSpec) -> None:
-    assert_mapped(Fetch(spec), spec.resources)
+def test_resources_are_those_of_synthesis() -> None:
+    assert_mapped((Fetch(spec), spec.resources) for spec in (SPEC, SPECS["pages"]))
 
 
 @pytest.mark.parametrize(

@@ -182,18 +182,17 @@ LARGE = {"rows": 4, "heads": 12, "head_size": 64, "max_length": 1024, "layers": 
 SMALL = LARGE | {"max_length": 256, "layers": 2, "lanes_stored": 2, "lanes": 2}
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
+def test_resources_are_those_of_synthesis() -> None:
+    scores = [
         ScoresSpec(columns=16, cascades=2, lanes_in=1, **LARGE),
         ScoresSpec(columns=24, cascades=1, lanes_in=2, **SMALL),
+    ]
+    sums = [
         WeightedSumsSpec(columns=8, cascades=3, lanes_in=1, **LARGE),
         WeightedSumsSpec(columns=16, cascades=1, lanes_in=2, **SMALL),
-    ],
-)
-def test_resources_are_those_of_synthesis(spec: AttentionSpec) -> None:
-    component = Scores(spec) if isinstance(spec, ScoresSpec) else WeightedSums(spec)
-    assert_mapped(component, spec.resources)
+    ]
+    components = [*map(Scores, scores), *map(WeightedSums, sums)]
+    assert_mapped((component, component.spec.resources) for component in components)
 
 
 def test_impossible_caches_are_refused() -> None:

@@ -227,17 +227,13 @@ def test_impossible_specs_are_refused(changes: dict[str, int], message: str) -> 
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
+def test_resources_are_those_of_synthesis() -> None:
+    specs = [
         replace(SMALL, rows=4, inputs=768, outputs=768, columns=8, cascades=4, ram_depth=4096, max_tiles=128),
         replace(SMALL, rows=4, inputs=384, outputs=1536, columns=16, cascades=1, lanes=2, ram_depth=4608, max_tiles=64),
         replace(
             SMALL, rows=4, inputs=768, outputs=768, columns=8, cascades=4, ram_depth=4096, max_tiles=128, weight_bits=4
         ),
         replace(BLOCKS, ram_depth=4096, max_tiles=128, rows=4),
-    ],
-    ids=["deep", "wide", "packed", "blocks"],
-)
-def test_resources_are_those_of_synthesis(spec: LinearSpec) -> None:
-    assert_mapped(Linear(spec), spec.resources)
+    ]
+    assert_mapped((Linear(spec), spec.resources) for spec in specs)

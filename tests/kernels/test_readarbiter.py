@@ -74,4 +74,4 @@ def test_refusals() -> None:
 
 def test_resources_are_those_of_synthesis() -> None:
     spec = SPECS["three"]
-    assert_mapped(ReadArbiter(spec), spec.resources)
+    assert_mapped([(ReadArbiter(spec), spec.resources)])

@@ -111,9 +111,13 @@ def test_resources_are_those_of_synthesis(lanes: int) -> None:
         for size, columns in zip(sizes, (24, 8, 32, 32), strict=True)
     ]  # fmt: skip
     sharing, spec = share(units, [*sizes, Product(768, 50260)])
-    assert_mapped(Distribute(spec), spec.distribute_resources)
-    assert_mapped(Collect(spec), spec.collect_resources)
-    assert_mapped(Linear(sharing[1]), sharing[1].resources)
+    assert_mapped(
+        [
+            (Distribute(spec), spec.distribute_resources),
+            (Collect(spec), spec.collect_resources),
+            (Linear(sharing[1]), sharing[1].resources),
+        ]
+    )
 
 
 @pytest.mark.parametrize(
