@@ -15,13 +15,16 @@ IsOwn = Callable[[Path], bool]
 """Whether a file is one that the command wrote."""
 
 
-def output_file(path: Path, command: str, is_own: IsOwn, *, force: bool = False, reads: Collection[Path] = ()) -> Path:
+def output_file(
+    path: Path, command: str, is_own: IsOwn, *, force: bool = False, reads: Collection[Path] = (), option: str = "--out"
+) -> Path:
     """The file that ``command`` may write for ``path``: the same one, or the one that a symbolic link leads to.
 
     Args:
         is_own: tells an earlier output of the command, which may be replaced.
         force: another file may be replaced, too.
         reads: files that the command reads, which it never replaces.
+        option: what names the file on the command line.
 
     Raises:
         InputError: for a folder, a device, a file that must stay as it is, and a place where nothing can be written.
@@ -29,15 +32,15 @@ def output_file(path: Path, command: str, is_own: IsOwn, *, force: bool = False,
     try:
         target = path.resolve()
         if target.is_dir():
-            raise InputError(f"output {path} must be a file, not a folder; choose another --out")
+            raise InputError(f"output {path} must be a file, not a folder; choose another {option}")
         if target.exists():
             if not target.is_file():
-                raise InputError(f"output {path} must be a file, not a device or a pipe; choose another --out")
+                raise InputError(f"output {path} must be a file, not a device or a pipe; choose another {option}")
             if any(one.exists() and one.samefile(target) for one in reads):
-                raise InputError(f"output file {path} must not be one that {command} reads; choose another --out")
+                raise InputError(f"output file {path} must not be one that {command} reads; choose another {option}")
             if not force and not is_own(target):
                 raise InputError(
-                    f"output file {path} must be new or an earlier output of {command}; choose another --out, or "
+                    f"output file {path} must be new or an earlier output of {command}; choose another {option}, or "
                     "replace the file with --force"
                 )
         check_place(path, target)

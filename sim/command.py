@@ -15,6 +15,7 @@ from hdl.top.commands.options import (
     TILE_HELP,
     chosen_name,
     device_option,
+    force_option,
     model_option,
     origin_options,
     weight_options,
@@ -42,6 +43,7 @@ __all__ = ["main", "sim_command"]
 @click.option(
     "--waves", type=click.Path(path_type=Path), help="A VCD file to write, of the first text.", metavar="FILE"
 )
+@force_option
 @click.option("--threads", type=Whole(THREADS), default=2, show_default=True, help="Threads of the simulation.")
 @version_option
 @click.pass_obj

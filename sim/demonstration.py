@@ -23,6 +23,7 @@ from hdl.model.origin import Origin
 from hdl.model.spec import BertSpec, Gpt2Spec, ModelSpec, load_model
 from hdl.model.tokens import load_tokens
 from hdl.model.weightbits import WeightBits
+from hdl.output import output_file, starts_with
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import devices, load_device
 from hdl.perf.memorytiming import MemoryTiming
@@ -58,6 +59,7 @@ class Options:
     tile: int | None
     max_length: int | None
     waves: Path | None
+    force: bool
     threads: int
 
 
@@ -121,6 +123,7 @@ def check_options(options: Options) -> None:
     if waves is not None:
         if waves.is_dir():
             raise InputError(f"waves file {waves} must be a file to write, and is a folder; name a file in it")
+        output_file(waves, "sim", is_waves, force=options.force, reads=options.origin.files(), option="--waves")
         try:
             # The file itself must not appear before there is something in it.
             with NamedTemporaryFile(dir=waves.parent):
@@ -129,6 +132,11 @@ def check_options(options: Options) -> None:
             raise InputError(
                 f"waves file {waves} cannot be written: {error.strerror}; choose another --waves"
             ) from error
+
+
+def is_waves(path: Path) -> bool:
+    """Whether a file is a VCD file, whose first words say what it is of."""
+    return starts_with(path, b"$timescale", b"$end")
 
 
 def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:

@@ -27,7 +27,7 @@ class WeightBits(NamedTuple):
             InputError: for other bits, and for names that are unknown, all that there are, or beside 8 bits.
         """
         if bits not in (4, 8):
-            raise InputError(f"weight-bits must be 8, or of a decoder 4, not {bits}")
+            raise InputError(f"weight-bits must be 8 or 4, not {bits}")
         for name in int8:
             if name not in cls._fields:
                 raise InputError(f"int8 must be of {', '.join(cls._fields)}, not {name!r}")
@@ -55,7 +55,7 @@ class WeightBits(NamedTuple):
             InputError: for any of 4 bits.
         """
         if self.packed:
-            raise InputError("weight-bits must be 8, or of a decoder 4, not 4")
+            raise InputError("weight-bits of an encoder must be 8, not 4; only a decoder's may be 4")
 
     def __str__(self) -> str:
         """``8 bits``, ``4 bits``, or ``4 bits but 8 of head``."""

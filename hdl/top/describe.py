@@ -59,20 +59,21 @@ def counts(resources: Resources) -> list[str]:
 
 
 def summary(spec: PipelineSpec, device: Device) -> str:
-    """The estimate for the longest sequence, in a sentence."""
+    """The cycles of the longest sequence, in a sentence."""
     if isinstance(spec, BuiltDecoderSpec):
         longest, moved = decoder_cycles(spec, device)[-1], ", ".join(spec.block_rams)
         return (
-            f"a prompt of {longest['tokens']} tokens: about {longest['prompt_estimate']:,} cycles, "
-            f"{longest['prompt_estimate_ms']:.2f} ms at {device.clock_mhz} MHz; a token behind as many, "
-            f"weights at hand: about {longest['token_estimate']:,} cycles, {longest['token_estimate_ms']:.3f} ms "
-            f"(estimates; the clock is an assumption); weights of {spec.weight_bits}"
-            + (f"; in block RAM, since URAM is short: {moved}" if moved else "")
+            f"a prompt of {longest['tokens']} tokens: {longest['prompt_estimate']:,} cycles, "
+            f"{longest['prompt_estimate_ms']:.2f} ms; the last token of a text of that length: "
+            f"{longest['token_estimate']:,} cycles, {longest['token_estimate_ms']:.3f} ms; the cycles are counted by a "
+            f"model of the design and of its memory, and the clock of {device.clock_mhz} MHz is an assumption; "
+            f"weights of {spec.weight_bits}" + (f"; in block RAM, because URAM is short: {moved}" if moved else "")
         )
     longest = cycles(spec, device)[-1]
     return (
         f"{longest['tokens']} tokens through {spec.max_layers} layers: {longest['run_estimate']:,} cycles, "
-        f"{longest['run_estimate_ms']:.2f} ms at {device.clock_mhz} MHz (the clock is an assumption)"
+        f"{longest['run_estimate_ms']:.2f} ms; the cycles are counted by a model of the design, and the clock of "
+        f"{device.clock_mhz} MHz is an assumption"
     )
 
 

@@ -36,8 +36,8 @@ def test_the_same_for_all() -> None:
 @pytest.mark.parametrize(
     ("bits", "int8", "message"),
     [
-        (5, (), "weight-bits must be 8, or of a decoder 4, not 5"),
-        (5, ("head",), "weight-bits must be 8, or of a decoder 4, not 5"),
+        (5, (), "weight-bits must be 8 or 4, not 5"),
+        (5, ("head",), "weight-bits must be 8 or 4, not 5"),
         (4, ("head", "ffn3"), "int8 must be of qkv, projection, ffn1, ffn2, head, not 'ffn3'"),
         (8, ("head",), "int8 must go with weight-bits 4, not with 8, which is that of all products; leave it out"),
         (
@@ -56,4 +56,4 @@ def test_an_encoder_has_8_bits() -> None:
     W8.check_encoder()
     with pytest.raises(InputError) as error:
         WeightBits.of(4, ("head",)).check_encoder()
-    assert str(error.value) == "weight-bits must be 8, or of a decoder 4, not 4"
+    assert str(error.value) == "weight-bits of an encoder must be 8, not 4; only a decoder's may be 4"

@@ -6,6 +6,7 @@ import pytest
 
 from hdl.bounds import THREADS
 from sim.command import main
+from sim.demonstration import is_waves
 
 TINY = ["--model", "tiny-bert", "--random-weights", "--max-length", "16"]
 
@@ -35,6 +36,7 @@ def test_amaranth_is_bit_exact_on_text_and_writes_waves(capsys: pytest.CaptureFi
     assert main([*TINY, "--simulator", "amaranth", "--text", "Hi", "--waves", str(waves)]) == 0
     assert "bit-exact" in capsys.readouterr().out
     assert waves.read_text().startswith("$")
+    assert is_waves(waves)
 
 
 def test_an_empty_text_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,6 +63,17 @@ def test_waves_that_cannot_be_written_are_refused(capsys: pytest.CaptureFixture[
     path = tmp_path / "none" / "waves.vcd"
     line = refused([*TINY, "--text", "Hi", "--waves", str(path)], capsys)
     assert line == f"waves file {path} cannot be written: No such file or directory; choose another --waves"
+
+
+def test_waves_replace_only_waves(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_text("all of it")
+    line = refused([*TINY, "--text", "Hi", "--waves", str(thesis)], capsys)
+    assert line == (
+        f"output file {thesis} must be new or an earlier output of sim; choose another --waves, or replace the file "
+        "with --force"
+    )
+    assert thesis.read_text() == "all of it"
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +114,7 @@ def test_threads_out_of_range_are_refused(capsys: pytest.CaptureFixture[str]) ->
         ),
         (
             ["--model", "tiny-gpt2", "--prompt", "Hi", "--weight-bits", "5"],
-            "weight-bits must be 8, or of a decoder 4, not 5",
+            "weight-bits must be 8 or 4, not 5",
         ),
         (
             ["--model", "tiny-gpt2", "--prompt", "Hi", "--weight-bits", "4", "--int8", "k"],

@@ -28,6 +28,8 @@ KNOWN = f"known: {', '.join(presets(ModelSpec))}, or a path to a config.json"
 
 OF_TINY = "the positions of model 'tiny-bert'"
 
+ENCODERS = "weight-bits of an encoder must be 8, not 4; only a decoder's may be 4"
+
 CONFIG = {
     "model_type": "bert", "num_hidden_layers": 1, "hidden_size": 4096, "num_attention_heads": 64,
     "intermediate_size": 4096, "max_position_embeddings": 64, "vocab_size": 300, "type_vocab_size": 2,
@@ -115,9 +117,10 @@ def test_emit(
             "emit --model opt-125m",
             "model 'opt-125m' must be of the family bert or gpt2 to be built, not opt; estimate knows it",
         ),
-        ("emit --model tiny-bert --weight-bits 4", "weight-bits must be 8, or of a decoder 4, not 4"),
-        ("emit --model gpt2 --weight-bits 3", "weight-bits must be 8, or of a decoder 4, not 3"),
-        ("quantise --model tiny-bert --weight-bits 4 --out x", "weight-bits must be 8, or of a decoder 4, not 4"),
+        ("emit --model tiny-bert --weight-bits 4", ENCODERS),
+        ("emit --model gpt2 --weight-bits 3", "weight-bits must be 8 or 4, not 3"),
+        ("describe --model tiny-bert --weight-bits 4", ENCODERS),
+        ("quantise --model tiny-bert --weight-bits 4 --out x", ENCODERS),
         (
             "emit --model gpt2 --weight-bits 4 --int8 heads",
             "int8 must be of qkv, projection, ffn1, ffn2, head, not 'heads'",
