@@ -21,6 +21,8 @@ MOST_BYTES = 1_000_000
 def read_values(name_or_path: str, known: Collection[str]) -> tuple[str, Path, Any]:
     """The name of the model in a `config.json`, in a folder with one, or in a YAML file; the file; and its contents.
 
+    The name is the folder's or the file's, with ``_`` for what cannot be printed: it goes into tables and files.
+
     Raises:
         InputError: for what is no path, as an unknown name beside the ``known`` ones, and for a file that is not there
             or not readable.
@@ -42,7 +44,8 @@ def read_values(name_or_path: str, known: Collection[str]) -> tuple[str, Path, A
         )
     parse = parse_yaml if path.suffix in YAML else parse_json
     values = parse(read_text(path, "model file"), f"model file {path}")
-    return path.resolve().parent.name if path.name == "config.json" else path.stem, path, values
+    name = path.resolve().parent.name if path.name == "config.json" else path.stem
+    return "".join(character if character.isprintable() else "_" for character in name), path, values
 
 
 def check_fields(values: Any, known: Set[str], source: str) -> None:

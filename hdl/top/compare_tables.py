@@ -2,6 +2,7 @@
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from ..perf.comparison.compare import METRICS, Comparison, Metric
 
@@ -28,9 +29,9 @@ def map_table(found: Comparison, metric: Metric) -> Table:
     return table
 
 
-def _cell(found: Comparison, metric: Metric, prompt: int, output: int) -> str:
+def _cell(found: Comparison, metric: Metric, prompt: int, output: int) -> Text:
     point = found.at(prompt, output)
     if point is None:
-        return ""
+        return Text()
     ratio = point.ratio(metric)
-    return f"[green]{ratio:.2f}[/]" if ratio >= 1 else f"[red]{ratio:.2f}[/]"
+    return Text(f"{ratio:.2f}", style="green" if ratio >= 1 else "red")

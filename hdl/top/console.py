@@ -54,7 +54,9 @@ def show(*parts: Any) -> None:
     """Tables and sentences on stdout."""
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    # Names of models are shown as they are: brackets in them are no markup, nor is ``:smile:`` an emoji.
+    width = None if sys.stdout.isatty() else PLAIN_WIDTH
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
     for part in parts:
         console.print(part)
 

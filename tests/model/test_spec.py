@@ -83,6 +83,14 @@ def test_configuration_of_hugging_face_by_file_and_by_folder(tmp_path: Path) -> 
     assert load_model(str(written(tmp_path, "own.json", CONFIG))).name == "own"
 
 
+def test_name_of_a_model_can_be_printed(tmp_path: Path) -> None:
+    folder = tmp_path / "[red]a\nb\x1b"
+    folder.mkdir()
+    written(folder, "config.json", CONFIG)
+    assert load_model(str(folder)).name == "[red]a_b_"
+    assert load_model(str(written(tmp_path, "x\ny.yaml", FIELDS))).name == "x_y"
+
+
 def test_yaml_file_like_a_preset(tmp_path: Path) -> None:
     assert load_model(str(written(tmp_path, "mine.yaml", FIELDS))) == BertSpec(name="mine", **FIELDS)
 
