@@ -8,6 +8,7 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+from hdl.errors import InputError
 from sim.cache import cached, key
 from sim.programs import BuildError, Programs
 
@@ -26,7 +27,7 @@ _ANSWER = 5
 
 @cache
 def compiler() -> list[str]:
-    """The command of the C++ compiler: `$CXX`, or the first one there is.
+    """The command of the C++ compiler, with its path: `$CXX`, or the first one there is.
 
     Raises:
         BuildError: where there is none.
@@ -37,8 +38,8 @@ def compiler() -> list[str]:
     except ValueError as error:
         raise BuildError(f"CXX must be a command such as g++, not {named!r}: {error}") from None
     for candidate in [chosen] if chosen else [["c++"], ["g++"], ["clang++"]]:
-        if shutil.which(candidate[0]):
-            return candidate
+        if found := shutil.which(candidate[0]):
+            return [str(Path(found).absolute()), *candidate[1:]]  # it is run in other folders
     if chosen:
         raise BuildError(
             f"CXX must name a C++ compiler, and there is no program {chosen[0]!r}; name another, or unset it"
@@ -100,6 +101,11 @@ def _probe(folder: Path) -> None:
     try:
         answer = ctypes.CDLL(str(library)).answer()
     except (OSError, AttributeError) as error:
+        if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
+            raise InputError(
+                f"the cache of builds must be where programs may run, and {folder.parent} is on a disk that is mounted "
+                "with noexec; set SPATIAL_LLM_CACHE to another folder"
+            ) from error
         raise BuildError(f"the library cannot be used: {error}") from error
     if answer != _ANSWER:
         raise BuildError(f"the library answers {answer} in place of {_ANSWER}")

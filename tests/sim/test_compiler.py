@@ -49,6 +49,15 @@ def test_a_compiler_that_works_is_tried_once(script: Callable[[str], str], monke
     assert Path(f"{compiler.compiler()[0]}.log").read_text() == "run\n"
 
 
+def test_the_path_of_a_compiler_counts_from_where_the_command_began(
+    script: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script("exit 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CXX", "'./a compiler' -O")
+    assert compiler.compiler() == [str(tmp_path / "a compiler"), "-O"]
+
+
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
