@@ -17,6 +17,9 @@ __all__ = ["Tokens", "load_tokens"]
 BERT_UNCASED = ("minilm-l6", 30522)
 """The preset whose tokeniser is BERT's uncased WordPiece, and that vocabulary's size."""
 
+OLDER_FILES = ("vocab.txt", "merges.txt")
+"""What a model may have instead of a tokeniser's file, which the package transformers can make of it."""
+
 START, END = 256, 257
 """The tokens around a text in the vocabulary of encoders for tests, whose first 256 are the bytes."""
 
@@ -69,7 +72,7 @@ def load_tokens(spec: ModelSpec, origin: Origin) -> Tokens:
     if origin.weights is not None:
         raise InputError(
             f"folder {origin.folders[0]} must have the tokeniser of its weights, {TOKENISER}, but has none; "
-            "save it with transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+            f"{_tokeniser_remedy(origin)}"
         )
     guessed = f"guessed from the vocabulary of {spec.vocabulary:,} entries"
     if isinstance(spec, BertSpec) and spec.vocabulary == BERT_UNCASED[1]:
@@ -106,6 +109,16 @@ def from_file(path: Path) -> Tokens:
         f"tokeniser {path}",
         settled_by(tokeniser),
     )
+
+
+def _tokeniser_remedy(origin: Origin) -> str:
+    """How a model without a tokeniser file gets one."""
+    for name in OLDER_FILES:
+        if (path := origin.find(name)) is not None:
+            place = repr(str(path.parent))
+            code = f"from transformers import AutoTokenizer as T; T.from_pretrained({place}).save_pretrained({place})"
+            return f'make it of {name} with: python -c "{code}"'
+    return "copy it from where the weights come from"
 
 
 def _bytes_text(ids: Sequence[int]) -> str:

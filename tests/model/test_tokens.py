@@ -54,12 +54,19 @@ def test_bytes_for_models_with_a_vocabulary_of_them() -> None:
 def test_no_tokeniser_is_guessed_for_trained_weights(tmp_path: Path) -> None:
     write_model(tmp_path, BERT)
     (tmp_path / "tokenizer.json").unlink()
-    with pytest.raises(InputError) as error:
-        load_tokens(replace(BERT, vocabulary=30522), Origin.of(str(tmp_path)))
-    assert str(error.value) == (
-        f"folder {tmp_path} must have the tokeniser of its weights, tokenizer.json, but has none; "
-        "save it with transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
-    )
+    code = f"from transformers import AutoTokenizer as T; T.from_pretrained('{tmp_path}').save_pretrained('{tmp_path}')"
+    for file, remedy in (
+        ("", "copy it from where the weights come from"),
+        ("merges.txt", f'make it of merges.txt with: python -c "{code}"'),
+        ("vocab.txt", f'make it of vocab.txt with: python -c "{code}"'),
+    ):
+        if file:
+            (tmp_path / file).touch()
+        with pytest.raises(InputError) as error:
+            load_tokens(replace(BERT, vocabulary=30522), Origin.of(str(tmp_path)))
+        assert str(error.value) == (
+            f"folder {tmp_path} must have the tokeniser of its weights, tokenizer.json, but has none; {remedy}"
+        )
 
 
 def test_no_tokeniser_to_be_had() -> None:

@@ -80,7 +80,7 @@ def quantise(
     head_units = free_units(last["norm"], [Dense(weights.word, np.zeros(0))])
     rounding = next(roundings)
     head_weight, scale = rounding("head", weights.word * head_units, head_units)
-    logit_unit = MARGIN * float(last["logits"].max()) / INT16
+    logit_unit = MARGIN * max(float(last["logits"].max()), TINY) / INT16
     with naming("head"):
         head = requantise_channels(scale / ROW_LEVELS / logit_unit, np.zeros(spec.vocabulary))
         norm = norm_channels(weights.norm.gamma / head_units, weights.norm.beta / head_units)
