@@ -4,9 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .spec import BertSpec
+from ..errors import InputError
+from .network import Network
+from .spec import BertSpec, ModelSpec
 
 __all__ = ["BertWeights", "Dense", "Draw", "Embedding", "LayerWeights", "Norm", "random_weights"]
+
+MOST_DRAWN = 1 << 31
+"""Random weights of a model: more than gpt2-xl has, the largest that is built in."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,18 @@ class BertWeights:
 
 
 class Draw:
-    """Draws operators by a seed, whose activations are like a trained model's."""
+    """Draws operators by a seed, whose activations are like a trained model's.
 
-    def __init__(self, seed: int):
+    Raises:
+        InputError: for a model ``spec`` whose weights are more than a machine is likely to have room for.
+    """
+
+    def __init__(self, spec: ModelSpec, seed: int):
+        if (numbers := Network.from_spec(spec).parameters) > MOST_DRAWN:
+            raise InputError(
+                f"random weights of model {spec.name!r} must be at most {MOST_DRAWN:,} numbers (8 GiB), "
+                f"not {numbers:,}; choose a smaller shape"
+            )
         self.generator = np.random.default_rng(seed)
 
     def normal(self, *shape: int, spread: float) -> np.ndarray:
@@ -98,8 +112,11 @@ def random_weights(spec: BertSpec, seed: int) -> BertWeights:
     """Weights drawn by ``seed``, with activations like a trained model's: unequal attention, a few outlier features.
 
     (BERT's own initial weights are no stand-in for trained ones: their scores are near 0, their attention is flat.)
+
+    Raises:
+        InputError: see `Draw`.
     """
-    draw = Draw(seed)
+    draw = Draw(spec, seed)
     embedding = Embedding(
         word=draw.normal(spec.vocabulary, spec.hidden, spread=1.0),
         position=draw.normal(spec.max_positions, spec.hidden, spread=0.3),

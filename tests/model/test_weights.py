@@ -1,9 +1,14 @@
 """Random weights: the same for the same seed, and as demanding as trained ones."""
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from hdl.errors import InputError
 from hdl.model import floating
-from hdl.model.spec import load_model
+from hdl.model.gpt2.weights import random_weights as random_decoder
+from hdl.model.spec import Gpt2Spec, load_model
 from hdl.model.weights import random_weights
 
 from .networks import SMALL, texts
@@ -14,6 +19,18 @@ def test_a_seed_says_all() -> None:
     np.testing.assert_array_equal(first.layers[1].ffn2.weight, again.layers[1].ffn2.weight)
     assert (first.layers[1].ffn2.weight != other.layers[1].ffn2.weight).any()
     assert first.source == "random weights, seed 1"
+
+
+def test_more_than_a_machine_has_room_for_is_not_drawn() -> None:
+    message = (
+        "random weights of model '{}' must be at most 2,147,483,648 numbers (8 GiB), not {}; choose a smaller shape"
+    )
+    with pytest.raises(InputError) as error:
+        random_weights(replace(SMALL, hidden=3072, vocabulary=1 << 20), 1)
+    assert str(error.value) == message.format("small", "3,297,767,424")
+    with pytest.raises(InputError) as error:
+        random_decoder(replace(load_model("gpt2", Gpt2Spec), max_positions=1 << 22), 1)
+    assert str(error.value) == message.format("gpt2", "3,344,757,504")
 
 
 def test_activations_are_like_a_trained_models() -> None:

@@ -31,8 +31,12 @@ class Gpt2Weights:
 
 def random_weights(spec: Gpt2Spec, seed: int) -> Gpt2Weights:
     """Weights drawn by ``seed``, with activations like a trained model's: a residual stream that grows from layer to
-    layer, with a few outlier features, and unequal attention."""
-    draw = Draw(seed)
+    layer, with a few outlier features, and unequal attention.
+
+    Raises:
+        InputError: see `Draw`.
+    """
+    draw = Draw(spec, seed)
     # The spreads of the published GPT-2's tables.
     word = draw.normal(spec.vocabulary, spec.hidden, spread=0.14)
     position = draw.normal(spec.max_positions, spec.hidden, spread=0.05)
