@@ -12,8 +12,11 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,8 @@ BUILDING = "building-"
 """What the name of an unfinished build begins with; its lock is the file of that name and `LOCK`."""
 
 LOCK = ".lock"
+
+WAIT = 0.1  # seconds
 
 FULL = os.strerror(errno.ENOSPC)
 """What a compiler says, too, where the disk is full."""
@@ -66,12 +71,17 @@ def find(kind: str, name: str) -> Path | None:
         return None
 
 
-def cached(kind: str, name: str, build: Callable[[Path], object]) -> Path:
+def cached(
+    kind: str, name: str, build: Callable[[Path], object], *, check: Callable[[], object] = lambda: None
+) -> Path:
     """The directory `kind/name` of the cache; if it is missing or damaged, `build` fills an empty directory that then
     becomes it.
 
     Nothing is ever half there: a build happens in a directory of its own and is moved when complete. Of two processes
     that want the same at once, one builds and the other one waits. What a killed process left unfinished is removed.
+
+    Args:
+        check: called again and again while it waits; raises what ends the wait.
 
     Raises:
         InputError: where the cache cannot be written.
@@ -81,7 +91,7 @@ def cached(kind: str, name: str, build: Callable[[Path], object]) -> Path:
     parent = directory() / kind
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        with _locked(parent / f"{BUILDING}{name}{LOCK}", wait=f"another process builds {kind}/{name}: waiting for it"):
+        with _locked(parent / f"{BUILDING}{name}{LOCK}", partial(_wait, f"{kind}/{name}", check)):
             return find(kind, name) or _build(parent / name, parent / f"{BUILDING}{name}", build)
     except OSError as error:
         raise _refused(parent, error.strerror or str(error)) from error
@@ -134,13 +144,13 @@ def _checksums(folder: Path) -> str:
 
 
 @contextmanager
-def _locked(path: Path, *, wait: str | None = None) -> Iterator[bool]:
+def _locked(path: Path, wait: Callable[[int], object] | None = None) -> Iterator[bool]:
     """Holds the lock `path`; the file exists only meanwhile.
 
-    `wait`: what to say where another process holds it, before waiting; without, the block gets False instead of the
+    `wait`: called with the number of tries while another process holds it; without, the block gets False instead of the
     lock.
     """
-    while True:
+    for tries in count():
         with path.open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -148,8 +158,8 @@ def _locked(path: Path, *, wait: str | None = None) -> Iterator[bool]:
                 if wait is None:
                     yield False
                     return
-                _log.warning("%s", wait)
-                fcntl.flock(file, fcntl.LOCK_EX)
+                wait(tries)
+                continue
             # Where the process that held the lock has removed the file, this is the lock of nothing: try again.
             if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
                 try:
@@ -157,3 +167,11 @@ def _locked(path: Path, *, wait: str | None = None) -> Iterator[bool]:
                 finally:
                     path.unlink(missing_ok=True)
                 return
+
+
+def _wait(what: str, check: Callable[[], object], tries: int) -> None:
+    """Waits a moment, in which an interrupt is noticed; says so at first."""
+    if not tries:
+        _log.warning("another process builds %s: waiting for it", what)
+    check()
+    time.sleep(WAIT)

@@ -52,6 +52,11 @@ class Programs:
         for process in list(self._running):
             process.wait()
 
+    def check(self) -> None:
+        """Raises BuildError after the block was left."""
+        if self._ended:
+            raise BuildError("the build has ended")
+
     def run(
         self, command: Sequence[str], *, folder: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> str:
@@ -62,8 +67,7 @@ class Programs:
         """
         name = Path(command[0]).name
         with self._lock:
-            if self._ended:
-                raise BuildError(f"{name} is not run: the build has ended")
+            self.check()
             process = _start(command, folder, {**os.environ, "LC_ALL": "C", **(environment or {})})
             self._running.add(process)
         output, _ = process.communicate()

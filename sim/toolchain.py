@@ -127,7 +127,8 @@ def _shared(programs: Programs, source: Path) -> Path:
     def build(folder: Path) -> None:
         _compile(programs, source, folder / "shared.o", ["-O2"])
 
-    return cached("shared", key([versions(), _FLAGS, source.name, texts]), build) / "shared.o"
+    name = key([versions(), _FLAGS, source.name, texts])
+    return cached("shared", name, build, check=programs.check) / "shared.o"
 
 
 def _headers(programs: Programs, trace: bool, effort: str) -> Path:
@@ -142,7 +143,8 @@ def _headers(programs: Programs, trace: bool, effort: str) -> Path:
             flags = [*_traced(trace), effort, "-x", "c++-header"]
             _compile(programs, header, folder / "runtime.h.gch", flags)
 
-    return cached("headers", key([versions(), _FLAGS, names, effort]), build) / "runtime.h"
+    name = key([versions(), _FLAGS, names, effort])
+    return cached("headers", name, build, check=programs.check) / "runtime.h"
 
 
 def _traced(trace: bool) -> list[str]:

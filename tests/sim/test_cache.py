@@ -11,7 +11,7 @@ import pytest
 
 from hdl.errors import InputError
 from sim import cache
-from sim.programs import BuildError
+from sim.programs import BuildError, Programs
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +123,17 @@ def test_of_two_that_want_the_same_one_builds_and_one_waits(folder: Path, caplog
     assert build.count == 1
     assert entries(folder) == ["name"]
     assert set(caplog.messages) == {"another process builds kind/name: waiting for it"}
+
+
+def test_a_wait_ends_with_the_build_that_it_is_for(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def other(building: Path) -> None:
+        with pytest.raises(BuildError, match="^the build has ended$"), Programs() as programs:
+            programs.check()
+            programs.__exit__()
+            cache.cached("kind", "name", Builds(), check=programs.check)
+
+    cache.cached("kind", "name", other)
+    assert caplog.messages == ["another process builds kind/name: waiting for it"]
 
 
 @pytest.mark.parametrize("raised", [BuildError("no"), KeyboardInterrupt()])
