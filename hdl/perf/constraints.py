@@ -113,9 +113,9 @@ def _regions(design: Design, device: Device) -> list[Constraint]:
     spec = design.spec
     plan = floorplan(design.units, design.rest, spec.rows * spec.lanes * 16, device)
     if plan is None:
-        return [Constraint(name="SLR budget", needed=1.0, available=SLR_SHARE, unit="of the fullest SLR")]
+        return [Constraint(name="SLR budget", needed=1.0, available=SLR_SHARE, unit="SLR")]
     return [
-        Constraint(name="SLR budget", needed=max(plan.used), available=SLR_SHARE, unit="of the fullest SLR"),
+        Constraint(name="SLR budget", needed=max(plan.used), available=SLR_SHARE, unit="SLR"),
         Constraint(
             name="crossings",
             needed=max(plan.crossings),

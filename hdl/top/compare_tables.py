@@ -13,13 +13,14 @@ def heading(found: Comparison, metric: Metric) -> str:
     """What a map shows, in two lines."""
     return (
         f"{found.network.name}, {metric}: {METRICS[metric][0]}\n"
-        f"times that {found.device.name} is better than {found.against.name}: it wins at {found.wins(metric)} of "
-        f"{len(found.points)} pairs of lengths"
+        f"Figures: times that {found.device.name} is better than {found.against.name}. It wins above 1, at "
+        f"{found.wins(metric)} of {len(found.points)} pairs of lengths."
     )
 
 
 def map_table(found: Comparison, metric: Metric) -> Table:
-    """The map of a metric: a row a prompt, a column an output; the FPGA wins above 1, in green on a terminal."""
+    """The map of a metric, with a row for each prompt and a column for each output. The FPGA wins above 1; a terminal
+    shows these figures in green."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("prompt \\ output" if found.network.causal else "tokens", justify="right")
     for output in found.outputs:

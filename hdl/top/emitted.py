@@ -96,7 +96,11 @@ def design_lines(found: Estimate, made: Emitted, title: str = "Design of this es
     if made.spec == found.design.spec:
         return [*lines, f"emit makes this design{clock}:", made.command]
     other = described(SpatialDesign(found.network, made.spec))
-    return [*lines, f"emit does not make it. emit and describe make another design ({other}){clock}:", made.command]
+    return [
+        *lines,
+        f"emit does not make it. It makes another design, which describe shows ({other}){clock}:",
+        made.command,
+    ]
 
 
 def shares_lines(kinds: Collection[str], made: Emitted) -> list[str]:

@@ -14,7 +14,7 @@ WHOLE = 1000
 
 MILLI, MICRO, MEGA = 1e3, 1e6, 1e6
 
-CLOSE = 1e-3
+CLOSE = 0.02
 """Share of a time by which the units may be faster and still set it."""
 
 

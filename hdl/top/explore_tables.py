@@ -45,7 +45,7 @@ def design_lines(found: Exploration, folder: Path, model: str) -> list[str]:
     if made.spec is None or made.refusal:
         return [f"{none}: {made.refusal}."]
     other = described(SpatialDesign(space.network, made.spec))
-    return [f"{none}: {refusals[0]}. emit and describe make another design ({other}):", made.command]
+    return [f"{none}: {refusals[0]}. It makes another design, which describe shows ({other}):", made.command]
 
 
 def front_table(found: Exploration) -> Table:
@@ -81,7 +81,7 @@ def designed(point: Point) -> str:
 
 
 def counts_table(found: Exploration) -> Table:
-    """How many points fit, and what refused the others, of each kind of design."""
+    """How many points of each kind of design fit the device, and which constraints refuse the others."""
     table = new_table("points", "name", *(name for kind in found.counts for name in (kind, "share")))
     counts = list(found.counts.values())
     rows = {"fit": [one.feasible for one in counts]}

@@ -49,12 +49,13 @@ def table(found: Sequence[Partition]) -> Table:
 
 
 def assumptions(found: Sequence[Partition]) -> str:
-    """What the figures rest on, in a sentence."""
+    """What the columns mean, and what the figures are based on."""
     link, least = found[0].link, found[0].least
     against = "1 device" if least == 1 else f"{least} devices, the fewest that hold the model"
     return (
-        "split: devices that divide each layer x stages of layers; "
-        f"a ring of {link.name} links, {link.bandwidth_gb_s:g} GB/s and {link.latency_us:g} us a message, "
-        f"at {found[0].work.clock_mhz:g} MHz, nothing overlaps; speedup is that of the whole work, prompts and output, "
-        f"against {against}; energy is that of all boards, those that are left without a share too"
+        "split: number of devices that divide each layer x number of stages of layers. speedup and efficiency compare "
+        f"the whole work, prompts and output, with {against}. J/token counts all boards, also those without a share. "
+        "reason: what makes the efficiency fall here; where it does not fall, what bounds the devices. Assumed: a ring "
+        f"of {link.name} links with {link.bandwidth_gb_s:g} GB/s and {link.latency_us:g} us per message, "
+        f"{found[0].work.clock_mhz:g} MHz, and no overlap of transfers and work."
     )

@@ -32,9 +32,10 @@ def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row[2] for row in rows] == [f"{point.ratio(metric):.2f}" for metric in METRICS]
     for metric, (meaning, _) in METRICS.items():
         assert f"tiny-gpt2, {metric}: {meaning}" in run.out
-    count = len(found.points)
-    assert f"times that u280 is better than a100: it wins at {found.wins('latency')} of {count} pairs" in run.out
-    assert "All are estimates" in run.out
+    said, wins = " ".join(run.out.split()), found.wins("latency")
+    start = "Figures: times that u280 is better than a100. It wins above 1, at"
+    assert f"{start} {wins} of {len(found.points)} pairs of lengths." in said
+    assert "All figures are estimates for 1 sequence at once. Assumed for u280: 8-bit weights, 300 MHz" in said
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

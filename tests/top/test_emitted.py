@@ -51,7 +51,7 @@ def test_a_decoder_s_estimate_names_what_emit_makes(capsys: pytest.CaptureFixtur
     assert command == ["--model", "tiny-gpt2", "emit", "--device", "u280", "--max-length", "32", *options.split()]
     assert main(command) == 0
     assert lines[1] == (
-        "emit does not make it. emit and describe make another design "
+        "emit does not make it. It makes another design, which describe shows "
         f"(spatial, tiles of {planned[0].rows} tokens, {planned[0].resources.dsp:,} DSPs):"
     )
     assert planned[0].weight_bits == W4

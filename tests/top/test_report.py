@@ -11,6 +11,8 @@ import pytest
 
 from hdl.model.network import load_network
 from hdl.perf import Estimate, device, estimate, explore, load_device
+from hdl.top.emitted import described
+from hdl.top.estimate_tables import bounds
 from hdl.top.report import changes as changing
 from hdl.top.report import gather as gathering
 from hdl.top.report.gather import Report, front_of, gather
@@ -54,7 +56,7 @@ class Read(HTMLParser):
 
 def made(model: str, board: str = "u280", points: int = 0, **asked: Any) -> Report:
     found = estimate(model, board, **asked)
-    return gather(found, asked, points=points, seed=0, command="the command")
+    return gather(found, asked, model=model, points=points, seed=0, command="the command")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_the_figures_are_the_estimate_s(name: str, request: pytest.FixtureReques
     found, words = report.found, Read(page(report)).words
     timings = [found.first_token, *([found.token] if found.token else [])]
     for timing in timings:
-        limit = f"limit {duration(timing.limit)}, by {timing.bound}; {percent(timing.ratio)} of it reached"
+        limit = f"limit {duration(timing.limit)} ({timing.bound}); {percent(timing.ratio)} of the limit reached"
         at = words.index(plain(limit))
         assert words[at - 2 : at] == [duration(timing.seconds), plain(f"{percent(timing.ratio)} of the limit")]
     assert number(found.tokens_a_second) in words
@@ -88,8 +90,8 @@ def test_the_figures_are_the_estimate_s(name: str, request: pytest.FixtureReques
         row = [
             plain(percent(one.used)),
             plain(percent(one.used) + " used"),
-            number(one.needed),
-            number(one.available),
+            f"{number(one.needed)} {one.unit}",
+            f"{number(one.available)} {one.unit}",
             slack(one),
         ]
         assert words[at + 1 : at + 6] == row
@@ -120,6 +122,70 @@ def test_a_page_is_whole_and_by_itself(name: str, request: pytest.FixtureRequest
     assert "prefers-color-scheme: dark" in text
     headings = ("help", "stages", "occupancy", "roofline", "constraints", "resources", "front", "limits")
     assert [one["id"] for one in read.all("section")] == list(headings)
+
+
+@pytest.mark.parametrize("name", ["encoder", "decoder", "streamed"])
+def test_a_page_begins_with_its_design(name: str, request: pytest.FixtureRequest) -> None:
+    report: Report = request.getfixturevalue(name)
+    text, made = page(report), report.made
+    words = Read(text).words
+    first = f"Design of this estimate: {described(report.found.design)}. "
+    assert words[words.index("Occupancy over time") - 1]
+    (line,) = [word for word in words if word.startswith(first)]
+    assert words.index(line) < words.index("What would help most")
+    if name == "encoder":
+        assert line.endswith("emit makes this design:")
+        assert "design of emit" not in words
+        assert made.command == "python -m hdl.top --model tiny-bert emit --device u280 --max-length 24 --tile 4"
+    elif name == "decoder":
+        assert made.spec is not None
+        at = words.index("design of emit")
+        assert words[at + 1 : at + 6] == [number(one) for one in made.spec.resources]
+        assert "Occupancy over time is that of the design that emit makes." in " ".join(words)
+        assert made.command == "python -m hdl.top --model tiny-gpt2 emit --device u280 --max-length 24 --tile 4"
+    else:
+        assert line.endswith("networks of the family llama are only estimated; hardware is for bert and gpt2.")
+        assert made.command == ""
+    assert (made.command in words) is bool(made.command)
+    for sentence in bounds(report.found):
+        assert plain(sentence) in words
+
+
+def contrast(one: str, other: str) -> float:
+    """How many times brighter one of two colours is, as the WCAG counts."""
+
+    def light(colour: str) -> float:
+        shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_marks_stand_out_by_day_and_by_night(encoder: Report) -> None:
+    text = page(encoder)
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "opacity" not in style
+    schemes = [dict(re.findall(r"--(\w+): (#\w{6})", part)) for part in style.split("prefers-color-scheme: dark")]
+    marks = {"blue", "orange", "green", "violet", "grey"}
+    for scheme in schemes:
+        assert marks < set(scheme)
+        assert all(contrast(scheme[mark], scheme["sheet"]) >= 3 for mark in marks)
+    # Every dot has one of these colours.
+    for kind in ("fits", "one", "many", "streamed", "own"):
+        fill = re.search(rf"\.plot \.{kind} {{ fill: var\(--(\w+)\)", style)
+        assert fill is not None
+        assert fill[1] in marks
+
+
+def test_a_table_that_is_too_wide_shows_it(decoder: Report) -> None:
+    text = page(decoder)
+    assert text.count("<table") == len(re.findall(r'<div class="scroll"[^>]*><table', text)) > 5
+    rule = re.search(r"\.scroll {(.*?)}", text, re.DOTALL)
+    assert rule is not None
+    # Shadows stay at the sides; covers of the sheet's colour go with the table's ends.
+    assert rule[1].count("scroll") == rule[1].count("local") == 2
 
 
 def test_a_command_s_page_is_the_same_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -181,9 +247,9 @@ def test_memory_or_the_units_decide() -> None:
     found = estimate("llama-3.2-1b", slow, prompt=32, output=16, tile=4)
     token = stage_timelines(found)[1]
     assert token.busy["memory"] == pytest.approx(token.end)
-    assert "memory decides" in token.note
+    assert "memory sets the time" in token.note
     fast = estimate("tiny-gpt2", "u280", prompt=16, output=8, tile=4)
-    assert "the units decide" in stage_timelines(fast)[1].note
+    assert "the units set the time" in stage_timelines(fast)[1].note
 
 
 def test_gains_are_those_of_new_estimates(decoder: Report) -> None:
@@ -212,11 +278,11 @@ def test_a_change_that_does_not_fit_says_so(decoder: Report, monkeypatch: pytest
         return decoder.found
 
     monkeypatch.setattr(changing, "estimate", refusing)
-    report = gather(decoder.found, {}, points=0, seed=0, command="")
+    report = gather(decoder.found, {}, model="tiny-gpt2", points=0, seed=0, command="")
     last = report.changes[-1]
     assert (last.name, last.found, last.refusal) == ("10 % more clock", None, "too fast by 30 MHz")
     assert "too fast by 30 MHz" in page(report)
-    assert advice(report.changes) == "None of these changes gains anything."
+    assert advice(report.changes) == "None of these changes makes the work faster."
 
 
 def test_the_front(decoder: Report) -> None:
@@ -234,12 +300,15 @@ def test_the_front(decoder: Report) -> None:
 def test_a_sentence_in_place_of_the_front() -> None:
     network, board = load_network("tiny-bert"), load_device("u280")
     asked = {"prompt": 16, "output": 0, "seed": 0}
-    assert front_of(network, board, points=0, **asked) == (None, "The front was left out, as --points 0 asks.")
+    assert front_of(network, board, points=0, **asked) == (
+        None,
+        "There is no front, since the page was made with --points 0.",
+    )
     odd = load_network("llama-2-7b")
     nothing = board.model_copy(update={"slrs": tuple(one.model_copy(update={"dsp": 1}) for one in board.slrs)})
     front, why = front_of(network, nothing, points=50, **asked)
     assert front is None
-    assert why == "None of the 50 designs that were drawn fits; most of them lack compute."
+    assert why == "None of the 50 designs fits the device. The constraint that refuses most of them: compute."
     front, why = front_of(odd, board, points=50, prompt=odd.max_positions, output=1, seed=0)
     assert front is None
     assert why.startswith("There is no front: prompt and output of model 'llama-2-7b' must be at most its 4096")
@@ -253,7 +322,7 @@ def test_every_device(board: str, monkeypatch: pytest.MonkeyPatch) -> None:
     report = made("tiny-gpt2", board, prompt=16, output=4, tile=4)
     text = page(report)
     slrs = len(report.found.device.slrs)
-    assert text.count("lines cross</td>") == slrs - 1
+    assert text.count("lines used</td>") == slrs - 1
     for name in ("dsp", "lut"):
         used = sum(getattr(one, name) for region in report.plan.regions for one in region.values())
         assert used == getattr(report.found.resources, name)

@@ -36,6 +36,8 @@ onload = () => {{
     crowded: [...page.querySelectorAll(".ticks")].filter(ticks => {{
       const shown = [...ticks.children].map(one => one.getBoundingClientRect()).filter(one => one.width);
       return shown.some((one, place) => place && one.left < shown[place - 1].right + 2); }}).length,
+    wide: [...page.querySelectorAll(".scroll")].filter(one => one.scrollWidth > one.clientWidth).map(
+      one => style(one).backgroundImage.split("gradient(").length - 1),
     ground: style(page.body).backgroundColor, ink: style(page.body).color,
     sheet: style(page.querySelector("section")).backgroundColor,
     beside: [...page.querySelectorAll("svg.plot")].map(plot => [...plot.querySelectorAll("text")].filter(one => {{
@@ -98,6 +100,9 @@ def test_pages(pages: dict[str, str], tmp_path: Path, model: str, width: int, da
     assert all(high >= 9 for high in found["words"])
     assert not any(found["beside"])
     assert not found["crowded"]
+    # What is wider than its place has shadows at both sides, under covers that go with its ends.
+    assert set(found["wide"]) <= {4}
+    assert found["wide"] or width == DESK
     assert (brightness(found["ground"]) < 0.2) is dark
     assert abs(brightness(found["ink"]) - brightness(found["sheet"])) > 0.6
 

@@ -15,7 +15,7 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert (run.code, run.err) == (0, "")
     assert max(map(len, run.out.splitlines())) <= PLAIN_WIDTH
     assert "llama-2-7b on several Alveo U280: 128 tokens and 64 more" in run.out
-    assert "25 GB/s and 1 us a message" in " ".join(run.out.split())
+    assert "25 GB/s and 1 us per message" in " ".join(run.out.split())
     for one in scaling("llama-2-7b", "u280", 2):
         row = next(line for line in run.out.splitlines() if line.split()[:1] == [str(one.devices)])
         for text in (f"{one.tensor} x {one.pipeline}", f"{one.tokens_a_second:.1f}", f"{one.efficiency:.1%}"):

@@ -23,8 +23,11 @@ Metric = Literal["latency", "throughput", "energy"]
 
 METRICS: dict[Metric, tuple[str, str]] = {
     "latency": ("time of the whole request", "s"),
-    "throughput": ("tokens a second, of the output while decoding, or of an encoder's text", "tokens/s"),
-    "energy": ("energy of a token of the whole request", "J"),
+    "throughput": (
+        "output tokens per second while decoding; for an encoder, text tokens per second",
+        "tokens/s",
+    ),
+    "energy": ("energy per token of the whole request", "J"),
 }
 """What is compared, and its unit."""
 
@@ -98,16 +101,16 @@ class Comparison:
 
     @property
     def assumptions(self) -> str:
-        """What the figures rest on, in a sentence."""
+        """What the figures are based on."""
         ours, theirs = self.points[0].ours, self.points[0].theirs
         efficiency = theirs.efficiency
         return (
-            f"{self.device.name}: {ours.design.kind} design, {ours.design.weight_bits}-bit weights, "
-            f"{ours.clock_mhz:g} MHz (an assumption), {ours.watts:g} W ({ours.watts_source}). "
-            f"{self.against.name}: {theirs.number_format}, {theirs.software}, {efficiency.compute:.0%} of the peak "
-            f"operations, {efficiency.memory:.0%} of the peak bandwidth, {efficiency.launch_seconds * 1e6:g} us a "
-            f"layer for launches, {theirs.watts:g} W ({theirs.watts_source}). {ours.sequences} in flight. "
-            "All are estimates"
+            f"All figures are estimates for {ours.sequences} sequence{'s' if ours.sequences > 1 else ''} at once. "
+            f"Assumed for {self.device.name}: {ours.design.weight_bits}-bit weights, {ours.clock_mhz:g} MHz, "
+            f"{ours.watts:g} W ({ours.watts_source}). Assumed for {self.against.name}: {theirs.number_format}, "
+            f"{theirs.software} kernel launches, {efficiency.compute:.0%} of the peak operations, "
+            f"{efficiency.memory:.0%} of the peak bandwidth, {efficiency.launch_seconds * 1e6:g} us per layer to "
+            f"launch kernels, {theirs.watts:g} W ({theirs.watts_source})."
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -63,7 +63,9 @@ def report_command(
         try:
             # Opened first: a path that cannot be written is told at once.
             with written(target) as opened:
-                gathered = gather(found, asked, points=points, seed=seed, command=command, progress=progress)
+                gathered = gather(
+                    found, asked, model=name, points=points, seed=seed, command=command, progress=progress
+                )
                 opened.write(page(gathered).encode())
         except OSError as error:
             raise InputError(f"output file {file} cannot be written: {error.strerror or error}") from error

@@ -1,54 +1,30 @@
-"""Occupancy over time of a decoder as it is built: its schedule as `describe` and `emit` count it."""
+"""Occupancy over time of a decoder that can be built: its schedule as `describe` and `emit` count it."""
 
 from collections.abc import Mapping, Sequence
 
-from ...errors import InputError
-from ...model.weightbits import WeightBits
 from ...perf.builtdecoder import BuiltDecoderSpec
 from ...perf.decodercycles import counted_run
 from ...perf.design import SpatialDesign
 from ...perf.device import Device
 from ...perf.estimate import Estimate
 from ...perf.memorytiming import MemoryTiming
-from ...perf.plan import DECODER_TILES, FAMILY, decoder
 from .text import duration, number
 from .timeline import Span, Timeline, timeline
 from .watched import LOAD, WatchedRun
 
-__all__ = ["built_decoder", "built_timelines"]
-
-BUILT = "gpt2"
-"""The family of the decoders that are built."""
+__all__ = ["built_timelines"]
 
 UNITS = (
     "embedding", "norm1", "qkv", "scores", "softmax", "sums", "projection", "norm2", "ffn1", "activation", "ffn2",
     "head",
 )  # fmt: skip
-"""A decoder's units in the order of the data, but for what only hands tiles on: its share is in the table."""
+"""A decoder's units in the order of the data, without those that only pass tiles on; the table has their shares."""
 
 LOADED = ("parameters", "qkv", "projection", "ffn1", "ffn2", "head", "keys", "values")
-"""What comes from off-chip memory."""
+"""What is loaded from off-chip memory."""
 
 FIRST, TILES = 2, 64
-"""Layers of a prompt that are shown tile by tile; of so many tiles or more, these tiles of the first layer."""
-
-
-def built_decoder(found: Estimate, device: Device, tile: int | None) -> BuiltDecoderSpec:
-    """The decoder that `emit` writes for an estimate's prompt and output together, with tiles as they were asked for.
-
-    Raises:
-        InputError: where there is none, with the reason.
-    """
-    network = found.network
-    if network.family != BUILT:
-        raise InputError(f"decoders of the family {network.family} are not built so far")
-    if device.family != FAMILY:
-        raise InputError(f"decoders are built for devices of the family {FAMILY}, not {device.family}")
-    if found.sequences > 1:
-        raise InputError(f"a decoder that is built has one sequence at a time, not {found.sequences}")
-    tiles = DECODER_TILES if tile is None else (tile,)
-    bits = WeightBits.of(found.design.weight_bits)
-    return decoder(network, device, tiles, found.prompt + found.output, bits)
+"""Layers of a prompt that are shown tile by tile; where they have 64 tiles or more, only the first 64 tiles."""
 
 
 def built_timelines(found: Estimate, spec: BuiltDecoderSpec, device: Device) -> tuple[Timeline, ...]:
@@ -64,14 +40,15 @@ def built_timelines(found: Estimate, spec: BuiltDecoderSpec, device: Device) -> 
 
 
 def _told(run: WatchedRun, device: Device, kind: str, estimated: float) -> str:
-    """What a run is, how long it takes, and how that was found, beside what was ``estimated`` of a design."""
+    """The design of a run, its time, and the time that was ``estimated`` for the estimate's own design, of ``kind``."""
     spec, seconds = run.spec, run.ended / (device.clock_mhz * 1e6)
-    place = "on chip" if spec.cache_on_chip else f"off chip, by {spec.cache_channels} of the ports each"
+    place = "on chip" if spec.cache_on_chip else f"off chip, with {spec.cache_channels} memory ports each"
     own = kind == SpatialDesign.kind
-    other = "the estimate above is" if own else f"the design above is another, a {kind} one, which is estimated at"
+    other = "a spatial design, too" if own else f"a {kind} design"
     return (
-        f"Of the decoder that emit writes for {spec.max_length} tokens: tiles of {spec.rows}, keys and values {place}. "
-        f"Counted, as describe does: {number(run.ended)} cycles, {duration(seconds)}; {other} {duration(estimated)}."
+        f"Schedule of the design that describe shows for {spec.max_length} tokens: tiles of {spec.rows} tokens, keys "
+        f"and values {place}. It takes {number(run.ended)} cycles, {duration(seconds)}, counted as in describe. "
+        f"The estimate at the top is of another design ({other}): {duration(estimated)}."
     )
 
 
@@ -85,13 +62,13 @@ def _prompt(run: WatchedRun, told: str) -> tuple[Timeline, ...]:
     return (
         timeline(
             "The prompt",
-            f"{told} Layers alternate in colour. A mark of the head is as high as the share of all arrays that work on "
-            "it, one of a load as that of the channels' bandwidth.",
+            f"{told} Layers alternate in colour. The height of a mark of the head is the share of the arrays that work "
+            "on it; the height of a mark of a load is the share of the memory channels' bandwidth.",
             0, run.ended, spans, _drawn(spans), exact=True,
         ),
         timeline(
             f"{count} of the prompt",
-            "Tiles alternate in colour, of loads layers do.",
+            "Tiles alternate in colour; for loads, layers do.",
             0, end, by_tile, _drawn(spans), exact=True,
         ),
     )  # fmt: skip
@@ -100,19 +77,19 @@ def _prompt(run: WatchedRun, told: str) -> tuple[Timeline, ...]:
 def _token(run: WatchedRun, told: str) -> tuple[Timeline, ...]:
     spans, layers, middle = run.spans(), run.spec.max_layers, run.spec.max_layers // 2
     own = [one for name in UNITS for one in spans[name] if one.turn == middle]
-    ahead = "Weights are loaded as far ahead as RAMs have room."
+    ahead = "Weights are loaded ahead, as far as the RAMs have room."
     if run.loads:
-        ahead += " Keys and values of the first layers come while the head works on the token before."
+        ahead += " Keys and values of the first layers are loaded while the head still works on the previous token."
     return (
         timeline(
-            f"A token behind {number(run.position)} others",
-            f"{told} All arrays compute each product together: its mark is as high as the share of them that does, one "
-            f"of a load as that of the channels' bandwidth. {ahead}",
+            f"A token after {number(run.position)} others",
+            f"{told} All arrays compute each product together. The height of a mark is the share of the arrays that "
+            f"work; for a load it is the share of the memory channels' bandwidth. {ahead}",
             0, run.ended, spans, _drawn(spans), exact=True,
         ),
         timeline(
             f"Layer {middle + 1} of {layers} of the token",
-            "The other colour is the layer before or behind.",
+            "The other colour is the layer before or after.",
             min(one.start for one in own), max(one.end for one in own), spans, _drawn(spans), exact=True,
         ),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from ...perf.device import Device
 from ...perf.estimate import Estimate
 from ...perf.exploration.explore import Exploration, explore
 from ...perf.floorplan import Floorplan, floorplan
+from ..emitted import Emitted, emitted_for
 from .changes import Change, changes
 from .occupancy import timelines
 from .timeline import Timeline
@@ -21,10 +22,12 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a page shows: the estimate, where its design lies, when its units are busy, what changes would gain, and the
-    front; where there is none ``no_front`` says why. ``command`` made it."""
+    """What a page shows: the estimate, what `emit` ``made`` for the same work, where the units of the estimated design
+    lie, when units are busy, what changes would gain, and the front. Where there is no front, ``no_front`` says why.
+    ``command``: the command that made the page."""
 
     found: Estimate
+    made: Emitted
     plan: Floorplan
     timelines: tuple[Timeline, ...]
     changes: tuple[Change, ...]
@@ -37,33 +40,36 @@ def gather(
     found: Estimate,
     asked: Mapping[str, Any],
     *,
+    model: str,
     points: int,
     seed: int,
     command: str,
     progress: Progress = lambda doing: None,
 ) -> Report:
-    """The report of an estimate that the keyword arguments ``asked`` of `estimate` gave, with a front of ``points``
-    designs, 0 for none."""
+    """The report of an estimate that `estimate` gave for the keyword arguments ``asked``. ``model``: what the command
+    line calls the network. The front is found among ``points`` designs; with 0 there is none."""
     spec = found.design.spec
     plan = floorplan(found.design.units, found.design.rest, spec.rows * spec.lanes * 16, found.device)
     assert plan is not None, "an estimate's design fits its device"
     device = found.device.model_copy(update={"clock_mhz": round(found.clock_mhz)})
+    progress("choosing what emit makes")
+    made = emitted_for(found, model, asked.get("tile"))
     progress("following the tiles")
-    times = timelines(found, device, asked.get("tile"))
+    times = timelines(found, device, made)
     gains = changes(found, asked, progress)
     progress("exploring")
     front, why = front_of(found.network, device, prompt=found.prompt, output=found.output, points=points, seed=seed)
     return Report(
-        found=found, plan=plan, timelines=times, changes=gains, front=front, no_front=why, command=command
+        found=found, made=made, plan=plan, timelines=times, changes=gains, front=front, no_front=why, command=command
     )  # fmt: skip
 
 
 def front_of(
     network: Network, device: Device, *, prompt: int, output: int, points: int, seed: int
 ) -> tuple[Exploration | None, str]:
-    """The exploration, or None and why there is none."""
+    """The exploration; or None, and why there is none."""
     if points == 0:
-        return None, "The front was left out, as --points 0 asks."
+        return None, "There is no front, since the page was made with --points 0."
     try:
         front = explore(network, device, points=points, seed=seed, prompt=prompt, output=output)
     except InputError as error:
@@ -71,5 +77,8 @@ def front_of(
     if not front.front:
         counts = front.total.refused
         refused = max(counts, key=lambda name: counts[name])
-        return None, f"None of the {points:,} designs that were drawn fits; most of them lack {refused}."
+        return (
+            None,
+            f"None of the {points:,} designs fits the device. The constraint that refuses most of them: {refused}.",
+        )
     return front, ""

@@ -1,28 +1,29 @@
 """Occupancy over time: when each unit of a design is busy, and with which layer.
 
-An encoder's comes from its exact schedule (`hdl.perf.cycles`), and a decoder's from that of what is built for it
-(`hdl.perf.decodercycles`). Where nothing is, or what is estimated is something else, stages are drawn, as their
-formulas have them.
+For an encoder it is the exact schedule (`hdl.perf.cycles`). For a decoder it is the counted schedule of the design that
+`describe` and `emit` choose (`hdl.perf.decodercycles`). Where these choose none, or the estimated design is streamed,
+the stages are drawn from their formulas.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
-from ...errors import InputError
+from ...perf.builtdecoder import BuiltDecoderSpec
 from ...perf.cycles import Run
 from ...perf.design import SpatialDesign
 from ...perf.device import Device
 from ...perf.estimate import Estimate
 from ...perf.spec import PipelineSpec
-from .built import built_decoder, built_timelines
+from ..emitted import Emitted
+from .built import built_timelines
 from .stages import stage_timelines
 from .timeline import Span, Timeline, timeline
 
 __all__ = ["encoder_spans", "timelines"]
 
 DRAWN = ("qkv", "scores", "softmax", "sums", "projection", "norm1", "ffn1", "activation", "ffn2", "norm2")
-"""An encoder's units in the order of the data, but for what only hands tiles on: its share is in the table."""
+"""An encoder's units in the order of the data, without those that only pass tiles on; the table has their shares."""
 
 
 class Watched(Run):
@@ -42,8 +43,8 @@ class Watched(Run):
 
 
 def encoder_spans(spec: PipelineSpec, tokens: int, layers: int) -> tuple[int, dict[str, tuple[Span, ...]]]:
-    """The cycles of a run, all layers of it followed, and for each unit when it is busy. A piece that ends at ``end``
-    (the cycle of its last beat) begins as many cycles before as the unit takes for it."""
+    """The cycles of a run through all layers, and when each unit is busy. The last beat of a piece is in the cycle
+    ``end``; the piece begins as many cycles earlier as the unit needs for it."""
     run = Watched(spec, tokens)
     *_, last = run.follow(layers)
     spans = {
@@ -57,18 +58,17 @@ def encoder_spans(spec: PipelineSpec, tokens: int, layers: int) -> tuple[int, di
     return int(last[-1]) + 1, spans
 
 
-def timelines(found: Estimate, device: Device, tile: int | None = None) -> tuple[Timeline, ...]:
-    """The pictures of an estimate: all of an encoder's run and a layer of it; a decoder's prompt and its token, of the
-    decoder that is built for the ``device`` with tiles as they were asked for, and of the estimate's own design where
-    that is not of its kind."""
+def timelines(found: Estimate, device: Device, made: Emitted) -> tuple[Timeline, ...]:
+    """The pictures of an estimate. For an encoder: the whole run, and one layer of it. For a decoder: the prompt and a
+    token of the design that is ``made``, on ``device`` with the clock of the estimate; and the stages of the estimated
+    design where that is of another kind."""
     if not found.network.causal:
         return _encoder(found.design.spec, found.prompt, found.network.layers)
-    try:
-        spec = built_decoder(found, device, tile)
-    except InputError as error:
+    if not isinstance(made.spec, BuiltDecoderSpec):
         first, *others = stage_timelines(found)
-        return replace(first, note=f"No schedule, for {error}. {first.note}"), *others
-    shown = built_timelines(found, spec, device)
+        why = f"There is no schedule of this work, since emit makes no design for it ({made.refusal})."
+        return replace(first, note=f"{why} {first.note}"), *others
+    shown = built_timelines(found, made.spec, device)
     return shown if isinstance(found.design, SpatialDesign) else (*shown, *stage_timelines(found))
 
 
@@ -79,12 +79,12 @@ def _encoder(spec: PipelineSpec, tokens: int, layers: int) -> tuple[Timeline, ..
     own = [span for every in rows.values() for span in every if span.turn == middle]
     start, end = min(span.start for span in own), max(span.end for span in own)
 
-    exact = "From the exact schedule, which equals the simulated Verilog to the cycle."
+    exact = "This is the exact schedule of this page's design: its cycles equal those of the simulated Verilog."
     return (
         timeline("The whole run", f"{exact} Layers alternate in colour.", 0, cycles, spans, DRAWN, exact=True),
         timeline(
             f"Layer {middle + 1} of {layers}",
-            f"{exact} The other colour is the layer before or behind; what a unit does without a gap is one mark.",
+            f"{exact} The other colour is the layer before or after. Work without a gap is one mark.",
             start, end, spans, DRAWN, exact=True,
         ),
     )  # fmt: skip

@@ -10,7 +10,8 @@ from ...perf.constraints import CROSSING_SHARE, SLR_SHARE, Constraint
 from ...perf.device import Device
 from ...perf.estimate import Estimate, Timing
 from ...resources import Resources
-from ..estimate_tables import workload
+from ..emitted import design_lines
+from ..estimate_tables import bounds, workload
 from .changes import MORE, Change
 from .gather import Report
 from .pictures import front_plots, roofline, roofline_points, strips, time_ticks
@@ -41,7 +42,9 @@ def page(report: Report) -> str:
     environment.filters |= {"number": number, "duration": duration, "percent": percent, "gain": gain}
     found = report.found
     return environment.get_template(TEMPLATE).render(
-        report=report, found=found, figures=headlines(found),
+        report=report, found=found, figures=headlines(found), bounds=bounds(found), quantity=quantity,
+        made=report.made, lines=design_lines(found, report.made),
+        other=report.made.spec is not None and report.made.spec != found.design.spec,
         times=[(one, strips(one), time_ticks(one, found.clock_mhz)) for one in report.timelines],
         work=workload(found.prompt, found.output, found.sequences),
         sources=sources(found.device), parts=parts(found), phases=stages(found),
@@ -66,16 +69,18 @@ def sources(device: Device) -> dict[str, str]:
 
 def headlines(found: Estimate) -> list[Figure]:
     """Latency, throughput and energy, each beside what the device allows."""
-    shown = [_latency("first token" if found.network.causal else "the whole text", found.first_token)]
+    shown = [
+        _latency("time to the first token" if found.network.causal else "time of the whole text", found.first_token)
+    ]
     if found.token is not None:
-        shown.append(_latency("a token of each sequence", found.token))
+        shown.append(_latency("time of a token of each sequence", found.token))
     timing, count = found.token or found.first_token, found.sequences if found.token else found.prompt
     energy = found.watts * timing.limit / count
     return [
         *shown,
-        Figure("tokens a second", number(found.tokens_a_second), number(count / timing.limit), timing.bound,
+        Figure("tokens per second", number(found.tokens_a_second), number(count / timing.limit), timing.bound,
                timing.ratio),
-        Figure("energy a token", f"{number(1e3 * found.joules_a_token)} mJ", f"{number(1e3 * energy)} mJ",
+        Figure("energy per token", f"{number(1e3 * found.joules_a_token)} mJ", f"{number(1e3 * energy)} mJ",
                timing.bound, timing.ratio),
     ]  # fmt: skip
 
@@ -104,7 +109,7 @@ def parts(found: Estimate) -> list[Part]:
         return [Part("prompt", found.sequences, found.first_token.seconds)]
     first = found.design.spec.run_cycles(found.prompt, 1) / (found.clock_mhz * 1e6)
     others = (found.first_token.seconds - first) / (layers - 1)
-    return [Part("first layer", found.sequences, first), Part("layer more", found.sequences * (layers - 1), others)]
+    return [Part("first layer", found.sequences, first), Part("further layer", found.sequences * (layers - 1), others)]
 
 
 @dataclass(frozen=True)
@@ -119,8 +124,8 @@ class Stage:
 
 def stages(found: Estimate) -> list[tuple[str, str, list[Stage]]]:
     """For the prompt and the token: a title, how its stages go together, and the stages."""
-    together = "The units work side by side, on different tiles: the slowest sets the pace."
-    behind = "The stages follow one another: their sum is a layer."
+    together = "The units work at the same time, on different tiles. The slowest unit sets the pace."
+    behind = "The stages follow one another. Their sum is the time of a layer."
     title = "prompt" if found.network.causal else "text"
     shown = [(title, together if found.design.kind == "spatial" else behind, found.prefill)]
     if found.decode is not None:
@@ -169,21 +174,26 @@ def regions(report: Report) -> list[Region]:
 
 
 def slack(one: Constraint) -> str:
-    """What is left of a constraint, in its unit."""
-    return f"{number(one.available - one.needed)} {one.unit}"
+    """What a constraint leaves unused, in its unit."""
+    return quantity(one.available - one.needed, one.unit)
+
+
+def quantity(value: float, unit: str) -> str:
+    """A number with its unit."""
+    return f"{number(value)} {unit}"
 
 
 def advice(changes: Sequence[Change]) -> str:
-    """What helps most, in a sentence."""
+    """The changes with the largest gains, in a sentence."""
     usable = [one for one in changes if one.found is not None]
     first = max(usable, key=lambda one: one.latency_gain, default=None)
     most = max(usable, key=lambda one: one.throughput_gain, default=None)
     if first is None or most is None or max(first.latency_gain, most.throughput_gain) < 0.0005:
-        return "None of these changes gains anything."
+        return "None of these changes makes the work faster."
     told = []
     if first.latency_gain >= 0.0005:
-        told.append(f"most for latency: {first.name}, {gain(first.latency_gain)}")
+        told.append(f"largest gain in time: {first.name}, {gain(first.latency_gain)}")
     if most is not first and most.throughput_gain > first.throughput_gain:
-        told.append(f"most for tokens a second: {most.name}, {gain(most.throughput_gain)}")
+        told.append(f"largest gain in tokens per second: {most.name}, {gain(most.throughput_gain)}")
     text = "; ".join(told)
     return f"{text[:1].upper()}{text[1:]}."

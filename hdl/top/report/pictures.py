@@ -80,8 +80,8 @@ def roofline(found: Estimate) -> Plot:
     ridge = device / bandwidth
     left, right = min(*intensities, ridge) / 6, max(*intensities, ridge) * 4
     rates = [one.rate / GIGA for one in points]
-    x = axis_of([left, right], "multiplications for each byte from memory", upright=False)
-    y = axis_of([left * bandwidth, *rates, device * 1.6], "10⁹ multiplications a second", upright=True)
+    x = axis_of([left, right], "multiplications per byte from memory", upright=False)
+    y = axis_of([left * bandwidth, *rates, device * 1.6], "10⁹ multiplications per second", upright=True)
     # Words stand to the right of a point where there is room for them.
     narrow = x.low * (x.high / x.low) ** 0.8
     labels = [
@@ -114,10 +114,20 @@ def roofline(found: Estimate) -> Plot:
 def front_plots(found: Estimate, front: Exploration) -> list[Plot]:
     """The front in each of its objectives against DSPs, before the other points that fit, with the report's design."""
     causal = bool(found.network.causal and found.output)
-    panels = [("first_token_s", "first token" if causal else "run", "ms", MILLI, found.first_token.seconds)]
+    panels = [
+        (
+            "first_token_s",
+            "time to the first token" if causal else "time of the text",
+            "ms",
+            MILLI,
+            found.first_token.seconds,
+        )
+    ]
     if found.token is not None:
-        panels.append(("token_s", "a token", "ms", MILLI, found.token.seconds))
-    panels.append(("tokens_per_s", "all sequences in flight", "tokens a second", 1.0, found.tokens_a_second))
+        panels.append(("token_s", "time of a token", "ms", MILLI, found.token.seconds))
+    panels.append(
+        ("tokens_per_s", "throughput with all sequences at once", "tokens per second", 1.0, found.tokens_a_second)
+    )
     every = np.concatenate([batch.figures for batches in front.batches.values() for batch in batches])
     every = every[:: max(1, -(-len(every) // SHOWN))]
     dsps = FIGURES.index("dsp")

@@ -1,4 +1,4 @@
-"""Occupancy over time of what is estimated only: a model of stages, drawn from their formulas."""
+"""Occupancy over time of designs that are only estimated: a model of stages, drawn from their formulas."""
 
 from math import ceil
 
@@ -12,7 +12,7 @@ from .timeline import Span, Timeline, timeline
 __all__ = ["MEMORY", "stage_timelines"]
 
 MEMORY = "memory"
-"""The row of what comes from off-chip memory."""
+"""The row of off-chip memory."""
 
 WAY = ("qkv", "attention", "scores", "softmax", "sums", "projection", "ffn1", "ffn2", "rows", "head")
 """The stages of a decoder in the order of the data."""
@@ -31,8 +31,8 @@ def stage_timelines(found: Estimate) -> tuple[Timeline, ...]:
 
 
 def _ring(spec: DecoderSpec, found: Estimate) -> Timeline:
-    """A prompt whose tiles follow each other around the loop: as `ring_cycles` counts, each unit from when the first
-    tile reaches it, one tile a pace. The row-wise units' cycles lie evenly between the arrays."""
+    """A prompt whose tiles follow each other around the loop, as `ring_cycles` counts them. A unit starts when the
+    first tile reaches it, and takes one tile per pace. The row-wise units' cycles lie evenly between the arrays."""
     tokens, layers = found.prompt, found.network.layers
     tiles, cycles = ceil(tokens / spec.rows), spec.tile_cycles(tokens)
     pace = max(spec.row_cycles, *cycles.values())
@@ -48,15 +48,15 @@ def _ring(spec: DecoderSpec, found: Estimate) -> Timeline:
     end = found.prefill.cycles
     spans["head"] = (Span(end - spec.head_cycles(), end, layers),)
     note = (
-        "A model of stages, not a schedule: every tile takes a unit its average, at the pace of the slowest unit. "
-        "Layers alternate in colour."
+        "A model of stages, not a schedule: each unit takes its average time for every tile, and the tiles follow "
+        "at the pace of the slowest unit. Layers alternate in colour."
     )
     return timeline("The prompt, by stages", note, 0, end, spans, spans, exact=False)
 
 
 def _sequence(found: Estimate, phase: Phase, title: str) -> Timeline:
-    """A phase whose stages follow one another, layer by layer, the head last; beside them the
-    memory, which works ahead. What is faster waits, here evenly, for the other."""
+    """A phase whose stages follow one another, layer by layer, the head last. Memory works ahead, beside them. The
+    faster of both waits for the other; the waits are drawn evenly."""
     layers, design = found.network.layers, found.design
     memory = found.device.memory
     bytes_a_cycle = memory.sustained * design.bandwidth(memory) * 1e9 / (found.clock_mhz * 1e6)
@@ -76,9 +76,11 @@ def _sequence(found: Estimate, phase: Phase, title: str) -> Timeline:
     slower = end / (layers * read + head)
     rows[MEMORY] = [Span(each * read * slower, (each * slower + 1) * read, each) for each in range(layers)]
     rows[MEMORY].append(Span(layers * read * slower, layers * read * slower + head, layers))
-    decides = "memory decides, and the units wait for it" if stretched > 1 else "the units decide, and memory waits"
+    decides = (
+        "memory sets the time, and the units wait" if stretched > 1 else "the units set the time, and memory waits"
+    )
     note = (
-        "A model of stages, not a schedule: they follow one another, what works row by row is drawn as one at the "
-        f"end of a layer, and waits are spread evenly. Here {decides}. Layers alternate in colour."
+        "A model of stages, not a schedule. The stages follow one another; all row-wise units are drawn as one stage "
+        f"at the end of a layer; waits are spread evenly. Here {decides}. Layers alternate in colour."
     )
     return timeline(title, note, 0, end, rows, rows, exact=False)
