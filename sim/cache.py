@@ -53,7 +53,7 @@ def directory() -> Path:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "spatial-llm"
     except RuntimeError:
         raise InputError(
-            "the cache of builds must be in a folder, and this user has no home directory; set SPATIAL_LLM_CACHE to one"
+            "the build cache must be in a folder, and this user has no home directory; set SPATIAL_LLM_CACHE to one"
         ) from None
 
 
@@ -104,7 +104,7 @@ def cached(
 def _refused(folder: Path, reason: str) -> InputError:
     """A folder of the cache that cannot be written."""
     return InputError(
-        f"the cache of builds must be a folder that can be written, with room; {folder} answers: {reason}; "
+        f"the build cache must be a folder that can be written and has room, and {folder} is refused: {reason}; "
         "free some space, or set SPATIAL_LLM_CACHE to another folder"
     )
 

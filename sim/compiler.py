@@ -1,4 +1,4 @@
-"""The C++ compiler: which one it is, and that it works, which is found out before anything else is built."""
+"""The C++ compiler: which one it is, and a trial of it before anything else is built."""
 
 import ctypes
 import os
@@ -103,7 +103,7 @@ def _probe(folder: Path) -> None:
     except (OSError, AttributeError) as error:
         if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
             raise InputError(
-                f"the cache of builds must be where programs may run, and {folder.parent} is on a disk that is mounted "
+                f"the build cache must be where programs may run, and {folder.parent} is on a disk that is mounted "
                 "with noexec; set SPATIAL_LLM_CACHE to another folder"
             ) from error
         raise BuildError(f"the library cannot be used: {error}") from error

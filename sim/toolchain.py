@@ -53,7 +53,7 @@ def verilate(sources: Mapping[str, str], top: str, folder: Path, flags: Sequence
 def lint(
     sources: Mapping[str, str], top: str, folder: Path, *, waivers: Path | None, defines: Sequence[str]
 ) -> list[LintWarning]:
-    """What `verilator --lint-only -Wall` says about module `top` but for what the configuration file `waivers`
+    """What `verilator --lint-only -Wall` says about module `top`, except what the configuration file `waivers`
     waives."""
     files = [*([str(waivers.resolve())] if waivers else []), *_write(sources, folder)]
     options = f"--lint-only -Wall -Wno-fatal --top-module {top}".split()

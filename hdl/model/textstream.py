@@ -29,8 +29,8 @@ class TextStream:
 
     Args:
         text: the text of ids, as in `Tokens`.
-        settled: how many of the ids, from the first one, have a text that later ids leave as it is, but for the bytes
-            of an incomplete character; see `settled_by`.
+        settled: how many of the ids, from the first one, have a text that later ids leave as it is, except the
+            bytes of an incomplete character; see `settled_by`.
     """
 
     def __init__(self, text: Callable[[Sequence[int]], str], settled: Callable[[Sequence[int]], int] = len):

@@ -1,4 +1,4 @@
-"""The cache of builds: whole or not there, healed where it is damaged, built once by many."""
+"""The build cache: whole or not there, healed where it is damaged, built once by many."""
 
 import signal
 import subprocess
@@ -63,7 +63,7 @@ def test_a_user_without_a_home_directory_is_told_of_the_variable(monkeypatch: py
     with pytest.raises(InputError) as error:
         cache.directory()
     assert str(error.value) == (
-        "the cache of builds must be in a folder, and this user has no home directory; set SPATIAL_LLM_CACHE to one"
+        "the build cache must be in a folder, and this user has no home directory; set SPATIAL_LLM_CACHE to one"
     )
 
 
@@ -191,7 +191,7 @@ def test_a_disk_that_is_full_is_one_line_with_the_folder_and_the_remedy(
     with pytest.raises(InputError) as error:
         cache.cached("kind", "name", failing)
     assert str(error.value) == (
-        f"the cache of builds must be a folder that can be written, with room; {folder}/kind answers: {reason}; "
+        f"the build cache must be a folder that can be written and has room, and {folder}/kind is refused: {reason}; "
         "free some space, or set SPATIAL_LLM_CACHE to another folder"
     )
     assert entries(folder) == []
@@ -201,7 +201,7 @@ def test_a_file_in_place_of_the_folder_is_refused(folder: Path, monkeypatch: pyt
     (folder / "file").write_text("")
     monkeypatch.setenv("SPATIAL_LLM_CACHE", str(folder / "file"))
     with pytest.raises(
-        InputError, match=r"/file/kind answers: Not a directory; free some space, or set SPATIAL_LLM_CA"
+        InputError, match=r"/file/kind is refused: Not a directory; free some space, or set SPATIAL_LLM_CA"
     ):
         cache.cached("kind", "name", Builds())
     assert list(folder.iterdir()) == [folder / "file"]
