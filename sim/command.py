@@ -2,7 +2,6 @@
 runs."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +19,7 @@ from hdl.top.commands.options import (
     origin_options,
     weight_options,
 )
+from hdl.top.commands.paths import NamedPath
 from hdl.top.console import run_command
 
 __all__ = ["main", "sim_command"]
@@ -40,9 +40,7 @@ __all__ = ["main", "sim_command"]
 @device_option
 @click.option("--tile", type=Whole(), help=TILE_HELP)
 @click.option("--max-length", type=Whole(), help="Tokens of the longest sequence.  [default: 512, or the model's most]")
-@click.option(
-    "--waves", type=click.Path(path_type=Path), help="A VCD file to write, of the first text.", metavar="FILE"
-)
+@click.option("--waves", type=NamedPath(), help="A VCD file to write, of the first text.", metavar="FILE")
 @force_option
 @click.option("--threads", type=Whole(THREADS), default=2, show_default=True, help="Threads of the simulation.")
 @version_option

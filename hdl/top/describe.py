@@ -13,13 +13,15 @@ from ..model.network import load_network, networks
 from ..perf.buildable import not_built
 from ..perf.builtdecoder import BuiltDecoderSpec
 from ..perf.device import Device, devices, load_device
+from ..perf.estimate import FAMILIES
+from ..perf.plan import FAMILY
 from ..perf.spec import PipelineSpec
 from ..resources import Resources
 from .decoder.manifest import decoder_cycles
 from .manifest import cycles, unit_cycles
 from .platforms import BOARDS
 
-__all__ = ["devices_table", "models_table", "not_built_lines", "summary", "units_table"]
+__all__ = ["device_lines", "devices_table", "models_table", "not_built_lines", "summary", "units_table"]
 
 COUNTED = ("DSP", "BRAM36", "URAM", "LUT", "FF")
 
@@ -107,6 +109,19 @@ def devices_table() -> Table:
         emit = "yes" if name in BOARDS else "no"
         table.add_row(name, device.board, *here, device.memory.name, f"{device.memory.bandwidth_gb_s:,g}", emit)
     return table
+
+
+def device_lines() -> list[str]:
+    """Which commands take which devices."""
+    known = [load_device(name) for name in devices()]
+    built = [one.name for one in known if one.family == FAMILY]
+    timed = [one.name for one in known if one.family == FAMILY and one.memory.timing]
+    estimated = [one.name for one in known if one.kind == "fpga" and one.family in FAMILIES]
+    return [
+        f"estimate, explore, scale, compare and report take {', '.join(estimated)}; describe and sim take "
+        f"{', '.join(built)}, and sim runs decoders on {', '.join(timed)}, whose memory has its timing in the device's "
+        f"file; emit takes {', '.join(BOARDS)}.",
+    ]
 
 
 def new_table(title: str, *columns: str) -> Table:

@@ -129,6 +129,8 @@ def check_replaceable(target: Path, *, force: bool = False) -> None:
     the emission may be lost."""
     if not target.exists():
         return
+    if Path.cwd().is_relative_to(target):
+        raise InputError(f"output folder {target} must not be the current folder or hold it; choose another --out")
     if not target.is_dir():
         raise InputError(f"output {target} must be a folder, not a file; choose another --out")
     if not any(target.iterdir()):

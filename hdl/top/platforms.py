@@ -66,4 +66,4 @@ def check_board(device: Device) -> None:
         InputError: with the devices that have them.
     """
     if device.name not in BOARDS:
-        raise InputError(f"device of emit must have constraints, as {', '.join(BOARDS)} has, not be {device.name!r}")
+        raise InputError(f"device {device.name!r} has no constraints for emit; devices with them: {', '.join(BOARDS)}")

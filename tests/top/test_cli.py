@@ -66,6 +66,15 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert {*networks(), *devices()} < {row[0] for row in rows if row}
 
 
+def test_list_says_which_devices_a_command_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    said = " ".join(Run(capsys, "list").out.split())
+    assert said.endswith(
+        "estimate, explore, scale, compare and report take kv260, u250, u280, u50, u55c, vck5000, vhk158; describe and "
+        "sim take kv260, u250, u280, u50, u55c, and sim runs decoders on u280, whose memory has its timing "
+        "in the device's file; emit takes u280."
+    )
+
+
 @pytest.mark.parametrize("arguments", [("--model", "tiny-bert", "describe"), ("describe", "--model", "tiny-bert")])
 def test_describe(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
     run = Run(capsys, *arguments, "--tile", "2", "--max-length", "40")
@@ -182,6 +191,28 @@ def test_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_p
     run = Run(capsys, "quantise", "--model", "tiny-bert", "--random-weights", "--out", below)
     assert run.complaint() == f"output file {below} cannot be written: {tmp_path / 'mine'} is not a folder"
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("option", ["--out", "--point"])
+def test_an_empty_path(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """An unset variable of a shell must not mean the current folder."""
+    monkeypatch.chdir(tmp_path)
+    run = Run(capsys, "emit", "--model", "tiny-bert", option, "")
+    assert run.complaint() == f"Invalid value for '{option}': a path must not be empty; see --help"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_current_folder_is_not_replaced(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    for name in (".", ".."):
+        said = Run(capsys, "emit", "--model", "tiny-bert", "--out", name).complaint()
+        folder = Path(name).resolve()
+        assert said == f"output folder {folder} must not be the current folder or hold it; choose another --out"
 
 
 def test_a_model_whose_matrices_are_too_long(capsys: pytest.CaptureFixture[str]) -> None:

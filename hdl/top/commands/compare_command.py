@@ -15,6 +15,7 @@ from ...version import GENERATOR
 from ..console import show, shown_progress
 from .numbers import Decimal, Whole
 from .options import chosen_name, device_option, force_option, gpu_names, model_option
+from .paths import NamedPath
 
 __all__ = ["compare_command"]
 
@@ -42,7 +43,7 @@ __all__ = ["compare_command"]
     help="How the GPU's kernels are launched: captured or eager.",
 )
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
-@click.option("--out", type=click.Path(path_type=Path), help="A folder for the maps as pictures (SVG).", metavar="DIR")
+@click.option("--out", type=NamedPath(), help="A folder for the maps as pictures (SVG).", metavar="DIR")
 @force_option
 @click.pass_obj
 def compare_command(

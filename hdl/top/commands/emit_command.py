@@ -9,18 +9,15 @@ from ...errors import InputError
 from ...model.weightbits import WeightBits
 from ..console import shown_progress
 from .options import hardware_options
+from .paths import NamedPath
 
 __all__ = ["emit_command"]
 
 
 @click.command("emit")
 @hardware_options
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="The folder.  [default: build/MODEL-DEVICE]", metavar="DIR"
-)
-@click.option(
-    "--point", type=click.Path(path_type=Path), help="A point of an exploration, with its own geometry.", metavar="FILE"
-)
+@click.option("--out", type=NamedPath(), help="The folder.  [default: build/MODEL-DEVICE]", metavar="DIR")
+@click.option("--point", type=NamedPath(), help="A point of an exploration, with its own geometry.", metavar="FILE")
 @click.option("--force", is_flag=True, help="Replace an earlier emission's folder with all that has come into it.")
 @click.pass_obj
 def emit_command(

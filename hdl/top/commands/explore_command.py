@@ -12,6 +12,7 @@ from ...errors import InputError
 from ..console import show
 from .numbers import Whole
 from .options import chosen_name, device_option, model_option
+from .paths import NamedPath
 
 __all__ = ["explore_command"]
 
@@ -28,9 +29,7 @@ Report = Callable[[str, int, int], None]
     "--points", type=Whole(POINTS), default=200_000, show_default=True, help="Designs that are drawn.", metavar="N"
 )
 @click.option("--seed", type=Whole(SEED), default=0, show_default=True, help="What they are drawn from.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="The folder.  [default: build/explore-MODEL-DEVICE]", metavar="DIR"
-)
+@click.option("--out", type=NamedPath(), help="The folder.  [default: build/explore-MODEL-DEVICE]", metavar="DIR")
 @click.option("--jobs", type=Whole(), default=-1, help="Processes.  [default: one for each core]", metavar="J")
 @click.option("--scheduler", help="A Dask scheduler, whose workers evaluate instead.", metavar="ADDRESS")
 @click.option("--force", is_flag=True, help="Start over where the folder holds another exploration.")

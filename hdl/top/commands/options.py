@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ from ...bounds import CLOCK, SEQUENCES
 from ...errors import InputError
 from ...model.weightbits import WeightBits
 from .numbers import Decimal, Whole
+from .paths import NamedPath
 
 __all__ = [
     "TILE_HELP",
@@ -62,7 +62,7 @@ def origin_options(command: Command) -> Command:
         command,
         click.option(
             "--checkpoint",
-            type=click.Path(path_type=Path),
+            type=NamedPath(),
             help="Weights in safetensors, a file or a folder.  [default: built-in ones, or those beside config.json]",
             metavar="PATH",
         ),

@@ -7,13 +7,14 @@ import click
 from ...model.weightbits import WeightBits
 from ..console import shown_progress
 from .options import chosen_name, force_option, model_option, origin_options, weight_options
+from .paths import NamedPath
 
 __all__ = ["quantise_command"]
 
 
 @click.command("quantise")
 @model_option
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write.", metavar="FILE")
+@click.option("--out", type=NamedPath(), required=True, help="The file to write.", metavar="FILE")
 @click.option(
     "--static", is_flag=True, help="Fix the ranges of rows by calibration, instead of finding each at run time."
 )

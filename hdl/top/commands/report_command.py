@@ -12,6 +12,7 @@ from ...output import output_file, starts_with, written
 from ..console import shown_progress
 from .numbers import Whole
 from .options import chosen_name, force_option, workload_options
+from .paths import NamedPath
 
 __all__ = ["report_command"]
 
@@ -28,7 +29,7 @@ __all__ = ["report_command"]
 @click.option("--seed", type=Whole(SEED), default=0, show_default=True, help="What they are drawn from.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="The page.  [default: build/report-MODEL-DEVICE.html]",
     metavar="FILE",
 )
