@@ -78,7 +78,7 @@ def markdown(curves: dict[Case, list[Partition]]) -> str:
         cells = [(str(one.devices), *(f"{one.losses[cause]:.1%}" for cause in shown)) for one in curve]
         lines += ["Losses, as shares of all devices' time:", "", *rows(("devices", *shown), cells), ""]
         sentence = assumptions(curve)
-        lines += [sentence[0].upper() + sentence[1:] + ".", ""]
+        lines += [sentence[0].upper() + sentence[1:], ""]
     return "\n".join(lines)
 
 

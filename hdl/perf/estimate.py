@@ -272,7 +272,8 @@ def checked_output(
         output = min(OUTPUT, max(0, network.max_positions - prompt)) if network.causal else 0
     if device.kind != "fpga" or device.family not in FAMILIES:
         known = " and ".join(FAMILIES)
-        raise InputError(f"estimates are for FPGAs of the families {known}, not {device.family} as {device.name!r}")
+        other = "a GPU; compare takes it with --against" if device.kind == "gpu" else f"of the family {device.family}"
+        raise InputError(f"estimates are for FPGAs of the families {known}, not for {device.name!r}, {other}")
     if output and not network.causal:
         raise InputError(f"output of model {network.name!r}, an encoder, must be 0 tokens, not {output}")
     if prompt < 1:

@@ -28,7 +28,9 @@ def design_lines(found: Exploration, folder: Path, model: str) -> list[str]:
     for the design that `emit` chooses itself. ``model``: what the command line calls the network."""
     front, space = found.front, found.space
     if not front:
-        return ["No design of this exploration fits the device."]
+        return [
+            "No design of this exploration fits the device; the table of points says which constraints refuse them."
+        ]
     refusals = [not_emitted(one.point) for one in front]
     count = sum(why is None for why in refusals)
     if count:

@@ -133,7 +133,11 @@ def test_all_figures_are_json() -> None:
         ({"weight_bits": 5}, "weight-bits must be 8 or 4, not 5"),
         ({"clock_mhz": -1.0}, "clock must be 1 to 1,200 MHz (the DSPs of no FPGA are faster), not -1"),
         ({"tile": 3}, "tile must be 2, 4 or 8 tokens, not 3"),
-        ({"device": "a100"}, "estimates are for FPGAs of the families ultrascale+ and versal, not ampere as 'a100'"),
+        (
+            {"device": "a100"},
+            "estimates are for FPGAs of the families ultrascale+ and versal, not for 'a100', a GPU; "
+            "compare takes it with --against",
+        ),
         ({"model": "bert-base", "output": 3}, "output of model 'bert-base', an encoder, must be 0 tokens, not 3"),
         ({"model": "bert-base", "weight_bits": 4}, "weight-bits of model 'bert-base', an encoder, must be 8, not 4"),
     ],

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hdl.bounds import JOBS
+from hdl.perf.device import load_device
 from hdl.perf.exploration import results
 from hdl.perf.exploration.point import Point
 from hdl.perf.exploration.points import FIGURES
@@ -98,6 +99,21 @@ def test_a_decoder_s_front_names_what_emit_makes_instead(
         reason = "networks of the family llama are only estimated; hardware is for bert and gpt2."
         assert first.startswith("emit makes none of the ")
         assert first.endswith(f"designs of the front: {reason}")
+
+
+def test_an_exploration_of_which_nothing_fits(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = load_device("u280")
+    tiny = board.model_copy(update={"slrs": tuple(one.model_copy(update={"dsp": 1}) for one in board.slrs)})
+    monkeypatch.setattr("hdl.perf.exploration.explore.load_device", lambda name: tiny)
+    out = tmp_path / "out"
+    code, shown, err = run(capsys, "explore", *SMALL, "--points", "20", "--out", str(out))
+    assert (code, err) == (0, "")
+    assert shown.startswith("No design of this exploration fits the device; the table of points says which")
+    assert "refused: compute 20 100.0%" in " ".join(shown.split())
+    assert json.loads((out / "front.json").read_text())["front"] == []
+    assert {path.name for path in out.iterdir()} >= {"front.svg", "front.png", "points.csv", "points.parquet"}
 
 
 @pytest.mark.parametrize("finished", [False, True])

@@ -43,6 +43,10 @@ def picture(found: Exploration) -> Figure:
     FigureCanvasAgg(drawing)
     grid = drawing.subplots(-(-len(panels) // across), across, squeeze=False).flat
     for axes, (name, title, unit, scale) in zip(grid, panels, strict=True):
+        if not found.total.feasible:
+            axes.text(0.5, 0.5, "no design fits the device", transform=axes.transAxes, ha="center")
+            axes.set(xlabel="DSPs of the design", ylabel=f"{title} [{unit}]")
+            continue
         draw_behind(axes, found, name, scale)
         draw_front(axes, found.front, name, scale)
         axes.set(xlabel="DSPs of the design", ylabel=f"{title} [{unit}]", xscale="log", yscale="log")
