@@ -89,14 +89,15 @@ class Origin:
         return next((folder / name for folder in self.folders if os.path.lexists(folder / name)), None)
 
     def files(self) -> list[Path]:
-        """All files that are read for the model.
+        """All files that are read for the model, and configurations in folders that its modules may be in.
 
         Raises:
             InputError: for an index of weights that cannot be read.
         """
-        found = [self.find(name) for name in (TOKENISER, CALIBRATION, MODULES, POOLING)]
+        found = [self.find(name) for name in (TOKENISER, CALIBRATION, MODULES)]
+        modules = [path for folder in self.folders for path in sorted(folder.glob("*/config.json"))]
         weights = [] if self.weights is None else tensor_files(self.weights)
-        return [path for path in (self.config, *found, *weights) if path is not None]
+        return [path for path in (self.config, *found, *modules, *weights) if path is not None]
 
 
 def config_file(path: Path) -> Path:

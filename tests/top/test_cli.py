@@ -229,6 +229,7 @@ def test_quantise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         assert run.out.splitlines() == [
             "tiny-bert: random weights, seed 1; bytes as tokens, guessed from the vocabulary of 260 entries; "
             "calibrated on the project's own English texts",
+            "pooling: the mean of the tokens, scaled to length 1 (assumed, as the model says none)",
             f"{out}: {out.stat().st_size:,} bytes",
         ]
         limits = [layer.limits for layer in QuantisedBert.load(out).layers]

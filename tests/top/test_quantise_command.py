@@ -1,5 +1,6 @@
 """The command `quantise` on a model of the user's: what it says, and which files it leaves alone."""
 
+import json
 import os
 from pathlib import Path
 
@@ -18,6 +19,10 @@ def model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     write_model(folder, BERT)
     (folder / "calibration.txt").write_text("the cat sat on a mat\nthe dog\n")
+    (folder / "pool").mkdir()
+    (folder / "pool" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
+    modules = [{"type": kind, "path": path} for kind, path in (("Transformer", ""), ("Pooling", "pool"))]
+    (folder / "modules.json").write_text(json.dumps(modules))
     return folder
 
 
@@ -32,6 +37,7 @@ def test_the_first_line_says_what_was_quantised(capsys: pytest.CaptureFixture[st
     assert run.out.splitlines() == [
         f"{model}: weights of {model / 'model.safetensors'}; tokeniser {model / 'tokenizer.json'}; "
         f"calibrated on 2 texts of {model / 'calibration.txt'}",
+        f"pooling: the first token, not scaled ({model / 'pool' / 'config.json'})",
         f"{out}: {out.stat().st_size:,} bytes",
     ]
     assert QuantisedBert.load(out).source == f"weights of {model / 'model.safetensors'}"
@@ -64,7 +70,10 @@ def test_an_earlier_output_is_replaced_and_nothing_else(capsys: pytest.CaptureFi
     QuantisedBert.load(mine)
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "calibration.txt"])
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "model.safetensors", "tokenizer.json", "calibration.txt", "modules.json", "pool/config.json"],
+)
 @pytest.mark.parametrize("by", ["name", "hard link", "symbolic link"])
 def test_what_is_read_is_never_replaced(capsys: pytest.CaptureFixture[str], model: Path, name: str, by: str) -> None:
     out, before = model / name, (model / name).read_bytes()

@@ -38,7 +38,7 @@ def quantise_command(
     from ...model.gpt2.weights import Gpt2Weights
     from ...model.origin import Origin
     from ...model.prepare import Prepared, PreparedModel, prepare
-    from ...model.quantised import is_quantised
+    from ...model.quantised import QuantisedBert, is_quantised
     from ...model.spec import BertSpec, Gpt2Spec, ModelSpec, presets
     from ...output import output_file
     from ..planned import chosen_model
@@ -59,4 +59,6 @@ def quantise_command(
             prepared = prepare(spec, origin, static=static)
         prepared.quantised.save(path)
     click.echo(prepared.told())
+    if isinstance(prepared.quantised, QuantisedBert):
+        click.echo(str(prepared.quantised.pooling))
     click.echo(f"{out}: {path.stat().st_size:,} bytes")
