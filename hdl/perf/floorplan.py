@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..channel import CHANNEL_BITS
 from ..kernels.linear import LinearSpec
 from ..resources import Resources
@@ -42,13 +44,16 @@ def floorplan(units: Mapping[str, Any], rest: Resources, stream_bits: int, devic
     blocks = [Block("rest", rest, 3 * stream_bits)]
     for name, unit in units.items():
         blocks += _blocks(name, unit, 3 * stream_bits)
+    sums = np.cumsum([[0.0] * 5, *(tuple(block.resources) for block in blocks)], axis=0)
+    # What an SLR has nothing of is used many times over by any need.
+    rooms = [np.maximum(tuple(region.resources), 1e-9) for region in device.slrs]
     low, high, best = 0.0, 1.0, None
     for _ in range(STEPS):
         middle = (low + high) / 2
-        found = _place(blocks, device, middle)
+        found = _ends(sums, rooms, middle)
         low, high, best = (low, middle, found) if found else (middle, high, best)
-    best = best or _place(blocks, device, high)
-    return best and _with_channels(best, units)
+    best = best or _ends(sums, rooms, high)
+    return _with_channels(_planned(blocks, sums, rooms, best), units) if best else None
 
 
 def _blocks(name: str, unit: Any, stream_bits: int) -> list[Block]:
@@ -67,30 +72,27 @@ def _blocks(name: str, unit: Any, stream_bits: int) -> list[Block]:
     ]
 
 
-def _share(used: Resources, region: Resources) -> float:
-    """The share that the scarcest resource is used to."""
-    return max(need / have if have else (1e9 if need else 0.0) for need, have in zip(used, region, strict=True))
+def _ends(sums: np.ndarray, rooms: Sequence[np.ndarray], share: float) -> list[int] | None:
+    """How many blocks lie in each SLR and below it, where in their order each SLR is filled up to ``share`` of any of
+    its resources; None where some are left over. ``sums``: the resources of the first n blocks, for every n."""
+    ends, first = [], 0
+    for room in rooms:
+        full = ((sums[first + 1 :] - sums[first]) / room).max(axis=1) > share
+        first = first + int(full.argmax()) if full.any() else len(sums) - 1
+        ends.append(first)
+    return ends if first == len(sums) - 1 else None
 
 
-def _place(blocks: Sequence[Block], device: Device, share: float) -> Floorplan | None:
-    """All blocks in order, each SLR filled up to ``share`` of any of its resources; None where some are left over."""
-    regions: list[dict[str, Resources]] = []
-    used, crossings, next_block = [], [], 0
-    for region in device.slrs:
+def _planned(blocks: Sequence[Block], sums: np.ndarray, rooms: Sequence[np.ndarray], ends: Sequence[int]) -> Floorplan:
+    """The floorplan with the blocks up to each of ``ends`` in an SLR."""
+    regions, used, crossings = [], [], []
+    for first, end, room in zip([0, *ends], ends, rooms, strict=False):
         here: dict[str, Resources] = {}
-        total = Resources()
-        while next_block < len(blocks):
-            block = blocks[next_block]
-            grown = total + block.resources
-            if _share(grown, region.resources) > share:
-                break
-            total, next_block = grown, next_block + 1
+        for block in blocks[first:end]:
             here[block.unit] = here.get(block.unit, Resources()) + block.resources
         regions.append(here)
-        used.append(_share(total, region.resources))
-        crossings.append(blocks[next_block - 1].cut_bits if 0 < next_block < len(blocks) else 0)
-    if next_block < len(blocks):
-        return None
+        used.append(float(((sums[end] - sums[first]) / room).max()))
+        crossings.append(blocks[end - 1].cut_bits if 0 < end < len(blocks) else 0)
     return Floorplan(tuple(regions), tuple(used), tuple(crossings[:-1]))
 
 
