@@ -96,11 +96,21 @@ class Link(_Figures):
 
 
 class Power(_Figures):
-    """``tdp_w``: the most the board takes. ``typical_w``: what is reported under load of this kind, where a source has
-    it."""
+    """``tdp_w``: the maximum power of the board. ``typical_w``: the power that a source reports under a load of this
+    kind, where there is such a source."""
 
     tdp_w: Positive
     typical_w: Positive | None = None
+
+    @property
+    def watts(self) -> float:
+        """The power that estimates count with: what is reported under load, or else the maximum."""
+        return self.typical_w or self.tdp_w
+
+    @property
+    def source(self) -> str:
+        """What `watts` is, in words."""
+        return "reported under load" if self.typical_w else "the board's maximum"
 
 
 class Device(_Figures):

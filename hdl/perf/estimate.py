@@ -1,4 +1,4 @@
-"""Estimates: what a network will do on a device, in time, throughput and energy, beside the limits of both.
+"""Estimates of a network on a device: time, throughput and energy, with the limits of compute and memory.
 
 from hdl.perf import estimate
 found = estimate("gpt2", "u280", prompt=128, output=64)
@@ -34,8 +34,8 @@ OUTPUT = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """``seconds`` of a phase, and the least that the device allows: ``compute_limit`` with two products a cycle in each
-    DSP of the design, ``memory_limit`` at the peak bandwidth."""
+    """``seconds`` of a phase, and the shortest times that the device allows: ``compute_limit`` with two products per
+    cycle in each DSP of the design, ``memory_limit`` at the peak bandwidth."""
 
     seconds: float
     compute_limit: float
@@ -43,28 +43,28 @@ class Timing:
 
     @property
     def limit(self) -> float:
-        """The limit that counts: the longer time."""
+        """The longer of both limits."""
         return max(self.compute_limit, self.memory_limit)
 
     @property
     def bound(self) -> str:
-        """Which of the two it is."""
+        """The name of the longer limit."""
         return "compute" if self.compute_limit >= self.memory_limit else "memory"
 
     @property
     def ratio(self) -> float:
-        """Share of the limit that is reached."""
+        """The share of the limit that is reached."""
         return self.limit / self.seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a design does on a device.
+    """Time, throughput and energy of a design on a device.
 
-    ``prompt`` and ``output`` tokens of each of ``sequences``; ``clock_mhz`` is an assumption. ``first_token``: the
-    whole prompt, for an encoder the whole of its work; ``token``: one token of every sequence in the middle of the
-    output, None for an encoder. ``watts``: what the board takes, by ``watts_source``. ``held``: sequences whose keys
-    and values are in memory.
+    The work is ``prompt`` and ``output`` tokens of each of ``sequences``. ``clock_mhz`` is an assumption.
+    ``first_token``: the whole prompt; for an encoder the whole text. ``token``: one token of every sequence in the
+    middle of the output; None for an encoder. ``watts``: the power of the board, and ``watts_source`` where it is from.
+    ``held``: sequences whose keys and values are in memory.
     """
 
     network: Network
@@ -84,7 +84,7 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """All of it: the prompts one after the other, then the tokens of all sequences together."""
+        """The whole work: the prompts one after the other, then the tokens of all sequences together."""
         token = self.token.seconds if self.token else 0.0
         return (
             self.sequences * self.first_token.seconds + (self.output - 1) * token
@@ -94,24 +94,24 @@ class Estimate:
 
     @property
     def tokens_a_second(self) -> float:
-        """Output tokens a second while decoding, of all sequences; an encoder's are those of its texts."""
+        """Output tokens of all sequences per second while decoding; for an encoder, tokens of its text per second."""
         if self.token is None:
             return self.prompt / self.first_token.seconds
         return self.sequences / self.token.seconds
 
     @property
     def joules_a_token(self) -> float:
-        """Energy of an output token, of an encoder's text token."""
+        """Energy per output token; for an encoder, per token of its text."""
         return self.watts / self.tokens_a_second
 
     @property
     def resources(self) -> Resources:
-        """What the design takes."""
+        """The resources of the design."""
         return self.design.resources
 
     @cached_property
     def constraints(self) -> tuple[Constraint, ...]:
-        """All constraints, met or not; when asked for, since the floorplan takes most of an estimate's time."""
+        """All constraints, met or not. They are computed on first use, since the floorplan takes most of the time."""
         tokens = self.prompt + self.output
         return tuple(
             constraints(self.design, self.device, tokens=tokens, sequences=self.held, clock_mhz=self.clock_mhz)
@@ -243,12 +243,10 @@ def estimate_design(
             memory_limit=limits.memory / clock,
         )
 
-    power = device.power
     return Estimate(
         network=design.network, device=device, design=design, prompt=prompt, output=output, sequences=sequences,
         clock_mhz=clock / 1e6, first_token=timing(prefill), token=None if decode is None else timing(decode),
-        watts=power.typical_w or power.tdp_w,
-        watts_source="reported under load" if power.typical_w else "the most that the board takes",
+        watts=device.power.watts, watts_source=device.power.source,
         prefill=prefill, decode=decode, held=max(sequences, held or 1),
     )  # fmt: skip
 

@@ -107,20 +107,20 @@ class GpuEstimate:
 
     @property
     def seconds(self) -> float:
-        """All of it: the prompts together, then the tokens of all sequences together."""
+        """The whole work: the prompts together, then the tokens of all sequences together."""
         token = self.token.seconds if self.token else 0.0
         return self.first_token.seconds + max(0, self.output - 1) * token
 
     @property
     def tokens_a_second(self) -> float:
-        """Output tokens a second while decoding, of all sequences; an encoder's are those of its texts."""
+        """Output tokens of all sequences per second while decoding; for an encoder, tokens of its text per second."""
         if self.token is None:
             return self.sequences * self.prompt / self.first_token.seconds
         return self.sequences / self.token.seconds
 
     @property
     def joules_a_token(self) -> float:
-        """Energy of an output token, of an encoder's text token."""
+        """Energy per output token; for an encoder, per token of its text."""
         return self.watts / self.tokens_a_second
 
     def as_dict(self) -> dict[str, Any]:
@@ -204,8 +204,7 @@ def estimate_gpu(
         software=software,
         first_token=timing(macs(prompt), weights + sequences * prompt * cache),
         token=timing(macs(1, context), weights + sequences * context * cache) if tokens else None,
-        watts=gpu.power.typical_w or gpu.power.tdp_w,
-        watts_source="reported under load" if gpu.power.typical_w else "the most that the board takes",
+        watts=gpu.power.watts, watts_source=gpu.power.source,
     )  # fmt: skip
 
 

@@ -22,5 +22,4 @@ def energy_proxy(device: Device, network: Network, resources: Any, clock_mhz: An
         if available
     ]
     busy = sum(shares) / len(shares) * (clock_mhz / device.clock_mhz)
-    watts = device.power.typical_w or device.power.tdp_w
-    return watts * (IDLE_SHARE + (1 - IDLE_SHARE) * busy) * seconds
+    return device.power.watts * (IDLE_SHARE + (1 - IDLE_SHARE) * busy) * seconds
