@@ -1,6 +1,6 @@
 """Layer normalisation on integers: every row to mean 0 and deviation 1, then a factor and a bias a feature.
 
-    mean, reciprocal, places = statistics of the row        see `rowstatistics`
+    mean, reciprocal, places = statistics of the row        with the layer's epsilon: see `rowstatistics`
     n = round_shift((16 x - mean) * reciprocal, places)     (x - mean) / deviation, times `LayerNormSpec.unit`
     y = finish(n * factor, shift, bias)                     see `parameters.finish`
 
@@ -15,30 +15,32 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..fixed import VariableShift, round_shift
+from ..fixed import VariableShift, round_shift, saturate
 from ..hierarchy import place
 from ..memory import Ram, RamSpec, small_style
 from ..pipeline import advance, delay, registered_tree, tree_levels, tree_registers
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 from .finish import Finish, finish_resources
-from .parameters import ChannelParameters, ChannelWord, finish
-from .rowstatistics import MEAN_FRACTION, NORMALISED_FRACTION, RECIPROCAL_BITS, RowStatistics, RowStatisticsSpec
+from .normparameters import Epsilon, EpsilonWord, NormParameters
+from .parameters import ChannelWord, finish
+from .rowstatistics import (
+    MEAN_FRACTION,
+    NORMALISED_BITS,
+    NORMALISED_FRACTION,
+    RECIPROCAL_BITS,
+    RowStatistics,
+    RowStatisticsSpec,
+)
 
 __all__ = ["LayerNorm", "LayerNormSpec"]
 
 OUTPUT_BITS = 16
 
-NORMALISED_BITS = 20
-"""Width of a normalised value: no value is more than sqrt(d) deviations from the mean, nor with what mean and rounding
-add more than 1.07 sqrt(d); times `LayerNormSpec.unit` that is below 2^19 for d up to 4096."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class LayerNormSpec:
     """Layer normalisation of tiles of ``rows`` x ``features``, ``lanes`` features a beat, of signed ``input_bits``.
-
-    ``epsilon`` is added to the variance of a row times features squared.
 
     Raises:
         ValueError: for sizes below 1, lanes that do not divide the features, and what `RowStatisticsSpec` refuses.
@@ -48,7 +50,6 @@ class LayerNormSpec:
     lanes: int
     features: int
     input_bits: int = 17
-    epsilon: int = 1
 
     def __post_init__(self) -> None:
         for name in ("rows", "lanes"):
@@ -61,12 +62,11 @@ class LayerNormSpec:
     @property
     def statistics(self) -> RowStatisticsSpec:
         """What is found out about a row."""
-        return RowStatisticsSpec(features=self.features, input_bits=self.input_bits, epsilon=self.epsilon)
+        return RowStatisticsSpec(features=self.features, input_bits=self.input_bits)
 
-    @property
-    def unit(self) -> float:
+    def unit(self, epsilon: Epsilon) -> float:
         """The normalised value of one deviation, which the factors of the channels make good."""
-        return float((1 << (NORMALISED_FRACTION + self.statistics.scale_bits)) / self.features)
+        return float((1 << (NORMALISED_FRACTION + epsilon.places + self.statistics.scale_bits)) / self.features)
 
     @property
     def beats(self) -> int:
@@ -136,16 +136,21 @@ class LayerNormSpec:
         tree = Resources(lut=3 * inputs * (self.lanes - 1), ff=3 * inputs * tree_registers(self.lanes, 2))
         lane = Resources(lut=ChannelWord.size - ChannelWord["column_sum"].shape.width)
         control = Resources(lut=60, ff=self.stages + 2 * self.sum_stages + 5 * self.ram.depth.bit_length())
+        epsilon = Resources(ff=row.variance_bits + EpsilonWord["places"].width)
         buffer = pipeline_resources(self.rows * self.lanes * OUTPUT_BITS, self.stages + 2)
         each = rows + tree + element * self.lanes
-        return each * self.rows + lane * self.lanes + self.ram.resources + control + buffer
+        return each * self.rows + lane * self.lanes + self.ram.resources + control + epsilon + buffer
 
-    def reference(self, values: np.ndarray, channels: ChannelParameters) -> np.ndarray:
-        """Normalised values [tokens, features] of values [tokens, features] with parameters [features]."""
-        x = np.asarray(values, dtype=np.int64)
-        row = self.statistics.reference(x.sum(axis=1), (x * x).sum(axis=1))
+    def reference(self, values: np.ndarray, parameters: NormParameters) -> np.ndarray:
+        """Normalised values [tokens, features] of values [tokens, features].
+
+        Raises:
+            ValueError: for an epsilon that the statistics do not hold.
+        """
+        x, channels = np.asarray(values, dtype=np.int64), parameters.channels
+        row = self.statistics.reference(x.sum(axis=1), (x * x).sum(axis=1), parameters.epsilon)
         mean, reciprocal, places = (field[:, None] for field in row)
-        normalised = round_shift(((x << MEAN_FRACTION) - mean) * reciprocal, places)
+        normalised = saturate(round_shift(((x << MEAN_FRACTION) - mean) * reciprocal, places), NORMALISED_BITS)
         return finish(normalised * channels.factor, channels.shift, channels.bias, OUTPUT_BITS)
 
 
@@ -170,8 +175,8 @@ class LayerNorm(wiring.Component):
     comes in.
 
     Members: ``values`` (tile stream, rows x lanes signed `input_bits`), ``channels`` (`ChannelWord` x lanes, a beat for
-    each beat of a tile, taken as the tile leaves: gamma, in units of 1 / `LayerNormSpec.unit`, is the factor, and beta
-    the bias), ``normalised`` (tile stream, rows x lanes signed 16).
+    each beat of a tile, taken as the tile leaves: see `NormParameters`), ``epsilon`` (stream of `EpsilonWord`, a word
+    for each tile, taken with the tile's last beat), ``normalised`` (tile stream, rows x lanes signed 16).
     """
 
     def __init__(self, spec: LayerNormSpec):
@@ -180,6 +185,7 @@ class LayerNorm(wiring.Component):
             {
                 "values": In(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.input_bits)))),
                 "channels": In(stream.Signature(data.ArrayLayout(ChannelWord, spec.lanes))),
+                "epsilon": In(stream.Signature(EpsilonWord)),
                 "normalised": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(OUTPUT_BITS)))),
             }
         )
@@ -204,10 +210,19 @@ class LayerNorm(wiring.Component):
         spec = self.spec
         beat = Signal(range(max(spec.beats, 2)))
         last = beat == spec.beats - 1
-        go = join(m, [self.values], room & (free | ~last))
+        go = join(m, [self.values], room & ((free & self.epsilon.valid) | ~last))
         advance(m, beat, spec.beats, go)
         advance(m, ram.write_address, spec.ram.depth, go)
-        m.d.comb += [ram.write_enable.eq(go), ram.write_data.eq(Value.cast(self.values.payload))]
+        m.d.comb += [
+            ram.write_enable.eq(go),
+            ram.write_data.eq(Value.cast(self.values.payload)),
+            self.epsilon.ready.eq(go & last),
+        ]
+        # Kept until the statistics are taken: no other last beat comes before.
+        epsilon = Signal(EpsilonWord, reset_less=True)
+        with m.If(go & last):
+            m.d.sync += epsilon.eq(self.epsilon.payload)
+        m.d.comb += [row.epsilon.eq(epsilon) for row in rows]
         arrived = delay(m, "arrived", go, spec.sum_stages - 1, control=True)
         first = delay(m, "first", beat == 0, spec.sum_stages - 1)
         complete = delay(m, "complete", go & last, spec.sum_stages, control=True)

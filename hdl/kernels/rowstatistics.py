@@ -1,16 +1,17 @@
 """Row statistics: mean and reciprocal standard deviation of a row, from its sum and sum of squares, with integers only.
 
-With d features, L = ceil(log2 d), and W even, no less than the bits of the largest V and 36:
+With d features, L = ceil(log2 d), W even and no less than the bits of the largest V and 36, and a layer's epsilon:
 
     mean = round_shift(sum * MEAN, 16 + L)                 MEAN = round(2^(20 + L) / d): the mean, with 4 fraction bits
-    V = d * squares - sum^2 + epsilon                      d^2 times the variance; never negative before epsilon
+    V = d * squares - sum^2 + epsilon.value                d^2 times the variance and the real epsilon
     z even: V << z in [2^(W-2), 2^W)
     root = isqrt((V << z) >> (W - 36))                     in [2^17, 2^18)
     reciprocal = floor((2^34 - 1) / root)                  in [2^16, 2^17)
-    places = 8 + W/2 - L - z/2
+    places = 8 + W/2 - L - z/2 - epsilon.places
 
-so that ``(16 x - mean) * reciprocal * 2^-places`` is ``(x - mean) / deviation * 2^12 * 2^L / d``: root is about
-``d * deviation * 2^(z/2 + 18 - W/2)``, so the product is about ``(x - mean) / deviation * 2^(20 + W/2 - z/2) / d``.
+so that ``(16 x - mean) * reciprocal * 2^-places`` is ``(x - mean) / deviation * 2^(12 + epsilon.places) * 2^L / d``:
+root is about ``d * deviation * 2^(z/2 + 18 - W/2)``, so the product is about
+``(x - mean) / deviation * 2^(20 + W/2 - z/2) / d``.
 """
 
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from ..fixed import bit_length, round_shift, rounded_shift
 from ..resources import Resources
 from ..serial import Divider, Normalise, SerialUnit, SquareRoot, divide_latency, normalise_latency, root_latency
 from ..stream import connect
+from .normparameters import Epsilon, EpsilonWord
 
 __all__ = ["MEAN_FRACTION", "RowStatistics", "RowStatisticsSpec", "Statistics"]
 
@@ -47,6 +49,14 @@ NORMALISED_FRACTION = 12
 
 PLACES_BITS = 5
 
+NORMALISED_BITS = 20
+"""Width of a normalised value: no value is more than sqrt(d) deviations from the mean, nor with what mean and rounding
+add more than 1.07 sqrt(d); times 2^12 * 2^L / d that is below 2^19 for d up to 4096."""
+
+EPSILON_HEADROOM = 8
+"""Bits by which the sum of V and epsilon is wider than V: where epsilon does not fit, V is below 2^-7 of it. Rows of
+more than 1,024 features have fewer, at last 4 (V below 2^-3 of epsilon), because epsilon's word ends at 60."""
+
 
 class Statistics(NamedTuple):
     """Mean (4 fraction bits), reciprocal and places of rows, int64 arrays of one shape."""
@@ -60,23 +70,18 @@ class Statistics(NamedTuple):
 class RowStatisticsSpec:
     """The statistics of rows of ``features`` signed values of ``input_bits``.
 
-    ``epsilon`` is added to the variance times features squared; it keeps the deviation of a constant row from being 0.
-
     Raises:
         ValueError: for sizes outside of what the widths allow.
     """
 
     features: int
     input_bits: int
-    epsilon: int
 
     def __post_init__(self) -> None:
         if not 8 <= self.features <= 4096:
             raise ValueError(f"layer norm features must be 8 to 4096, not {self.features}")
         if not 8 <= self.input_bits <= 18:
             raise ValueError(f"layer norm inputs must have 8 to 18 bits, not {self.input_bits}")
-        if not 1 <= self.epsilon < 1 << 32:
-            raise ValueError(f"layer norm epsilon must be 1 to {(1 << 32) - 1}, not {self.epsilon}")
 
     @property
     def scale_bits(self) -> int:
@@ -94,10 +99,34 @@ class RowStatisticsSpec:
         return (self.features << (2 * self.input_bits - 2)).bit_length()
 
     @property
+    def largest_variance(self) -> int:
+        """V without epsilon of a row that is half of it at either end of the range."""
+        return (self.features * ((1 << self.input_bits) - 1)) ** 2 // 4
+
+    @property
     def variance_bits(self) -> int:
-        """W: even, and wide enough for V of a row that is half of it at either end of the range."""
-        largest = (self.features * ((1 << self.input_bits) - 1)) ** 2 // 4 + self.epsilon
-        return max(RADICAND_BITS, largest.bit_length() + largest.bit_length() % 2)
+        """W: even, and wider than V without epsilon by `EPSILON_HEADROOM`, or as far as epsilon's word has bits."""
+        bits = self.largest_variance.bit_length()
+        return max(RADICAND_BITS, min(bits + bits % 2 + EPSILON_HEADROOM, EpsilonWord["value"].width))
+
+    @property
+    def largest_epsilon(self) -> int:
+        """The most that fits into W bits beside the largest variance."""
+        return (1 << self.variance_bits) - 1 - self.largest_variance
+
+    def epsilon(self, real: float) -> Epsilon:
+        """The parameter for a ``real`` epsilon, in the square of the values' last place; `largest_epsilon` at most.
+
+        It is rounded to an integer above 0, by 1 / d^2 at most, where the rounding of the values themselves has a
+        variance of 1/12. No value is further than 2^input_bits from the mean, so with sqrt(value) >= 2^s no normalised
+        value is beyond 2^(input_bits + 12 + L - s), and so many places more make it 2^19 at most, which
+        `NORMALISED_BITS` hold.
+        """
+        exact = min(real * self.features**2, float(self.largest_epsilon))
+        value = min(max(1, round(exact)), self.largest_epsilon)
+        s = (value.bit_length() - 1) // 2
+        reach = self.input_bits + NORMALISED_FRACTION + self.scale_bits - s
+        return Epsilon(value=value, places=max(0, NORMALISED_BITS - 1 - reach))
 
     @property
     def mean_factor(self) -> int:
@@ -149,20 +178,26 @@ class RowStatisticsSpec:
         }
         return data.StructLayout(fields)
 
-    def reference(self, total: np.ndarray, squares: np.ndarray) -> Statistics:
+    def reference(self, total: np.ndarray, squares: np.ndarray, epsilon: Epsilon) -> Statistics:
         """The statistics of rows of the given sums.
 
         A row that is not constant has V >= d (one value that differs by 1), so that z <= W - L and places >= 8 - L/2.
         Those of a constant row may be below 0, and are given modulo 32, as the hardware does: all its values equal the
         mean, whose rounding is exact.
+
+        Raises:
+            ValueError: for an epsilon above `largest_epsilon`.
         """
+        if epsilon.value > self.largest_epsilon:
+            raise ValueError(f"layer norm epsilon must be 1 to {self.largest_epsilon}, not {epsilon.value}")
         total, squares = np.asarray(total, dtype=np.int64), np.asarray(squares, dtype=np.int64)
         mean = round_shift(total * self.mean_factor, self.mean_shift)
-        variance = self.features * squares - total**2 + self.epsilon
+        variance = self.features * squares - total**2 + epsilon.value
         z = (self.variance_bits - bit_length(variance)) // 2 * 2
         radicand = (variance << z) >> (self.variance_bits - RADICAND_BITS)
         root = np.sqrt(radicand).astype(np.int64)  # exact: far below 2^52
-        return Statistics(mean, NUMERATOR // root, (self.greatest_places - z // 2) % (1 << PLACES_BITS))
+        places = self.greatest_places - z // 2 - epsilon.places
+        return Statistics(mean, NUMERATOR // root, places % (1 << PLACES_BITS))
 
 
 class Moments(SerialUnit):
@@ -204,19 +239,26 @@ class Moments(SerialUnit):
     def result(self) -> list[Any]:
         return [
             self.output.payload.mean.eq(rounded_shift(self._mean, self.spec.mean_shift)),
-            self.output.payload.variance.eq(self._variance + self.spec.epsilon),
+            self.output.payload.variance.eq(self._variance),
         ]
 
 
 class RowStatistics(wiring.Component):
     """One row at a time, bit by bit: `RowStatisticsSpec.latency` cycles, and one more until the next row is taken.
 
-    Members: ``input`` (stream of `RowStatisticsSpec.sums`), ``output`` (stream of `RowStatisticsSpec.layout`).
+    Members: ``input`` (stream of `RowStatisticsSpec.sums`), ``output`` (stream of `RowStatisticsSpec.layout`),
+    ``epsilon`` (`EpsilonWord`, steady from a row's input until its output is taken).
     """
 
     def __init__(self, spec: RowStatisticsSpec):
         self.spec = spec
-        super().__init__({"input": In(stream.Signature(spec.sums)), "output": Out(stream.Signature(spec.layout))})
+        super().__init__(
+            {
+                "input": In(stream.Signature(spec.sums)),
+                "epsilon": In(EpsilonWord),
+                "output": Out(stream.Signature(spec.layout)),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -229,7 +271,8 @@ class RowStatistics(wiring.Component):
         connect(m, self.input, moments.input)
         m.d.comb += [
             normalise.input.valid.eq(moments.output.valid),
-            normalise.input.payload.eq(moments.output.payload.variance),
+            # An addition between two registers: the variance's, and the one in which it is normalised.
+            normalise.input.payload.eq(moments.output.payload.variance + self.epsilon.value),
             root.input.valid.eq(normalise.output.valid),
             root.input.payload.eq(normalise.output.payload.value[-RADICAND_BITS:]),
             divide.input.valid.eq(root.output.valid),
@@ -238,7 +281,9 @@ class RowStatistics(wiring.Component):
             self.output.valid.eq(divide.output.valid),
             self.output.payload.mean.eq(moments.output.payload.mean),
             self.output.payload.reciprocal.eq(divide.output.payload),
-            self.output.payload.places.eq(spec.greatest_places - normalise.output.payload.shift[1:]),
+            self.output.payload.places.eq(
+                spec.greatest_places - self.epsilon.places - normalise.output.payload.shift[1:]
+            ),
             # Every unit holds its result until the last one's is taken: mean and shift are among them.
             taken.eq(self.output.valid & self.output.ready),
         ]

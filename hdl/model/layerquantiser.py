@@ -17,15 +17,28 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..kernels.normparameters import NormParameters
 from ..kernels.parameters import ChannelParameters
 from .gelu import INT16, UINT16, Gelu
 from .quantised import QuantisedLayer
-from .scaling import SUM_LIMIT, attention_scales, quantise_rows, requantise_channels
+from .scaling import SUM_LIMIT, attention_scales, least_units, quantise_rows, requantise_channels
 from .soundness import check_finite
 from .spec import ModelSpec
 from .weights import Dense, LayerWeights
 
-__all__ = ["INT16", "MARGIN", "TINY", "LayerQuantiser", "Ranges", "Streams", "balance", "free_units", "naming", "widen"]
+__all__ = [
+    "INT16",
+    "MARGIN",
+    "TINY",
+    "LayerQuantiser",
+    "Ranges",
+    "Streams",
+    "balance",
+    "branch_biases",
+    "free_units",
+    "naming",
+    "widen",
+]
 
 MARGIN = 1.25
 """How far beyond the range that calibration found the int16 formats reach."""
@@ -43,7 +56,8 @@ TINY = 1e-6
 """What stands for the range of values that are all 0."""
 
 Ranges = dict[str, np.ndarray]
-"""Each feature's largest magnitude by its name in a `run_layer`'s trace; of ``ffn1`` its largest value."""
+"""Each feature's largest magnitude by its name in a `run_layer`'s trace; its largest value for ``ffn1`` and for names
+of several words."""
 
 Rounding = Callable[[str, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """From a unit's name, real weights [outputs, inputs], and the units of its inputs [inputs], which the weights hold, to
@@ -74,8 +88,15 @@ def widen(ranges: Ranges, trace: dict[str, np.ndarray], where: str) -> None:
     """
     for name, values in trace.items():
         check_finite(values, f"{where} {name}")
-        largest = (values if name == "ffn1" else np.abs(values)).max(axis=0).astype(np.float64)
+        largest = (values if name == "ffn1" or " " in name else np.abs(values)).max(axis=0).astype(np.float64)
         ranges[name] = np.maximum(ranges.get(name, largest), largest)
+
+
+def branch_biases(layer: LayerWeights, gelu: Gelu) -> dict[str, np.ndarray]:
+    """The biases of what is added to the residual stream, as a trace: that stream must hold them, even where the
+    weights' sums nearly cancel them. In ``ffn2``'s is what its rows' zero, the GELU's least, makes of its weights."""
+    ffn2 = layer.ffn2.bias + gelu.least * layer.ffn2.weight.sum(axis=1)
+    return {"projection": layer.projection.bias[np.newaxis], "ffn2": ffn2[np.newaxis]}
 
 
 def balance(features: np.ndarray, readers: Sequence[Dense]) -> np.ndarray:
@@ -124,17 +145,35 @@ class LayerQuantiser:
         self.gelu, self.where = gelu, where
         self.rounding = rounding or (lambda _, weight, __: quantise_rows(weight))
         self.key_units, self.query_units = self._head_units("keys"), self._head_units("queries")
-        self.value_units = np.maximum(ranges["values"], TINY) / INT8
+        self.value_units = self._int8_units("values")
         # Between value and projection a scale of its own for each feature costs nothing.
-        self.context_units = free_units(ranges["context"], [weights.projection])
-        self.ffn1_unit = max(MARGIN * ranges["ffn1"].max(), GELU_RANGE) / INT16
+        self.context_units = np.maximum(
+            free_units(ranges["context"], [weights.projection]),
+            least_units(self.value_units * CONTEXT_FACTOR, np.zeros(spec.hidden)),
+        )
+        self.ffn1_bias, self.ffn1_unit = self._ffn1_scale()
         self.table, self.activation_unit = gelu.table(self.ffn1_unit)
 
-    def _head_units(self, name: str) -> np.ndarray:
-        largest = self.ranges[name].reshape(self.spec.heads, -1).max(axis=1)
-        return np.maximum(largest, TINY) / INT8
+    def _int8_units(self, name: str) -> np.ndarray:
+        """The real value [hidden] of a unit of each key, value or query; their words hold their weights and biases."""
+        own = {"keys": self.weights.key, "values": self.weights.value, "queries": self.weights.query}[name]
+        return np.maximum(np.maximum(self.ranges[name], TINY) / INT8, _least(own, self.streams.qkv))
 
-    def layer(self, *, static: bool, **others: ChannelParameters) -> QuantisedLayer:
+    def _head_units(self, name: str) -> np.ndarray:
+        return self._int8_units(name).reshape(self.spec.heads, -1).max(axis=1)
+
+    def _ffn1_scale(self) -> tuple[np.ndarray, float]:
+        """Biases [intermediate] and the real value of a unit of what the GELU takes.
+
+        A bias that the range does not hold is raised by what makes no difference, where the GELU remains 0.
+        """
+        dense, largest = self.weights.ffn1, self.ranges["ffn1"]
+        reach = max(MARGIN * largest.max(), GELU_RANGE)
+        raised = dense.bias + np.maximum(-GELU_RANGE - largest, 0)
+        bias = np.where(np.abs(dense.bias) > reach, raised, dense.bias)
+        return bias, max(reach / INT16, float(_least(Dense(dense.weight, bias), self.streams.ffn1).max()))
+
+    def layer(self, *, static: bool, **others: ChannelParameters | NormParameters) -> QuantisedLayer:
         """The layer, with the ``others``' words: residual additions and LayerNorms.
 
         ``static``: the row quantisers use the ranges that calibration found, instead of each row's own maximum.
@@ -143,7 +182,9 @@ class LayerQuantiser:
         projection_weight, projection = self._linear(
             "projection", self.weights.projection, self.context_units, self.streams.projection
         )
-        ffn1_weight, ffn1 = self._linear("ffn1", self.weights.ffn1, self.streams.ffn1, self.ffn1_unit)
+        ffn1_weight, ffn1 = self._linear(
+            "ffn1", Dense(self.weights.ffn1.weight, self.ffn1_bias), self.streams.ffn1, self.ffn1_unit
+        )
         ffn2_weight, ffn2 = self._ffn2()
         with naming(f"{self.where} scores"):
             scores = attention_scales(self.query_units * self.key_units / sqrt(self.spec.head_size))
@@ -209,3 +250,9 @@ class LayerQuantiser:
         gain = scale * self.activation_unit / UNSIGNED_ROW_LEVELS
         with naming(f"{self.where} ffn2"):
             return integers, requantise_channels(gain / output_unit, bias / output_unit, column_sum)
+
+
+def _least(dense: Dense, input_units: np.ndarray) -> np.ndarray:
+    """The least real values [outputs] of a unit of what a linear unit with signed rows gives."""
+    scale = np.abs(dense.weight * input_units).max(axis=1) / INT8
+    return least_units(MARGIN * scale / ROW_LEVELS, dense.bias)

@@ -14,15 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
-from ..kernels.parameters import ChannelParameters
+from ..kernels.normparameters import NormParameters
 from ..kernels.residual import MAX_PLACES
 from . import floating
 from .gelu import EXACT
-from .layerquantiser import INT16, MARGIN, TINY, LayerQuantiser, Ranges, Streams, balance, naming, widen
+from .layerquantiser import INT16, MARGIN, TINY, LayerQuantiser, Ranges, Streams, balance, branch_biases, naming, widen
 from .pooling import MEAN, Pooling
 from .quantised import QuantisedBert
-from .scaling import norm_channels, shift_channels
+from .scaling import least_norm_units, norm_parameters, shift_channels
 from .soundness import Outputs, check_words
+from .spec import BertSpec
+from .units import Units
 from .weights import BertWeights, Dense, Norm
 
 __all__ = ["quantise"]
@@ -43,10 +45,11 @@ class _Stream:
         """The real value of a feature's last place."""
         return np.ldexp(self.unit, -self.places)
 
-    def norm(self, norm: Norm, where: str) -> ChannelParameters:
-        """The words of the LayerNorm from which the stream comes."""
+    def norm(self, norm: Norm, source: "_Stream", spec: BertSpec, where: str) -> NormParameters:
+        """The words of the LayerNorm from which the stream comes, of sums in the unit of ``source``."""
         with naming(where):
-            return norm_channels(norm.gamma / self.units, norm.beta / self.units)
+            epsilon = spec.layer_norm_eps / source.unit**2
+            return norm_parameters(Units.of(spec).norm, norm.gamma / self.units, norm.beta / self.units, epsilon)
 
 
 def quantise(
@@ -67,14 +70,11 @@ def quantise(
             hold, with layer and operator.
     """
     ranges = _calibrate(weights, calibration)
-    tokens, middles = [], []
-    for layer, found in zip(weights.layers, ranges, strict=True):
-        tokens.append(_stream(found["tokens"], found["projection"], [layer.query, layer.key, layer.value], balance))
-        middles.append(_stream(found["norm1"], found["ffn2"], [layer.ffn1], balance))
-    tokens.append(_stream(ranges[-1]["norm2"], np.zeros(1), [], False))
+    scales = _streams(weights, ranges, balance)
     layers = []
-    for index, (layer, found, middle) in enumerate(zip(weights.layers, ranges, middles, strict=True)):
-        before, after, where = tokens[index], tokens[index + 1], f"layer {index}"
+    for index, (layer, found) in enumerate(zip(weights.layers, ranges, strict=True)):
+        before, middle, after = scales[2 * index : 2 * index + 3]
+        where = f"layer {index}"
         streams = Streams(
             qkv=before.units,
             qkv_range=found["tokens"],
@@ -88,16 +88,16 @@ def quantise(
             quantiser.layer(
                 static=static,
                 residual1=shift_channels(before.places),
-                norm1=middle.norm(layer.norm1, f"{where} norm1"),
+                norm1=middle.norm(layer.norm1, before, weights.spec, f"{where} norm1"),
                 residual2=shift_channels(middle.places),
-                norm2=after.norm(layer.norm2, f"{where} norm2"),
+                norm2=after.norm(layer.norm2, middle, weights.spec, f"{where} norm2"),
             )
         )
     return QuantisedBert(
         spec=weights.spec,
         embedding=weights.embedding,
         layers=tuple(layers),
-        scales=np.stack([stream.units for stream in tokens]),
+        scales=np.stack([stream.units for stream in scales[::2]]),
         source=weights.source,
         pooling=pooling,
     )
@@ -127,11 +127,35 @@ def _calibrate(weights: BertWeights, calibration: Iterable[Sequence[int]]) -> li
     return ranges
 
 
-def _stream(features: np.ndarray, branch: np.ndarray, readers: Sequence[Dense], balanced: bool) -> _Stream:
-    """The scale for features (their ranges) that ``readers`` take and to which a branch (its ranges) is added."""
-    unit = MARGIN * max(features.max(), branch.max(), TINY) / INT16
+def _streams(weights: BertWeights, ranges: Sequence[Ranges], balanced: bool) -> list[_Stream]:
+    """The scales of what each layer takes, of what lies between its halves, and of what the last layer gives."""
+    norm: Norm | None = None
+    sides: list[tuple[Norm | None, np.ndarray, np.ndarray, list[Dense]]] = []  # made by, ranges, branch's, readers
+    for index, (layer, found) in enumerate(zip(weights.layers, ranges, strict=True)):
+        widen(found, branch_biases(layer, EXACT), f"{weights.source}: layer {index}")
+        sides.append((norm, found["tokens"], found["projection"], [layer.query, layer.key, layer.value]))
+        sides.append((layer.norm1, found["norm1"], found["ffn2"], [layer.ffn1]))
+        norm = layer.norm2
+    sides.append((norm, ranges[-1]["norm2"], np.zeros(1), []))
+    spec, streams = weights.spec, list[_Stream]()
+    for norm, features, branch, readers in sides:
+        least = np.zeros(spec.hidden)
+        if norm is not None:
+            epsilon = spec.layer_norm_eps / streams[-1].unit ** 2
+            least = least_norm_units(Units.of(spec).norm, norm.gamma, norm.beta, epsilon)
+        streams.append(_stream(features, least, branch, readers, balanced and bool(readers)))
+    return streams
+
+
+def _stream(
+    features: np.ndarray, least: np.ndarray, branch: np.ndarray, readers: Sequence[Dense], balanced: bool
+) -> _Stream:
+    """The scale for features (their ranges, and their least units) that ``readers`` take and to which a branch (its
+    ranges) is added."""
+    needed = np.maximum(MARGIN * np.maximum(features, TINY) / INT16, least)
+    unit = max(needed.max(), MARGIN * branch.max() / INT16)
     if not balanced:
         return _Stream(unit, np.zeros(features.shape, dtype=np.int64))
-    room = np.floor(np.log2(unit * INT16 / (MARGIN * np.maximum(features, TINY))))
+    room = np.floor(np.log2(unit / needed))
     places = np.minimum(MEAN_PLACES - np.rint(balance(features, readers)), room)
     return _Stream(unit, np.clip(places, 0, MAX_PLACES).astype(np.int64))

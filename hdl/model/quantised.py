@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import InputError
 from ..fixed import saturate
 from ..kernels.activation import ActivationSpec
+from ..kernels.normparameters import NormParameters
 from ..kernels.parameters import ChannelParameters
 from . import floating
 from .pooling import MEAN, Pooling
@@ -31,11 +32,13 @@ Spec = TypeVar("Spec", bound=ModelSpec)
 LINEAR_UNITS = ("qkv", "projection", "ffn1", "ffn2")
 """The units that bear weights, in the order of the data."""
 
-CHANNEL_BLOCKS = ("qkv", "scores", "context", "projection", "residual1", "norm1", "ffn1", "ffn2", "residual2", "norm2")
+CHANNEL_BLOCKS = ("qkv", "scores", "context", "projection", "residual1", "ffn1", "ffn2", "residual2")
+
+NORMS = ("norm1", "norm2")
 
 TABLES = ("word", "position", "token_type")
 
-FORMAT, VERSION = "spatial-llm quantised model", "1"
+FORMAT, VERSION = "spatial-llm quantised model", "2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +49,9 @@ class QuantisedLayer:
     each head by head; ``projection_weight``, ``ffn1_weight``, ``ffn2_weight``.
 
     Channel words: ``qkv`` [3 hidden] to int8; ``scores`` [heads] of the softmax; ``context`` [hidden], ``projection``,
-    ``ffn1`` [intermediate] and ``ffn2`` to int16; ``norm1`` and ``norm2``; ``residual1`` and ``residual2`` [hidden], of
-    which only the shifts count: places by which the skipped values are rounded off before the branch is added.
+    ``ffn1`` [intermediate] and ``ffn2`` to int16; ``residual1`` and ``residual2`` [hidden], of which only the shifts
+    count: places by which the skipped values are rounded off before the branch is added. ``norm1`` and ``norm2``:
+    channel words [hidden] and epsilon.
 
     ``activation``: the table's base and delta [entries, 2]. ``limits``: what the row quantisers in front of the
     `LINEAR_UNITS` take for a row's largest value, or 0 where they find it out.
@@ -62,11 +66,11 @@ class QuantisedLayer:
     context: ChannelParameters
     projection: ChannelParameters
     residual1: ChannelParameters
-    norm1: ChannelParameters
+    norm1: NormParameters
     ffn1: ChannelParameters
     ffn2: ChannelParameters
     residual2: ChannelParameters
-    norm2: ChannelParameters
+    norm2: NormParameters
     activation: np.ndarray
     limits: tuple[int, int, int, int]
 
@@ -80,18 +84,23 @@ class QuantisedLayer:
         return self.limits[LINEAR_UNITS.index(unit)]
 
     def block(self, name: str) -> np.ndarray:
-        """A block of parameters, uint64 words: ``limit_UNIT``, ``activation``, or one of the channel words' names."""
-        if name.startswith("limit_"):
-            return np.array([self.limit(name.removeprefix("limit_"))], dtype=np.uint64)
+        """A block of parameters, uint64 words: ``limit_UNIT``, ``epsilon_NORM``, ``activation``, or one of the channel
+        words' names."""
+        kind, _, unit = name.partition("_")
+        if kind == "limit":
+            return np.array([self.limit(unit)], dtype=np.uint64)
         if name == "activation":
             return _table_spec().pack(self.activation)
+        if (norm := unit or name) in NORMS:
+            parameters: NormParameters = getattr(self, norm)
+            return parameters.words()[:1] if unit else parameters.words()[1:]
         channels: ChannelParameters = getattr(self, name)
         return channels.words()
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Everything as arrays by name, for a file."""
         arrays = {f"{unit}_weight": self.weights(unit) for unit in LINEAR_UNITS}
-        arrays |= {name: self.block(name) for name in CHANNEL_BLOCKS}
+        arrays |= {name: getattr(self, name).words() for name in (*CHANNEL_BLOCKS, *NORMS)}
         arrays["activation"] = self.activation.astype(np.int32)
         return arrays | {"limits": np.array(self.limits, dtype=np.int32)}
 
@@ -99,6 +108,7 @@ class QuantisedLayer:
     def from_tensors(cls, arrays: Mapping[str, np.ndarray]) -> "QuantisedLayer":
         """The inverse of `tensors`."""
         values: dict[str, Any] = {name: ChannelParameters.from_words(arrays[name]) for name in CHANNEL_BLOCKS}
+        values |= {name: NormParameters.from_words(arrays[name]) for name in NORMS}
         values |= {f"{unit}_weight": arrays[f"{unit}_weight"] for unit in LINEAR_UNITS}
         values |= {"activation": arrays["activation"].astype(np.int64), "limits": tuple(arrays["limits"].tolist())}
         return cls(**values)

@@ -1,14 +1,19 @@
 """Real scale factors as the integers of channel words, with their ranges kept."""
 
+from math import sqrt
+
 import numpy as np
 
 from ..kernels.layernorm import LayerNormSpec
+from ..kernels.normparameters import NormParameters
 from ..kernels.parameters import BIAS_FRACTION, ChannelParameters
 
 __all__ = [
     "SUM_LIMIT",
     "attention_scales",
-    "norm_channels",
+    "least_norm_units",
+    "least_units",
+    "norm_parameters",
     "quantise_rows",
     "requantise_channels",
     "safe_scales",
@@ -24,6 +29,12 @@ FACTOR_BITS = 16
 MAX_SHIFT = 47
 """The greatest shift of a requantiser's channel: with the greatest exponent of a row, 15, it stays below 63."""
 
+GAIN_LIMIT = 2.0**-BIAS_FRACTION * (1 - 2.0**-FACTOR_BITS)
+"""The greatest gain of a requantiser's channel: all bits of the factor set, and no shift."""
+
+BIAS_LIMIT = (1 << 15) - 1
+"""The greatest bias, in units of the output's last place."""
+
 SCORE_FACTOR_BITS = 17
 STEPS_PER_E_FOLD = 16
 """The table of exponentials has exp(-i / 16)."""
@@ -32,6 +43,12 @@ NORM_FACTOR_BITS = 17
 """Bits of LayerNorm's factor, gamma, beside its sign."""
 
 MAX_NORM_SHIFT = 62
+
+NORM_GAIN_LIMIT = 2.0 ** (NORM_FACTOR_BITS - BIAS_FRACTION) * (1 - 2.0**-NORM_FACTOR_BITS)
+"""As `GAIN_LIMIT`, of a LayerNorm's channel."""
+
+INTEGER_LIMIT = 2.0**62
+"""What becomes an integer is below this."""
 
 SUM_LIMIT = 1 << 26
 """Sums are signed 27 bits."""
@@ -44,8 +61,12 @@ def quantise_rows(weight: np.ndarray, *, least: np.ndarray | float = 0) -> tuple
     """int8 weights [outputs, inputs] and their scales [outputs], for real ones: the largest of a row becomes 127.
 
     A row of zeros has scale 0; no scale is below ``least``.
+
+    Raises:
+        ValueError: for weights that are not finite.
     """
     weight = np.asarray(weight, dtype=np.float64)
+    _check_finite("weights", weight)
     scale = np.maximum(np.abs(weight).max(axis=1) / LEVELS, least)
     return np.rint(weight / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8), scale
 
@@ -69,8 +90,9 @@ def normalised(gain: np.ndarray, bits: int, fraction: int, max_shift: int) -> tu
     Gains too small for the greatest shift get factors with fewer bits, at last 0.
 
     Raises:
-        ValueError: for a gain too great for shift 0.
+        ValueError: for a gain that is not finite, or too great for shift 0.
     """
+    _check_finite("gain", gain)
     # A gain is in [2**(exponent - 1), 2**exponent); for 0 any shift will do.
     exponent = np.where(gain > 0, np.frexp(gain)[1], bits - fraction)
     shift = np.minimum(bits - fraction - exponent, max_shift)
@@ -98,6 +120,13 @@ def requantise_channels(gain: np.ndarray, bias: np.ndarray, column_sum: np.ndarr
     )
 
 
+def least_units(gain: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """The least real values of the output's last place with which a requantiser's words hold a real ``gain`` and
+    ``bias``."""
+    least: np.ndarray = np.maximum(gain / GAIN_LIMIT, np.abs(bias) / BIAS_LIMIT)
+    return least
+
+
 def attention_scales(gain: np.ndarray) -> ChannelParameters:
     """A softmax's words [heads], for the ``gain`` from its integer scores to those that are exponentiated.
 
@@ -109,16 +138,43 @@ def attention_scales(gain: np.ndarray) -> ChannelParameters:
     return ChannelParameters(factor=factor, shift=shift, bias=zero, column_sum=zero)
 
 
-def norm_channels(gamma: np.ndarray, beta: np.ndarray) -> ChannelParameters:
-    """A LayerNorm's words [hidden], for ``gamma`` and ``beta`` in units of the output's last place.
+def norm_parameters(spec: LayerNormSpec, gamma: np.ndarray, beta: np.ndarray, epsilon: float) -> NormParameters:
+    """A LayerNorm's words, for ``gamma`` and ``beta`` [hidden] in units of the output's last place, and ``epsilon`` in
+    the square of the input's.
+
+    An epsilon beyond the word's range is so large that no row's variance counts beside it: its results are less by one
+    factor, which is gamma's.
 
     Raises:
         ValueError: for a value beyond the words' ranges.
     """
-    unit = LayerNormSpec(rows=1, lanes=1, features=len(gamma)).unit
-    factor, shift = normalised(np.abs(gamma) / unit, NORM_FACTOR_BITS, BIAS_FRACTION, MAX_NORM_SHIFT)
-    signed = np.where(gamma < 0, -factor, factor)
-    return ChannelParameters(factor=signed, shift=shift, bias=_fixed_bias(beta), column_sum=np.zeros_like(factor))
+    word = spec.statistics.epsilon(epsilon)
+    factor, shift = normalised(_norm_gain(spec, gamma, epsilon), NORM_FACTOR_BITS, BIAS_FRACTION, MAX_NORM_SHIFT)
+    channels = ChannelParameters(
+        factor=np.where(gamma < 0, -factor, factor),
+        shift=shift,
+        bias=_fixed_bias(beta),
+        column_sum=np.zeros_like(factor),
+    )
+    return NormParameters(channels=channels, epsilon=word)
+
+
+def least_norm_units(spec: LayerNormSpec, gamma: np.ndarray, beta: np.ndarray, epsilon: float) -> np.ndarray:
+    """The least real values [hidden] of the output's last place with which a LayerNorm's words hold real ``gamma`` and
+    ``beta``.
+
+    These can be far above the outputs' own range, where gamma times a feature that is the same in all rows nearly
+    cancels beta.
+    """
+    least: np.ndarray = np.maximum(_norm_gain(spec, gamma, epsilon) / NORM_GAIN_LIMIT, np.abs(beta) / BIAS_LIMIT)
+    return least
+
+
+def _norm_gain(spec: LayerNormSpec, gamma: np.ndarray, epsilon: float) -> np.ndarray:
+    """What LayerNorm's factors must multiply normalised values with, without a sign."""
+    most, exact = spec.statistics.largest_epsilon, epsilon * spec.features**2
+    gain: np.ndarray = np.abs(gamma) / spec.unit(spec.statistics.epsilon(epsilon)) * sqrt(most / max(most, exact))
+    return gain
 
 
 def shift_channels(shift: np.ndarray) -> ChannelParameters:
@@ -128,4 +184,16 @@ def shift_channels(shift: np.ndarray) -> ChannelParameters:
 
 
 def _fixed_bias(bias: np.ndarray) -> np.ndarray:
+    _check_finite("channel bias", bias)
     return np.rint(np.ldexp(bias, BIAS_FRACTION)).astype(np.int64)
+
+
+def _check_finite(name: str, values: np.ndarray) -> None:
+    """Refuses what no integer can be made of.
+
+    Raises:
+        ValueError: with the first such value.
+    """
+    wrong = ~(np.abs(values) < INTEGER_LIMIT / (1 << BIAS_FRACTION))
+    if wrong.any():
+        raise ValueError(f"{name} must be finite and below 2^58, not {np.asarray(values)[wrong].flat[0]:g}")

@@ -27,8 +27,8 @@ __all__ = [
 MAX_FEATURES = 4096
 """The most features of a token: LayerNorm's widths end there."""
 
-MAX_EPS = 1e-4
-"""The integer LayerNorm leaves epsilon out: up to this it is negligible beside variances."""
+MAX_EPS = 1.0
+"""LayerNorm makes variances about 1: an epsilon that is larger is a mistake in the file."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,8 +40,8 @@ PRODUCTS = WeightBits._fields
 """The products that all arrays share, in the order of a token's way."""
 
 LAYER_BLOCKS = (
-    "norm1", "limit_qkv", "qkv", "scores", "context", "limit_projection", "projection", "residual1",
-    "norm2", "limit_ffn1", "ffn1", "activation", "limit_ffn2", "ffn2", "residual2",
+    "epsilon_norm1", "norm1", "limit_qkv", "qkv", "scores", "context", "limit_projection", "projection",
+    "epsilon_norm2", "residual1", "norm2", "limit_ffn1", "ffn1", "activation", "limit_ffn2", "ffn2", "residual2",
 )  # fmt: skip
 """A layer's blocks of parameters in the order of the data's way."""
 
@@ -252,7 +252,8 @@ class BuiltDecoderSpec(DecoderSpec):
     def final_parameters(self) -> tuple[ParameterBlock, ...]:
         """The parameters behind the last layer; the head's are taken once, as they come."""
         head = ParameterBlock("head", self.products["head"].outputs, self.lanes, table=True)
-        return (ParameterBlock("norm", self.hidden, self.lanes), ParameterBlock("limit_head", 1, 1), head)
+        norm = ParameterBlock("epsilon_norm", 1, 1), ParameterBlock("norm", self.hidden, self.lanes)
+        return (*norm, ParameterBlock("limit_head", 1, 1), head)
 
     @property
     def final_beats(self) -> int:

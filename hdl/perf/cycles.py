@@ -172,12 +172,19 @@ class Run:
 
     def norm(self, index: int, branch: np.ndarray) -> np.ndarray:
         """Residual addition and layer norm: when each tile's last beat is out, its branch there at these times."""
-        spec, beats = self.spec, self.spec.tile_beats
-        adder = spec.residual1 if index == 1 else spec.residual2
-        ends = self.residual(f"residual{index}", adder, branch) + spec.norm.latency + beats - 1
-        ends[0] = max(ends[0], self.there[f"norm{index}"][-1] + spec.norm.stages + 1)
-        left = self.serve(f"norm{index}", spec.norm.cycles(), ends)
-        self.parameters.taken(f"norm{index}", int(left[-1]) - beats + 1)
+        adder = self.spec.residual1 if index == 1 else self.spec.residual2
+        # Epsilon comes before the addition's parameters, and so before the first sum.
+        return self.normed(f"norm{index}", self.residual(f"residual{index}", adder, branch))
+
+    def normed(self, name: str, arrived: np.ndarray) -> np.ndarray:
+        """When the last beat of each tile is normalised, of tiles whose last beats arrive at these times."""
+        norm = self.spec.norm
+        arrived[0] = max(arrived[0], self.there[f"epsilon_{name}"][0])
+        ends = self.serve(f"sums_{name}", norm.cycles(), arrived) + norm.latency + norm.beats - 1
+        self.parameters.taken(f"epsilon_{name}", int(ends[-1]) - norm.latency - norm.beats + 1)
+        ends[0] = max(ends[0], self.there[name][-1] + norm.stages + 1)
+        left = self.serve(name, norm.cycles(), ends)
+        self.parameters.taken(name, int(left[-1]) - norm.beats + 1)
         return left
 
     def residual(self, name: str, adder: ResidualSpec, branch: np.ndarray) -> np.ndarray:

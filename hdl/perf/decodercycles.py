@@ -225,15 +225,6 @@ class DecoderRun(Run):
         array, behind = self.spec.linear("qkv").array, self.spec.requantise("qkv").depth + 3 * 2
         return array.passes_in_flight + behind // array.chain
 
-    def normed(self, name: str, arrived: np.ndarray) -> np.ndarray:
-        """When the last beat of each tile is normalised, of tiles whose last beats arrive at these times."""
-        norm = self.spec.norm
-        ends = arrived + norm.latency + norm.beats - 1
-        ends[0] = max(ends[0], self.there[name][-1] + norm.stages + 1)
-        left = self.serve(name, norm.cycles(), ends)
-        self.parameters.taken(name, int(left[-1]) - norm.beats + 1)
-        return left
-
     def added(self, index: int, branch: np.ndarray) -> np.ndarray:
         """When the last beat of each tile's sum is out, its branch there at these times."""
         name = f"residual{index}"

@@ -56,11 +56,13 @@ def parameter_blocks(spec: "PipelineSpec") -> tuple[ParameterBlock, ...]:
         ParameterBlock("scores", spec.heads, 1),
         ParameterBlock("context", hidden, lanes),
         ParameterBlock("projection", hidden, lanes),
+        ParameterBlock("epsilon_norm1", 1, 1),
         ParameterBlock("residual1", hidden, lanes),
         ParameterBlock("norm1", hidden, lanes),
         ParameterBlock("ffn1", spec.intermediate, spec.ffn_lanes),
         ParameterBlock("activation", spec.activation.words, 1, table=True),
         ParameterBlock("ffn2", hidden, lanes),
+        ParameterBlock("epsilon_norm2", 1, 1),
         ParameterBlock("residual2", hidden, lanes),
         ParameterBlock("norm2", hidden, lanes),
     ]

@@ -187,6 +187,7 @@ class _Composition(Composition):
         connect(m, add.total, norm.values)
         self.channels(f"residual{index}", add.channels)
         self.channels(f"norm{index}", norm.channels)
+        self.channels(f"epsilon_norm{index}", norm.epsilon)
         return norm.normalised
 
     def linear(self, name: str, tokens: Any) -> Any:

@@ -139,10 +139,41 @@ def test_sums_that_could_overflow() -> None:
     assert str(error.value) == "layer 1 ffn2: sums of output 0 must stay below 67108864, but can reach 132648960"
 
 
-def test_bias_that_no_word_holds() -> None:
-    # So negative that the range for positive values, all that the GELU needs, does not reach there.
-    huge = replace(WEIGHTS.layers[1].ffn1, bias=np.full(80, -1e7, dtype=np.float32))
+def test_scores_that_no_word_holds() -> None:
+    huge = {name: Dense(np.full((48, 48), 1e5, dtype=np.float32), np.zeros(48)) for name in ("query", "key")}
     with pytest.raises(InputError) as error:
-        quantise(with_layer(ffn1=huge), CALIBRATION)
-    assert str(error.value).startswith("layer 1 ffn1: channel bias must be -524288..524287, not -")
+        quantise(with_layer(**huge), CALIBRATION)
+    assert str(error.value).startswith("layer 1 scores: gain must be below 131072, not ")
     assert str(error.value).endswith("; are these the weights of a trained model?")
+
+
+def outputs_of_both(weights: BertWeights) -> tuple[np.ndarray, np.ndarray]:
+    """A text's last layer, of the integers and of float32."""
+    model, ids = quantise(weights, CALIBRATION), texts(SMALL, [20], seed=77)[0]
+    return model.real(reference.run(model, model.embed(ids))[-1]), floating.encode(ids, weights)
+
+
+@pytest.mark.parametrize("size", [1, 1e-2, 1e-4])
+def test_epsilon_counts_beside_rows_of_little_variance(size: float) -> None:
+    """All that is added, and the first LayerNorm's results, of this size, beside an epsilon of 1e-5."""
+    weights = random_weights(replace(SMALL, layer_norm_eps=1e-5), 5)
+    for layer in weights.layers:
+        for array in (*vars(layer.projection).values(), *vars(layer.ffn2).values(), *vars(layer.norm1).values()):
+            array *= np.float32(size)
+    for array in vars(weights.embedding.norm).values():
+        array *= np.float32(size)
+    found, expected = outputs_of_both(weights)
+    assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(expected), rel=0.005)
+    assert np.linalg.norm(found - expected) < 0.03 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("level", [10, 100, 1000])
+def test_norms_and_biases_may_cancel_a_feature_that_is_always_the_same(level: float) -> None:
+    weights = random_weights(SMALL, 5)
+    weights.embedding.norm.gamma[7], weights.embedding.norm.beta[7] = 0, level
+    layer = weights.layers[0]
+    layer.norm1.beta[7] = -layer.norm1.gamma[7] * np.sqrt(SMALL.hidden - 1)
+    for dense in (layer.key, layer.value, layer.query):
+        dense.bias[:] -= dense.weight[:, 7] * level
+    found, expected = outputs_of_both(weights)
+    assert np.linalg.norm(found - expected) < 0.1 * np.linalg.norm(expected)

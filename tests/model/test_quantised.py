@@ -57,7 +57,7 @@ def test_a_file_of_another_version(path: Path) -> None:
     QUANTISED.save(path)
     file = SafeTensors(path)
     write_safetensors(path, {name: file.raw(name) for name in file.entries}, file.metadata | {"version": "0"})
-    assert refused(path) == "FILE must be of version 1, not 0; quantise the model again"
+    assert refused(path) == "FILE must be of version 2, not 0; quantise the model again"
 
 
 def test_a_single_wrong_bit(path: Path) -> None:

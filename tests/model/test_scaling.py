@@ -7,7 +7,14 @@ from hdl.kernels.layernorm import LayerNormSpec
 from hdl.kernels.parameters import ChannelParameters, RowFactors
 from hdl.kernels.requantise import RequantiseSpec
 from hdl.kernels.softmax import SoftmaxSpec
-from hdl.model.scaling import attention_scales, norm_channels, quantise_rows, requantise_channels
+from hdl.model.scaling import (
+    attention_scales,
+    least_norm_units,
+    least_units,
+    norm_parameters,
+    quantise_rows,
+    requantise_channels,
+)
 
 
 def test_weights_use_their_whole_range() -> None:
@@ -69,15 +76,58 @@ def test_softmax_takes_exponentials_of_real_scores(gain: float) -> None:
     assert np.abs(numerators / 127 - exact).max() < 0.04
 
 
+@pytest.mark.parametrize("share", [0, 1e-4, 0.1, 1, 10, 1e4, 1e8, 1e12])
 @pytest.mark.parametrize("features", [48, 64, 384])
-def test_norm_has_the_deviation_and_mean_asked_for(features: int) -> None:
+def test_norm_has_the_deviation_and_mean_asked_for(features: int, share: float) -> None:
+    """With an epsilon from far below the rows' variances to far above, beyond what the word holds."""
     generator = np.random.default_rng(4)
+    values = generator.normal(300, 4000, (6, features)).astype(int)
+    epsilon = share * 4000**2
+    gain = np.sqrt(1 + share)  # with which results have the same size
     gamma, beta = generator.normal(1000, 800, features), generator.normal(0, 500, features)
     gamma[:3] = 0, 1e-9, -8000
-    values = generator.normal(300, 4000, (6, features)).astype(int)
-    found = LayerNormSpec(rows=1, lanes=1, features=features).reference(values, norm_channels(gamma, beta))
-    exact = (values - values.mean(axis=1, keepdims=True)) / values.std(axis=1, keepdims=True) * gamma + beta
+    spec = LayerNormSpec(rows=1, lanes=1, features=features)
+    found = spec.reference(values, norm_parameters(spec, gamma * gain, beta, epsilon))
+    deviation = np.sqrt(values.var(axis=1, keepdims=True) + epsilon)
+    exact = (values - values.mean(axis=1, keepdims=True)) / deviation * gamma * gain + beta
     assert np.abs(found - np.clip(exact, -32768, 32767)).max() < 4
+
+
+def test_units_that_hold_a_norms_words() -> None:
+    spec = LayerNormSpec(rows=1, lanes=1, features=48)
+    gamma, beta = np.array([1.0, 1e6, -3.0, 0.0] * 12), np.array([1000.0, 1e-3, 0.1, 0.0] * 12)
+    units = least_norm_units(spec, gamma, beta, 1e3)
+    safe = np.where(units > 0, units, 1)
+    parameters = norm_parameters(spec, gamma / safe, beta / safe, 1e3)
+    assert parameters.channels.bias[0] == 32767 * 16
+    assert parameters.channels.factor[1] == (1 << 17) - 1
+    for name, factors in (("bias", (1, 1.001)), ("gain", (1.001, 1))):
+        with pytest.raises(ValueError, match=name):
+            norm_parameters(spec, gamma * factors[0] / safe, beta * factors[1] / safe, 1e3)
+
+
+def test_units_that_hold_a_requantisers_words() -> None:
+    gain, bias = np.array([1.0, 1e-9]), np.array([0.5, -70.0])
+    units = least_units(gain, bias)
+    channels = requantise_channels(gain / units, bias / units)
+    assert channels.factor[0] == (1 << 16) - 1
+    assert channels.bias[1] == -32767 * 16
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2.0**90])
+def test_what_is_not_finite_is_refused(value: float) -> None:
+    wrong, fine = np.array([0.01, value]), np.array([0.01, 0.01])
+    spec = LayerNormSpec(rows=1, lanes=1, features=8)
+    for name, refused in (
+        ("weights", lambda: quantise_rows(wrong[None])),
+        ("gain", lambda: requantise_channels(wrong, fine)),
+        ("channel bias", lambda: requantise_channels(fine, wrong)),
+        ("gain", lambda: attention_scales(wrong)),
+        ("gain", lambda: norm_parameters(spec, np.repeat(np.abs(wrong), 4), np.zeros(8), 0)),
+        ("channel bias", lambda: norm_parameters(spec, np.zeros(8), np.repeat(wrong, 4), 0)),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} must be finite and below 2\\^58, not "):
+            refused()
 
 
 def test_words_survive_the_memory() -> None:

@@ -6,7 +6,8 @@ What the layers of all families have stands in `layerquantiser`; here are GPT-2'
 for its unit. It grows from layer to layer, so its unit begins as small as the embeddings allow, and grows by powers of
 two: each residual addition shifts what went past by as many places.
 
-**Balance**: LayerNorm's results go to linear units alone, so every feature has the unit that suits it and its weights.
+**Balance**: LayerNorm's results go to linear units alone, so every feature has the unit that suits it and its weights
+(`norms`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,13 +19,24 @@ from ...errors import InputError
 from ...kernels.residual import MAX_PLACES
 from ..floating import normalise
 from ..gelu import TANH
-from ..layerquantiser import INT16, MARGIN, TINY, LayerQuantiser, Ranges, Streams, free_units, naming, widen
+from ..layerquantiser import (
+    INT16,
+    MARGIN,
+    TINY,
+    LayerQuantiser,
+    Ranges,
+    Streams,
+    branch_biases,
+    naming,
+    widen,
+)
 from ..quantised import QuantisedLayer
-from ..scaling import norm_channels, requantise_channels, shift_channels
+from ..scaling import requantise_channels, shift_channels
 from ..soundness import Outputs, check_words
 from ..weightbits import W8, WeightBits
 from ..weights import Dense
 from .floating import embed, run_layer
+from .norms import StreamNorm, signed_extremes
 from .quantised import QuantisedGpt2
 from .rounding import NearestRounding, group_roundings
 from .weights import Gpt2Weights
@@ -55,35 +67,38 @@ def quantise(
     roundings = group_roundings(weights, texts, weight_bits) if weight_bits.packed else repeat(NearestRounding())
     factors: dict[str, np.ndarray] = {}
     tables = np.abs(weights.word).max(axis=0) + np.abs(weights.position).max(axis=0)
+    for index, (layer, found) in enumerate(zip(weights.layers, layer_ranges, strict=True)):
+        widen(found, branch_biases(layer, TANH), f"{weights.source}: layer {index}")
     units, places = stream_units(layer_ranges, float(tables.max()))
     layers: list[QuantisedLayer] = []
     for index, (layer, found) in enumerate(zip(weights.layers, layer_ranges, strict=True)):
         where = f"layer {index}"
+        readers = [layer.query, layer.key, layer.value]
+        norm1 = StreamNorm(spec, layer.norm1, units[2 * index], "norm1", found, readers)
+        norm2 = StreamNorm(spec, layer.norm2, units[2 * index + 1], "norm2", found, [layer.ffn1])
         streams = Streams(
-            qkv=free_units(found["norm1"], [layer.query, layer.key, layer.value]),
+            qkv=norm1.units,
             qkv_range=found["norm1"],
             projection=units[2 * index + 1],
-            ffn1=free_units(found["norm2"], [layer.ffn1]),
+            ffn1=norm2.units,
             ffn1_range=found["norm2"],
             ffn2=units[2 * index + 2],
         )
         rounding = next(roundings)
         quantiser = LayerQuantiser(spec, layer, found, streams, TANH, where, rounding)
         with naming(f"{where} norms"):
-            norm1 = norm_channels(layer.norm1.gamma / streams.qkv, layer.norm1.beta / streams.qkv)
-            norm2 = norm_channels(layer.norm2.gamma / streams.ffn1, layer.norm2.beta / streams.ffn1)
+            norms = {"norm1": norm1.parameters(), "norm2": norm2.parameters()}
         shifts = [shift_channels(np.full(spec.hidden, places[2 * index + half])) for half in (0, 1)]
-        layers.append(
-            quantiser.layer(static=static, residual1=shifts[0], residual2=shifts[1], norm1=norm1, norm2=norm2)
-        )
+        layers.append(quantiser.layer(static=static, residual1=shifts[0], residual2=shifts[1], **norms))
         factors |= {f"{index}.{unit}": own for unit, own in rounding.factors.items()}
-    head_units = free_units(last["norm"], [Dense(weights.word, np.zeros(0))])
+    final = StreamNorm(spec, weights.norm, units[-1], "norm", last, [Dense(weights.word, np.zeros(0))])
+    head_units = final.units
     rounding = next(roundings)
     head_weight, scale = rounding("head", weights.word * head_units, head_units)
     logit_unit = MARGIN * max(float(last["logits"].max()), TINY) / INT16
     with naming("head"):
         head = requantise_channels(scale / ROW_LEVELS / logit_unit, np.zeros(spec.vocabulary))
-        norm = norm_channels(weights.norm.gamma / head_units, weights.norm.beta / head_units)
+        norm = final.parameters()
     return QuantisedGpt2(
         spec=spec,
         word=_table(weights.word, units[0]),
@@ -118,11 +133,13 @@ def calibrate(weights: Gpt2Weights, calibration: Iterable[Sequence[int]]) -> tup
             x = embed(token_ids, weights)
             for index, (layer, found) in enumerate(zip(weights.layers, ranges, strict=True)):
                 trace = {"tokens": x} | run_layer(x, layer, weights.spec)
+                trace |= signed_extremes("norm1", trace["norm1"]) | signed_extremes("norm2", trace["norm2"])
                 widen(found, trace, f"{weights.source}: layer {index}")
                 x = trace["residual2"]
             features = normalise(x, weights.norm, weights.spec)
             logits = features @ weights.word.T
-            widen(last, {"norm": features, "logits": logits}, f"{weights.source}: the head's")
+            ends = {"norm": features, "logits": logits} | signed_extremes("norm", features)
+            widen(last, ends, f"{weights.source}: the head's")
             outputs.widen(token_ids, logits, centre=True)
     if not outputs.tokens:
         raise InputError("calibration must have at least 1 text, not 0")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...fixed import saturate
+from ...kernels.normparameters import NormParameters
 from ...kernels.parameters import ChannelParameters
 from ..floating import check_tokens
 from ..quantised import QuantisedLayer, load_quantised, save_quantised
@@ -28,8 +29,9 @@ class QuantisedGpt2:
     front of the units ``qkv`` and ``norm2`` in front of ``ffn1``, and of ``residual1`` and ``residual2`` the shifts are
     the same for all features: by so many places the stream's unit grows there.
 
-    ``norm`` [hidden] words of the last LayerNorm. ``head_weight`` int8 [vocabulary, hidden] and ``head`` [vocabulary]
-    words of the head, to int16 logits; ``head_limit`` of its row quantiser, 0 for each row's own maximum.
+    ``norm``: channel words [hidden] and epsilon of the last LayerNorm. ``head_weight`` int8 [vocabulary, hidden] and
+    ``head`` [vocabulary] words of the head, to int16 logits; ``head_limit`` of its row quantiser, 0 for each row's own
+    maximum.
 
     ``group_factors``: of weights of 4 bits, uint8 [outputs, groups] by layer and unit, as ``0.qkv``, and ``head``: the
     weights are multiples of these (`groups`). Those that have none here have 8 bits.
@@ -43,7 +45,7 @@ class QuantisedGpt2:
     word: np.ndarray
     position: np.ndarray
     layers: tuple[QuantisedLayer, ...]
-    norm: ChannelParameters
+    norm: NormParameters
     head_weight: np.ndarray
     head: ChannelParameters
     head_limit: int
@@ -97,7 +99,7 @@ class QuantisedGpt2:
             word=tensors["word"],
             position=tensors["position"],
             layers=layers,
-            norm=ChannelParameters.from_words(tensors["norm"]),
+            norm=NormParameters.from_words(tensors["norm"]),
             head_weight=tensors["head_weight"],
             head=ChannelParameters.from_words(tensors["head"]),
             head_limit=int(tensors["head_limit"][0]),

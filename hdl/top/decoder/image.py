@@ -83,4 +83,9 @@ def _weights(
 def _final_blocks(model: QuantisedGpt2, spec: BuiltDecoderSpec) -> dict[str, np.ndarray]:
     """The parameters behind the last layer, uint64 words by block; those of features that there are not are 0."""
     head = np.pad(model.head.words(), (0, spec.products["head"].outputs - spec.vocabulary))
-    return {"norm": model.norm.words(), "limit_head": np.array([model.head_limit], dtype=np.uint64), "head": head}
+    return {
+        "epsilon_norm": model.norm.words()[:1],
+        "norm": model.norm.words()[1:],
+        "limit_head": np.array([model.head_limit], dtype=np.uint64),
+        "head": head,
+    }

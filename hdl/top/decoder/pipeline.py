@@ -225,6 +225,7 @@ class _Composition(Composition):
         norm = self.add(name, LayerNorm(self.spec.norm))
         connect(self.m, tokens, norm.values)
         self.channels(name, norm.channels)
+        self.channels(f"epsilon_{name}", norm.epsilon)
         return norm.normalised
 
     def residual(self, index: int, tokens: Any, branch: Any) -> Any:

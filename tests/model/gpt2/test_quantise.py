@@ -9,7 +9,7 @@ from hdl.errors import InputError
 from hdl.model.gpt2.floating import FloatDecoder
 from hdl.model.gpt2.quantise import calibrate, quantise, stream_units
 from hdl.model.gpt2.reference import Decoder
-from hdl.model.gpt2.weights import random_weights
+from hdl.model.gpt2.weights import Gpt2Weights, random_weights
 from hdl.model.layerquantiser import INT16
 from hdl.model.spec import Gpt2Spec
 from hdl.model.weights import Dense
@@ -112,11 +112,73 @@ def test_no_texts() -> None:
     assert str(error.value) == "calibration must have at least 1 text, not 0"
 
 
-def test_bias_that_no_word_holds() -> None:
-    # So negative that the range for positive values, all that the GELU needs, does not reach there.
-    huge = replace(WEIGHTS.layers[1].ffn1, bias=np.full(80, -1e7, dtype=np.float32))
-    layers = (WEIGHTS.layers[0], replace(WEIGHTS.layers[1], ffn1=huge), WEIGHTS.layers[2])
+def test_scores_that_no_word_holds() -> None:
+    huge = {name: Dense(np.full((48, 48), 1e5, dtype=np.float32), np.zeros(48)) for name in ("query", "key")}
+    layers = (WEIGHTS.layers[0], replace(WEIGHTS.layers[1], **huge), WEIGHTS.layers[2])
     with pytest.raises(InputError) as error:
         quantise(replace(WEIGHTS, layers=layers), TEXTS)
-    assert str(error.value).startswith("layer 1 ffn1: channel bias must be -524288..524287, not -")
+    assert str(error.value).startswith("layer 1 scores: gain must be below 131072, not ")
     assert str(error.value).endswith("; are these the weights of a trained model?")
+
+
+def logits_of_both(weights: Gpt2Weights) -> tuple[np.ndarray, np.ndarray]:
+    """A text's logits, of the integers and of float32."""
+    model, decoder = quantise(weights, TEXTS), FloatDecoder(weights)
+    return Decoder(model).prefill(TEXTS[0]).logits * model.logit_unit, decoder.logits(decoder.extend(TEXTS[0]))
+
+
+@pytest.mark.parametrize("variance", [1e-2, 3e-5, 1e-5, 2e-6, 1e-8, 1e-12])
+def test_epsilon_counts_beside_rows_of_little_variance(variance: float) -> None:
+    weights = random_weights(replace(SMALL, layers=1), 1)
+    size = np.float32(np.sqrt(variance / (weights.word.var() + weights.position.var())))
+    (layer,) = weights.layers
+    added = {
+        name: Dense(size * getattr(layer, name).weight, size * getattr(layer, name).bias)
+        for name in ("projection", "ffn2")
+    }
+    found, expected = logits_of_both(
+        replace(weights, word=size * weights.word, position=size * weights.position, layers=(replace(layer, **added),))
+    )
+    assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(expected), rel=0.005)
+    assert np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("source", ["words", "positions", "bias"])
+@pytest.mark.parametrize("level", [100, 1000])
+def test_norms_may_cancel_a_feature_that_is_always_the_same(source: str, level: float) -> None:
+    """Beta is far larger than all that calibration sees of the feature."""
+    weights = random_weights(SMALL, 1)
+    if source == "words":
+        weights.word[:, 7] = level * weights.word.std()  # of the head's weights, too
+    elif source == "positions":
+        weights.position[:, 7] = level * weights.word.std()
+    else:
+        weights.layers[0].projection.bias[7] = level * weights.word.std()
+    norms = [norm for layer in weights.layers for norm in (layer.norm1, layer.norm2)] + [weights.norm]
+    for norm in norms[source == "bias" :]:
+        norm.beta[7] = -norm.gamma[7] * np.sqrt(SMALL.hidden - 1)
+    found, expected = logits_of_both(weights)
+    assert np.linalg.norm(found - expected) < (0.06 if source == "words" else 0.03) * np.linalg.norm(expected)
+
+
+def test_biases_may_cancel_what_weights_make_of_such_a_feature() -> None:
+    """Those of every linear unit that a LayerNorm feeds, and the projection's."""
+    weights = random_weights(SMALL, 1)
+    for layer in weights.layers:
+        layer.norm1.beta[5], layer.norm2.beta[5] = 50, 50
+        layer.norm1.gamma[5], layer.norm2.gamma[5] = 0, 0
+        for dense in (layer.query, layer.key, layer.value, layer.ffn1):
+            dense.weight[:, 5] *= 20
+            dense.bias[:] -= 50 * dense.weight[:, 5]
+        layer.value.bias[3] += 100
+        layer.projection.bias[:] -= 100 * layer.projection.weight[:, 3]
+    found, expected = logits_of_both(weights)
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.98
+
+
+def test_biases_of_dead_features_cost_nothing() -> None:
+    """So negative that the GELU is 0 whatever the row: the range that it needs does not reach there."""
+    weights = random_weights(SMALL, 1)
+    weights.layers[1].ffn1.bias[10:14] = [-1e7, -1e3, -30, -10]
+    found, expected = logits_of_both(weights)
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999
