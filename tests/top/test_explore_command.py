@@ -227,6 +227,13 @@ def test_a_disk_that_is_full_when_results_are_written(
             "output folder /proc/nothing cannot be written: No such file or directory; no batch was finished; make",
         ),
         ("explore --model tiny-bert --out x --scheduler 127.0.0.1:1", "scheduler '127.0.0.1:1' must be a running Dask"),
+        *(
+            (
+                f"explore --model tiny-bert --points 100 --scheduler {address}",
+                f"scheduler '{address}' must be an address such as tcp://127.0.0.1:8786",
+            )
+            for address in ("nonsense", "tcp://", "tcp://host", "host:port")
+        ),
         ("emit --point nothing.json", "point nothing.json cannot be read: No such file or directory"),
         ("emit --point mine.txt", "point mine.txt must be valid JSON: "),
         ("emit --point mine.json", "point mine.json must be a point as explore writes them, but lacks 'network'"),

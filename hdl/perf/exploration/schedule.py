@@ -67,11 +67,19 @@ def on_cluster(task: Task, shared: Any, numbered: Sequence[tuple[int, Any]], add
     """`run` on a Dask cluster. A worker that is lost loses nothing: others get what it had."""
     try:
         from distributed import CancelledError, Client, KilledWorker, as_completed
+        from distributed.comm.addressing import parse_address, parse_host_port
         from distributed.comm.core import CommClosedError
     except ImportError:
         raise InputError(
             f"scheduler {address!r} needs the packages of the extra 'cluster': dask, distributed"
         ) from None
+    try:
+        # A client that is made of something else cannot be closed, and says so when Python ends.
+        protocol, place = parse_address(address)
+        if protocol in ("tcp", "tls"):
+            parse_host_port(place)
+    except ValueError:
+        raise InputError(f"scheduler {address!r} must be an address such as tcp://127.0.0.1:8786") from None
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError):
