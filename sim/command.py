@@ -27,20 +27,32 @@ __all__ = ["main", "sim_command"]
 
 @click.command("sim")
 @model_option
-@click.option("--text", "texts", multiple=True, help="For encoders: a text; may be given several times.")
-@click.option("--prompt", help="For decoders: what the text begins with.")
-@click.option("--tokens", type=Whole(), default=32, show_default=True, help="Tokens to write behind the prompt.")
-@click.option("--top-k", type=Whole(), default=40, show_default=True, help="Candidates to draw from, 1 to 64.")
-@click.option("--temperature", type=Decimal(), default=0.8, show_default=True, help="Of the draw; 0 takes the best.")
-@click.option("--seed", type=Whole(SEED), default=0, show_default=True, help="Of the draw.")
+@click.option("--text", "texts", multiple=True, help="For encoders: a text. May be given several times.")
+@click.option("--prompt", help="For decoders: the text to continue.")
+@click.option("--tokens", type=Whole(), default=32, show_default=True, help="Tokens to generate after the prompt.")
+@click.option("--top-k", type=Whole(), default=40, show_default=True, help="Candidates for each token, 1 to 64.")
+@click.option(
+    "--temperature",
+    type=Decimal(),
+    default=0.8,
+    show_default=True,
+    help="Temperature of the sampling; 0 takes the best.",
+)
+@click.option("--seed", type=Whole(SEED), default=0, show_default=True, help="Seed of the sampling.")
 @weight_options
 @click.option("--simulator", type=click.Choice(["verilator", "amaranth"]), default="verilator", show_default=True)
 @origin_options
-@click.option("--static", is_flag=True, help="Fix the ranges of rows by calibration.")
+@click.option(
+    "--static", is_flag=True, help="Fix the ranges of rows by calibration, instead of finding each at run time."
+)
 @device_option
 @click.option("--tile", type=Whole(), help=TILE_HELP)
-@click.option("--max-length", type=Whole(), help="Tokens of the longest sequence.  [default: 512, or the model's most]")
-@click.option("--waves", type=NamedPath(), help="A VCD file to write, of the first text.", metavar="FILE")
+@click.option(
+    "--max-length", type=Whole(), help="Tokens of the longest sequence.  [default: 512, or all positions of the model]"
+)
+@click.option(
+    "--waves", type=NamedPath(), help="A VCD file to write, with the signals of the first text.", metavar="FILE"
+)
 @force_option
 @click.option("--threads", type=Whole(THREADS), default=2, show_default=True, help="Threads of the simulation.")
 @version_option

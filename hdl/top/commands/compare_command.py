@@ -29,12 +29,20 @@ __all__ = ["compare_command"]
     type=Whole(),
     help="Tokens of prompt and output together.  [default: the model's positions, up to 4096]",
 )
-@click.option("--sequences", type=Whole(SEQUENCES), default=1, show_default=True, help="Sequences in flight, on both.")
+@click.option(
+    "--sequences",
+    type=Whole(SEQUENCES),
+    default=1,
+    show_default=True,
+    help="Sequences that are processed at the same time, on both.",
+)
 @click.option(
     "--weight-bits", type=Whole(), default=8, show_default=True, help="Bits of every weight on the FPGA: 8 or 4."
 )
-@click.option("--clock", "clock_mhz", type=Decimal(CLOCK), help="The FPGA's clock in MHz.  [default: for planning]")
-@click.option("--format", "number_format", default="fp16", show_default=True, help="The GPU's format.", metavar="NAME")
+@click.option("--clock", "clock_mhz", type=Decimal(CLOCK), help="The FPGA's clock in MHz.  [default: the device's]")
+@click.option(
+    "--format", "number_format", default="fp16", show_default=True, help="The number format of the GPU.", metavar="NAME"
+)
 @click.option(
     "--software",
     default="captured",
@@ -43,7 +51,7 @@ __all__ = ["compare_command"]
     help="How the GPU's kernels are launched: captured or eager.",
 )
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
-@click.option("--out", type=NamedPath(), help="A folder for the maps as pictures (SVG).", metavar="DIR")
+@click.option("--out", type=NamedPath(), help="A folder to write the maps into, as pictures (SVG).", metavar="DIR")
 @force_option
 @click.pass_obj
 def compare_command(

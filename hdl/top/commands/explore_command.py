@@ -23,19 +23,17 @@ Report = Callable[[str, int, int], None]
 @click.command("explore")
 @model_option
 @device_option
-@click.option("--prompt", type=Whole(), default=128, show_default=True, help="Tokens that are given.")
-@click.option("--output", type=Whole(), help="Tokens that are generated.  [default: 64; none by an encoder]")
-@click.option(
-    "--points", type=Whole(POINTS), default=200_000, show_default=True, help="Designs that are drawn.", metavar="N"
-)
-@click.option("--seed", type=Whole(SEED), default=0, show_default=True, help="What they are drawn from.")
+@click.option("--prompt", type=Whole(), default=128, show_default=True, help="Tokens of the prompt.")
+@click.option("--output", type=Whole(), help="Tokens to generate.  [default: 64; an encoder generates none]")
+@click.option("--points", type=Whole(POINTS), default=200_000, show_default=True, help="Designs to draw.", metavar="N")
+@click.option("--seed", type=Whole(SEED), default=0, show_default=True, help="Seed of the draw.")
 @click.option("--out", type=NamedPath(), help="The folder.  [default: build/explore-MODEL-DEVICE]", metavar="DIR")
-@click.option("--jobs", type=Whole(), default=-1, help="Processes.  [default: one for each core]", metavar="J")
-@click.option("--scheduler", help="A Dask scheduler, whose workers evaluate instead.", metavar="ADDRESS")
+@click.option("--jobs", type=Whole(), default=-1, help="Processes to use.  [default: one for each core]", metavar="J")
+@click.option("--scheduler", help="A Dask scheduler, whose workers evaluate the designs instead.", metavar="ADDRESS")
 @click.option("--force", is_flag=True, help="Start over where the folder holds another exploration.")
 @click.pass_obj
 def explore_command(early: str | None, /, model: str | None, device: str, out: Path | None, **options: Any) -> None:
-    """Explore the designs of a model on a device; a run that was ended goes on where it stopped."""
+    """Explore the designs of a model on a device; an interrupted run continues where it stopped."""
     from ...model.network import load_network
     from ...perf.exploration.explore import explore
     from ...perf.exploration.results import write_results

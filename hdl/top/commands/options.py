@@ -26,8 +26,8 @@ __all__ = [
     "workload_options",
 ]
 
-TILE_HELP = "Tokens worked on at once: 2, 4 or 8.  [default: 4; a decoder's best of 4 and 2]"
-"""Of the option of whoever makes hardware."""
+TILE_HELP = "Tokens processed at once: 2, 4 or 8.  [default: 4; for a decoder the better of 4 and 2]"
+"""The help of the option --tile of commands that make hardware."""
 
 Command = Callable[..., Any]
 
@@ -74,12 +74,17 @@ def weight_options(command: Command) -> Command:
     """The options --weight-bits and --int8 of what is built, which a command takes as its ``weight_bits``."""
 
     @click.option(
-        "--weight-bits", type=Whole(), default=8, show_default=True, help="A decoder's weights in memory: 8 or 4."
+        "--weight-bits",
+        type=Whole(),
+        default=8,
+        show_default=True,
+        help="Bits of a decoder's weights in memory: 8 or 4.",
     )
     @click.option(
         "--int8",
         multiple=True,
-        help=f"With 4, a product that has 8: {', '.join(WeightBits._fields)}; may be given several times.",
+        help=f"With --weight-bits 4, a product whose weights keep 8 bits: {', '.join(WeightBits._fields)}. May be "
+        "given several times.",
         metavar="PRODUCT",
     )
     @wraps(command)
@@ -90,14 +95,16 @@ def weight_options(command: Command) -> Command:
 
 
 def hardware_options(command: Command) -> Command:
-    """What a pipeline follows from."""
+    """The options that decide a pipeline."""
     return with_options(
         command,
         model_option,
         device_option,
         click.option("--tile", type=Whole(), help=TILE_HELP),
         click.option(
-            "--max-length", type=Whole(), help="Tokens of the longest sequence.  [default: 512, or the model's most]"
+            "--max-length",
+            type=Whole(),
+            help="Tokens of the longest sequence.  [default: 512, or all positions of the model]",
         ),
         weight_options,
     )
@@ -109,11 +116,17 @@ def workload_options(command: Command) -> Command:
         command,
         model_option,
         device_option,
-        click.option("--prompt", type=Whole(), default=128, show_default=True, help="Tokens that are given."),
-        click.option("--output", type=Whole(), help="Tokens that are generated.  [default: 64; none by an encoder]"),
-        click.option("--sequences", type=Whole(SEQUENCES), default=1, show_default=True, help="Sequences in flight."),
+        click.option("--prompt", type=Whole(), default=128, show_default=True, help="Tokens of the prompt."),
+        click.option("--output", type=Whole(), help="Tokens to generate.  [default: 64; an encoder generates none]"),
+        click.option(
+            "--sequences",
+            type=Whole(SEQUENCES),
+            default=1,
+            show_default=True,
+            help="Sequences that are processed at the same time.",
+        ),
         click.option("--weight-bits", type=Whole(), default=8, show_default=True, help="Bits of every weight: 8 or 4."),
-        click.option("--tile", type=Whole(), help="Tokens worked on at once.  [default: the best of 2, 4 and 8]"),
+        click.option("--tile", type=Whole(), help="Tokens processed at once.  [default: the best of 2, 4 and 8]"),
         click.option("--clock", "clock_mhz", type=Decimal(CLOCK), help="The clock in MHz.  [default: the device's]"),
     )
 

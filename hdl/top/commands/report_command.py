@@ -24,9 +24,9 @@ __all__ = ["report_command"]
     type=Whole(FRONT_POINTS),
     default=20_000,
     show_default=True,
-    help="Designs of the front; 0 leaves it out.",
+    help="Designs to draw for the Pareto front; 0 leaves the front out.",
 )
-@click.option("--seed", type=Whole(SEED), default=0, show_default=True, help="What they are drawn from.")
+@click.option("--seed", type=Whole(SEED), default=0, show_default=True, help="Seed of the draw.")
 @click.option(
     "--out",
     type=NamedPath(),

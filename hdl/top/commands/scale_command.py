@@ -22,13 +22,13 @@ __all__ = ["scale_command"]
     show_default=True,
     help=f"The most devices, up to {DEVICES.most}.",
 )
-@click.option("--tensor", type=Whole(), help="Devices that divide each layer.  [default: the best number]")
+@click.option("--tensor", type=Whole(), help="Devices that share each layer.  [default: the best number]")
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
 @click.pass_obj
 def scale_command(
     early: str | None, /, model: str | None, device: str, devices: int, as_json: bool, **options: Any
 ) -> None:
-    """Estimate a model on several devices, divided by layers and within them, and what bends the curve."""
+    """Estimate a model on several devices, split by layers and within layers, and what limits the speedup."""
     from ...perf.partitioning.partition import scaling
     from ..emitted import emitted, shares_lines, shown_lines
     from ..scale_tables import assumptions, table
