@@ -5,7 +5,18 @@ from dataclasses import dataclass, replace
 
 from .errors import InputError, shown
 
-__all__ = ["CLOCK", "DEVICES", "FRONT_POINTS", "JOBS", "POINTS", "SEED", "SEQUENCES", "THREADS", "Bounds"]
+__all__ = [
+    "CLOCK",
+    "DEVICES",
+    "FRONT_POINTS",
+    "JOBS",
+    "POINTS",
+    "SEED",
+    "SEQUENCES",
+    "TEMPERATURE",
+    "THREADS",
+    "Bounds",
+]
 
 CORES = os.cpu_count() or 1
 
@@ -42,6 +53,8 @@ FRONT_POINTS = replace(POINTS, least=0)
 """Those of a report, which may leave the front out."""
 
 SEED = Bounds(name="seed", least=0, most=2**32 - 1, why="a seed has 32 bits")
+
+TEMPERATURE = Bounds(name="temperature", least=0, most=100, why="all candidates are about as likely there")
 
 DEVICES = Bounds(name="devices", least=1, most=64, why="larger rings are not estimated")
 

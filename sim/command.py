@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from hdl.bounds import SEED, THREADS
+from hdl.bounds import SEED, TEMPERATURE, THREADS
 from hdl.top.cli import version_option
 from hdl.top.commands.numbers import Decimal, Whole
 from hdl.top.commands.options import (
@@ -33,7 +33,7 @@ __all__ = ["main", "sim_command"]
 @click.option("--top-k", type=Whole(), default=40, show_default=True, help="Candidates for each token, 1 to 64.")
 @click.option(
     "--temperature",
-    type=Decimal(),
+    type=Decimal(TEMPERATURE),
     default=0.8,
     show_default=True,
     help="Temperature of the sampling; 0 takes the best.",

@@ -33,6 +33,7 @@ from hdl.top.decoder.pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter
 from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline
+from hdl.top.planned import check_built
 from sim import encode, generate
 from sim.accelerator import Accelerator
 from sim.compiler import check_compiler
@@ -85,6 +86,7 @@ def demonstrate(
     """
     network = load_model(model, ModelSpec)
     check_inputs(network, given)
+    check_built(network)
     origin = Origin.of(model, checkpoint=checkpoint, random_weights=random_weights)
     options = Options(model=network, origin=origin, **others)
     check_options(options)

@@ -10,7 +10,7 @@ from ..perf.plan import plan
 from ..perf.spec import PipelineSpec
 from .commands.options import chosen_name
 
-__all__ = ["chosen_model", "planned"]
+__all__ = ["check_built", "chosen_model", "planned"]
 
 
 def chosen_model(name: str | None) -> ModelSpec:
@@ -22,6 +22,16 @@ def chosen_model(name: str | None) -> ModelSpec:
     return load_model(chosen_name(name, presets(ModelSpec)), ModelSpec)
 
 
+def check_built(model: ModelSpec) -> None:
+    """Refuses a model that cannot be built on any device.
+
+    Raises:
+        InputError: with the reason.
+    """
+    if why := not_built(Network.from_spec(model)):
+        raise InputError(f"model {model.name!r} cannot be built yet: {why}")
+
+
 def planned(
     model: str | None, device: str, tile: int | None, max_length: int | None, weight_bits: WeightBits
 ) -> tuple[ModelSpec, Device, PipelineSpec]:
@@ -31,6 +41,5 @@ def planned(
         InputError: as `chosen_model` and `plan`; a model that cannot be built on any device is refused before planning.
     """
     network, board = chosen_model(model), load_device(device)
-    if why := not_built(Network.from_spec(network)):
-        raise InputError(f"model {network.name!r} cannot be built yet: {why}")
+    check_built(network)
     return network, board, plan(network, board, tile=tile, max_length=max_length, weight_bits=weight_bits)

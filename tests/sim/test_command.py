@@ -76,6 +76,13 @@ def test_waves_replace_only_waves(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert thesis.read_text() == "all of it"
 
 
+def test_a_model_that_cannot_be_built_is_refused_before_its_weights_are_sought(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = refused(["--model", "gpt2-xl", "--prompt", "Hi"], capsys)
+    assert line == "model 'gpt2-xl' cannot be built yet: array contraction must have at most 4096 terms, not 6400"
+
+
 def test_an_unknown_model_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(["--model", "minilm", "--text", "Hi"], capsys)
     assert "minilm-l6" in line
@@ -110,7 +117,7 @@ def test_threads_out_of_range_are_refused(capsys: pytest.CaptureFixture[str]) ->
         ),
         (
             ["--model", "tiny-gpt2", "--prompt", "Hi", "--temperature", "nan"],
-            "temperature must be 0 or greater, not nan",
+            "temperature must be 0 to 100 (all candidates are about as likely there), not nan",
         ),
         (
             ["--model", "tiny-gpt2", "--prompt", "Hi", "--weight-bits", "5"],
@@ -124,7 +131,10 @@ def test_threads_out_of_range_are_refused(capsys: pytest.CaptureFixture[str]) ->
             ["--model", "tiny-bert", "--text", "Hi", "--weight-bits", "4", "--int8", "head"],
             "--int8 must be left out for model 'tiny-bert', of the family bert",
         ),
-        (["--model", "tiny-gpt2", "--prompt", "Hi", "--temperature", "-1"], "temperature must be 0 or greater, not -1"),
+        (
+            ["--model", "tiny-gpt2", "--prompt", "Hi", "--temperature", "-1"],
+            "temperature must be 0 to 100 (all candidates are about as likely there), not -1",
+        ),
         (["--model", "tiny-gpt2", "--prompt", "Hi", "--tokens", "0"], "tokens to generate must be at least 1, not 0"),
         (
             ["--model", "tiny-gpt2", "--prompt", "a", "--tokens", "17", "--max-length", "16"],

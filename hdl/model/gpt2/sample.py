@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 
-from ...bounds import SEED
+from ...bounds import SEED, TEMPERATURE
 from ...errors import InputError
 from ..floating import check_tokens
 from ..spec import Gpt2Spec
@@ -29,8 +28,7 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not isfinite(self.temperature) or self.temperature < 0:
-            raise InputError(f"temperature must be 0 or greater, not {self.temperature:g}")
+        TEMPERATURE.check(self.temperature)
         check_candidates(self.top_k)
         SEED.check(self.seed)
 

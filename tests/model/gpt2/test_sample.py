@@ -55,8 +55,11 @@ def test_generated_tokens_follow_from_the_texts_before() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"temperature": -0.5}, "temperature must be 0 or greater, not -0.5"),
-        ({"temperature": float("nan")}, "temperature must be 0 or greater, not nan"),
+        ({"temperature": -0.5}, "temperature must be 0 to 100 (all candidates are about as likely there), not -0.5"),
+        (
+            {"temperature": float("nan")},
+            "temperature must be 0 to 100 (all candidates are about as likely there), not nan",
+        ),
         ({"top_k": 0}, "top-k must be 1 to 64, not 0"),
         ({"top_k": 65}, "top-k must be 1 to 64, not 65"),
         ({"seed": -1}, "seed must be 0 to 4,294,967,295 (a seed has 32 bits), not -1"),
