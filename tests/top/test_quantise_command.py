@@ -93,11 +93,11 @@ def test_the_built_in_weights_are_never_replaced(capsys: pytest.CaptureFixture[s
 
 
 def test_outputs_that_are_no_files(capsys: pytest.CaptureFixture[str], model: Path) -> None:
-    for out, said in (("/", "/"), ("", "."), (str(model), str(model))):
-        assert (
-            quantise(capsys, model, out).complaint()
-            == f"output {said} must be a file, not a folder; choose another --out"
-        )
+    for out in ("/", str(model)):
+        said = quantise(capsys, model, out).complaint()
+        assert said == f"output {out} must be a file, not a folder; choose another --out"
+    said = quantise(capsys, model, "").complaint()
+    assert said == "Invalid value for '--out': a path must not be empty; see --help"
     pipe = model.parent / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, Path("/dev/null")):
