@@ -17,6 +17,7 @@ from hdl.top.commands.options import (
     force_option,
     model_option,
     origin_options,
+    share_option,
     weight_options,
 )
 from hdl.top.commands.paths import NamedPath
@@ -50,6 +51,7 @@ __all__ = ["main", "sim_command"]
 @click.option(
     "--max-length", type=Whole(), help="Tokens of the longest sequence.  [default: 512, or all positions of the model]"
 )
+@share_option
 @click.option(
     "--waves", type=NamedPath(), help="A VCD file to write, with the signals of the first text.", metavar="FILE"
 )

@@ -142,7 +142,7 @@ class DecoderSimulation:
         """Whether there will be no results to wait for."""
         spec = self.spec
         known = all(token < spec.vocabulary for token in ids)
-        return not (ids and known and start + len(ids) <= spec.max_length and 1 <= k <= spec.largest)
+        return not (ids and known and start + len(ids) <= spec.positions and 1 <= k <= spec.largest)
 
     def interrupt(self, ids: Sequence[int], cycles: int) -> None:
         """Begins to take the next tokens, and after so many cycles resets the decoder."""

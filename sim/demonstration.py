@@ -28,8 +28,10 @@ from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import devices, load_device
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.perf.plan import plan
+from hdl.top.console import show
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.pipeline import DecoderPipeline
+from hdl.top.describe import planned_share
 from hdl.top.emitter import Emitter
 from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline
@@ -59,6 +61,7 @@ class Options:
     device: str
     tile: int | None
     max_length: int | None
+    share: float
     waves: Path | None
     force: bool
     threads: int
@@ -144,7 +147,7 @@ def is_waves(path: Path) -> bool:
 def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
     """Runs texts through an encoder; the exit code."""
     device = load_device(options.device)
-    spec = plan(network, device, tile=options.tile, max_length=options.max_length)
+    spec = plan(network, device, tile=options.tile, max_length=options.max_length, share=options.share)
     with shown_steps() as steps:
         with step(steps, "loading and quantising", told=False):
             # Texts first: to quantise takes longer.
@@ -169,6 +172,7 @@ def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
                 for index, (text, own) in enumerate(zip(texts, ids, strict=True))
             ]
     encode.report(results, prepared, spec, device, options.simulator)
+    show(*planned_share(spec, device, options.share))
     return 1 if any(result.mismatch for result in results) else 0
 
 
@@ -182,13 +186,15 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
             f"devices with it: {timed}"
         )
     bits = options.weight_bits
-    spec = plan(network, device, tile=options.tile, max_length=options.max_length, weight_bits=bits)
+    spec = plan(
+        network, device, tile=options.tile, max_length=options.max_length, weight_bits=bits, share=options.share
+    )
     assert isinstance(spec, BuiltDecoderSpec)
     console = Console(highlight=False, markup=False, emoji=False)
     with shown_steps() as steps:
         with step(steps, "loading and quantising", told=False):
             tokeniser = load_tokens(network, options.origin)
-            ids = tokeniser.of(prompt, spec.max_length)
+            ids = tokeniser.of(prompt, spec.positions)
             generate.check_text(ids, tokens, network, spec)
             prepared = decoder.prepare(
                 network, options.origin, tokens=tokeniser, static=options.static, weight_bits=bits
@@ -213,6 +219,7 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
             show_text(stream.push(found.ids[-1:]))
         show_text(f"{stream.end()}\n")
     generate.report(found, Network.from_spec(network), spec, device, console)
+    show(*planned_share(spec, device, options.share))
     return 1 if found.mismatch else 0
 
 

@@ -80,8 +80,8 @@ def check_text(prompt: Sequence[int], tokens: int, model: Gpt2Spec, spec: BuiltD
     Raises:
         InputError: see `checked_prompt`, and for more tokens than the decoder has positions for.
     """
-    if (places := len(prompt) + tokens - 1) > spec.max_length:
-        raise InputError(f"prompt and tokens must take at most max-length {spec.max_length} positions, not {places}")
+    if (places := len(prompt) + tokens - 1) > spec.positions:
+        raise InputError(f"prompt and tokens must take at most max-length {spec.positions} positions, not {places}")
     checked_prompt(prompt, tokens, model)
 
 

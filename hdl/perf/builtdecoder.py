@@ -64,16 +64,19 @@ class BuiltDecoderSpec(DecoderSpec):
     ``cache_channels`` of memory for keys, and as many for values, where these do not lie on chip; ``cache_banks``:
     layers of these that lie in RAMs at once, loaded ahead of the one that is read. ``block_rams``: units, of
     `MOVABLE`, whose RAMs are made of block RAM where they would be of URAM (`hdl/perf/rams.py`).
+    ``padding``: rows of the last tile that no token may take: ``max_length`` is whole tiles, the positions of the model
+    need not be.
 
     Raises:
-        ValueError: as `DecoderSpec`, for units that are not `MOVABLE`, and for what is estimated but not built yet:
-            gates, shared key and value heads.
+        ValueError: as `DecoderSpec`, for units that are not `MOVABLE`, for padding that is a whole tile, and for what
+            is estimated but not built yet: gates, shared key and value heads.
     """
 
     weight_bits: WeightBits = W8
     cache_channels: int = 2
     cache_banks: int = OFF_CHIP_LAYERS
     block_rams: tuple[str, ...] = ()
+    padding: int = 0
 
     def __post_init__(self) -> None:
         if self.gated or self.kv_heads != self.heads:
@@ -83,6 +86,8 @@ class BuiltDecoderSpec(DecoderSpec):
         for name in self.block_rams:
             if name not in MOVABLE:
                 raise ValueError(f"decoder block_rams must be of {', '.join(MOVABLE)}, not {name!r}")
+        if not 0 <= self.padding < self.rows:
+            raise ValueError(f"decoder padding must be 0 to {self.rows - 1}, less than a tile, not {self.padding}")
         super().__post_init__()
         _ = self.sharing, self.memories
 
@@ -95,6 +100,11 @@ class BuiltDecoderSpec(DecoderSpec):
         """
         geometry = {field.name: getattr(spec, field.name) for field in fields(DecoderSpec)}
         return cls(**geometry | others)
+
+    @property
+    def positions(self) -> int:
+        """Tokens of the longest text, each of which has a row in the table of positions."""
+        return self.max_length - self.padding
 
     @property
     def products(self) -> dict[str, Product]:
@@ -224,7 +234,7 @@ class BuiltDecoderSpec(DecoderSpec):
         """The word and position tables, and the rows of a tile."""
         return EmbeddingSpec(
             rows=self.rows, lanes=self.lanes, hidden=self.hidden, vocabulary=self.vocabulary,
-            positions=self.max_length, latency_cycles=MEMORY_LATENCY,
+            positions=self.positions, latency_cycles=MEMORY_LATENCY,
         )  # fmt: skip
 
     @property
@@ -293,6 +303,6 @@ class BuiltDecoderSpec(DecoderSpec):
         blocks = [block for block in self.final_parameters if not block.table]
         final = sum((block.replay(1).resources for block in blocks), Resources())
         readers = self.fetch.resources * (sum(self.channels) + 1)
-        ids = buffer_resources(self.vocabulary.bit_length(), self.max_length)
+        ids = buffer_resources(self.vocabulary.bit_length(), self.positions)
         sharing = self.sharing.distribute_resources + self.sharing.collect_resources
         return super().parameter_resources + final + readers + self.arbiter.resources + ids + sharing

@@ -266,9 +266,9 @@ def counted_run(
     Raises:
         ValueError: for no tokens, and for more than there are positions.
     """
-    if tokens < 1 or position < 0 or position + tokens > spec.max_length:
+    if tokens < 1 or position < 0 or position + tokens > spec.positions:
         raise ValueError(
-            f"run must be of 1 token or more within {spec.max_length} positions, not {tokens} from {position}"
+            f"run must be of 1 token or more within {spec.positions} positions, not {tokens} from {position}"
         )
     before = None
     if spec.memories and position:

@@ -148,6 +148,17 @@ class Device(_Figures):
         """The nearest level of off-chip memory, where weights lie."""
         return self.memories[0]
 
+    def with_share(self, share: float) -> "Device":
+        """The device with this share of the resources of every SLR, rounded down, and with all of its memory.
+
+        Raises:
+            InputError: for a share that is not above 0, or above 1.
+        """
+        if not 0 < share <= 1:
+            raise InputError(f"share of the device must be above 0 and at most 1, not {share:g}")
+        slrs = tuple(Region(**{name: int(share * count) for name, count in region}) for region in self.slrs)
+        return self.model_copy(update={"slrs": slrs})
+
     def sustained(self, gb_s: float) -> float:
         """Bytes a cycle of the clock that is planned for, of ports of its memory that give so many GB/s at the peak."""
         return gb_s * (self.memory.sustained * 1e3 / self.clock_mhz)

@@ -53,6 +53,7 @@ def plan(
     tile: int | None = None,
     max_length: int | None = None,
     weight_bits: WeightBits = W8,
+    share: float = 1.0,
 ) -> PipelineSpec:
     """The fastest pipeline of a model that a device has room for: an encoder's for the longest sequence, a decoder's
     for one of which half is the prompt. ``weight_bits`` in memory: only a decoder's may be 4. ``tile`` tokens worked
@@ -60,9 +61,12 @@ def plan(
     faster. A decoder's keys and values lie on chip where there is room for them; where there is not, on chip with block
     RAM for some units (`BuiltDecoderSpec.block_rams`), or in off-chip memory, whichever is faster.
 
+    ``share`` of the device's resources that the pipeline is planned for: a smaller pipeline takes more cycles, and is
+    built and simulated sooner.
+
     Raises:
-        InputError: for a tile or a length that is out of range, another family of devices, and a model that does not
-            fit the device.
+        InputError: for a share, a tile or a length that is out of range, another family of devices, and a model that
+            does not fit the device.
     """
     if tile is not None:
         check_tile(tile)
@@ -77,14 +81,16 @@ def plan(
     network = model if isinstance(model, Network) else Network.from_spec(model)
     if not network.causal:
         weight_bits.check_encoder()
+    part = device.with_share(share)
     tiles = (tile,) if tile else DECODER_TILES if network.causal else DECODER_TILES[:1]
     try:
         if network.causal:
-            return decoder(network, device, tiles, max_length, weight_bits)
-        return choose(network, max_length, device.resources, rows=tiles[0])
+            return decoder(network, part, tiles, max_length, weight_bits)
+        return choose(network, max_length, part.resources, rows=tiles[0])
     except ValueError as error:  # what a kernel's spec refuses, too
         sizes = " or ".join(map(str, tiles))
-        raise InputError(f"model {model.name!r} on device {device.name!r} with tiles of {sizes}: {error}") from None
+        place = f"device {device.name!r}" if share == 1 else f"{share:g} of device {device.name!r}"
+        raise InputError(f"model {model.name!r} on {place} with tiles of {sizes}: {error}") from None
 
 
 def decoder(
@@ -172,6 +178,7 @@ def built(
             spec = off_chip(base, cache_channels, weight_bits)
         else:
             spec = BuiltDecoderSpec.of(base, weight_bits=weight_bits)
+        spec = replace(spec, padding=spec.max_length - max_length)
         choices = [with_room(replace(spec, cache_banks=one), device.resources) for one in banks]
         fitting = [one for one in choices if shortfall(one.resources, device.resources) is None]
         if fitting:

@@ -110,6 +110,11 @@ class PipelineSpec:
         return self.intermediate
 
     @property
+    def positions(self) -> int:
+        """Tokens of the longest sequence that may be run."""
+        return self.max_length
+
+    @property
     def max_tiles(self) -> int:
         """Tiles of the longest sequence."""
         return ceil(self.max_length / self.rows)

@@ -21,7 +21,15 @@ from .decoder.manifest import decoder_cycles
 from .manifest import cycles, unit_cycles
 from .platforms import BOARDS
 
-__all__ = ["device_lines", "devices_table", "models_table", "not_built_lines", "summary", "units_table"]
+__all__ = [
+    "device_lines",
+    "devices_table",
+    "models_table",
+    "not_built_lines",
+    "planned_share",
+    "summary",
+    "units_table",
+]
 
 COUNTED = ("DSP", "BRAM36", "URAM", "LUT", "FF")
 
@@ -77,6 +85,18 @@ def summary(spec: PipelineSpec, device: Device) -> str:
         f"{longest['run_estimate_ms']:.2f} ms; the cycles are counted by a model of the design, and the clock of "
         f"{device.clock_mhz} MHz is an assumption"
     )
+
+
+def planned_share(spec: PipelineSpec, device: Device, share: float) -> list[str]:
+    """What a pipeline that is planned for a ``share`` of the device takes of it, and how to get the full size; nothing
+    for a pipeline that may take the whole device."""
+    if share == 1:
+        return []
+    used, available = spec.resources.dsp, device.resources.dsp
+    return [
+        f"planned for {share:g} of {device.name} (--share): it takes {used:,} of the {available:,} DSPs, "
+        f"{used / available:.1%}, and more cycles than the full size, which is planned without --share"
+    ]
 
 
 def models_table() -> Table:

@@ -69,6 +69,7 @@ def build_manifest(
     spec: PipelineSpec = pipeline.spec
     network = {name: getattr(spec, name) for name in ("hidden", "heads", "intermediate", "max_length", "max_layers")}
     geometry = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in network}
+    network["max_length"] = spec.positions
     shapes = {name: value._asdict() if hasattr(value, "_asdict") else value for name, value in geometry.items()}
     return {
         "generator": {"name": GENERATOR, "version": VERSION},

@@ -33,7 +33,12 @@ def check_built(model: ModelSpec) -> None:
 
 
 def planned(
-    model: str | None, device: str, tile: int | None, max_length: int | None, weight_bits: WeightBits
+    model: str | None,
+    device: str,
+    tile: int | None,
+    max_length: int | None,
+    weight_bits: WeightBits,
+    share: float = 1.0,
 ) -> tuple[ModelSpec, Device, PipelineSpec]:
     """The model, the device and the pipeline that the options ask for.
 
@@ -42,4 +47,5 @@ def planned(
     """
     network, board = chosen_model(model), load_device(device)
     check_built(network)
-    return network, board, plan(network, board, tile=tile, max_length=max_length, weight_bits=weight_bits)
+    spec = plan(network, board, tile=tile, max_length=max_length, weight_bits=weight_bits, share=share)
+    return network, board, spec

@@ -33,7 +33,7 @@ RUNS = ((1, True), (5, True), (1, False), (3, False), (1, False), (1, False))
 )
 def test_cycles_are_what_is_simulated(spec: BuiltDecoderSpec, tolerance: float, timing: MemoryTiming) -> None:
     with started(spec, timing) as simulation:
-        for k, (count, restart) in enumerate([*RUNS, (spec.max_length, True)], start=1):
+        for k, (count, restart) in enumerate([*RUNS, (spec.positions, True)], start=1):
             run = simulation.run(words(spec, count, k), restart=restart, k=k)
             found = decoder_cycles(spec, count, run.position - count, timing, k)
             # A port's first refresh may come before a prompt's rows or behind them, and its parameters' too.

@@ -95,6 +95,17 @@ def test_describe(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
     assert "40 tokens through 2 layers: " in run.out
 
 
+def test_describe_a_part_of_the_device(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "describe", "--model", "tiny-bert", "--share", "0.05")
+    assert (run.code, run.err) == (0, "")
+    dsps = plan(load_model("tiny-bert"), load_device("u280"), share=0.05).resources.dsp
+    told = (
+        f"planned for 0.05 of u280 (--share): it takes {dsps:,} of the 9,024 DSPs, {dsps / 9024:.1%}, and more cycles "
+        "than the full size, which is planned without --share"
+    )
+    assert told in " ".join(run.out.split())
+
+
 def test_a_command_s_own_model_goes_before_the_one_given_earlier(capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(capsys, "--model", "bert-base", "describe", "--model", "tiny-bert")
     assert run.out.startswith("tiny-bert on ")

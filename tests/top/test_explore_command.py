@@ -243,6 +243,7 @@ def test_a_disk_that_is_full_when_results_are_written(
         ("emit --point mine.txt", "point mine.txt must be valid JSON: "),
         ("emit --point mine.json", "point mine.json must be a point as explore writes them, but lacks 'network'"),
         ("emit --tile 4 --point mine.json", "--tile must be left out with --point, which has its own"),
+        ("emit --share 0.5 --point mine.json", "--share must be left out with --point, which has its own"),
         ("emit --device u280 --point mine.json", "--device must be left out with --point, which has its own"),
     ],
 )

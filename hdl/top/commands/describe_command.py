@@ -19,11 +19,12 @@ def describe_command(
     tile: int | None,
     max_length: int | None,
     weight_bits: WeightBits,
+    share: float,
 ) -> None:
     """Show the pipeline's units: how each is laid out, its speed, and what it takes of the device."""
-    from ..describe import summary, units_table
+    from ..describe import planned_share, summary, units_table
     from ..planned import planned
 
-    network, board, spec = planned(model or early, device, tile, max_length, weight_bits)
-    title = f"{network.name} on {board.board}, {spec.rows} tokens a tile, at most {spec.max_length} tokens"
-    show(units_table(spec, board, title), summary(spec, board))
+    network, board, spec = planned(model or early, device, tile, max_length, weight_bits, share)
+    title = f"{network.name} on {board.board}, {spec.rows} tokens a tile, at most {spec.positions} tokens"
+    show(units_table(spec, board, title), summary(spec, board), *planned_share(spec, board, share))

@@ -27,6 +27,7 @@ def emit_command(
     tile: int | None,
     max_length: int | None,
     weight_bits: WeightBits,
+    share: float,
     out: Path | None,
     point: Path | None,
     force: bool,
@@ -44,7 +45,7 @@ def emit_command(
             check_board(board := load_device(device))
             name = chosen_model(model or early).name
             checked_folder(out or Path("build", f"{name}-{board.name}"), force=force)
-            _, board, spec = planned(model or early, device, tile, max_length, weight_bits)
+            _, board, spec = planned(model or early, device, tile, max_length, weight_bits, share)
         else:
             check_alone()
             name, board, spec = pointed(point, model or early)
@@ -59,6 +60,6 @@ def emit_command(
 def check_alone() -> None:
     """Refuses the options that a point has values of its own for."""
     context = click.get_current_context()
-    for name in ("device", "tile", "max_length", "weight_bits", "int8"):
+    for name in ("device", "tile", "max_length", "weight_bits", "int8", "share"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise InputError(f"--{name.replace('_', '-')} must be left out with --point, which has its own")

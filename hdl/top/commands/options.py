@@ -22,6 +22,7 @@ __all__ = [
     "hardware_options",
     "model_option",
     "origin_options",
+    "share_option",
     "weight_options",
     "workload_options",
 ]
@@ -53,6 +54,18 @@ def device_option(command: Command) -> Command:
     """The option --device."""
     return click.option(
         "--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME", shell_complete=fpga_names
+    )(command)
+
+
+def share_option(command: Command) -> Command:
+    """The option --share, for a design that is smaller than the device allows."""
+    return click.option(
+        "--share",
+        type=float,
+        default=1.0,
+        show_default=True,
+        help="Share of the device's DSPs, RAMs and logic to plan for. A smaller design is built and simulated sooner.",
+        metavar="SHARE",
     )(command)
 
 
@@ -106,6 +119,7 @@ def hardware_options(command: Command) -> Command:
             type=Whole(),
             help="Tokens of the longest sequence.  [default: 512, or all positions of the model]",
         ),
+        share_option,
         weight_options,
     )
 

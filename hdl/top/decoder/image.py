@@ -60,7 +60,7 @@ def build_decoder_image(model: QuantisedGpt2, spec: BuiltDecoderSpec) -> Decoder
     parameters.append(beats_of(parameter_words(final.__getitem__, spec.final_parameters, width)))
     first = np.concatenate(parameters)
     room = np.zeros((spec.embedding_base - len(first), BEAT_BYTES), dtype=np.uint8)
-    tables = spec.embedding.pack(model.word, model.position[: spec.max_length])
+    tables = spec.embedding.pack(model.word, model.position[: spec.positions])
     channels["parameters"] = np.concatenate([first, room, tables])
     return DecoderImage(channels)
 

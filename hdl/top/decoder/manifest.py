@@ -94,7 +94,7 @@ def decoder_cycles(spec: BuiltDecoderSpec, device: Device) -> list[dict[str, Any
     The timing is that of the device's memory. A run is counted as if the refreshes of its channels began with it.
     """
     timing, found = MemoryTiming.of_device(device), []
-    for tokens in (*(length for length in LENGTHS if length < spec.max_length), spec.max_length):
+    for tokens in (*(length for length in LENGTHS if length < spec.positions), spec.positions):
         prompt, token = run_cycles(spec, tokens, 0, timing), run_cycles(spec, 1, tokens - 1, timing)
         found.append(
             {

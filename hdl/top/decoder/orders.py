@@ -33,7 +33,7 @@ class Command(data.StructLayout):
 
     def __init__(self, spec: BuiltDecoderSpec):
         # Twice what can be taken, so that most of what is too long can be said, and refused.
-        tokens = spec.max_length.bit_length() + 1
+        tokens = spec.positions.bit_length() + 1
         super().__init__({"restart": 1, "trace": 1, "k": spec.largest.bit_length(), "tokens": tokens})
 
 
@@ -41,7 +41,7 @@ class Status(data.StructLayout):
     """The end of a command: its ``outcome``, and the ``position`` of the next token."""
 
     def __init__(self, spec: BuiltDecoderSpec):
-        super().__init__({"outcome": unsigned(3), "position": unsigned(spec.max_length.bit_length())})
+        super().__init__({"outcome": unsigned(3), "position": unsigned(spec.positions.bit_length())})
 
 
 class Run(data.StructLayout):
@@ -56,8 +56,8 @@ class Run(data.StructLayout):
         row = range(spec.rows)
         super().__init__(
             {
-                "position": range(spec.max_length),
-                "tokens": spec.max_length.bit_length(),
+                "position": range(spec.positions),
+                "tokens": spec.positions.bit_length(),
                 "tile": range(spec.max_tiles),
                 "tiles": spec.max_tiles.bit_length(),
                 "row": row,

@@ -42,9 +42,9 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, command = self.spec, self.commands.payload
-        m.submodules.held = held = StreamBuffer(self.ids.payload.shape(), max(spec.max_length, 2))
+        m.submodules.held = held = StreamBuffer(self.ids.payload.shape(), max(spec.positions, 2))
         start = Signal.like(self.status.payload.position)
-        end = Signal(range(2 * spec.max_length + 1))
+        end = Signal(range(2 * spec.positions + 1))
         counted, unknown = Signal.like(command.tokens), Signal()
         outcome = Signal(Outcome)
         m.d.comb += [
@@ -64,7 +64,7 @@ class Sequencer(wiring.Component):
             with m.State("collect"):
                 m.d.comb += self.ids.ready.eq(1)
                 # What is refused anyway need not be held.
-                m.d.comb += held.input.valid.eq(self.ids.valid & known & (counted < spec.max_length))
+                m.d.comb += held.input.valid.eq(self.ids.valid & known & (counted < spec.positions))
                 with m.If(self.ids.valid):
                     m.d.sync += [counted.eq(counted + 1), unknown.eq(unknown | ~known)]
                     with m.If(counted == command.tokens - 1):
@@ -73,7 +73,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += [end.eq(start + command.tokens), outcome.eq(Outcome.DONE)]
                 with m.If(command.tokens == 0):
                     m.d.sync += outcome.eq(Outcome.NO_TOKENS)
-                with m.Elif(start + command.tokens > spec.max_length):
+                with m.Elif(start + command.tokens > spec.positions):
                     m.d.sync += outcome.eq(Outcome.FULL)
                 with m.Elif(unknown):
                     m.d.sync += outcome.eq(Outcome.UNKNOWN_TOKEN)
@@ -107,7 +107,7 @@ class Sequencer(wiring.Component):
         """The run of the present command."""
         spec, command, run = self.spec, self.commands.payload, self.runs.payload
         bits = (spec.rows - 1).bit_length()
-        last = Signal(range(2 * spec.max_length))
+        last = Signal(range(2 * spec.positions))
         m.d.comb += [
             last.eq(end - 1),
             run.position.eq(start),

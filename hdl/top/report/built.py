@@ -46,7 +46,7 @@ def _told(run: WatchedRun, device: Device, kind: str, estimated: float) -> str:
     own = kind == SpatialDesign.kind
     other = "a spatial design, too" if own else f"a {kind} design"
     return (
-        f"Schedule of the design that describe shows for {spec.max_length} tokens: tiles of {spec.rows} tokens, keys "
+        f"Schedule of the design that describe shows for {spec.positions} tokens: tiles of {spec.rows} tokens, keys "
         f"and values {place}. It takes {number(run.ended)} cycles, {duration(seconds)}, counted as in describe. "
         f"The estimate at the top is of another design ({other}): {duration(estimated)}."
     )

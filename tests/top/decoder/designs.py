@@ -17,8 +17,8 @@ TINY = BuiltDecoderSpec(
 PACKED = replace(TINY, weight_bits=W4)
 """With weights of 4 bits."""
 
-MIXED = replace(TINY, weight_bits=WeightBits.of(4, ("projection", "head")), channels=(2, 1, 1, 1))
-"""With weights of 4 bits and of 8, of which a product of either follows one of the other."""
+MIXED = replace(TINY, weight_bits=WeightBits.of(4, ("projection", "head")), channels=(2, 1, 1, 1), padding=3)
+"""With weights of 4 bits and of 8, of which a product of either follows one of the other; 29 positions."""
 
 FAR = replace(
     TINY,
@@ -43,9 +43,9 @@ ODD = BuiltDecoderSpec(
     hidden=96, heads=3, intermediate=192, max_length=24, max_layers=3, rows=2, lanes=1, ffn_lanes=1, score_lanes=3,
     qkv=ArrayShape(6, 2), projection=ArrayShape(3, 3), ffn1=ArrayShape(8, 2), ffn2=ArrayShape(8, 3),
     scores=ArrayShape(6, 1), sums=ArrayShape(4, 3), channels=(1, 1, 2, 2),
-    kv_heads=3, gated=False, vocabulary=101, cache_on_chip=True,
+    kv_heads=3, gated=False, vocabulary=101, cache_on_chip=True, padding=1,
 )  # fmt: skip
-"""Sizes that are no powers of two, arrays of different depths, channels whose RAMs do not fill beats."""
+"""Sizes that are no powers of two, arrays of different depths, channels whose RAMs do not fill beats; 23 positions."""
 
 SMALL = BuiltDecoderSpec(
     hidden=16, heads=2, intermediate=32, max_length=8, max_layers=1, rows=2, lanes=2, ffn_lanes=2, score_lanes=2,

@@ -21,9 +21,9 @@ def model_of(spec: BuiltDecoderSpec) -> QuantisedGpt2:
     """A quantised model of a decoder's shape with random weights."""
     shape = Gpt2Spec(
         name="test", layers=spec.max_layers, hidden=spec.hidden, heads=spec.heads, intermediate=spec.intermediate,
-        max_positions=spec.max_length, vocabulary=spec.vocabulary, layer_norm_eps=1e-5, activation="gelu_new",
+        max_positions=spec.positions, vocabulary=spec.vocabulary, layer_norm_eps=1e-5, activation="gelu_new",
     )  # fmt: skip
-    texts = [words(spec, spec.max_length, seed) for seed in range(3)]
+    texts = [words(spec, spec.positions, seed) for seed in range(3)]
     return quantise(random_weights(shape, 1), texts, weight_bits=spec.weight_bits)
 
 

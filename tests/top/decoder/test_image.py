@@ -1,5 +1,6 @@
 """The memory image of a decoder: every weight where the manifest says, of products of 8 bits and of 4."""
 
+from dataclasses import replace
 from math import ceil
 
 import numpy as np
@@ -35,6 +36,16 @@ def expected(unit: LinearSpec, number: int, index: int, weights: np.ndarray) -> 
                 row = weights[output].reshape(words, unit.cascades, 8)
                 found[place * words : (place + 1) * words, column] = row
     return found.reshape(len(found), -1, 8)
+
+
+@pytest.mark.parametrize(("rows", "padding"), [(2, 1), (4, 3), (8, 7)])
+def test_every_position_has_a_row_and_no_place_of_padding(rows: int, padding: int) -> None:
+    spec = replace(TINY, rows=rows, padding=padding)
+    model, table = model_of(spec), spec.embedding
+    parameters = build_decoder_image(model, spec).channels["parameters"][spec.embedding_base :]
+    assert len(parameters) == (spec.vocabulary + 32 - padding) * table.row_beats
+    found = parameters[spec.vocabulary * table.row_beats :].view("<i2").reshape(spec.positions, -1)[:, : spec.hidden]
+    np.testing.assert_array_equal(found, model.position)
 
 
 @pytest.mark.parametrize("spec", [MIXED, PACKED, TINY], ids=["mixed", "packed", "tiny"])

@@ -40,7 +40,7 @@ def check(simulation: DecoderSimulation, texts: Sequence[Sequence[Sequence[int]]
 
 def test_texts_one_after_the_other(simulation: DecoderSimulation) -> None:
     spec = simulation.spec
-    some = words(spec, spec.max_length, seed=11)
+    some = words(spec, spec.positions, seed=11)
     check(
         simulation,
         [
@@ -52,6 +52,10 @@ def test_texts_one_after_the_other(simulation: DecoderSimulation) -> None:
             [some[:-1], some[-1:]],
         ],
     )
+    # Where the positions end in the middle of a tile, its other rows are no places for tokens.
+    with pytest.raises(RefusedError) as refused:
+        simulation.run([1])
+    assert refused.value.outcome is Outcome.FULL
 
 
 def test_gaps_on_every_stream_and_memory_that_is_late_change_nothing() -> None:

@@ -1,5 +1,6 @@
 """Commands become runs, or are refused and leave everything as it was."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.stream import connect
 from hdl.top.decoder.orders import Command, Outcome, Run, Status
 from hdl.top.decoder.sequencer import Sequencer
@@ -19,27 +21,28 @@ from .designs import TINY
 class Bench(wiring.Component):
     """A sequencer whose runs end with their last token."""
 
-    def __init__(self) -> None:
-        token = stream.Signature(range(TINY.vocabulary))
+    def __init__(self, spec: BuiltDecoderSpec = TINY) -> None:
+        self.spec = spec
+        token = stream.Signature(range(spec.vocabulary))
         super().__init__(
             {
-                "commands": In(stream.Signature(Command(TINY))),
+                "commands": In(stream.Signature(Command(spec))),
                 "ids": In(token),
-                "runs": Out(stream.Signature(Run(TINY))),
+                "runs": Out(stream.Signature(Run(spec))),
                 "tokens": Out(token),
-                "status": Out(stream.Signature(Status(TINY))),
+                "status": Out(stream.Signature(Status(spec))),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.sequencer = sequencer = Sequencer(TINY)
+        m.submodules.sequencer = sequencer = Sequencer(self.spec)
         connect(m, self.commands, sequencer.commands)
         connect(m, self.ids, sequencer.ids)
         connect(m, sequencer.runs, self.runs)
         connect(m, sequencer.tokens, self.tokens)
         connect(m, sequencer.status, self.status)
-        left = Signal(range(TINY.max_length + 1))
+        left = Signal(range(self.spec.positions + 1))
         moves = self.tokens.valid & self.tokens.ready
         with m.If(self.runs.valid & self.runs.ready):
             m.d.sync += left.eq(self.runs.payload.tokens)
@@ -84,6 +87,21 @@ def test_what_cannot_be_done_is_refused(
 ) -> None:
     found = run_streams(Bench(), {"commands": commands(given), "ids": ids}, {"status": 1}, gaps=gaps)
     assert statuses(found.outputs["status"]) == [(outcome, 0)]
+
+
+@pytest.mark.parametrize(("rows", "padding"), [(2, 1), (4, 3), (8, 7), (8, 0)])
+def test_positions_end_in_the_middle_of_a_tile(rows: int, padding: int) -> None:
+    spec = replace(TINY, rows=rows, padding=padding)
+    last = spec.positions
+    given = [
+        ((1, last + 1, 1), Outcome.FULL), ((1, last, 1), Outcome.DONE), ((0, 1, 1), Outcome.FULL),
+        ((1, last - 1, 1), Outcome.DONE), ((0, 2, 1), Outcome.FULL), ((0, 1, 1), Outcome.DONE),
+    ]  # fmt: skip
+    ids = [7] * sum(tokens for (_, tokens, _), _ in given)
+    wanted = {"runs": 3, "tokens": 2 * last, "status": 6}
+    found = run_streams(Bench(spec), {"commands": commands(*(one for one, _ in given)), "ids": ids}, wanted)
+    places = [0, last, last, last - 1, last - 1, last]
+    assert statuses(found.outputs["status"]) == list(zip((one for _, one in given), places, strict=True))
 
 
 @pytest.mark.parametrize("gaps", [None, 5])
