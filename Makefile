@@ -1,5 +1,5 @@
-# make run | test | check | bench | clean: each sets up .venv by itself, from nothing but Python 3.11 or newer, a C++
-# compiler and make.
+# make run | full | test | check | bench | clean: each sets up .venv by itself, from nothing but Python 3.11 or newer, a
+# C++ compiler and make.
 
 # The first interpreter that is new enough (a command may be there and yet not run).
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -8,14 +8,24 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 
-.PHONY: run test check bench lock clean
+.PHONY: run full test check bench lock clean
 
+ENCODER := $(RUN) -m sim --model minilm-l6 \
+	--text "The lighthouse keeper wrote down the weather every evening, and in forty years he never missed a day." \
+	--text "Interest rates were left unchanged on Thursday, although two members of the committee had voted for a cut." \
+	--text "How do I replace the chain on a bicycle without any special tools?"
+DECODER := $(RUN) -m sim --model tiny-gpt2 --prompt "And the king said unto" --tokens 32 --seed 1
+
+# The demonstration on a part of the device: the same models and weights on smaller arrays, which are built in less time.
 run: $(READY)
-	$(RUN) -m sim --model minilm-l6 \
-		--text "The lighthouse keeper wrote down the weather every evening, and in forty years he never missed a day." \
-		--text "Interest rates were left unchanged on Thursday, although two members of the committee had voted for a cut." \
-		--text "How do I replace the chain on a bicycle without any special tools?"
-	$(RUN) -m sim --model tiny-gpt2 --prompt "And the king said unto" --tokens 32 --seed 1
+	$(ENCODER) --share 0.15
+	$(DECODER) --share 0.1
+	@echo "This was a part of the device, to be built in little time; make full shows the full size, in about 7 minutes."
+
+# The demonstration on the whole device.
+full: $(READY)
+	$(ENCODER)
+	$(DECODER)
 
 test: $(READY)
 	$(RUN) -m pytest -n auto --dist worksteal
