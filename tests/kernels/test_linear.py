@@ -228,9 +228,8 @@ def test_impossible_specs_are_refused(changes: dict[str, int], message: str) -> 
 
 
 def test_resources_are_those_of_synthesis() -> None:
+    # bench/units.py has units of 8 bits with blocks of one word.
     specs = [
-        replace(SMALL, rows=4, inputs=768, outputs=768, columns=8, cascades=4, ram_depth=4096, max_tiles=128),
-        replace(SMALL, rows=4, inputs=384, outputs=1536, columns=16, cascades=1, lanes=2, ram_depth=4608, max_tiles=64),
         replace(
             SMALL, rows=4, inputs=768, outputs=768, columns=8, cascades=4, ram_depth=4096, max_tiles=128, weight_bits=4
         ),

@@ -12,12 +12,12 @@ from hdl.perf.device import load_device
 from hdl.perf.plan import plan
 from hdl.perf.servers import BUFFER
 from hdl.perf.spec import ArrayShape, PipelineSpec
-from hdl.top.emitter import Emitter
 from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
 
 from ..top.designs import ODD, TINY, random_model, texts
+from ..top.sources import emitted
 
 TOLERANCE = 0.01
 """The project promises 5 %; the estimates are exact here, and a bound of 5 % would hide a stage that is forgotten."""
@@ -34,7 +34,7 @@ def test_estimates_are_what_is_simulated(spec: PipelineSpec) -> None:
     longest, layers = spec.max_length, spec.max_layers
     runs = [(1, layers), (spec.rows + 1, 1), (longest, 2), (longest // 2, layers), (longest, 1)]
     model = random_model(spec, layers)
-    sources = Emitter().emit(Pipeline(spec), "pipeline")
+    sources = emitted(Pipeline, spec, "pipeline")
     image = build_image(model.layers, spec)
     with Accelerator.verilated(spec, sources, image, threads=1, optimise="-O0") as accelerator:
         for tokens, count in runs:

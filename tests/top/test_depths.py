@@ -8,13 +8,13 @@ from hdl.kernels.residual import ResidualSpec
 from hdl.kernels.scores import ScoresSpec
 from hdl.memory import ReplaySpec
 from hdl.perf.spec import ArrayShape, PipelineSpec
-from hdl.top.emitter import Emitter
 from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
 from sim.streams import Deadlock
 
 from .designs import TINY, random_model, texts
+from .sources import emitted
 
 SHAPES = ("qkv", "projection", "ffn1", "ffn2", "scores", "sums")
 
@@ -57,7 +57,7 @@ def test_a_pipeline_with_a_smaller_fifo_deadlocks(shallow: type[PipelineSpec]) -
     spec = shallow(**fields)
     model = random_model(TINY, 1)
     image = build_image(model.layers, spec)
-    sources = Emitter().emit(Pipeline(spec), "pipeline")
+    sources = emitted(Pipeline, spec, "pipeline")
     (text,) = texts(TINY, [TINY.max_length], seed=3)
     with Accelerator.verilated(spec, sources, image, threads=1, optimise="-O0") as accelerator:
         with pytest.raises(Deadlock):

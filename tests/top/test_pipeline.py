@@ -1,7 +1,5 @@
 """The whole pipeline, as emitted: every value that leaves a layer equals the integer reference."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 
@@ -12,12 +10,7 @@ from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
 
 from .designs import ODD, TINY, expected_layers, random_model, texts
-
-
-@cache
-def sources(spec: PipelineSpec) -> dict[str, str]:
-    """The emitted Verilog."""
-    return Emitter().emit(Pipeline(spec), "pipeline")
+from .sources import emitted
 
 
 def check(
@@ -26,7 +19,9 @@ def check(
     """Runs texts one after the other, without reset, and compares all layers of each."""
     model = random_model(spec, max(layers), static=static)
     image = build_image(model.layers, spec)
-    with Accelerator.verilated(spec, sources(spec), image, threads=1, optimise="-O0") as accelerator:
+    with Accelerator.verilated(
+        spec, emitted(Pipeline, spec, "pipeline"), image, threads=1, optimise="-O0"
+    ) as accelerator:
         for text, count in zip(texts(spec, lengths, seed=7), layers, strict=True):
             tokens = model.embed(text)
             run = accelerator.run(tokens, layers=count, gaps=gaps)
@@ -55,4 +50,4 @@ def test_odd_shapes_with_gaps() -> None:
 
 @pytest.mark.parametrize("spec", [TINY, ODD], ids=["tiny", "odd"])
 def test_equal_designs_are_emitted_in_the_same_bytes(spec: PipelineSpec) -> None:
-    assert Emitter().emit(Pipeline(spec), "pipeline") == sources(spec)
+    assert Emitter().emit(Pipeline(spec), "pipeline") == emitted(Pipeline, spec, "pipeline")

@@ -63,7 +63,7 @@ HEAVY = BuiltDecoderSpec(
 )  # fmt: skip
 """A token waits for its weights."""
 
-DEEP = replace(HEAVY, max_length=96, max_layers=6)
+DEEP = replace(HEAVY, max_length=64, max_layers=3, scores=ArrayShape(4, 1), sums=ArrayShape(4, 1))
 """Its loop, its weights, its keys and its values lie in URAM."""
 
 MOVED = replace(DEEP, block_rams=("loop", "qkv", "projection", "ffn2", "scores", "sums"))

@@ -12,8 +12,9 @@ from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.pipeline import DecoderPipeline
-from hdl.top.emitter import Emitter
 from sim.decoder import DecoderSimulation
+
+from ..sources import emitted
 
 
 @cache
@@ -32,10 +33,9 @@ def words(spec: BuiltDecoderSpec, count: int, seed: int) -> list[int]:
     return np.random.default_rng(seed).integers(0, spec.vocabulary, count).tolist()
 
 
-@cache
 def sources(spec: BuiltDecoderSpec) -> dict[str, str]:
     """The emitted Verilog."""
-    return Emitter().emit(DecoderPipeline(spec), "decoder")
+    return emitted(DecoderPipeline, spec, "decoder")
 
 
 def started(

@@ -9,13 +9,11 @@ import pytest
 from hdl.memory import ReplaySpec
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.top.decoder.image import build_decoder_image
-from hdl.top.decoder.pipeline import DecoderPipeline
-from hdl.top.emitter import Emitter
 from sim.decoder import DecoderSimulation
 from sim.streams import Deadlock
 
 from .designs import SMALL
-from .test_pipeline import model_of, words
+from .simulations import model_of, sources, words
 
 LONG = replace(SMALL, max_length=64, max_layers=2)
 """More tiles than are computed to lie between a fork and its addition."""
@@ -61,9 +59,8 @@ class ShallowLoop(BuiltDecoderSpec):
 def cycles(kind: type[BuiltDecoderSpec]) -> int:
     """Cycles of the longest prompt."""
     spec = kind(**{field.name: getattr(LONG, field.name) for field in fields(LONG)})
-    sources = Emitter().emit(DecoderPipeline(spec), "decoder")
     image = build_decoder_image(model_of(LONG), spec)
-    with DecoderSimulation.verilated(spec, sources, image, threads=1, optimise="-O0") as simulation:
+    with DecoderSimulation.verilated(spec, sources(spec), image, threads=1, optimise="-O0") as simulation:
         return simulation.run(words(LONG, LONG.max_length, seed=3), restart=True).cycles
 
 

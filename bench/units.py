@@ -1,0 +1,75 @@
+"""Units of full size: what Yosys maps them to, and in brackets what their specs say. ``python -m bench.units``.
+
+The tests do the same for one unit of each kind; here are the other geometries. The bench fails where DSP, BRAM or URAM
+differ, or LUT or FF by more than a fifth.
+"""
+
+import sys
+
+from amaranth.lib import wiring
+from rich.console import Console
+from rich.table import Table
+
+from hdl.kernels.linear import Linear, LinearSpec
+from hdl.kernels.scores import Scores, ScoresSpec
+from hdl.kernels.weightedsum import WeightedSums, WeightedSumsSpec
+from hdl.resources import Resources
+from hdl.top.emitter import Emitter
+from sim.synthesis import rolled_up, synthesise
+
+TOLERANCE = 0.2
+ONE_LANE = {"lanes_in": 1, "lanes_stored": 1, "lanes": 1}
+TWO_LANES = {"lanes_in": 2, "lanes_stored": 2, "lanes": 2}
+BERT = {"rows": 4, "heads": 12, "head_size": 64, "max_length": 512}
+GPT2 = {"rows": 4, "heads": 12, "head_size": 64, "max_length": 1024}
+ARRAY = {"rows": 4, "channels": 1, "lanes_in": 1}
+
+UNITS: dict[str, wiring.Component] = {
+    "scores, an encoder's": Scores(ScoresSpec(columns=24, cascades=1, **TWO_LANES, **BERT)),
+    "weighted sums, an encoder's": WeightedSums(WeightedSumsSpec(columns=8, cascades=3, **ONE_LANE, **BERT)),
+    "scores with keys": Scores(ScoresSpec(columns=16, cascades=2, layers=12, **ONE_LANE, **GPT2)),
+    "weighted sums with values": WeightedSums(
+        WeightedSumsSpec(columns=16, cascades=1, layers=2, **TWO_LANES, **GPT2 | {"max_length": 256})
+    ),
+    "weighted sums with loaded values": WeightedSums(
+        WeightedSumsSpec(columns=16, cascades=2, layers=2, channels=2, **TWO_LANES, **GPT2)
+    ),
+    "linear, deep": Linear(
+        LinearSpec(
+            inputs=768, outputs=768, columns=8, cascades=4, lanes=1, ram_depth=4096, max_tiles=128, **ARRAY
+        )
+    ),
+    "linear, wide": Linear(
+        LinearSpec(
+            inputs=384, outputs=1536, columns=16, cascades=1, lanes=2, ram_depth=4608, max_tiles=64, **ARRAY
+        )
+    ),
+}  # fmt: skip
+
+
+def agrees(estimate: Resources, found: Resources) -> bool:
+    """Whether an estimate is near enough."""
+    exact = (estimate.dsp, estimate.bram36, estimate.uram) == (found.dsp, found.bram36, found.uram)
+    pairs = ((estimate.lut, found.lut), (estimate.ff, found.ff))
+    return exact and all(abs(one / other - 1) <= TOLERANCE for one, other in pairs)
+
+
+def main() -> int:
+    """Prints the table; 1 where an estimate is wrong."""
+    console = Console(highlight=False, width=140)
+    emitter, tops = Emitter(), {f"unit_{index}": name for index, name in enumerate(UNITS)}
+    emitter.emit_all(dict(zip(tops, UNITS.values(), strict=True)))
+    with console.status("") as status:
+        own = synthesise(emitter.modules, progress=lambda done: status.update(f"{done} modules mapped"))
+    everything, failed = rolled_up(emitter.modules, own), False
+    table = Table("unit", "DSP", "BRAM36", "URAM", "LUT", "FF", title="Yosys (spec)", title_justify="left")
+    for top, name in tops.items():
+        found, estimate = everything[top], UNITS[name].spec.resources
+        table.add_row(name, *(f"{a:,g} ({b:,g})" for a, b in zip(found, estimate, strict=True)))
+        failed |= not agrees(estimate, found)
+    console.print(table)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
