@@ -120,7 +120,7 @@ def check_options(options: Options) -> None:
     THREADS.check(options.threads)
     if options.simulator == "amaranth" and network.layer_weights > INTERPRETED_WEIGHTS:
         raise InputError(
-            f"Amaranth's simulator is for models of up to {INTERPRETED_WEIGHTS:,} weights a layer, such as tiny-bert "
+            f"Amaranth's simulator is for models of up to {INTERPRETED_WEIGHTS:,} weights per layer, such as tiny-bert "
             f"and tiny-gpt2; {network.name!r} has {network.layer_weights:,}: use --simulator verilator"
         )
     if options.simulator == "verilator":

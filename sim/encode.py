@@ -99,8 +99,8 @@ def report(results: Sequence[Result], prepared: Prepared, spec: PipelineSpec, de
     if len(results) > 1:
         console.print(similarities(results))
     console.print(
-        f"limit: multiplications over two for each of {dsps:,} DSP48E2; the arrays do {spec.macs:,} a cycle. "
-        "A short text is bound by the latency of a layer."
+        f"limit: two multiplications per cycle on each of {dsps:,} DSP48E2; the arrays do {spec.macs:,} per cycle. "
+        "For a short text the latency of a layer sets the time."
     )
     wrong = [result for result in results if result.mismatch]
     for result in wrong:

@@ -100,7 +100,8 @@ def first_mismatch(found: TopK, expected: TopK, step: int) -> str | None:
 def report(found: Generation, network: Network, spec: BuiltDecoderSpec, device: Device, console: Console) -> None:
     """Prints the cycles of the prompt and of the tokens, their share of the limit, and the verdict."""
     table = Table(
-        title=f"at {device.clock_mhz} MHz, an assumption; the limit is {device.board}'s", title_justify="left"
+        title=f"at {device.clock_mhz} MHz (an assumption); the limit is that of the whole {device.board}",
+        title_justify="left",
     )
     for heading in ("", "tokens", "cycles each", "ms each", "share of the limit", "bound by", "bytes read"):
         table.add_column(heading, justify="left" if heading in ("", "bound by") else "right")

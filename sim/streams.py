@@ -115,7 +115,7 @@ def unfinished(progress: Iterable[tuple[StreamPort, int, int]], owed: Mapping[st
             missing.append(f"output {port.name} gave {moved} of {total} beats")
     for name, (reading, writing) in owed.items():
         if reading:
-            missing.append(f"memory {name} has {reading} beats that were asked for and not taken")
+            missing.append(f"memory {name} has {reading} beats that the design requested and did not take")
         if writing:
             missing.append(f"memory {name} was not given {writing} beats to write")
     return "; ".join(missing)

@@ -16,7 +16,7 @@ def run_example(capsys, chapter: str) -> list[str]:
 
 def test_a_kernel_in_a_design_of_ones_own(capsys) -> None:
     figures, values = run_example(capsys, "One kernel in a design of your own")
-    assert re.fullmatch(r"\d+ cycles a tile, \d+ DSPs, \d+ lines of Verilog", figures)
+    assert re.fullmatch(r"\d+ cycles per tile, \d+ DSPs, \d+ lines of Verilog", figures)
     numbers = [int(number) for number in values.strip("[]").split()]
     assert numbers == sorted(numbers)
     assert numbers[0] < 0

@@ -36,7 +36,7 @@ COUNTED = ("DSP", "BRAM36", "URAM", "LUT", "FF")
 
 def units_table(spec: PipelineSpec, device: Device, title: str) -> Table:
     """Every unit's geometry, MAC a cycle, cycles a tile of the longest sequence, and what it takes of the device."""
-    table = new_table(title, "unit", "geometry", "MAC/cycle", "cycles a tile", *COUNTED)
+    table = new_table(title, "unit", "geometry", "MAC/cycle", "cycles per tile", *COUNTED)
     tile = unit_cycles(spec, spec.max_length)
     for name, unit in spec.units.items():
         array = getattr(unit, "array", None)

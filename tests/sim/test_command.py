@@ -54,7 +54,7 @@ def test_a_text_that_is_too_long_is_refused(capsys: pytest.CaptureFixture[str]) 
 def test_a_model_too_large_for_amaranths_simulator_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(["--model", "bert-base", "--random-weights", "--simulator", "amaranth", "--text", "Hi"], capsys)
     assert line == (
-        "Amaranth's simulator is for models of up to 200,000 weights a layer, such as tiny-bert and tiny-gpt2; "
+        "Amaranth's simulator is for models of up to 200,000 weights per layer, such as tiny-bert and tiny-gpt2; "
         "'bert-base' has 7,077,888: use --simulator verilator"
     )
 
@@ -143,7 +143,7 @@ def test_threads_out_of_range_are_refused(capsys: pytest.CaptureFixture[str]) ->
         (["--model", "tiny-gpt2", "--prompt", " "], "text must have at least one word, not be empty"),
         (
             ["--model", "gpt2", "--random-weights", "--prompt", "Hi", "--simulator", "amaranth"],
-            "Amaranth's simulator is for models of up to 200,000 weights a layer, such as tiny-bert and tiny-gpt2; "
+            "Amaranth's simulator is for models of up to 200,000 weights per layer, such as tiny-bert and tiny-gpt2; "
             "'gpt2' has 7,077,888: use --simulator verilator",
         ),
     ],

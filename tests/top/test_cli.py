@@ -81,7 +81,7 @@ def test_describe(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
     assert (run.code, run.err) == (0, "")
     assert max(map(len, run.out.splitlines())) <= PLAIN_WIDTH
     lines = run.out.splitlines()
-    assert lines[0].rstrip() == "tiny-bert on Alveo U280, 2 tokens a tile, at most 40 tokens"
+    assert lines[0].rstrip() == "tiny-bert on Alveo U280, 2 tokens per tile, at most 40 tokens"
     rows = {words[0]: words[1:] for line in lines if (words := line.split())}
     spec = plan(load_model("tiny-bert"), load_device("u280"), tile=2, max_length=40)
     assert set(spec.units) < set(rows)

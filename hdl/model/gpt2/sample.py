@@ -67,7 +67,7 @@ def checked_prompt(prompt: Sequence[int], tokens: int, spec: Gpt2Spec) -> list[i
         most = spec.max_positions - len(ids) + 1
         raise InputError(
             f"text for model {spec.name!r} must have at most {spec.max_positions} positions, not {places}; "
-            f"generate at most {most} tokens behind this prompt"
+            f"generate at most {most} tokens after this prompt"
         )
     return ids
 

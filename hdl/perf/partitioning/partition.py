@@ -169,7 +169,7 @@ def scaling(
 def _checked(devices: int, tensor: int | None) -> int:
     DEVICES.check(devices)
     if tensor is not None and devices < tensor:
-        raise InputError(f"devices must be at least the {tensor} that divide a layer, not {devices}")
+        raise InputError(f"devices must be at least {tensor}, the devices that divide a layer, not {devices}")
     return devices
 
 

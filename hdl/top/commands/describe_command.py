@@ -26,5 +26,5 @@ def describe_command(
     from ..planned import planned
 
     network, board, spec = planned(model or early, device, tile, max_length, weight_bits, share)
-    title = f"{network.name} on {board.board}, {spec.rows} tokens a tile, at most {spec.positions} tokens"
+    title = f"{network.name} on {board.board}, {spec.rows} tokens per tile, at most {spec.positions} tokens"
     show(units_table(spec, board, title), summary(spec, board), *planned_share(spec, board, share))

@@ -82,7 +82,7 @@ def test_sampling_that_is_refused(change: dict[str, float], message: str) -> Non
             [0] * 3,
             19,
             "text for model 'small' must have at most 20 positions, not 21; "
-            "generate at most 18 tokens behind this prompt",
+            "generate at most 18 tokens after this prompt",
         ),
     ],
 )

@@ -297,7 +297,7 @@ def test_figures_are_those_of_the_dictionary() -> None:
             "tensor must divide the 24 heads of model 'odd' and its 8 kv_heads, not 6; possible: 1, 2, 4, 8, 24",
         ),
         ("gpt2", "u280", 8, {"tensor": 0}, "tensor must be at least 1 device, not 0"),
-        ("gpt2", "u280", 2, {"tensor": 4}, "devices must be at least the 4 that divide a layer, not 2"),
+        ("gpt2", "u280", 2, {"tensor": 4}, "devices must be at least 4, the devices that divide a layer, not 2"),
         (
             "bert-base", "u280", 2, {"tensor": 2},
             "tensor of model 'bert-base', an encoder, must be 1, not 2; divide it by layers",
@@ -305,7 +305,11 @@ def test_figures_are_those_of_the_dictionary() -> None:
         ("gpt2", "u280", 2, {"prompt": 0}, "prompt must be at least 1 token, not 0"),
         ("gpt2", "u280", 2, {"sequences": 0}, f"sequences must be 1 to 65,536 ({SEQUENCES.why}), not 0"),
         ("gpt2", "u280", 2, {"weight_bits": 5}, "weight-bits must be 8 or 4, not 5"),
-        ("gpt2", "t4", 2, {}, "estimates are for FPGAs of the families ultrascale+ and versal, not turing as 't4'"),
+        (
+            "gpt2", "t4", 2, {},
+            "estimates are for FPGAs of the families ultrascale+ and versal, not for 't4', a GPU; "
+            "compare takes it with --against",
+        ),
     ],
 )  # fmt: skip
 def test_mistakes(model: str | Network, device: str, devices: int, options: dict[str, Any], message: str) -> None:
