@@ -40,10 +40,12 @@ bench: $(READY)
 	@for file in bench/[a-z]*.py; do $(RUN) -m bench.$$(basename $$file .py) || exit 1; done
 
 # The lock is complete, so that nothing it does not name is installed, and its hashes are checked.
-$(READY): requirements.lock
+# The project itself is installed as it stands here, for the command spatial-llm.
+$(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found (or set PYTHON)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(RUN) -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements.lock
+	$(RUN) -m pip install --disable-pip-version-check --quiet --no-index --no-deps --no-build-isolation --editable .
 	touch $@
 
 # For whoever changes the dependencies; needs uv. What trains the small model is left out.
