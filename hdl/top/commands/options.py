@@ -61,7 +61,7 @@ def share_option(command: Command) -> Command:
     """The option --share, for a design that is smaller than the device allows."""
     return click.option(
         "--share",
-        type=float,
+        type=Decimal(),
         default=1.0,
         show_default=True,
         help="Share of the device's DSPs, RAMs and logic to plan for. A smaller design is built and simulated sooner.",
