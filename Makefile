@@ -18,8 +18,8 @@ DECODER := $(RUN) -m sim --model tiny-gpt2 --prompt "And the king said unto" --t
 
 # The demonstration on a part of the device: the same models and weights on smaller arrays, which are built in less time.
 run: $(READY)
-	$(ENCODER) --share 0.15
-	$(DECODER) --share 0.1
+	$(ENCODER) --share 0.15 --threads 1
+	$(DECODER) --share 0.1 --threads 1
 	@echo "This was a part of the device, to be built in little time; make full shows the full size, in about 7 minutes."
 
 # The demonstration on the whole device.

@@ -45,6 +45,9 @@ __all__ = ["demonstrate"]
 
 BUILDING = "building the simulation (once; a full-size one takes minutes)"
 
+OPTIMISE = "-O1"
+"""The effort of the C++ compiler: -O2 takes three times as long, and saves a tenth of the simulation's time."""
+
 INTERPRETED_WEIGHTS = 200_000
 """Weights a layer of the largest model that Amaranth's own simulator runs a few tokens of in minutes."""
 
@@ -164,7 +167,7 @@ def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
                 sources = Emitter().emit(Pipeline(spec), "pipeline")
             with step(steps, BUILDING):
                 accelerator = Accelerator.verilated(
-                    spec, sources, image, threads=options.threads, trace=options.waves is not None
+                    spec, sources, image, threads=options.threads, trace=options.waves is not None, optimise=OPTIMISE
                 )
         with accelerator:
             results = [
@@ -208,7 +211,13 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
                 sources = Emitter().emit(DecoderPipeline(spec), "decoder")
             with step(steps, BUILDING):
                 simulation = DecoderSimulation.verilated(
-                    spec, sources, image, timing=timing, threads=options.threads, trace=options.waves is not None
+                    spec,
+                    sources,
+                    image,
+                    timing=timing,
+                    threads=options.threads,
+                    trace=options.waves is not None,
+                    optimise=OPTIMISE,
                 )
     writer = generate.Writer(prepared.quantised, simulation, Sampler(sampling, prepared.quantised.logit_unit))
     click.echo(prepared.told())
