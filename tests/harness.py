@@ -101,6 +101,15 @@ def run_streams(
     return StreamResult(decoded, result.accepted, result.cycles, result.memory)
 
 
+_texts: dict[tuple[type[wiring.Component], Any], dict[str, str]] = {}
+"""What was emitted, by type and spec, which a component that has a spec follows from."""
+
+
 def emit_verilog(component: wiring.Component) -> dict[str, str]:
     """The component's Verilog: file name -> text; its top module is named `top`."""
-    return Emitter().emit(component, "top")
+    spec = getattr(component, "spec", None)
+    if spec is None:
+        return Emitter().emit(component, "top")
+    if (name := (type(component), spec)) not in _texts:
+        _texts[name] = Emitter().emit(component, "top")
+    return _texts[name]
