@@ -55,7 +55,7 @@ def test_what_is_shown_is_what_describe_and_emit_tell(found: Estimate) -> None:
     assert (token.start, token.end) == (0, told[34]["token_estimate"])
     for one in (prompt, token):
         assert "describe shows for 34 tokens: tiles of 2 tokens, keys and values on chip. It takes" in one.note
-        assert f"It takes {number(one.end)} cycles, {duration(one.end / 300e6)}, counted as describe" in one.note
+        assert f"It takes {number(one.end)} cycles, {duration(one.end / 300e6)}, counted as in describe" in one.note
         assert "The estimate at the top is of another design (a spatial design, too): " in one.note
     assert [one.title for one in shown] == [
         "The prompt", "The first 2 layers of the prompt", "A token after 33 others", "Layer 3 of 4 of the token",

@@ -141,8 +141,8 @@ def test_a_run_that_was_ended_goes_on(
             with pytest.raises(InputError) as caught:
                 tiny(out=out)
         assert str(caught.value) == (
-            f"output folder {out} cannot be written: No space left on device; what is finished is kept, make room or "
-            "choose another --out and run again"
+            f"output folder {out} cannot be written: No space left on device; finished batches are kept in {out}, run "
+            "again to continue; make room or choose another --out"
         )
     else:
         with pytest.raises(KeyboardInterrupt):
@@ -169,7 +169,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
             tiny(out=tmp_path / "out", **options)
         text = f"output folder {tmp_path}/out must be of the same exploration, not of {wrong}"
         assert str(caught.value).startswith(text)
-        assert str(caught.value).endswith("; choose another --out")
+        assert str(caught.value).endswith("; choose another --out, or start over with --force")
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(InputError, match="must be empty or an earlier exploration, not hold other files; choose"):
         tiny(out=tmp_path)

@@ -96,6 +96,6 @@ def test_what_lies_in_block_ram_since_uram_is_short_is_told_of() -> None:
     told = build_manifest(pipeline, device, "tiny", emitter.modules, "decoder", memory={}, cycles=[])
     assert told["geometry"]["block_rams"] == ("loop",)
     assert summary(MOVED, device).endswith(
-        "in block RAM, since URAM is short: loop, qkv, projection, ffn2, scores, sums"
+        "in block RAM, because URAM is short: loop, qkv, projection, ffn2, scores, sums"
     )
     assert "block RAM" not in summary(DEEP, device)
