@@ -100,7 +100,8 @@ def test_launching_one_by_one_only_helps_the_fpga() -> None:
         ({"against": "b200"}, f"device 'b200' is unknown; known: {', '.join(devices())}"),
         (
             {"device": "s10nx"},
-            "estimates are for FPGAs of the families ultrascale+ and versal, not for 's10nx', of the family stratix10nx",
+            "estimates are for FPGAs of the families ultrascale+ and versal, not for 's10nx', "
+            "of the family stratix10nx",
         ),
         ({"max_length": 1025}, "max-length must be 2 to 1024, the positions of model 'gpt2', not 1025"),
         ({"max_length": 1}, "max-length must be 2 to 1024, the positions of model 'gpt2', not 1"),
