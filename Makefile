@@ -20,7 +20,7 @@ DECODER := $(RUN) -m sim --model tiny-gpt2 --prompt "And the king said unto" --t
 run: $(READY)
 	$(ENCODER) --share 0.15 --threads 1
 	$(DECODER) --share 0.1 --threads 1
-	@echo "This was a part of the device, to be built in little time; make full shows the full size, in about 7 minutes."
+	@echo "This was a part of the device, to be built in little time; make full shows the full size, which takes longer."
 
 # The demonstration on the whole device.
 full: $(READY)
