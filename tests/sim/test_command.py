@@ -8,16 +8,9 @@ from hdl.bounds import THREADS
 from sim.command import main
 from sim.demonstration import is_waves
 
+from .refusals import refused
+
 TINY = ["--model", "tiny-bert", "--random-weights", "--max-length", "16"]
-
-
-def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line on stderr of a command that must exit with 2."""
-    assert main(arguments) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    (line,) = output.err.splitlines()
-    return line.removeprefix("error: ")
 
 
 def test_verilator_is_bit_exact_on_text(capsys: pytest.CaptureFixture[str]) -> None:

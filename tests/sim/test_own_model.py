@@ -7,18 +7,9 @@ import pytest
 
 from hdl.model.origin import RANDOM_REMEDY
 from hdl.model.spec import BertSpec, Gpt2Spec
-from sim.command import main
 
 from ..model.checkpoints import BERT, GPT2, write_model
-
-
-def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line on stderr of a command that must exit with 2."""
-    assert main(arguments) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    (line,) = output.err.splitlines()
-    return line.removeprefix("error: ")
+from .refusals import refused
 
 
 def test_random_weights_must_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
