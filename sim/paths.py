@@ -14,12 +14,12 @@ from functools import cached_property, lru_cache
 from math import ceil, log
 from typing import Any
 
-from sim.yosys import run_yosys
+from sim.yosys import PRIMITIVES, run_yosys
 
 __all__ = ["Path", "additions", "levels", "longest_paths", "multiplications"]
 
 _SCRIPT = (
-    "read_verilog -lib +/xilinx/cells_xtra.v; hierarchy -check -top {top}; proc; select -assert-none t:$dlatch; "
+    f"{PRIMITIVES}; hierarchy -check -top {{top}}; proc; select -assert-none t:$dlatch; "
     "opt; memory -nomap; opt_clean; check -assert; write_json netlist.json"
 )
 _REGISTERS = ("$dff", "$sdff", "$adff", "$aldff", "$dffsr")

@@ -21,14 +21,17 @@ from typing import Any
 from hdl.resources import Resources
 from hdl.top.emitter import VerilogModule
 from sim.cache import cached, find, key
-from sim.yosys import run_yosys, yosys_version
+from sim.yosys import PRIMITIVES, run_yosys, shared_file, yosys_version
 
 __all__ = ["interface", "rolled_up", "synthesise"]
 
 Cells = dict[str, int]
 """How many cells of each type."""
 
-_SYNTHESIS = "synth_xilinx -family xcup -top batch -flatten -noiopad; tee -q -o stat.json stat -json"
+_SYNTHESIS = (
+    f"read_verilog -lib -specify +/xilinx/cells_sim.v; {PRIMITIVES}; hierarchy -check -top batch; "
+    "synth_xilinx -family xcup -top batch -flatten -noiopad -run prepare:; tee -q -o stat.json stat -json"
+)
 _BATCH = 300_000  # characters of Verilog that a program takes at once
 _START = 100_000  # characters that take about as long as a program's start
 _KINDS = {"DSP48E2": "dsp", "URAM288": "uram", "RAMB36E2": "bram36", "RAMB18E2": "bram36"}
@@ -105,6 +108,8 @@ def _map(modules: Mapping[str, VerilogModule], batch: Sequence[str]) -> dict[str
         files[f"{name}.v"] = modules[name].text.replace(f"\nmodule {name}(", f"\n(* keep_hierarchy *)\nmodule {name}(")
     instances = "".join(f"(* keep *) {name} instance_{name} ();\n" for name in batch)
     files["batch.v"] = f"module batch();\n{instances}endmodule\n"
+    # Instead of Yosys' own file of that name: the RAMs' initial contents, which take seconds and count for nothing.
+    files["brams_defs.vh"] = re.sub(r"\n\t\.INITP?_.*", "", shared_file("xilinx/brams_defs.vh"))
     stat = json.loads(run_yosys(files, _SYNTHESIS, ["stat.json"])["stat.json"])
     return {name: stat["modules"][f"\\{name}"]["num_cells_by_type"] for name in batch}
 

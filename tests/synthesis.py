@@ -1,6 +1,7 @@
 """Holds the `resources` of the specs to what Yosys finds.
 
-A start of Yosys takes longer than most units, so the units of a test are mapped together.
+A start of Yosys takes longer than most units, so the units of a test are mapped together,
+by one process: tests run side by side.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ def synthesise(*components: wiring.Component) -> list[Resources]:
     emitter = Emitter()
     tops = {f"top_{index}": component for index, component in enumerate(components)}
     emitter.emit_all(tops)
-    found = synthesis.rolled_up(emitter.modules, synthesis.synthesise(emitter.modules))
+    found = synthesis.rolled_up(emitter.modules, synthesis.synthesise(emitter.modules, processes=1))
     return [found[top] for top in tops]
 
 
