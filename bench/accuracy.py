@@ -9,11 +9,11 @@ from rich.table import Table
 
 from hdl.model import floating, reference
 from hdl.model.calibration import calibration_texts
+from hdl.model.load import load_model
 from hdl.model.origin import Origin
 from hdl.model.prepare import prepare
 from hdl.model.quantise import quantise
-from hdl.model.quantised import QuantisedBert
-from hdl.model.spec import load_model
+from hdl.model.quantised import Quantised
 
 SENTENCES = Path(__file__).with_name("sentences.txt").read_text().splitlines()
 """English of 4 to 121 tokens, written for this project, none of which calibration sees."""
@@ -30,7 +30,7 @@ def main() -> int:
     calibration = [prepared.tokens.ids(text) for text in calibration_texts()]
     expected = [prepared.quantised.pooling.of(floating.encode(ids, prepared.weights)) for ids in texts]
 
-    def cosines(model: QuantisedBert) -> np.ndarray:
+    def cosines(model: Quantised) -> np.ndarray:
         outputs = [model.pool(reference.run(model, model.embed(ids))[-1]) for ids in texts]
         return np.array([output @ own for output, own in zip(outputs, expected, strict=True)])
 

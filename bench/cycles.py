@@ -10,8 +10,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from hdl.model.load import load_model
+from hdl.model.network import Network
 from hdl.model.quantise import quantise
-from hdl.model.spec import BertSpec, load_model
 from hdl.model.weights import random_weights
 from hdl.perf.device import load_device
 from hdl.perf.plan import plan
@@ -92,10 +93,9 @@ def designs() -> Iterator[Design]:
 
 def random_image(spec: PipelineSpec, layers: int) -> MemoryImage:
     """The memory of a network of a pipeline's shape with random weights: cycles do not depend on values."""
-    network = BertSpec(
-        name="random", layers=layers, hidden=spec.hidden, heads=spec.heads, intermediate=spec.intermediate,
-        max_positions=spec.max_length, vocabulary=100, token_types=2, layer_norm_eps=1e-12, activation="gelu",
-    )  # fmt: skip
+    sizes = {"layers": layers, "hidden": spec.hidden, "heads": spec.heads, "intermediate": spec.intermediate}
+    others = {"max_positions": spec.max_length, "vocabulary": 100, "token_types": 2}
+    network = Network.of("random", "bert", sizes | others | {"norm_eps": 1e-12, "activation": "gelu"})
     texts = np.random.default_rng(SEED).integers(0, network.vocabulary, (2, 8)).tolist()
     return build_image(quantise(random_weights(network, SEED), texts).layers, spec)
 

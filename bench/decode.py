@@ -15,8 +15,8 @@ from rich.console import Console
 
 from bench.paper import table, words
 from hdl.channel import BEAT_BYTES
+from hdl.model.load import load_model
 from hdl.model.network import Network
-from hdl.model.spec import Gpt2Spec, load_model
 from hdl.model.weightbits import WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decodercycles import decoder_cycles
@@ -100,8 +100,8 @@ class Decoder:
         return Network.from_spec(self._model)
 
     @property
-    def _model(self) -> Gpt2Spec:
-        return load_model(self.model, Gpt2Spec)
+    def _model(self) -> Network:
+        return load_model(self.model)
 
     @cached_property
     def spec(self) -> BuiltDecoderSpec:

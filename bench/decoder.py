@@ -11,15 +11,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hdl.model.gpt2.prepare import prepare
-from hdl.model.gpt2.quantise import quantise
-from hdl.model.gpt2.quantised import QuantisedGpt2
-from hdl.model.gpt2.reference import Decoder, Step, top_k
-from hdl.model.gpt2.weights import random_weights
+from hdl.model.load import load_model
 from hdl.model.network import Network
 from hdl.model.origin import Origin, installed_checkpoint
-from hdl.model.spec import Gpt2Spec, load_model
+from hdl.model.prepare import prepare
+from hdl.model.quantise import quantise
+from hdl.model.quantised import Quantised
+from hdl.model.reference import Decoder, Step, best_candidates
 from hdl.model.weightbits import WeightBits
+from hdl.model.weights import random_weights
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decodercycles import decoder_cycles
 from hdl.perf.design import SpatialDesign
@@ -66,7 +66,7 @@ def main(
 ) -> None:
     """Prints the table; exit code 1 where a value differs."""
     console, device = Console(highlight=False, width=140), load_device("u280")
-    whole = load_model(model, Gpt2Spec)
+    whole = load_model(model)
     # A trained one as the demonstration has it, whose build is then there already.
     length = max_length or (whole.max_positions if installed_checkpoint(model) else prompt + tokens)
     spec = plan(whole, device, max_length=length, weight_bits=weight_bits, tile=tile)
@@ -101,8 +101,8 @@ def main(
 
 
 def quantised_with_prompt(
-    model: Gpt2Spec, tokens: int, weight_bits: WeightBits, origin: Origin | None
-) -> tuple[QuantisedGpt2, list[int]]:
+    model: Network, tokens: int, weight_bits: WeightBits, origin: Origin | None
+) -> tuple[Quantised, list[int]]:
     """The trained model of an ``origin`` with the beginning of the text that it never saw; without one, random
     weights and a random prompt."""
     if origin is not None:
@@ -114,7 +114,7 @@ def quantised_with_prompt(
 
 def differs(run: DecoderRun, expected: Step, candidates: int) -> bool:
     """Whether a layer's output or a candidate is not the reference's."""
-    best = top_k(expected.logits[-1], candidates)
+    best = best_candidates(expected.logits[-1], candidates)
     wanted = [*(trace["residual2"] for trace in expected.layers), best.ids, best.logits]
     assert run.layers is not None
     found = [*run.layers, run.candidates.ids, run.candidates.logits]

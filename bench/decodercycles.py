@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from bench.paper import table
-from hdl.model.spec import Gpt2Spec, load_model
+from hdl.model.load import load_model
 from hdl.model.weightbits import W4, W8
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decodercycles import decoder_cycles
@@ -69,7 +69,7 @@ def designs() -> Iterator[tuple[str, BuiltDecoderSpec]]:
     yield "odd sizes", ODD
     yield "weights decide", HEAVY
     yield "keys and values off chip", FAR
-    model = load_model("tiny-gpt2", Gpt2Spec)
+    model = load_model("tiny-gpt2")
     for bits in (W8, W4) if "--all" in sys.argv[1:] else ():
         spec = plan(model, load_device("u280"), weight_bits=bits)
         assert isinstance(spec, BuiltDecoderSpec)

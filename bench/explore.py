@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.errors import InputError
-from hdl.model.network import load_network, networks
+from hdl.model.load import load_network, networks
 from hdl.perf import estimate, load_device
 from hdl.perf import explore as explored
 

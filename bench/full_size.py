@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.model import reference
+from hdl.model.load import load_model
 from hdl.model.origin import Origin
 from hdl.model.prepare import prepare
-from hdl.model.spec import load_model
 from hdl.perf.device import load_device
 from hdl.perf.plan import plan
 from hdl.perf.spec import PipelineSpec

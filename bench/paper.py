@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from hdl.errors import InputError
-from hdl.model.network import load_network
+from hdl.model.load import load_network
 from hdl.perf import (
     Estimate,
     compare,

@@ -7,16 +7,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hdl.model.gpt2.floating import FloatDecoder
-from hdl.model.gpt2.perplexity import perplexity, windows
-from hdl.model.gpt2.prepare import prepare
-from hdl.model.gpt2.quantise import quantise
-from hdl.model.gpt2.quantised import QuantisedGpt2
-from hdl.model.gpt2.reference import Decoder
-from hdl.model.gpt2.weights import random_weights
+from hdl.model.floating import FloatDecoder
+from hdl.model.load import load_model
 from hdl.model.origin import Origin, installed_checkpoint
-from hdl.model.spec import Gpt2Spec, load_model
+from hdl.model.perplexity import perplexity, windows
+from hdl.model.prepare import prepare
+from hdl.model.quantise import quantise
+from hdl.model.quantised import Quantised
+from hdl.model.reference import Decoder
 from hdl.model.weightbits import W4, WeightBits
+from hdl.model.weights import random_weights
 
 MOST = {"W8A8": 1.02, "W4A8": 1.10, "W4A8, the head W8": 1.10}
 """How many times float32's the perplexity may be."""
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def _perplexity(console: Console) -> bool:
-    spec, folder = load_model("tiny-gpt2", Gpt2Spec), installed_checkpoint("tiny-gpt2")
+    spec, folder = load_model("tiny-gpt2"), installed_checkpoint("tiny-gpt2")
     assert folder is not None
     origin = Origin.of("tiny-gpt2")
     prepared = prepare(spec, origin)
@@ -45,7 +45,7 @@ def _perplexity(console: Console) -> bool:
         decoder = FloatDecoder(weights)
         return decoder.logits(decoder.extend(ids))
 
-    def of(model: QuantisedGpt2) -> float:
+    def of(model: Quantised) -> float:
         return perplexity(lambda ids: Decoder(model).prefill(ids).logits * model.logit_unit, texts)
 
     expected = perplexity(float_logits, texts)
@@ -67,7 +67,7 @@ def _perplexity(console: Console) -> bool:
 
 
 def _full_size(console: Console) -> bool:
-    spec = load_model("gpt2", Gpt2Spec)
+    spec = load_model("gpt2")
     table = Table(
         title=f"gpt2, random weights, W8A8 and float32: least cosine of {TOKENS} tokens", title_justify="left"
     )

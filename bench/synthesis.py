@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from hdl.model.spec import ModelSpec, load_model
+from hdl.model.load import load_model
 from hdl.perf.budget import PLANNED
 from hdl.perf.device import Device, load_device
 from hdl.perf.plan import plan
@@ -72,7 +72,7 @@ def main() -> int:
     console = Console(highlight=False, width=140)
     name, *length = sys.argv[1:] or ["bert-base"]
     device = load_device("u280")
-    spec = plan(load_model(name, ModelSpec), device, max_length=int(length[0]) if length else None)
+    spec = plan(load_model(name), device, max_length=int(length[0]) if length else None)
     emitter, (pipeline, top) = Emitter(), top_of(spec)
     sources = emitter.emit(pipeline, top)
     count = len(emitter.modules)

@@ -61,12 +61,12 @@ __all__ = ["main", "sim_command"]
 @click.pass_obj
 def sim_command(early: str | None, /, model: str | None, **options: Any) -> int:
     """Run texts through the accelerator, in a simulator, and check every value that leaves it."""
-    from hdl.model.spec import ModelSpec, presets
+    from hdl.model.load import presets
     from sim.demonstration import demonstrate
 
     context = click.get_current_context()
     given = {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
-    return demonstrate(given, model=chosen_name(model or early, presets(ModelSpec)), **options)
+    return demonstrate(given, model=chosen_name(model or early, presets()), **options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from hdl.channel import BEAT_BYTES
-from hdl.model.gpt2.reference import TopK
+from hdl.model.reference import Candidates
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.memorytiming import IDEAL, MemoryTiming
 from hdl.top.decoder.image import DecoderImage
@@ -42,7 +42,7 @@ class DecoderRun:
     became of the channels' cycles, by name.
     """
 
-    candidates: TopK
+    candidates: Candidates
     position: int
     cycles: int
     layers: np.ndarray | None
@@ -123,7 +123,7 @@ class DecoderSimulation:
             raise RefusedError(outcome)
         self._position = int(status["position"][0])
         found = beats.decode(self._shapes["results"], result.outputs["results"])
-        candidates = TopK(*(np.asarray(found[name], dtype=np.int64) for name in ("token", "logit")))
+        candidates = Candidates(*(np.asarray(found[name], dtype=np.int64) for name in ("token", "logit")))
         layers = None
         if traced:
             first = start % self.spec.rows

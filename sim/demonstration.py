@@ -14,13 +14,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hdl.bounds import THREADS
 from hdl.errors import InputError
-from hdl.model import prepare as encoder
 from hdl.model.floating import check_tokens
-from hdl.model.gpt2 import prepare as decoder
-from hdl.model.gpt2.sample import Sampler, Sampling
+from hdl.model.load import load_model
 from hdl.model.network import Network
 from hdl.model.origin import Origin
-from hdl.model.spec import BertSpec, Gpt2Spec, ModelSpec, load_model
+from hdl.model.prepare import prepare
+from hdl.model.sample import Sampler, Sampling
 from hdl.model.tokens import load_tokens
 from hdl.model.weightbits import WeightBits
 from hdl.output import output_file, starts_with
@@ -57,7 +56,7 @@ INTERPRETED_WEIGHTS = 200_000
 class Options:
     """What the command line says of the model, the design and the simulation."""
 
-    model: ModelSpec
+    model: Network
     simulator: str
     origin: Origin
     static: bool
@@ -91,22 +90,21 @@ def demonstrate(
     Raises:
         InputError: for what does not suit the model, or would fail after a long build.
     """
-    network = load_model(model, ModelSpec)
+    network = load_model(model)
     check_inputs(network, given)
     check_built(network)
     origin = Origin.of(model, checkpoint=checkpoint, random_weights=random_weights)
     options = Options(model=network, origin=origin, **others)
     check_options(options)
-    if isinstance(network, Gpt2Spec):
+    if network.causal:
         assert prompt is not None
         return write(network, options, prompt, tokens, Sampling(temperature=temperature, top_k=top_k, seed=seed))
-    assert isinstance(network, BertSpec)
     return read(network, options, texts)
 
 
-def check_inputs(network: ModelSpec, given: Set[str]) -> None:
+def check_inputs(network: Network, given: Set[str]) -> None:
     """Refuses what is for other models, and what is missing."""
-    if isinstance(network, Gpt2Spec):
+    if network.causal:
         wanted, foreign = "prompt", {"texts"}
     else:
         wanted, foreign = "texts", {"prompt", "tokens", "top_k", "temperature", "seed", "weight_bits", "int8"}
@@ -148,7 +146,7 @@ def is_waves(path: Path) -> bool:
     return starts_with(path, b"$timescale", b"$end")
 
 
-def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
+def read(network: Network, options: Options, texts: Sequence[str]) -> int:
     """Runs texts through an encoder; the exit code."""
     device = load_device(options.device)
     spec = plan(network, device, tile=options.tile, max_length=options.max_length, share=options.share)
@@ -159,7 +157,7 @@ def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
             ids = [tokens.of(text, spec.max_length) for text in texts]
             for own in ids:
                 check_tokens(own, network)
-            prepared = encoder.prepare(network, options.origin, tokens=tokens, static=options.static)
+            prepared = prepare(network, options.origin, tokens=tokens, static=options.static)
             image = build_image(prepared.quantised.layers, spec)
         if options.simulator == "amaranth":
             accelerator = Accelerator.interpreted(spec, image)
@@ -180,7 +178,7 @@ def read(network: BertSpec, options: Options, texts: Sequence[str]) -> int:
     return 1 if any(result.mismatch for result in results) else 0
 
 
-def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, sampling: Sampling) -> int:
+def write(network: Network, options: Options, prompt: str, tokens: int, sampling: Sampling) -> int:
     """Writes on from a prompt with a decoder, showing the text as it comes; the exit code."""
     device = load_device(options.device)
     if device.memory.timing is None:
@@ -200,9 +198,7 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
             tokeniser = load_tokens(network, options.origin)
             ids = tokeniser.of(prompt, spec.positions)
             generate.check_text(ids, tokens, network, spec)
-            prepared = decoder.prepare(
-                network, options.origin, tokens=tokeniser, static=options.static, weight_bits=bits
-            )
+            prepared = prepare(network, options.origin, tokens=tokeniser, static=options.static, weight_bits=bits)
             image = build_decoder_image(prepared.quantised, spec)
         timing = MemoryTiming.of(device.memory, device.clock_mhz)
         if options.simulator == "amaranth":
@@ -228,7 +224,7 @@ def write(network: Gpt2Spec, options: Options, prompt: str, tokens: int, samplin
         for found in writer.write(ids, tokens, waves=options.waves):
             show_text(stream.push(found.ids[-1:]))
         show_text(f"{stream.end()}\n")
-    generate.report(found, Network.from_spec(network), spec, device, console)
+    generate.report(found, network, spec, device, console)
     show(*planned_share(spec, device, options.share))
     return 1 if found.mismatch else 0
 

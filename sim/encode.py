@@ -39,7 +39,7 @@ def checked(
     """Runs a text and compares all layers' outputs with the integer reference."""
     quantised = prepared.quantised
     tokens = quantised.embed(ids)
-    total = len(tokens) * quantised.spec.layers
+    total = len(tokens) * quantised.network.layers
     task = steps.add_task(f"simulating {len(tokens)} tokens", total=total)
 
     def moved(cycle: int, beats: "dict[str, int] | object") -> None:
@@ -81,7 +81,7 @@ def report(results: Sequence[Result], prepared: Prepared, spec: PipelineSpec, de
     console = Console(highlight=False, markup=False, emoji=False, width=None if Console().is_terminal else PLAIN_WIDTH)
     click.echo(prepared.told())
     click.echo(str(prepared.quantised.pooling))
-    network, dsps = prepared.quantised.spec, spec.resources.dsp
+    network, dsps = prepared.quantised.network, spec.resources.dsp
     kind = "trained" if prepared.trained else "random"
     table = Table(title=f"{network.name}, {kind} weights, {simulator}")
     time = f"ms at {device.clock_mhz} MHz"

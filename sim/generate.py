@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.errors import InputError
-from hdl.model.gpt2.quantised import QuantisedGpt2
-from hdl.model.gpt2.reference import Decoder, TopK
-from hdl.model.gpt2.sample import Sampler, checked_prompt, generate
 from hdl.model.network import Network
-from hdl.model.spec import Gpt2Spec
+from hdl.model.quantised import Quantised
+from hdl.model.reference import Candidates, Decoder
+from hdl.model.sample import Sampler, checked_prompt, generate
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import Device
 from hdl.perf.limits import run_limits
@@ -36,7 +35,7 @@ class Generation:
 class Writer:
     """Generates text with a decoder in a simulator, beside the integer reference."""
 
-    def __init__(self, model: QuantisedGpt2, simulation: DecoderSimulation, sampler: Sampler):
+    def __init__(self, model: Quantised, simulation: DecoderSimulation, sampler: Sampler):
         self.model, self.simulation, self.sampler = model, simulation, sampler
 
     def write(self, prompt: Sequence[int], tokens: int, *, waves: Path | None = None) -> Iterator[Generation]:
@@ -45,10 +44,10 @@ class Writer:
         Raises:
             InputError: see `check_text`.
         """
-        check_text(prompt, tokens, self.model.spec, self.simulation.spec)
+        check_text(prompt, tokens, self.model.network, self.simulation.spec)
         found = Generation(prompt)
         offer = self._offer(found, waves)
-        drawn = generate(offer, prompt, tokens, self.sampler, self.model.spec)
+        drawn = generate(offer, prompt, tokens, self.sampler, self.model.network)
 
         def written() -> Iterator[Generation]:
             for token in drawn:
@@ -57,12 +56,12 @@ class Writer:
 
         return written()
 
-    def _offer(self, found: Generation, waves: Path | None) -> Callable[[Sequence[int]], TopK]:
+    def _offer(self, found: Generation, waves: Path | None) -> Callable[[Sequence[int]], Candidates]:
         """Candidates from the simulator, compared with the reference's."""
         reference = Decoder(self.model)
         k = min(self.sampler.sampling.top_k, self.simulation.spec.largest)
 
-        def offer(ids: Sequence[int]) -> TopK:
+        def offer(ids: Sequence[int]) -> Candidates:
             first = not found.runs
             run = self.simulation.run(ids, restart=first, k=k, waves=waves if first else None)
             found.runs.append(run)
@@ -74,7 +73,7 @@ class Writer:
         return offer
 
 
-def check_text(prompt: Sequence[int], tokens: int, model: Gpt2Spec, spec: BuiltDecoderSpec) -> None:
+def check_text(prompt: Sequence[int], tokens: int, model: Network, spec: BuiltDecoderSpec) -> None:
     """Refuses what cannot be generated.
 
     Raises:
@@ -85,7 +84,7 @@ def check_text(prompt: Sequence[int], tokens: int, model: Gpt2Spec, spec: BuiltD
     checked_prompt(prompt, tokens, model)
 
 
-def first_mismatch(found: TopK, expected: TopK, step: int) -> str | None:
+def first_mismatch(found: Candidates, expected: Candidates, step: int) -> str | None:
     """Where the first wrong candidate is, in words; None where all are right."""
     wrong = np.flatnonzero((found.ids != expected.ids) | (found.logits != expected.logits))
     if not len(wrong):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hdl.model.spec import Gpt2Spec
+from hdl.model.network import Network
 
 __all__ = ["initial", "loss", "tensors"]
 
@@ -17,7 +17,7 @@ SPREAD = 0.02
 """Of the initial weights, as in GPT-2; those of the branches' last operators are divided by sqrt(2 layers)."""
 
 
-def initial(spec: Gpt2Spec, seed: int) -> Parameters:
+def initial(spec: Network, seed: int) -> Parameters:
     """Weights before training: tables, ``norm``, and ``layers`` stacked along their first axis; weights [inputs,
     outputs]."""
     keys = iter(jax.random.split(jax.random.PRNGKey(seed), 6))
@@ -47,7 +47,7 @@ def initial(spec: Gpt2Spec, seed: int) -> Parameters:
 
 
 @partial(jax.jit, static_argnums=2)
-def loss(parameters: Parameters, tokens: jax.Array, spec: Gpt2Spec) -> jax.Array:
+def loss(parameters: Parameters, tokens: jax.Array, spec: Network) -> jax.Array:
     """The mean negative log likelihood, in nats, of tokens 1.. of texts [texts, tokens], given those before."""
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
     length = inputs.shape[1]
@@ -84,7 +84,7 @@ def _dense(x: jax.Array, own: Parameters) -> jax.Array:
     return x @ own["weight"] + own["bias"]
 
 
-def _norm(x: jax.Array, own: Parameters, spec: Gpt2Spec) -> jax.Array:
+def _norm(x: jax.Array, own: Parameters, spec: Network) -> jax.Array:
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
-    return centred / jnp.sqrt(variance + spec.layer_norm_eps) * own["weight"] + own["bias"]
+    return centred / jnp.sqrt(variance + spec.norm_eps) * own["weight"] + own["bias"]

@@ -19,8 +19,9 @@ import numpy as np
 import optax
 from rich.console import Console
 
+from hdl.model.load import load_model
+from hdl.model.network import Network
 from hdl.model.safetensors import write_safetensors
-from hdl.model.spec import Gpt2Spec, load_model
 
 from .network import initial, loss, tensors
 from .text import CALIBRATION, END, HELD_BACK, chapters, train_tokeniser
@@ -42,7 +43,7 @@ Curve = list[tuple[int, float, float]]
 @click.option("--steps", type=click.IntRange(min=WARM_UP + 1), default=500, show_default=True)
 def main(out: Path, steps: int) -> None:
     """Train tiny-gpt2."""
-    console, spec = Console(stderr=True, highlight=False), load_model("tiny-gpt2", Gpt2Spec)
+    console, spec = Console(stderr=True, highlight=False), load_model("tiny-gpt2")
     books = chapters()
     training = [text for book, texts in books.items() if book not in HELD_BACK for text in texts]
     tokeniser = train_tokeniser(training, spec.vocabulary)
@@ -68,7 +69,7 @@ def main(out: Path, steps: int) -> None:
         shutil.rmtree(partial)
 
 
-def train(spec: Gpt2Spec, text: np.ndarray, held_back: np.ndarray, steps: int, console: Console) -> tuple[dict, Curve]:
+def train(spec: Network, text: np.ndarray, held_back: np.ndarray, steps: int, console: Console) -> tuple[dict, Curve]:
     """Weights and curve after so many steps of AdamW on random windows of the text, under a cosine of the rate."""
     rate = optax.warmup_cosine_decay_schedule(0, PEAK, WARM_UP, steps, FLOOR)
     optimiser = optax.chain(
@@ -106,7 +107,7 @@ def windows(text: np.ndarray, length: int) -> Iterator[np.ndarray]:
         yield np.stack([text[start : start + length] for start in generator.integers(0, len(text) - length, BATCH)])
 
 
-def configuration(spec: Gpt2Spec) -> dict:
+def configuration(spec: Network) -> dict:
     """The contents of `config.json`."""
     sizes = {"n_layer": spec.layers, "n_embd": spec.hidden, "n_head": spec.heads, "n_positions": spec.max_positions}
     sizes |= {"n_inner": spec.intermediate, "vocab_size": spec.vocabulary}
@@ -114,7 +115,7 @@ def configuration(spec: Gpt2Spec) -> dict:
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
         "activation_function": spec.activation,
-        "layer_norm_epsilon": spec.layer_norm_eps,
+        "layer_norm_epsilon": spec.norm_eps,
         "bos_token_id": spec.vocabulary - 1,
         "eos_token_id": spec.vocabulary - 1,
     } | sizes

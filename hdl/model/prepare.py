@@ -1,40 +1,30 @@
 """Everything a run needs of a model: its weights, trained or random, its tokeniser, and its integers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
 
 from ..notices import notify
 from .calibration import Calibration, read_calibration
-from .checkpoint import Checkpoint, load_checkpoint
+from .checkpoint import load_checkpoint
+from .network import Network
 from .origin import Origin
-from .pooling import read_pooling
+from .pooling import MEAN, read_pooling
 from .quantise import quantise
-from .quantised import QuantisedBert
+from .quantised import Quantised
 from .reader import heads
-from .spec import BertSpec, ModelSpec
 from .tokens import Tokens, load_tokens
-from .weights import BertWeights, random_weights
+from .weightbits import W8, WeightBits
+from .weights import Weights, random_weights
 
-__all__ = ["Prepared", "PreparedModel", "prepare", "prepare_with"]
+__all__ = ["Prepared", "prepare"]
 
 SEED = 1
 """Of random weights."""
 
 
-class _Weights(Protocol):
-    @property
-    def source(self) -> str: ...
-
-
-Spec = TypeVar("Spec", bound=ModelSpec)
-Weights = TypeVar("Weights", bound=_Weights)
-Quantised = TypeVar("Quantised")
-
-
 @dataclass(frozen=True)
-class PreparedModel(Generic[Weights, Quantised]):
+class Prepared:
     """A model in float32 and in integers, its tokeniser, where it comes from, and what it was calibrated on."""
 
     weights: Weights
@@ -53,57 +43,38 @@ class PreparedModel(Generic[Weights, Quantised]):
         return f"{self.origin.model}: {self.weights.source}; {self.tokens.source}; {self.calibration}"
 
 
-Prepared = PreparedModel[BertWeights, QuantisedBert]
-"""An encoder."""
-
-
 def prepare(
-    spec: BertSpec,
+    network: Network,
     origin: Origin,
     *,
     tokens: Tokens | None = None,
     static: bool = False,
     texts: Sequence[str] | None = None,
+    weight_bits: WeightBits = W8,
 ) -> Prepared:
-    """Loads or draws an encoder's weights, as its ``origin`` says, and quantises them on ``texts``: those given, or
-    those of the origin. ``tokens``: its tokeniser, where that is loaded already.
+    """Loads or draws a model's weights, as its ``origin`` says, and quantises them on ``texts``: those given, or those
+    of the origin. ``tokens``: its tokeniser, where that is loaded already.
 
     Raises:
         InputError: for files of the origin that do not suit.
     """
-    options = {"static": static, "pooling": read_pooling(origin)}
-    return prepare_with(spec, origin, tokens, texts, load_checkpoint, random_weights, quantise, **options)
-
-
-def prepare_with(
-    spec: Spec,
-    origin: Origin,
-    tokens: Tokens | None,
-    texts: Sequence[str] | None,
-    load: Callable[[Path, Spec], Checkpoint[Weights]],
-    draw: Callable[[Spec, int], Weights],
-    quantise: Callable[..., Quantised],
-    **options: Any,
-) -> PreparedModel[Weights, Quantised]:
-    """`prepare` for any family: ``load`` reads a checkpoint, ``draw`` makes random weights, ``quantise`` takes weights,
-    calibration and ``options``.
-
-    Raises:
-        InputError: see `prepare`.
-    """
-    tokens = tokens or load_tokens(spec, origin)
+    # An encoder's output becomes an embedding of the text; a decoder's goes through its head.
+    pooling = MEAN if network.causal else read_pooling(origin)
+    tokens = tokens or load_tokens(network, origin)
     calibration = (
         read_calibration(origin) if texts is None else Calibration(texts, f"{len(texts)} texts that were given")
     )
-    weights = draw(spec, SEED) if origin.weights is None else _loaded(load, origin.weights, spec, origin.built_in)
-    ids = [tokens.ids(text)[: spec.max_positions] for text in calibration.texts]
-    quantised = quantise(weights, [own for own in ids if own], **options)
-    return PreparedModel(weights, quantised, tokens, origin, calibration)
+    weights = (
+        random_weights(network, SEED) if origin.weights is None else _loaded(origin.weights, network, origin.built_in)
+    )
+    ids = [tokens.ids(text)[: network.max_positions] for text in calibration.texts]
+    quantised = quantise(weights, [own for own in ids if own], static=static, pooling=pooling, weight_bits=weight_bits)
+    return Prepared(weights, quantised, tokens, origin, calibration)
 
 
-def _loaded(load: Callable[[Path, Spec], Checkpoint[Weights]], path: Path, spec: Spec, built_in: bool) -> Weights:
+def _loaded(path: Path, network: Network, built_in: bool) -> Weights:
     """The weights of a checkpoint. Of a user's it is told which heads are ignored."""
-    checkpoint = load(path, spec)
+    checkpoint = load_checkpoint(path, network)
     if checkpoint.ignored and not built_in:
         names = " and ".join(heads(checkpoint.ignored))
         notify(f"{path}: the tensors of {names} are ignored; the hardware computes the layers without them")

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import InputError
 from .shards import Tensors
-from .weights import Dense, Norm
+from .weights import Dense, NormWeights
 
 __all__ = ["TensorReader", "heads", "without"]
 
@@ -59,13 +59,15 @@ class TensorReader:
             raise InputError(f"{self.file.path}: tensor {own!r} must be of shape {list(shape)}, not {list(found)}")
         return self.file.floats(own)
 
-    def dense(self, name: str, outputs: int, inputs: int) -> Dense:
-        """A linear operator whose weights are stored [outputs, inputs]; see `take`."""
-        return Dense(self.take(f"{name}.weight", outputs, inputs), self.take(f"{name}.bias", outputs))
+    def dense(self, name: str, outputs: int, inputs: int, *, transposed: bool = False) -> Dense:
+        """A linear operator whose weights are stored [outputs, inputs], or ``transposed``; see `take`."""
+        shape = (inputs, outputs) if transposed else (outputs, inputs)
+        weight = self.take(f"{name}.weight", *shape)
+        return Dense(np.ascontiguousarray(weight.T) if transposed else weight, self.take(f"{name}.bias", outputs))
 
-    def norm(self, name: str, features: int) -> Norm:
+    def norm(self, name: str, features: int) -> NormWeights:
         """A LayerNorm's parameters; see `take`."""
-        return Norm(self.take(f"{name}.weight", features), self.take(f"{name}.bias", features))
+        return NormWeights(self.take(f"{name}.weight", features), self.take(f"{name}.bias", features))
 
     def rest(self, buffers: re.Pattern[str], model: str) -> tuple[str, ...]:
         """The plain names of the heads' tensors, which were not taken; ``buffers`` may be left over beside them.

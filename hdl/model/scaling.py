@@ -1,5 +1,6 @@
 """Real scale factors as the integers of channel words, with their ranges kept."""
 
+from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
@@ -7,10 +8,16 @@ import numpy as np
 from ..kernels.layernorm import LayerNormSpec
 from ..kernels.normparameters import NormParameters
 from ..kernels.parameters import BIAS_FRACTION, ChannelParameters
+from .weights import Dense
 
 __all__ = [
+    "INT16",
+    "MARGIN",
     "SUM_LIMIT",
+    "TINY",
     "attention_scales",
+    "balance",
+    "free_units",
     "least_norm_units",
     "least_units",
     "norm_parameters",
@@ -19,6 +26,14 @@ __all__ = [
     "safe_scales",
     "shift_channels",
 ]
+
+MARGIN = 1.25
+"""How far beyond the range that calibration found the int16 formats reach."""
+
+INT16 = (1 << 15) - 1
+
+TINY = 1e-6
+"""What stands for the range of values that are all 0."""
 
 LEVELS = 127
 """The greatest magnitude of an int8 weight."""
@@ -55,6 +70,23 @@ SUM_LIMIT = 1 << 26
 
 ROW_REACH, ROW_LEVELS = 128, 255
 """The greatest magnitude in a quantised row, and of an unsigned one before 128 was taken off."""
+
+
+def balance(features: np.ndarray, readers: Sequence[Dense]) -> np.ndarray:
+    """How many powers of two features (their ranges) should be made smaller, and their weights greater, to suit both.
+
+    Half of the way from equal features to equal weights, as SmoothQuant has it (https://arxiv.org/abs/2211.10438); 0
+    on average.
+    """
+    columns = np.max([np.abs(dense.weight).max(axis=0) for dense in readers], axis=0)
+    size = np.log2(np.maximum(features, TINY) / np.maximum(columns, TINY)) / 2
+    return size - size.mean()
+
+
+def free_units(features: np.ndarray, readers: Sequence[Dense]) -> np.ndarray:
+    """The real values [features] of an int16 unit where every feature may have a scale of its own, for ``readers``."""
+    factors = np.exp2(balance(features, readers))
+    return factors * MARGIN * max((features / factors).max(), TINY) / INT16
 
 
 def quantise_rows(weight: np.ndarray, *, least: np.ndarray | float = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,8 @@ from tokenizers import Tokenizer
 
 from ..errors import InputError
 from ..textfile import read_text
+from .network import Network
 from .origin import TOKENISER, Origin, installed_checkpoint
-from .spec import BertSpec, ModelSpec
 from .textstream import TextStream, settled_by
 
 __all__ = ["Tokens", "load_tokens"]
@@ -60,7 +60,7 @@ class Tokens:
         return ids
 
 
-def load_tokens(spec: ModelSpec, origin: Origin) -> Tokens:
+def load_tokens(network: Network, origin: Origin) -> Tokens:
     """The tokeniser in the folders of a model's ``origin``. For random weights that have none, it is guessed from the
     vocabulary's size: BERT's, or bytes.
 
@@ -74,18 +74,18 @@ def load_tokens(spec: ModelSpec, origin: Origin) -> Tokens:
             f"folder {origin.folders[0]} must have the tokeniser of its weights, {TOKENISER}, but has none; "
             f"{_tokeniser_remedy(origin)}"
         )
-    guessed = f"guessed from the vocabulary of {spec.vocabulary:,} entries"
-    if isinstance(spec, BertSpec) and spec.vocabulary == BERT_UNCASED[1]:
+    guessed = f"guessed from the vocabulary of {network.vocabulary:,} entries"
+    if not network.causal and network.vocabulary == BERT_UNCASED[1]:
         installed = installed_checkpoint(BERT_UNCASED[0])
         assert installed is not None
         return replace(from_file(installed / TOKENISER), source=f"tokeniser of {BERT_UNCASED[0]}, {guessed}")
     source = f"bytes as tokens, {guessed}"
-    if not isinstance(spec, BertSpec) and spec.vocabulary >= START:
+    if network.causal and network.vocabulary >= START:
         return Tokens(lambda text: list(text.encode()), _bytes_text, source)
-    if spec.vocabulary > END:
+    if network.vocabulary > END:
         return Tokens(lambda text: [START, *text.encode(), END], _bytes_text, source)
     raise InputError(
-        f"model {spec.name!r} has no tokeniser, and none is known for its vocabulary of {spec.vocabulary}; "
+        f"model {network.name!r} has no tokeniser, and none is known for its vocabulary of {network.vocabulary}; "
         f"put its {TOKENISER} beside its config.json, or name a --checkpoint folder with one"
     )
 

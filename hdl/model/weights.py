@@ -1,14 +1,15 @@
-"""The weights of a BERT encoder in float32, and random ones."""
+"""The weights of a network in float32, and random ones."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import InputError
+from .architecture import Graph, Linear, Norm
 from .network import Network
-from .spec import BertSpec, ModelSpec
 
-__all__ = ["BertWeights", "Dense", "Draw", "Embedding", "LayerWeights", "Norm", "random_weights"]
+__all__ = ["Dense", "NormWeights", "Parameters", "Weights", "joined", "random_weights"]
 
 MOST_DRAWN = 1 << 31
 """Random weights of a model: more than gpt2-xl has, the largest that is built in."""
@@ -16,65 +17,66 @@ MOST_DRAWN = 1 << 31
 
 @dataclass(frozen=True)
 class Dense:
-    """A linear operator y = x W^T + b: ``weight`` [outputs, inputs], ``bias`` [outputs], float32."""
+    """A linear operator y = x W^T + b, or a part of one: ``weight`` [outputs, inputs], ``bias`` [outputs], float32."""
 
     weight: np.ndarray
     bias: np.ndarray
 
 
 @dataclass(frozen=True)
-class Norm:
-    """A LayerNorm's ``gamma`` and ``beta`` [hidden], float32."""
+class NormWeights:
+    """A LayerNorm's ``gamma`` and ``beta`` [features], float32."""
 
     gamma: np.ndarray
     beta: np.ndarray
 
 
-@dataclass(frozen=True, kw_only=True)
-class Embedding:
-    """Tables ``word`` [vocabulary, hidden], ``position`` and ``token_type``, and the ``norm`` of their sum."""
-
-    word: np.ndarray
-    position: np.ndarray
-    token_type: np.ndarray
-    norm: Norm
+Parameters = Mapping[str, Dense | NormWeights]
+"""The operators of a graph that have weights: norms by their names, and linear operators part by part."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerWeights:
-    """A layer's operators, in the order in which BERT uses them (GPT-2 has each norm before what it follows here)."""
+class Weights:
+    """A whole network.
 
-    query: Dense
-    key: Dense
-    value: Dense
-    projection: Dense
-    norm1: Norm
-    ffn1: Dense
-    ffn2: Dense
-    norm2: Norm
+    ``tables`` [rows, hidden] by name; ``embedding`` and ``head``: parameters of the graphs before the first layer and
+    after the last, empty without one; ``layers``: those of each layer. ``source`` says in a few words where the weights
+    come from.
+    """
 
-
-@dataclass(frozen=True, kw_only=True)
-class BertWeights:
-    """A whole encoder. ``source`` says in a few words where the weights come from."""
-
-    spec: BertSpec
-    embedding: Embedding
-    layers: tuple[LayerWeights, ...]
+    network: Network
+    tables: Mapping[str, np.ndarray]
+    embedding: Parameters
+    layers: tuple[Parameters, ...]
+    head: Parameters
     source: str
+
+
+def joined(operator: Linear, parameters: Parameters) -> Dense:
+    """A whole linear operator: its parts, one after the other."""
+    parts = [parameters[part.name] for part in operator.parts]
+    dense = [part for part in parts if isinstance(part, Dense)]
+    return Dense(np.concatenate([part.weight for part in dense]), np.concatenate([part.bias for part in dense]))
+
+
+GAINS = {"keys": 1.4, "queries": 1.4, "projection": 0.7}
+"""The deviations of what linear operators make of inputs of deviation 1, where they are not 1: attention is unequal."""
+
+OUTLIER = 8
+"""How much larger the outlier features of a residual stream are."""
 
 
 class Draw:
     """Draws operators by a seed, whose activations are like a trained model's.
 
     Raises:
-        InputError: for a model ``spec`` whose weights are more than a machine is likely to have room for.
+        InputError: for a ``network`` whose weights are more than a machine is likely to have room for.
     """
 
-    def __init__(self, spec: ModelSpec, seed: int):
-        if (numbers := Network.from_spec(spec).parameters) > MOST_DRAWN:
+    def __init__(self, network: Network, seed: int):
+        if (numbers := network.parameters) > MOST_DRAWN:
             raise InputError(
-                f"random weights of model {spec.name!r} must be at most {MOST_DRAWN:,} numbers (8 GiB), "
+                f"random weights of model {network.name!r} must be at most {MOST_DRAWN:,} numbers (8 GiB), "
                 f"not {numbers:,}; choose a smaller shape"
             )
         self.generator = np.random.default_rng(seed)
@@ -87,41 +89,66 @@ class Draw:
         """A linear operator that makes of inputs of deviation 1 outputs of deviation ``gain``."""
         return Dense(self.normal(outputs, inputs, spread=gain / np.sqrt(inputs)), self.normal(outputs, spread=0.1))
 
-    def norm(self, features: int) -> Norm:
+    def norm(self, features: int) -> NormWeights:
         """A LayerNorm with a few outlier features."""
         gamma = np.abs(1 + self.normal(features, spread=0.2))
         outliers = self.generator.choice(features, max(1, features // 128), replace=False)
         gamma[outliers] *= 4
-        return Norm(gamma, self.normal(features, spread=0.2))
+        return NormWeights(gamma, self.normal(features, spread=0.2))
 
-    def layer(self, hidden: int, inner: int) -> LayerWeights:
-        """A whole layer, whose attention is unequal."""
-        return LayerWeights(
-            query=self.dense(hidden, hidden, 1.4),
-            key=self.dense(hidden, hidden, 1.4),
-            value=self.dense(hidden, hidden, 1.0),
-            projection=self.dense(hidden, hidden, 0.7),
-            norm1=self.norm(hidden),
-            ffn1=self.dense(inner, hidden, 1.0),
-            ffn2=self.dense(hidden, inner, 1.0),
-            norm2=self.norm(hidden),
-        )
+    def graph(self, graph: Graph | None) -> dict[str, Dense | NormWeights]:
+        """The parameters of a graph whose linear operators have biases; the others take a table's matrix."""
+        found: dict[str, Dense | NormWeights] = {}
+        for operator in graph or ():
+            if isinstance(operator, Norm):
+                found[operator.name] = self.norm(operator.features)
+            elif isinstance(operator, Linear) and operator.bias:
+                for part in operator.parts:
+                    found[part.name] = self.dense(part.features, operator.inputs, GAINS.get(part.name, 1.0))
+        return found
 
 
-def random_weights(spec: BertSpec, seed: int) -> BertWeights:
-    """Weights drawn by ``seed``, with activations like a trained model's: unequal attention, a few outlier features.
+def random_weights(network: Network, seed: int) -> Weights:
+    """Weights drawn by ``seed``, with activations like a trained model's: unequal attention, a few outlier features,
+    and a residual stream that grows from layer to layer where no norm is in its way.
 
     (BERT's own initial weights are no stand-in for trained ones: their scores are near 0, their attention is flat.)
 
     Raises:
         InputError: see `Draw`.
     """
-    draw = Draw(spec, seed)
-    embedding = Embedding(
-        word=draw.normal(spec.vocabulary, spec.hidden, spread=1.0),
-        position=draw.normal(spec.max_positions, spec.hidden, spread=0.3),
-        token_type=draw.normal(spec.token_types, spec.hidden, spread=0.1),
-        norm=draw.norm(spec.hidden),
+    draw, stream = Draw(network, seed), network.embedding.graph is None
+    # Without a norm, the spreads of the published GPT-2's tables.
+    spreads = {"word": 0.14, "position": 0.05} if stream else {"word": 1.0, "position": 0.3, "token_type": 0.1}
+    tables = {
+        name: draw.normal(rows, network.hidden, spread=spreads[name]) for name, rows in network.embedding.tables.items()
+    }
+    features = network.hidden
+    outliers = draw.generator.choice(features, max(1, features // 256) if stream else 0, replace=False)
+    if stream:
+        tables["position"][:, outliers] += OUTLIER * spreads["word"]
+    layers = []
+    for _ in range(network.layers):
+        layer = draw.graph(network.layer)
+        if stream and isinstance(last := layer["ffn2"], Dense):
+            last.bias[outliers] += 1
+        layers.append(layer)
+    return Weights(
+        network=network,
+        tables=tables,
+        embedding=draw.graph(network.embedding.graph),
+        layers=tuple(layers),
+        head=with_table(network.head, draw.graph(network.head), tables),
+        source=f"random weights, seed {seed}",
     )
-    layers = tuple(draw.layer(spec.hidden, spec.intermediate) for _ in range(spec.layers))
-    return BertWeights(spec=spec, embedding=embedding, layers=layers, source=f"random weights, seed {seed}")
+
+
+def with_table(graph: Graph | None, parameters: Parameters, tables: Mapping[str, np.ndarray]) -> Parameters:
+    """A head's ``parameters``, with the table of words as the matrix of a linear operator that is tied to it."""
+    tied = {
+        part.name: Dense(tables["word"], np.zeros(part.features, dtype=np.float32))
+        for operator in (graph.of(Linear) if graph else ())
+        for part in operator.parts
+        if part.name not in parameters
+    }
+    return {**parameters, **tied}

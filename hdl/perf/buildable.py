@@ -2,8 +2,8 @@
 
 from functools import cache
 
+from ..model.families import BUILT
 from ..model.network import Network
-from ..model.spec import BUILT_FAMILIES
 from .builtdecoder import BuiltDecoderSpec
 from .decoder import DecoderSpec
 from .geometry import smallest
@@ -18,9 +18,8 @@ def not_built(network: Network) -> str | None:
 
     The specs of the smallest geometry are made, and what they refuse is the reason.
     """
-    families = [spec.family for spec in BUILT_FAMILIES]
-    if network.family not in families:
-        return f"networks of the family {network.family} are only estimated; hardware is for {' and '.join(families)}"
+    if network.family not in BUILT:
+        return f"networks of the family {network.family} are only estimated; hardware is for {' and '.join(BUILT)}"
     refusals = []
     for rows in DECODER_TILES if network.causal else DECODER_TILES[:1]:
         try:

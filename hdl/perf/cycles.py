@@ -23,8 +23,8 @@ import numpy as np
 from ..kernels.linear import LinearSpec
 from ..kernels.residual import ResidualSpec
 from ..kernels.systolic import ArraySpec
-from ..model.quantised import LINEAR_UNITS
 from ..serial import divide_latency
+from .parameters import LINEAR_UNITS
 from .servers import BUFFER, LONG_AGO, Parameters, Server
 
 if TYPE_CHECKING:

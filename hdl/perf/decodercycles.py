@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ..model.quantised import LINEAR_UNITS
 from .cacheloads import CacheLoads
 from .cycles import Run, leave
 from .memoryreader import FetchedParameters, MemoryReader
 from .memorytiming import IDEAL, MemoryTiming
+from .parameters import LINEAR_UNITS
 from .rounds import Rounds
 from .servers import BUFFER, LONG_AGO
 from .weightstream import WeightStream

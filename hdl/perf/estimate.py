@@ -11,7 +11,8 @@ from typing import Any
 
 from ..bounds import CLOCK, SEQUENCES
 from ..errors import InputError
-from ..model.network import Network, load_network
+from ..model.load import load_network
+from ..model.network import Network
 from ..resources import Resources
 from .budget import SHARES
 from .candidates import candidates

@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..channel import CHANNEL_BITS
 from ..kernels.parameters import RowFactor
 from ..memory import ReplaySpec
-from ..model.quantised import LINEAR_UNITS
 from ..resources import Resources
 from ..stream import buffer_resources
 
 if TYPE_CHECKING:
     from .spec import PipelineSpec
 
-__all__ = ["PARAMETER_WORDS_A_BEAT", "ParameterBlock", "blocks_beats", "joint_resources", "padded", "parameter_blocks"]
+__all__ = [
+    "LINEAR_UNITS",
+    "PARAMETER_WORDS_A_BEAT",
+    "ParameterBlock",
+    "blocks_beats",
+    "joint_resources",
+    "padded",
+    "parameter_blocks",
+]
+
+LINEAR_UNITS = ("qkv", "projection", "ffn1", "ffn2")
+"""The units that bear weights, in the order of the data."""
 
 PARAMETER_WORDS_A_BEAT = CHANNEL_BITS // 64
 

@@ -7,7 +7,6 @@ from math import ceil, inf
 
 from ..errors import InputError
 from ..model.network import Network
-from ..model.spec import ModelSpec
 from ..model.weightbits import W8, WeightBits
 from ..resources import Resources
 from .budget import beside, shortfall
@@ -47,7 +46,7 @@ LENT = (0.1, 0.2)
 
 
 def plan(
-    model: ModelSpec | Network,
+    network: Network,
     device: Device,
     *,
     tile: int | None = None,
@@ -71,14 +70,14 @@ def plan(
     if tile is not None:
         check_tile(tile)
     if max_length is None:
-        max_length = min(MAX_LENGTH, model.max_positions)
-    if not 1 <= max_length <= model.max_positions:
+        max_length = min(MAX_LENGTH, network.max_positions)
+    if not 1 <= max_length <= network.max_positions:
         raise InputError(
-            f"max-length must be 1 to {model.max_positions}, the positions of model {model.name!r}, not {max_length}"
+            f"max-length must be 1 to {network.max_positions}, the positions of model {network.name!r}, "
+            f"not {max_length}"
         )
     if device.family != FAMILY:
         raise InputError(f"pipelines are for devices of the family {FAMILY}, not {device.family} as {device.name!r}")
-    network = model if isinstance(model, Network) else Network.from_spec(model)
     if not network.causal:
         weight_bits.check_encoder()
     part = device.with_share(share)
@@ -90,7 +89,7 @@ def plan(
     except ValueError as error:  # what a kernel's spec refuses, too
         sizes = " or ".join(map(str, tiles))
         place = f"device {device.name!r}" if share == 1 else f"{share:g} of device {device.name!r}"
-        raise InputError(f"model {model.name!r} on {place} with tiles of {sizes}: {error}") from None
+        raise InputError(f"model {network.name!r} on {place} with tiles of {sizes}: {error}") from None
 
 
 def decoder(

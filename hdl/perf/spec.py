@@ -15,10 +15,9 @@ from ..kernels.rowquantise import RowQuantiseSpec
 from ..kernels.scores import ScoresSpec
 from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
-from ..model.quantised import LINEAR_UNITS
 from ..resources import Resources
 from .cycles import run_cycles
-from .parameters import ParameterBlock, blocks_beats, joint_resources, parameter_blocks
+from .parameters import LINEAR_UNITS, ParameterBlock, blocks_beats, joint_resources, parameter_blocks
 
 __all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit", "bank_style", "unit_resources"]
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from ..channel import BEAT_BYTES
 from ..kernels.kvmemory import KvMemorySpec
 from ..memory import ReplaySpec
-from ..model.network import load_network, networks
+from ..model.load import load_network, networks
 from ..perf.buildable import not_built
 from ..perf.builtdecoder import BuiltDecoderSpec
 from ..perf.device import Device, devices, load_device

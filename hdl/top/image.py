@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..model.quantised import QuantisedLayer
+from ..model.quantised import QuantisedGraph
 from ..perf.parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, padded
 from ..perf.spec import LINEAR_UNITS, PipelineSpec
 
@@ -58,11 +58,11 @@ def beats_of(words: np.ndarray) -> np.ndarray:
     return filled.view(np.uint8).reshape(-1, 8 * PARAMETER_WORDS_A_BEAT)
 
 
-def build_image(layers: Sequence[QuantisedLayer], spec: PipelineSpec) -> MemoryImage:
+def build_image(layers: Sequence[QuantisedGraph], spec: PipelineSpec) -> MemoryImage:
     """The image of a model's layers for a pipeline."""
     weights = {}
     for name in LINEAR_UNITS:
         unit = spec.linear(name)
-        weights[name] = np.concatenate([unit.pack(layer.weights(name)) for layer in layers], axis=1)
+        weights[name] = np.concatenate([unit.pack(layer.weights[name]) for layer in layers], axis=1)
     parameters = [beats_of(parameter_words(layer.block, spec.parameters, spec.parameter_width)) for layer in layers]
     return MemoryImage(weights, np.concatenate(parameters))

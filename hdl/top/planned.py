@@ -1,8 +1,8 @@
 """From the options of a command to the model, the device and the pipeline."""
 
 from ..errors import InputError
+from ..model.load import load_model, presets
 from ..model.network import Network
-from ..model.spec import ModelSpec, load_model, presets
 from ..model.weightbits import WeightBits
 from ..perf.buildable import not_built
 from ..perf.device import Device, load_device
@@ -13,22 +13,22 @@ from .commands.options import chosen_name
 __all__ = ["check_built", "chosen_model", "planned"]
 
 
-def chosen_model(name: str | None) -> ModelSpec:
+def chosen_model(name: str | None) -> Network:
     """The model of that name, of which hardware can be made.
 
     Raises:
         InputError: where none is given, it is unknown, or known for estimates only.
     """
-    return load_model(chosen_name(name, presets(ModelSpec)), ModelSpec)
+    return load_model(chosen_name(name, presets()))
 
 
-def check_built(model: ModelSpec) -> None:
+def check_built(model: Network) -> None:
     """Refuses a model that cannot be built on any device.
 
     Raises:
         InputError: with the reason.
     """
-    if why := not_built(Network.from_spec(model)):
+    if why := not_built(model):
         raise InputError(f"model {model.name!r} cannot be built yet: {why}")
 
 
@@ -39,7 +39,7 @@ def planned(
     max_length: int | None,
     weight_bits: WeightBits,
     share: float = 1.0,
-) -> tuple[ModelSpec, Device, PipelineSpec]:
+) -> tuple[Network, Device, PipelineSpec]:
     """The model, the device and the pipeline that the options ask for.
 
     Raises:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hdl.model.spec import ModelSpec, load_model
+from hdl.model.load import load_model
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decodercycles import decoder_cycles
 from hdl.perf.device import Device, load_device
@@ -59,7 +59,7 @@ def spec_of(name: str) -> PipelineSpec:
     """The design of that name."""
     if name in TEST_DESIGNS:
         return TEST_DESIGNS[name]
-    return plan(load_model(name, ModelSpec), device(), max_length=PLANNED[name])
+    return plan(load_model(name), device(), max_length=PLANNED[name])
 
 
 def counted(spec: PipelineSpec) -> dict[str, int]:
@@ -81,7 +81,10 @@ def emission(spec: PipelineSpec, name: str) -> dict[str, str]:
     """SHA-256 of the emitted Verilog, and of the other files."""
     files = files_of(spec, device(), name)
     verilog = {path.removeprefix(RTL): text for path, text in files.items() if path.startswith(RTL)}
-    return {"verilog": digest(verilog), "others": digest({path: files[path] for path in files if not path.startswith(RTL)})}
+    return {
+        "verilog": digest(verilog),
+        "others": digest({path: files[path] for path in files if not path.startswith(RTL)}),
+    }
 
 
 def digest(texts: Mapping[str, str]) -> str:

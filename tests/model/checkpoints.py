@@ -9,19 +9,20 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from hdl.model.gpt2.weights import Gpt2Weights
-from hdl.model.gpt2.weights import random_weights as random_gpt2
+from hdl.model.network import Network
 from hdl.model.safetensors import write_safetensors
-from hdl.model.spec import BertSpec, Gpt2Spec
-from hdl.model.weights import BertWeights
+from hdl.model.weights import Weights
 from hdl.model.weights import random_weights as random_bert
+from hdl.model.weights import random_weights as random_gpt2
 
-BERT = BertSpec(
+from .networks import bert, gpt2
+
+BERT = bert(
     name="bert", layers=1, hidden=16, heads=2, intermediate=32, max_positions=16, vocabulary=8, token_types=2,
-    layer_norm_eps=1e-12, activation="gelu",
+    norm_eps=1e-12, activation="gelu",
 )  # fmt: skip
-GPT2 = Gpt2Spec(
-    name="gpt2", layers=1, hidden=16, heads=2, intermediate=64, max_positions=16, vocabulary=8, layer_norm_eps=1e-5,
+GPT2 = gpt2(
+    name="gpt2", layers=1, hidden=16, heads=2, intermediate=64, max_positions=16, vocabulary=8, norm_eps=1e-5,
     activation="gelu_new",
 )  # fmt: skip
 """The least models of either family."""
@@ -30,7 +31,7 @@ WORDS = ("[UNK]", "the", "cat", "sat", "on", "a", "mat", "dog")
 """The vocabulary of both."""
 
 
-def bert_tensors(weights: BertWeights) -> dict[str, np.ndarray]:
+def bert_tensors(weights: Weights) -> dict[str, np.ndarray]:
     """A checkpoint's tensors, as Hugging Face names them, written out independently of the reader."""
     table = weights.embedding
     found = {
@@ -56,7 +57,7 @@ def bert_tensors(weights: BertWeights) -> dict[str, np.ndarray]:
     return found
 
 
-def gpt2_tensors(weights: Gpt2Weights) -> dict[str, np.ndarray]:
+def gpt2_tensors(weights: Weights) -> dict[str, np.ndarray]:
     """A checkpoint's tensors, as Hugging Face names and lays them out, written out independently of the reader."""
     found = {"wte.weight": weights.word, "wpe.weight": weights.position}
     found |= {"ln_f.weight": weights.norm.gamma, "ln_f.bias": weights.norm.beta}
@@ -79,10 +80,10 @@ def gpt2_tensors(weights: Gpt2Weights) -> dict[str, np.ndarray]:
     return found
 
 
-def config(spec: BertSpec | Gpt2Spec) -> dict[str, Any]:
+def config(spec: Network) -> dict[str, Any]:
     """The `config.json` of a model."""
     shared = {"model_type": spec.family, "vocab_size": spec.vocabulary}
-    if isinstance(spec, BertSpec):
+    if isinstance(spec, Network):
         return shared | {
             "num_hidden_layers": spec.layers,
             "hidden_size": spec.hidden,
@@ -90,7 +91,7 @@ def config(spec: BertSpec | Gpt2Spec) -> dict[str, Any]:
             "intermediate_size": spec.intermediate,
             "max_position_embeddings": spec.max_positions,
             "type_vocab_size": spec.token_types,
-            "layer_norm_eps": spec.layer_norm_eps,
+            "layer_norm_eps": spec.norm_eps,
             "hidden_act": spec.activation,
         }
     return shared | {
@@ -99,21 +100,19 @@ def config(spec: BertSpec | Gpt2Spec) -> dict[str, Any]:
         "n_head": spec.heads,
         "n_inner": spec.intermediate,
         "n_positions": spec.max_positions,
-        "layer_norm_epsilon": spec.layer_norm_eps,
+        "layer_norm_epsilon": spec.norm_eps,
         "activation_function": spec.activation,
     }
 
 
-def write_model(
-    folder: Path, spec: BertSpec | Gpt2Spec, *, shards: int = 0, **extra: np.ndarray
-) -> dict[str, np.ndarray]:
+def write_model(folder: Path, spec: Network, *, shards: int = 0, **extra: np.ndarray) -> dict[str, np.ndarray]:
     """Writes configuration, random weights of seed 7 with ``extra`` tensors, and a tokeniser; returns the tensors.
 
     ``shards``: the weights are in as many files, with an index.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config(spec)))
-    bert = isinstance(spec, BertSpec)
+    bert = isinstance(spec, Network)
     tensors = bert_tensors(random_bert(spec, 7)) if bert else gpt2_tensors(random_gpt2(spec, 7))
     if shards:
         write_shards(folder, tensors | extra, shards)

@@ -1,10 +1,23 @@
 """Small networks for the tests."""
 
+from typing import Any
+
 import numpy as np
 
-from hdl.model.spec import BertSpec
+from hdl.model.network import Network
 
-SMALL = BertSpec(
+
+def bert(name: str, **values: Any) -> Network:
+    """A network like BERT of these fields."""
+    return Network.of(name, "bert", values)
+
+
+def gpt2(name: str, **values: Any) -> Network:
+    """A network like GPT-2 of these fields."""
+    return Network.of(name, "gpt2", values)
+
+
+SMALL = bert(
     name="small",
     layers=2,
     hidden=48,
@@ -13,13 +26,13 @@ SMALL = BertSpec(
     max_positions=20,
     vocabulary=50,
     token_types=2,
-    layer_norm_eps=1e-12,
+    norm_eps=1e-12,
     activation="gelu",
 )
 """Sizes that are no powers of two."""
 
 
-def texts(spec: BertSpec, lengths: list[int], seed: int = 1) -> list[list[int]]:
+def texts(spec: Network, lengths: list[int], seed: int = 1) -> list[list[int]]:
     """Token ids of texts of these lengths."""
     generator = np.random.default_rng(seed)
     return [generator.integers(0, spec.vocabulary, length).tolist() for length in lengths]

@@ -7,10 +7,10 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.model.checkpoint import load_checkpoint
+from hdl.model.load import load_model
 from hdl.model.origin import installed_checkpoint
 from hdl.model.safetensors import write_safetensors
-from hdl.model.spec import load_model
-from hdl.model.weights import BertWeights, random_weights
+from hdl.model.weights import Weights, random_weights
 
 from .checkpoints import bert_tensors as tensors
 from .networks import SMALL
@@ -30,7 +30,7 @@ def refused(path: Path, contents: dict[str, np.ndarray]) -> str:
     return str(error.value).removeprefix(f"{path}")
 
 
-def assert_same(found: BertWeights, expected: BertWeights) -> None:
+def assert_same(found: Weights, expected: Weights) -> None:
     for name, tensor in tensors(expected).items():
         np.testing.assert_array_equal(tensors(found)[name], tensor, err_msg=name)
 

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hdl.model.configkeys import KEYS
 
 from hdl.errors import InputError
-from hdl.model.configkeys import KEYS
 from hdl.model.configuration import Configuration
 from hdl.model.network import Network
-from hdl.model.spec import ModelSpec, spec_from_config
 from hdl.notices import Notice
 
 SIZES = {"num_hidden_layers": 3, "hidden_size": 64, "num_attention_heads": 4, "max_position_embeddings": 32}
@@ -83,13 +82,13 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def loaded(config: Mapping[str, Any]) -> tuple[Network | ModelSpec, list[str]]:
+def loaded(config: Mapping[str, Any]) -> tuple[Network, list[str]]:
     """The network of a configuration, or the model where it is built; and what is told of it, which is the same."""
 
-    def read() -> list[Network | ModelSpec]:
-        found: list[Network | ModelSpec] = [Network.from_config("c", Configuration.of(config, "c.json"))]
+    def read() -> list[Network]:
+        found: list[Network] = [Network.from_config("c", Configuration.of(config, "c.json"))]
         if found[0].family in ("bert", "gpt2"):
-            found.append(spec_from_config("c", Configuration.of(config, "c.json"), ModelSpec))
+            found.append(of_config("c", Configuration.of(config, "c.json"), Network))
         return found
 
     with warnings.catch_warnings(record=True) as told:

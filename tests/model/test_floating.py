@@ -15,7 +15,7 @@ WEIGHTS = random_weights(SMALL, 3)
 
 
 def plain_norm(row: np.ndarray, norm: Norm) -> np.ndarray:
-    deviation = sqrt(row.var() + SMALL.layer_norm_eps)
+    deviation = sqrt(row.var() + SMALL.norm_eps)
     return (row - row.mean()) / deviation * norm.gamma + norm.beta
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from hdl.model.gelu import EXACT, TANH
+from hdl.model.gpt2 import floating as decoder
 
 from hdl.kernels.activation import ActivationSpec
 from hdl.model import floating
-from hdl.model.gelu import EXACT, TANH
-from hdl.model.gpt2 import floating as decoder
 
 FORMS = {"exact": (EXACT, floating.gelu), "tanh": (TANH, decoder.gelu)}
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
+from hdl.model.configkeys import KEYS
 
 from hdl.errors import InputError
-from hdl.model.configkeys import KEYS
+from hdl.model.load import load_model, presets
 from hdl.model.network import Network, Operator, load_network, networks
-from hdl.model.spec import ModelSpec, load_model, presets
 
 GPT2 = {"model_type": "gpt2", "n_layer": 3, "n_embd": 64, "n_head": 4, "n_positions": 32, "vocab_size": 100}
 GPT2 |= {"layer_norm_epsilon": 1e-5, "activation_function": "gelu_new"}
@@ -196,10 +196,10 @@ def test_configuration_of_gpt2(tmp_path: Path) -> None:
 @pytest.mark.parametrize("config", [GPT2, BERT], ids=lambda config: config["model_type"])
 def test_a_configuration_that_can_be_built_is_estimated_as_it_is_built(tmp_path: Path, config: dict[str, Any]) -> None:
     path = str(written(tmp_path, "c.json", config))
-    assert load_network(path) == Network.from_spec(load_model(path, ModelSpec))
+    assert load_network(path) == Network.from_spec(load_model(path))
     path = str(written(tmp_path, "c.json", config | {"vocab_size": 1 << 30}))
     with pytest.raises(InputError) as error:
-        load_model(path, ModelSpec)
+        load_model(path)
     assert refused(path) == str(error.value)
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from hdl.model import floating, reference
+from hdl.model.load import load_model
 from hdl.model.origin import Origin
 from hdl.model.prepare import Prepared, prepare
-from hdl.model.quantised import QuantisedBert
-from hdl.model.spec import load_model
+from hdl.model.quantised import Quantised
 from hdl.model.weights import random_weights
 from hdl.notices import Notice
 
@@ -86,7 +86,7 @@ def test_a_model_that_pools_otherwise(tmp_path: Path, mode: str, of: Callable[[n
     outputs = reference.run(model, model.embed([1, 7, 3]))[-1]
     np.testing.assert_array_equal(model.pool(outputs), of(model.real(outputs)))
     model.save(tmp_path / "quantised")
-    assert QuantisedBert.load(tmp_path / "quantised").pooling == model.pooling
+    assert Quantised.load(tmp_path / "quantised").pooling == model.pooling
 
 
 def test_random_weights_say_so() -> None:

@@ -11,8 +11,8 @@ from hdl.errors import InputError
 from hdl.model import floating, reference
 from hdl.model.pooling import MEAN
 from hdl.model.quantise import quantise
-from hdl.model.quantised import LINEAR_UNITS, QuantisedBert
-from hdl.model.weights import BertWeights, Dense, random_weights
+from hdl.model.quantised import LINEAR_UNITS, Quantised
+from hdl.model.weights import Dense, Weights, random_weights
 
 from .networks import SMALL, texts
 
@@ -21,7 +21,7 @@ CALIBRATION = texts(SMALL, [20] * 6)
 QUANTISED = quantise(WEIGHTS, CALIBRATION)
 
 
-def cosines(model: QuantisedBert) -> np.ndarray:
+def cosines(model: Quantised) -> np.ndarray:
     unseen = texts(SMALL, [2, 5, 12, 20, 20], seed=77)
     return np.array(
         [
@@ -31,7 +31,7 @@ def cosines(model: QuantisedBert) -> np.ndarray:
     )
 
 
-def with_layer(**changes: Any) -> BertWeights:
+def with_layer(**changes: Any) -> Weights:
     """The weights with something changed in layer 1."""
     return replace(WEIGHTS, layers=(WEIGHTS.layers[0], replace(WEIGHTS.layers[1], **changes)))
 
@@ -147,7 +147,7 @@ def test_scores_that_no_word_holds() -> None:
     assert str(error.value).endswith("; are these the weights of a trained model?")
 
 
-def outputs_of_both(weights: BertWeights) -> tuple[np.ndarray, np.ndarray]:
+def outputs_of_both(weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """A text's last layer, of the integers and of float32."""
     model, ids = quantise(weights, CALIBRATION), texts(SMALL, [20], seed=77)[0]
     return model.real(reference.run(model, model.embed(ids))[-1]), floating.encode(ids, weights)
@@ -156,7 +156,7 @@ def outputs_of_both(weights: BertWeights) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("size", [1, 1e-2, 1e-4])
 def test_epsilon_counts_beside_rows_of_little_variance(size: float) -> None:
     """All that is added, and the first LayerNorm's results, of this size, beside an epsilon of 1e-5."""
-    weights = random_weights(replace(SMALL, layer_norm_eps=1e-5), 5)
+    weights = random_weights(replace(SMALL, norm_eps=1e-5), 5)
     for layer in weights.layers:
         for array in (*vars(layer.projection).values(), *vars(layer.ffn2).values(), *vars(layer.norm1).values()):
             array *= np.float32(size)

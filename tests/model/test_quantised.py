@@ -9,7 +9,7 @@ import pytest
 from hdl.errors import InputError
 from hdl.model import reference
 from hdl.model.quantise import quantise
-from hdl.model.quantised import LINEAR_UNITS, QuantisedBert
+from hdl.model.quantised import LINEAR_UNITS, Quantised
 from hdl.model.safetensors import SafeTensors, write_safetensors
 from hdl.model.weights import random_weights
 
@@ -25,13 +25,13 @@ def path(tmp_path: Path) -> Path:
 
 def refused(path: Path) -> str:
     with pytest.raises(InputError) as error:
-        QuantisedBert.load(path)
+        Quantised.load(path)
     return str(error.value).replace(str(path), "FILE")
 
 
 def test_what_was_saved_is_loaded(path: Path) -> None:
     QUANTISED.save(path)
-    found = QuantisedBert.load(path)
+    found = Quantised.load(path)
     assert (found.spec, found.source) == (SMALL, "random weights, seed 5")
     for own, again in zip(QUANTISED.layers, found.layers, strict=True):
         assert own.limits == again.limits

@@ -9,7 +9,10 @@ import pytest
 import yaml
 
 from hdl.errors import InputError
-from hdl.model.spec import BertSpec, Gpt2Spec, ModelSpec, load_model, presets
+from hdl.model.load import load_model, presets
+from hdl.model.network import Network
+
+from .networks import bert, gpt2
 
 CONFIG = {
     "model_type": "bert",
@@ -52,7 +55,7 @@ GPT2_FIELDS = {name: value for name, value in FIELDS.items() if name != "token_t
 }
 
 
-def refused(name: str | Path, kind: type[ModelSpec] = BertSpec) -> str:
+def refused(name: str | Path, kind: type[Network] = Network) -> str:
     with pytest.raises(InputError) as error:
         load_model(str(name), kind)
     return str(error.value)
@@ -77,7 +80,7 @@ def test_presets_are_the_published_models() -> None:
 
 def test_configuration_of_hugging_face_by_file_and_by_folder(tmp_path: Path) -> None:
     path = written(tmp_path, "config.json", CONFIG)
-    expected = BertSpec(name=tmp_path.name, **FIELDS)
+    expected = bert(name=tmp_path.name, **FIELDS)
     assert load_model(str(path)) == expected
     assert load_model(str(tmp_path)) == expected
     assert load_model(str(written(tmp_path, "own.json", CONFIG))).name == "own"
@@ -92,7 +95,7 @@ def test_name_of_a_model_can_be_printed(tmp_path: Path) -> None:
 
 
 def test_yaml_file_like_a_preset(tmp_path: Path) -> None:
-    assert load_model(str(written(tmp_path, "mine.yaml", FIELDS))) == BertSpec(name="mine", **FIELDS)
+    assert load_model(str(written(tmp_path, "mine.yaml", FIELDS))) == bert(name="mine", **FIELDS)
 
 
 def test_unknown_name() -> None:
@@ -169,9 +172,9 @@ def test_yaml_with_wrong_fields(tmp_path: Path) -> None:
 
 
 def test_decoders_are_the_published_models() -> None:
-    assert presets(Gpt2Spec) == ("gpt2", "gpt2-large", "gpt2-medium", "gpt2-xl", "tiny-gpt2")
-    assert set(presets(ModelSpec)) == {*presets(BertSpec), *presets(Gpt2Spec)}
-    shapes = {name: load_model(name, Gpt2Spec) for name in presets(Gpt2Spec)}
+    assert presets(Network) == ("gpt2", "gpt2-large", "gpt2-medium", "gpt2-xl", "tiny-gpt2")
+    assert set(presets()) == {*presets(Network), *presets(Network)}
+    shapes = {name: load_model(name) for name in presets(Network)}
     found = {name: (spec.layers, spec.hidden, spec.heads, spec.intermediate) for name, spec in shapes.items()}
     assert found == {
         "gpt2": (12, 768, 12, 3072),
@@ -181,28 +184,28 @@ def test_decoders_are_the_published_models() -> None:
         "tiny-gpt2": (4, 128, 4, 512),
     }
     assert {spec.head_size for name, spec in shapes.items() if name != "tiny-gpt2"} == {64}
-    assert all(load_model(name, ModelSpec) == spec for name, spec in shapes.items())
+    assert all(load_model(name) == spec for name, spec in shapes.items())
 
 
 def test_configurations_of_gpt2(tmp_path: Path) -> None:
-    path, expected = written(tmp_path, "c.json", GPT2_CONFIG), Gpt2Spec(name="c", **GPT2_FIELDS)
-    assert load_model(str(path), Gpt2Spec) == load_model(str(path), ModelSpec) == expected
+    path, expected = written(tmp_path, "c.json", GPT2_CONFIG), gpt2(name="c", **GPT2_FIELDS)
+    assert load_model(str(path), Network) == load_model(str(path), Network) == expected
     given = {"n_inner": 128, "layer_norm_epsilon": 1e-6, "tie_word_embeddings": None}
     path = written(tmp_path, "c.json", GPT2_CONFIG | given)
-    own = Gpt2Spec(name="c", **GPT2_FIELDS | {"intermediate": 128, "layer_norm_eps": 1e-6})
-    assert load_model(str(path), Gpt2Spec) == own
+    own = gpt2(name="c", **GPT2_FIELDS | {"intermediate": 128, "layer_norm_eps": 1e-6})
+    assert load_model(str(path), Network) == own
 
 
 def test_yaml_of_gpt2(tmp_path: Path) -> None:
     path = written(tmp_path, "m.yaml", {"family": "gpt2"} | GPT2_FIELDS)
-    assert load_model(str(path), ModelSpec) == Gpt2Spec(name="m", **GPT2_FIELDS)
+    assert load_model(str(path), Network) == gpt2(name="m", **GPT2_FIELDS)
     assert refused(path) == "family of model 'm' must be bert, not 'gpt2'"
     path = written(tmp_path, "m.yaml", {"family": "opt"} | GPT2_FIELDS)
-    assert refused(path, ModelSpec) == ESTIMATED.format("m", "opt")
+    assert refused(path, Network) == ESTIMATED.format("m", "opt")
     path = written(tmp_path, "m.yaml", {"family": ["gpt2"]} | GPT2_FIELDS)
-    assert refused(path, ModelSpec) == "family of model 'm' must be bert or gpt2, not ['gpt2']"
+    assert refused(path, Network) == "family of model 'm' must be bert or gpt2, not ['gpt2']"
     assert refused("gpt2") == "family of model 'gpt2' must be bert, not 'gpt2'"
-    assert refused("tiny-bert", Gpt2Spec) == "family of model 'tiny-bert' must be gpt2, not 'bert'"
+    assert refused("tiny-bert", Network) == "family of model 'tiny-bert' must be gpt2, not 'bert'"
 
 
 @pytest.mark.parametrize(
@@ -220,12 +223,12 @@ def test_yaml_of_gpt2(tmp_path: Path) -> None:
 )
 def test_configurations_of_gpt2_that_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     path = written(tmp_path, "c.json", GPT2_CONFIG | change)
-    assert refused(path, Gpt2Spec) == message.replace("PATH", str(path))
+    assert refused(path, Network) == message.replace("PATH", str(path))
 
 
 @pytest.mark.parametrize("key", ["n_layer", "n_embd", "n_head", "n_positions", "vocab_size"])
 def test_numbers_of_a_shape_are_bounded(tmp_path: Path, key: str) -> None:
-    message = refused(written(tmp_path, "c.json", GPT2_CONFIG | {key: 10**12}), Gpt2Spec)
+    message = refused(written(tmp_path, "c.json", GPT2_CONFIG | {key: 10**12}), Network)
     assert re.fullmatch(r"\w+ of model 'c' must be at most [\d,]+, not 1000000000000: .*(published|BERT).*", message)
 
 
@@ -233,12 +236,12 @@ def test_models_that_are_estimated_only(tmp_path: Path) -> None:
     shape = {"num_hidden_layers": 3, "hidden_size": 64, "num_attention_heads": 4, "max_position_embeddings": 32}
     shape |= {"vocab_size": 100, "intermediate_size": 96}
     path = written(tmp_path, "c.json", shape | {"model_type": "llama"})
-    assert refused(path, ModelSpec) == ESTIMATED.format("c", "llama")
-    assert refused("opt-125m", ModelSpec) == ESTIMATED.format("opt-125m", "opt")
+    assert refused(path, Network) == ESTIMATED.format("c", "llama")
+    assert refused("opt-125m", Network) == ESTIMATED.format("opt-125m", "opt")
     fields = {name: value for name, value in GPT2_FIELDS.items() if name not in ("layer_norm_eps", "activation")}
     fields |= {"family": "gpt2", "kv_heads": 4, "head_size": 16, "gated": False, "tied": True}
     path = written(tmp_path, "m.yaml", fields)
-    assert refused(path, ModelSpec) == (
+    assert refused(path, Network) == (
         f"{path} has the fields of a network for estimates; to be built it needs those of a preset, "
         "such as layer_norm_eps and activation"
     )
@@ -246,21 +249,21 @@ def test_models_that_are_estimated_only(tmp_path: Path) -> None:
 
 def test_epsilon_that_is_a_whole_number_or_written_with_an_exponent(tmp_path: Path) -> None:
     spec = load_model(str(written(tmp_path, "c.json", CONFIG | {"layer_norm_eps": 0})))
-    assert (type(spec.layer_norm_eps), spec.layer_norm_eps) == (float, 0.0)
+    assert (type(spec.norm_eps), spec.norm_eps) == (float, 0.0)
     path = tmp_path / "m.yml"
     path.write_text(yaml.safe_dump(FIELDS).replace("1.0e-12", "1e-12"))
     assert "layer_norm_eps: 1e-12\n" in path.read_text()
-    assert load_model(str(path)) == BertSpec(name="m", **FIELDS)
+    assert load_model(str(path)) == bert(name="m", **FIELDS)
 
 
 @pytest.mark.parametrize("other", ["gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate"])
 def test_other_names_of_the_tanh_form(tmp_path: Path, other: str) -> None:
     path = written(tmp_path, "c.json", GPT2_CONFIG | {"activation_function": other})
-    assert load_model(str(path), ModelSpec) == Gpt2Spec(name="c", **GPT2_FIELDS)
+    assert load_model(str(path), Network) == gpt2(name="c", **GPT2_FIELDS)
 
 
 def test_other_name_of_the_exact_form(tmp_path: Path) -> None:
-    expected = BertSpec(name="c", **FIELDS)
+    expected = bert(name="c", **FIELDS)
     assert load_model(str(written(tmp_path, "c.json", CONFIG | {"hidden_act": "gelu_python"}))) == expected
     assert load_model(str(written(tmp_path, "c.yaml", FIELDS | {"activation": "gelu_python"}))) == expected
 
@@ -268,4 +271,4 @@ def test_other_name_of_the_exact_form(tmp_path: Path) -> None:
 def test_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(CONFIG).encode())
-    assert load_model(str(path)) == BertSpec(name="c", **FIELDS)
+    assert load_model(str(path)) == bert(name="c", **FIELDS)

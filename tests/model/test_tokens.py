@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from hdl.errors import InputError
+from hdl.model.load import load_model
+from hdl.model.network import Network
 from hdl.model.origin import Origin, installed_checkpoint
-from hdl.model.spec import BertSpec, load_model
 from hdl.model.tokens import Tokens, load_tokens
 
 from .checkpoints import BERT, write_model
@@ -17,7 +18,7 @@ MINILM = installed_checkpoint("minilm-l6")
 assert MINILM is not None
 
 
-def guessed(spec: BertSpec) -> Tokens:
+def guessed(spec: Network) -> Tokens:
     """The tokeniser of random weights without one."""
     return load_tokens(spec, Origin.of("bert-base", random_weights=True))
 

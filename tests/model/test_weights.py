@@ -7,9 +7,9 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.model import floating
-from hdl.model.gpt2.weights import random_weights as random_decoder
-from hdl.model.spec import Gpt2Spec, load_model
+from hdl.model.load import load_model
 from hdl.model.weights import random_weights
+from hdl.model.weights import random_weights as random_decoder
 
 from .networks import SMALL, texts
 
@@ -29,7 +29,7 @@ def test_more_than_a_machine_has_room_for_is_not_drawn() -> None:
         random_weights(replace(SMALL, hidden=3072, vocabulary=1 << 20), 1)
     assert str(error.value) == message.format("small", "3,297,767,424")
     with pytest.raises(InputError) as error:
-        random_decoder(replace(load_model("gpt2", Gpt2Spec), max_positions=1 << 22), 1)
+        random_decoder(replace(load_model("gpt2"), max_positions=1 << 22), 1)
     assert str(error.value) == message.format("gpt2", "3,344,757,504")
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hdl.model.network import load_network, networks
+from hdl.model.load import load_network, networks
 from hdl.perf.buildable import not_built
 from hdl.perf.device import load_device
 from hdl.perf.plan import plan

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from hdl.model.network import Network, load_network
+from hdl.model.load import load_network
+from hdl.model.network import Network
 from hdl.perf.budget import shortfall
 from hdl.perf.chooser import choose
 from hdl.perf.climb import allowed, climb

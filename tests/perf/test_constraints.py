@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from hdl.model.network import load_network
+from hdl.model.load import load_network
 from hdl.perf.chooser import choose
 from hdl.perf.constraints import binding, constraints
 from hdl.perf.design import SpatialDesign

@@ -6,7 +6,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from hdl.model.spec import load_model
+from hdl.model.load import load_model
 from hdl.perf.cycles import Run
 from hdl.perf.device import load_device
 from hdl.perf.plan import plan

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import pytest
 
+from hdl.model.load import load_model
 from hdl.model.network import Network
-from hdl.model.spec import Gpt2Spec, load_model
 from hdl.model.weightbits import W4, W8, WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decoder import loads
@@ -31,7 +31,7 @@ LENGTHS = {"gpt2": 192, "tiny-gpt2": 256}
 @cache
 def planned(name: str, bits: WeightBits) -> tuple[BuiltDecoderSpec, SpatialDesign, float]:
     """A decoder, its design, and the bytes a cycle that it gets."""
-    model = load_model(name, Gpt2Spec)
+    model = load_model(name)
     spec = plan(model, U280, max_length=LENGTHS[name], weight_bits=bits)
     assert isinstance(spec, BuiltDecoderSpec)
     design = SpatialDesign(Network.from_spec(model), spec)
@@ -75,14 +75,14 @@ def test_weights_of_4_bits_get_arrays_that_can_have_them() -> None:
 
 
 def test_the_last_tiles_of_a_long_prompt_wait_for_attention() -> None:
-    spec = plan(load_model("tiny-gpt2", Gpt2Spec), U280, max_length=256)
+    spec = plan(load_model("tiny-gpt2"), U280, max_length=256)
     assert isinstance(spec, BuiltDecoderSpec)
     # With the smallest arrays for attention its first tiles are faster than the linear units, the last slower.
     slow = replace(spec, scores=ArrayShape(4, 1), sums=ArrayShape(8, 1), score_lanes=1)
     linear = max(slow.full_tile_cycles(4)[name] for name in LINEAR_UNITS)
     first, last = (slow.full_tile_cycles(tokens)["scores"] for tokens in (4, 256))
     assert first < linear < last
-    design = SpatialDesign(Network.from_spec(load_model("tiny-gpt2", Gpt2Spec)), slow)
+    design = SpatialDesign(Network.from_spec(load_model("tiny-gpt2")), slow)
     for tokens in (64, 128, 256):
         assert design.prefill(tokens).cycles == pytest.approx(decoder_cycles(slow, tokens, 0, TIMING), rel=0.05)
         assert slow.busy_cycles(tokens) > tokens // 4 * linear

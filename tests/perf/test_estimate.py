@@ -8,7 +8,7 @@ import pytest
 
 from hdl.bounds import SEQUENCES
 from hdl.errors import InputError
-from hdl.model.network import load_network
+from hdl.model.load import load_network
 from hdl.perf import estimate, estimate_design, load_device
 from hdl.perf.candidates import candidates
 from hdl.perf.chooser import choose

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from hdl.model.network import load_network
+from hdl.model.load import load_network
 from hdl.perf.chooser import choose
 from hdl.perf.device import load_device
 from hdl.perf.floorplan import Floorplan, floorplan

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hdl.model.network import load_network
+from hdl.model.load import load_network
 from hdl.perf.device import load_device
 from hdl.perf.limits import Limits, run_limits
 

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from hdl.errors import InputError
-from hdl.model.spec import ModelSpec, load_model
+from hdl.model.load import load_model
 from hdl.model.weightbits import W8
 from hdl.perf.budget import shortfall
 from hdl.perf.builtdecoder import BuiltDecoderSpec
@@ -29,7 +29,7 @@ def with_ports(ports: int) -> Device:
 @pytest.mark.parametrize("name", ["gpt2", "gpt2-medium"])
 def test_long_texts_have_their_keys_and_values_off_chip(name: str) -> None:
     device = load_device("u280")
-    spec = plan(load_model(name, ModelSpec), device, max_length=1024)
+    spec = plan(load_model(name), device, max_length=1024)
     assert isinstance(spec, BuiltDecoderSpec)
     assert not spec.cache_on_chip
     assert sum(spec.channels) + 1 + 2 * spec.cache_channels <= device.memory.ports
@@ -37,7 +37,7 @@ def test_long_texts_have_their_keys_and_values_off_chip(name: str) -> None:
 
 
 def test_what_fits_stays_on_chip() -> None:
-    spec = plan(load_model("tiny-gpt2", ModelSpec), load_device("u280"), max_length=64)
+    spec = plan(load_model("tiny-gpt2"), load_device("u280"), max_length=64)
     assert isinstance(spec, BuiltDecoderSpec)
     assert spec.cache_on_chip
     assert not spec.memories
@@ -64,7 +64,7 @@ def test_a_head_must_have_columns_for_the_blocks() -> None:
 
 def test_without_ports_to_spare_there_is_no_such_decoder() -> None:
     # Four of weights and one of parameters and embeddings leave none for both keys and values.
-    model = load_model("gpt2-medium", ModelSpec)
+    model = load_model("gpt2-medium")
     with pytest.raises(InputError) as error:
         plan(model, with_ports(6), max_length=1024, tile=4)
     assert str(error.value).startswith("model 'gpt2-medium' on device 'u280' with tiles of 4: ")

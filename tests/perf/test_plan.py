@@ -3,20 +3,21 @@
 import pytest
 
 from hdl.errors import InputError
-from hdl.model.spec import BertSpec, Gpt2Spec
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import load_device
 from hdl.perf.plan import plan
 
+from ..model.networks import bert, gpt2
+
 U280 = load_device("u280")
 
-BERT = BertSpec(
+BERT = bert(
     name="small", layers=2, hidden=64, heads=2, intermediate=128, max_positions=64, vocabulary=50, token_types=2,
-    layer_norm_eps=1e-12, activation="gelu",
+    norm_eps=1e-12, activation="gelu",
 )  # fmt: skip
 
-GPT2 = Gpt2Spec(
-    name="small", layers=1, hidden=32, heads=2, intermediate=64, max_positions=33, vocabulary=50, layer_norm_eps=1e-5,
+GPT2 = gpt2(
+    name="small", layers=1, hidden=32, heads=2, intermediate=64, max_positions=33, vocabulary=50, norm_eps=1e-5,
     activation="gelu_new",
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ import pytest
 
 from hdl.kernels.linear import Linear
 from hdl.kernels.scores import Scores
-from hdl.model.spec import ModelSpec, load_model
+from hdl.model.load import load_model
 from hdl.perf.budget import PLANNED, shortfall
 from hdl.perf.builtdecoder import MOVABLE, BuiltDecoderSpec
 from hdl.perf.decodercycles import decoder_cycles
@@ -104,7 +104,7 @@ def test_keys_and_values_stay_on_chip_where_block_ram_makes_room(
     name: str, max_length: int, in_blocks: bool, on_chip: bool
 ) -> None:
     u280 = load_device("u280")
-    spec = plan(load_model(name, ModelSpec), u280, max_length=max_length)
+    spec = plan(load_model(name), u280, max_length=max_length)
     assert isinstance(spec, BuiltDecoderSpec)
     assert spec.cache_on_chip == on_chip
     assert bool(spec.block_rams) == in_blocks

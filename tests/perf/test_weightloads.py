@@ -5,19 +5,19 @@ from dataclasses import replace
 import pytest
 
 from hdl.model.network import Network
-from hdl.model.spec import Gpt2Spec
 from hdl.model.weightbits import WeightBits
 from hdl.perf.decoder import DecoderSpec
 from hdl.perf.design import SpatialDesign
 from hdl.perf.phase import Loads, Phase
 from hdl.perf.weightloads import loaded, product_bytes
 
+from ..model.networks import gpt2
 from ..top.decoder.designs import MIXED, PACKED, TINY
 
 NETWORK = Network.from_spec(
-    Gpt2Spec(
+    gpt2(
         name="test", layers=2, hidden=32, heads=2, intermediate=64, max_positions=32, vocabulary=90,
-        layer_norm_eps=1e-5, activation="gelu_new",
+        norm_eps=1e-5, activation="gelu_new",
     )
 )  # fmt: skip
 

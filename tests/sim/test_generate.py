@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from hdl.model.gpt2.reference import TopK
+from hdl.model.reference import Candidates
 from sim import demonstration
 from sim.command import main
 from sim.decoder import DecoderSimulation
@@ -92,13 +92,13 @@ def test_text_is_shown_as_it_is(decoder: list[str], capsys: pytest.CaptureFixtur
 
 def test_a_candidate_that_is_wrong_is_named() -> None:
     ids, logits = np.array([5, 3, 2]), np.array([9, 7, 7])
-    expected = TopK(ids, logits)
-    assert first_mismatch(TopK(ids.copy(), logits.copy()), expected, 4) is None
-    found = TopK(np.array([5, 2, 3]), logits)
+    expected = Candidates(ids, logits)
+    assert first_mismatch(Candidates(ids.copy(), logits.copy()), expected, 4) is None
+    found = Candidates(np.array([5, 2, 3]), logits)
     assert first_mismatch(found, expected, 4) == (
         "step 4, candidate 1: token 2 with 7 instead of token 3 with 7 (2 of 3 differ)"
     )
-    found = TopK(ids, np.array([9, 7, 6]))
+    found = Candidates(ids, np.array([9, 7, 6]))
     assert first_mismatch(found, expected, 0) == (
         "step 0, candidate 2: token 2 with 6 instead of token 2 with 7 (1 of 3 differ)"
     )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hdl.model.network import Network
 from hdl.model.origin import RANDOM_REMEDY
-from hdl.model.spec import BertSpec, Gpt2Spec
 
 from ..model.checkpoints import BERT, GPT2, write_model
 from .refusals import refused
@@ -19,7 +19,7 @@ def test_random_weights_must_be_asked_for(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize(("spec", "text"), [(BERT, "--text"), (GPT2, "--prompt")])
 def test_texts_are_checked_before_weights_are_read(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, spec: BertSpec | Gpt2Spec, text: str
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, spec: Network, text: str
 ) -> None:
     write_model(tmp_path, spec)
     (tmp_path / "model.safetensors").write_bytes(b"")

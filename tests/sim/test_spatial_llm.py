@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hdl.model.network import networks
-from hdl.model.spec import ModelSpec, presets
+from hdl.model.load import networks, presets
 from hdl.perf.device import devices, load_device
 from hdl.top.cli import cli
 from sim.command import sim_command
@@ -39,7 +38,7 @@ def test_it_has_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         ([], "Missing command; see --help"),
-        (["sim"], f"a model must be given with --model; known: {', '.join(presets(ModelSpec))}, or a path to a "
+        (["sim"], f"a model must be given with --model; known: {', '.join(presets())}, or a path to a "
          "config.json"),
         (["--model", "tiny-bert", "sim"], "--text must be given for model 'tiny-bert'"),
         (["--model", "tiny-bert", "sim", "--model", "tiny-gpt2"], "--prompt must be given for model 'tiny-gpt2'"),

@@ -6,10 +6,11 @@ import numpy as np
 
 from hdl.model import reference
 from hdl.model.quantise import quantise
-from hdl.model.quantised import QuantisedBert
-from hdl.model.spec import BertSpec
+from hdl.model.quantised import Quantised
 from hdl.model.weights import random_weights
 from hdl.perf.spec import ArrayShape, PipelineSpec
+
+from ..model.networks import bert
 
 TINY = PipelineSpec(
     hidden=32, heads=2, intermediate=64, max_length=32, max_layers=4, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,
@@ -27,11 +28,11 @@ ODD = PipelineSpec(
 
 
 @cache
-def random_model(pipeline: PipelineSpec, layers: int, *, seed: int = 1, static: bool = False) -> QuantisedBert:
+def random_model(pipeline: PipelineSpec, layers: int, *, seed: int = 1, static: bool = False) -> Quantised:
     """A quantised model of a pipeline's shape with random weights."""
-    spec = BertSpec(
+    spec = bert(
         name="test", layers=layers, hidden=pipeline.hidden, heads=pipeline.heads, intermediate=pipeline.intermediate,
-        max_positions=pipeline.max_length, vocabulary=100, token_types=2, layer_norm_eps=1e-12, activation="gelu",
+        max_positions=pipeline.max_length, vocabulary=100, token_types=2, norm_eps=1e-12, activation="gelu",
     )  # fmt: skip
     return quantise(random_weights(spec, seed), texts(pipeline, [pipeline.max_length] * 4, seed), static=static)
 
@@ -42,6 +43,6 @@ def texts(pipeline: PipelineSpec, lengths: list[int], seed: int) -> list[list[in
     return [rng.integers(0, 100, length).tolist() for length in lengths]
 
 
-def expected_layers(model: QuantisedBert, tokens: np.ndarray, layers: int) -> np.ndarray:
+def expected_layers(model: Quantised, tokens: np.ndarray, layers: int) -> np.ndarray:
     """The integer reference of the first ``layers`` layers, [layers, tokens, hidden]."""
     return np.stack(reference.run(model, tokens)[:layers])

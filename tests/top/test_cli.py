@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from hdl.model.gpt2.quantised import QuantisedGpt2
-from hdl.model.network import networks
-from hdl.model.quantised import QuantisedBert
-from hdl.model.spec import ModelSpec, load_model, presets
+from hdl.model.load import load_model, networks, presets
+from hdl.model.quantised import Quantised
 from hdl.model.weightbits import WeightBits
 from hdl.perf.device import Region, devices, load_device
 from hdl.perf.plan import plan
@@ -24,7 +22,7 @@ from hdl.top.console import PLAIN_WIDTH
 from .commands import Run
 
 ROOT = Path(__file__).parents[2]
-KNOWN = f"known: {', '.join(presets(ModelSpec))}, or a path to a config.json"
+KNOWN = f"known: {', '.join(presets())}, or a path to a config.json"
 
 OF_TINY = "the positions of model 'tiny-bert'"
 
@@ -243,7 +241,7 @@ def test_quantise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
             "pooling: the mean of the tokens, scaled to length 1 (assumed, as the model says none)",
             f"{out}: {out.stat().st_size:,} bytes",
         ]
-        limits = [layer.limits for layer in QuantisedBert.load(out).layers]
+        limits = [layer.limits for layer in Quantised.load(out).layers]
         assert all(all(limit) if flags else not any(limit) for limit in limits)
 
 
@@ -251,7 +249,7 @@ def test_products_of_other_bits(capsys: pytest.CaptureFixture[str], quick: list[
     wanted, out = ["--weight-bits", "4", "--int8", "head", "--int8", "ffn1"], tmp_path / "out"
     run = Run(capsys, "quantise", "--model", "tiny-gpt2", "--out", str(out), *wanted)
     assert (run.code, run.err) == (0, "")
-    assert QuantisedGpt2.load(out).weight_bits == WeightBits.of(4, ("ffn1", "head"))
+    assert Quantised.load(out).weight_bits == WeightBits.of(4, ("ffn1", "head"))
     run = Run(capsys, "emit", "--model", "tiny-gpt2", "--max-length", "16", "--out", str(tmp_path / "folder"), *wanted)
     assert (run.code, run.err) == (0, "")
     assert [spec.weight_bits for spec in quick] == [WeightBits.of(4, ("ffn1", "head"))]

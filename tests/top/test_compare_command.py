@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.figure import Figure
 
-from hdl.model.network import networks
+from hdl.model.load import networks
 from hdl.perf import compare, devices
 from hdl.perf.comparison.compare import METRICS
 from hdl.top.console import PLAIN_WIDTH

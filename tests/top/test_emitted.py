@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hdl.model.network import load_network
+from hdl.model.load import load_network
 from hdl.model.weightbits import W4
 from hdl.perf import estimate, load_device
 from hdl.top import emit as emission

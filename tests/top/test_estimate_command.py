@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from hdl.model.network import networks
+from hdl.model.load import networks
 from hdl.perf import estimate
 from hdl.top.estimate_tables import bounds
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hdl.bounds import JOBS
-from hdl.model.network import load_network
+from hdl.model.load import load_network
 from hdl.perf import explore
 from hdl.perf.device import load_device
 from hdl.perf.exploration import results

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from hdl.bounds import SEQUENCES, Bounds
-from hdl.model.network import load_network
+from hdl.model.load import load_network
 from hdl.perf.estimate import estimate
 from hdl.top.cli import cli
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hdl.model.quantised import QuantisedBert
+from hdl.model.quantised import Quantised
 from hdl.model.shards import tensor_files
 
 from ..model.checkpoints import BERT, GPT2, write_model
@@ -40,7 +40,7 @@ def test_the_first_line_says_what_was_quantised(capsys: pytest.CaptureFixture[st
         f"pooling: the first token, not scaled ({model / 'pool' / 'config.json'})",
         f"{out}: {out.stat().st_size:,} bytes",
     ]
-    assert QuantisedBert.load(out).source == f"weights of {model / 'model.safetensors'}"
+    assert Quantised.load(out).source == f"weights of {model / 'model.safetensors'}"
 
 
 def test_weights_in_shards(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_an_earlier_output_is_replaced_and_nothing_else(capsys: pytest.CaptureFi
     out, mine = model.parent / "out", model.parent / "mine"
     assert quantise(capsys, model, out).code == 0
     assert quantise(capsys, model, out, "--static").code == 0
-    assert all(QuantisedBert.load(out).layers[0].limits)
+    assert all(Quantised.load(out).layers[0].limits)
     for contents in (b"mine", b"", (model / "model.safetensors").read_bytes()):
         mine.write_bytes(contents)
         said = quantise(capsys, model, mine).complaint()
@@ -67,7 +67,7 @@ def test_an_earlier_output_is_replaced_and_nothing_else(capsys: pytest.CaptureFi
         )
         assert mine.read_bytes() == contents
     assert quantise(capsys, model, mine, "--force").code == 0
-    QuantisedBert.load(mine)
+    Quantised.load(mine)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hdl.model.network import load_network
+from hdl.model.load import load_network
 from hdl.perf import Estimate, device, estimate, explore, load_device
 from hdl.top.emitted import described
 from hdl.top.estimate_tables import bounds

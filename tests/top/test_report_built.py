@@ -6,7 +6,7 @@ from math import ceil
 
 import pytest
 
-from hdl.model.spec import ModelSpec, load_model
+from hdl.model.load import load_model
 from hdl.perf import Estimate, estimate, load_device
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decodercycles import counted_run, decoder_cycles
@@ -47,7 +47,7 @@ def lengths(spans: list[Span]) -> float:
 def test_what_is_shown_is_what_describe_and_emit_tell(found: Estimate) -> None:
     made = emitted_for(found, "tiny-gpt2", 2)
     spec = built(made)
-    assert spec == plan(load_model("tiny-gpt2", ModelSpec), U280, tile=2, max_length=34)
+    assert spec == plan(load_model("tiny-gpt2"), U280, tile=2, max_length=34)
     shown = built_timelines(found, spec, U280)
     told = {one["tokens"]: one for one in told_cycles(spec, U280)}
     prompt, token = (one for one in shown if one.title in ("The prompt", "A token after 33 others"))

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...errors import InputError
-from ...model.network import Network, load_network
+from ...model.load import load_network
+from ...model.network import Network
 from ..device import Device, devices, load_device
 from ..estimate import Estimate, estimate, estimate_design
 from .gpu import GpuEstimate, estimate_gpu

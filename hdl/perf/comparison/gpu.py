@@ -15,7 +15,8 @@ from typing import Any
 
 from ...bounds import SEQUENCES
 from ...errors import InputError
-from ...model.network import Network, load_network
+from ...model.load import load_network
+from ...model.network import Network
 from ..device import Device, devices, load_device
 from ..estimate import OUTPUT, Timing
 

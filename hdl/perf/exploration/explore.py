@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from ...bounds import JOBS, POINTS, SEED
-from ...model.network import Network, load_network
+from ...model.load import load_network
+from ...model.network import Network
 from ..device import Device, load_device
 from ..estimate import checked_output
 from .evaluate import Evaluated, evaluate

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ...builtin import built_in, read_built_in
-from ...model.network import load_network
+from ...model.load import load_network
 from ...resources import Resources
 from ..device import Device, load_device
 from .mapping import UNITS, PaperMapping

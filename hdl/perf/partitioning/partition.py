@@ -11,7 +11,8 @@ from typing import Any
 
 from ...bounds import DEVICES
 from ...errors import InputError
-from ...model.network import Network, load_network
+from ...model.load import load_network
+from ...model.network import Network
 from ..device import Device, Link, load_device
 from ..estimate import checked_output
 from .divide import Splits

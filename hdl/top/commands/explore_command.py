@@ -34,7 +34,7 @@ Report = Callable[[str, int, int], None]
 @click.pass_obj
 def explore_command(early: str | None, /, model: str | None, device: str, out: Path | None, **options: Any) -> None:
     """Explore the designs of a model on a device; an interrupted run continues where it stopped."""
-    from ...model.network import load_network
+    from ...model.load import load_network
     from ...perf.exploration.explore import explore
     from ...perf.exploration.results import write_results
     from ...perf.exploration.store import kept

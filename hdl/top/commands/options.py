@@ -152,7 +152,7 @@ def chosen_name(name: str | None, known: Sequence[str] | None = None) -> str:
         InputError: where none is given.
     """
     if name is None:
-        from ...model.network import networks
+        from ...model.load import networks
 
         names = ", ".join(known or networks())
         raise InputError(f"a model must be given with --model; known: {names}, or a path to a config.json")

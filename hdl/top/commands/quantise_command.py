@@ -33,32 +33,24 @@ def quantise_command(
     force: bool,
 ) -> None:
     """Quantise a model's weights to the integers of the hardware."""
-    from ...model.gpt2.prepare import prepare as prepare_decoder
-    from ...model.gpt2.quantised import QuantisedGpt2
-    from ...model.gpt2.weights import Gpt2Weights
+    from ...model.load import presets
     from ...model.origin import Origin
-    from ...model.prepare import Prepared, PreparedModel, prepare
-    from ...model.quantised import QuantisedBert, is_quantised
-    from ...model.spec import BertSpec, Gpt2Spec, ModelSpec, presets
+    from ...model.prepare import prepare
+    from ...model.quantisedfile import is_quantised, save_quantised
     from ...output import output_file
     from ..planned import chosen_model
 
-    name = chosen_name(model or early, presets(ModelSpec))
-    spec = chosen_model(name)
-    if isinstance(spec, BertSpec):
+    name = chosen_name(model or early, presets())
+    network = chosen_model(name)
+    if not network.causal:
         weight_bits.check_encoder()
     origin = Origin.of(name, checkpoint=checkpoint, random_weights=random_weights)
     path = output_file(out, "quantise", is_quantised, force=force, reads=origin.files())
     with shown_progress() as progress:
         progress("quantising")
-        prepared: PreparedModel[Gpt2Weights, QuantisedGpt2] | Prepared
-        if isinstance(spec, Gpt2Spec):
-            prepared = prepare_decoder(spec, origin, static=static, weight_bits=weight_bits)
-        else:
-            assert isinstance(spec, BertSpec)
-            prepared = prepare(spec, origin, static=static)
-        prepared.quantised.save(path)
+        prepared = prepare(network, origin, static=static, weight_bits=weight_bits)
+        save_quantised(path, prepared.quantised)
     click.echo(prepared.told())
-    if isinstance(prepared.quantised, QuantisedBert):
+    if not network.causal:
         click.echo(str(prepared.quantised.pooling))
     click.echo(f"{out}: {path.stat().st_size:,} bytes")

@@ -47,7 +47,7 @@ def report_command(
     **asked: Any,
 ) -> None:
     """Write a page on a model on a device: time, occupancy, limits, resources, the front, and what would help most."""
-    from ...model.network import load_network
+    from ...model.load import load_network
     from ...perf.device import load_device
     from ...perf.estimate import estimate
     from ..report.gather import gather

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ...channel import BEAT_BYTES
 from ...kernels.linear import LinearSpec
-from ...model.gpt2.quantised import QuantisedGpt2
 from ...model.groups import nibbles
+from ...model.quantised import Quantised
 from ...perf.builtdecoder import PRODUCTS, BuiltDecoderSpec
 from ...perf.spec import LINEAR_UNITS
 from ..image import beats_of, parameter_words
@@ -28,7 +29,7 @@ class DecoderImage:
         return sum(contents.nbytes for contents in self.channels.values())
 
 
-def build_decoder_image(model: QuantisedGpt2, spec: BuiltDecoderSpec) -> DecoderImage:
+def build_decoder_image(model: Quantised, spec: BuiltDecoderSpec) -> DecoderImage:
     """The image of a model for a decoder.
 
     A channel of weights holds its share of each layer's own product, for prompts, and then of all products, layer by
@@ -56,23 +57,21 @@ def build_decoder_image(model: QuantisedGpt2, spec: BuiltDecoderSpec) -> Decoder
             channels[f"weights_{name}__{index}"] = np.ascontiguousarray(contents)
     width = spec.parameter_width
     parameters = [beats_of(parameter_words(layer.block, spec.parameters, width)) for layer in model.layers]
-    final = _final_blocks(model, spec)
-    parameters.append(beats_of(parameter_words(final.__getitem__, spec.final_parameters, width)))
+    parameters.append(beats_of(parameter_words(partial(_final_block, model, spec), spec.final_parameters, width)))
     first = np.concatenate(parameters)
     room = np.zeros((spec.embedding_base - len(first), BEAT_BYTES), dtype=np.uint8)
-    tables = spec.embedding.pack(model.word, model.position[: spec.positions])
+    tables = spec.embedding.pack(model.tables["word"], model.tables["position"][: spec.positions])
     channels["parameters"] = np.concatenate([first, room, tables])
     return DecoderImage(channels)
 
 
 def _weights(
-    model: QuantisedGpt2, spec: BuiltDecoderSpec, product: str, layer: int | None = None
+    model: Quantised, spec: BuiltDecoderSpec, product: str, layer: int | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """A product's weights as memory has them, and of 4 bits their factors; the head's rows that there are not are 0."""
-    if layer is None:
-        weight, key = model.head_weight, product
-    else:
-        weight, key = model.layers[layer].weights(product), f"{layer}.{product}"
+    graph = model.head if layer is None else model.layers[layer]
+    assert graph is not None, "a decoder has a head"
+    weight, key = graph.weights[product], product if layer is None else f"{layer}.{product}"
     rows = ((0, spec.products[product].outputs - len(weight)), (0, 0))
     if spec.products[product].bits == 8:
         return np.pad(weight, rows), None
@@ -80,12 +79,8 @@ def _weights(
     return np.pad(nibbles(weight, factors), rows), np.pad(factors, rows, constant_values=1)
 
 
-def _final_blocks(model: QuantisedGpt2, spec: BuiltDecoderSpec) -> dict[str, np.ndarray]:
-    """The parameters behind the last layer, uint64 words by block; those of features that there are not are 0."""
-    head = np.pad(model.head.words(), (0, spec.products["head"].outputs - spec.vocabulary))
-    return {
-        "epsilon_norm": model.norm.words()[:1],
-        "norm": model.norm.words()[1:],
-        "limit_head": np.array([model.head_limit], dtype=np.uint64),
-        "head": head,
-    }
+def _final_block(model: Quantised, spec: BuiltDecoderSpec, name: str) -> np.ndarray:
+    """A block of parameters after the last layer, uint64 words; those of outputs that do not exist are 0."""
+    assert model.head is not None, "a decoder has a head"
+    words = model.head.block(name)
+    return np.pad(words, (0, spec.products["head"].outputs - spec.vocabulary)) if name == "head" else words

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hdl.model.gpt2.checkpoint import load_checkpoint
 
 from hdl.errors import InputError
-from hdl.model.gpt2.checkpoint import load_checkpoint
-from hdl.model.gpt2.weights import random_weights
 from hdl.model.safetensors import write_safetensors
+from hdl.model.weights import random_weights
 
 from ..checkpoints import gpt2_tensors as tensors
 from .networks import SMALL

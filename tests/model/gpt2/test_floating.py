@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hdl.model.gpt2.checkpoint import load_checkpoint
 
 from hdl.errors import InputError
-from hdl.model.gpt2.checkpoint import load_checkpoint
-from hdl.model.gpt2.floating import FloatDecoder, gelu
-from hdl.model.gpt2.weights import random_weights
-from hdl.model.spec import Gpt2Spec, load_model
+from hdl.model.floating import FloatDecoder, gelu
+from hdl.model.load import load_model
+from hdl.model.network import Network
+from hdl.model.weights import random_weights
 
 from .networks import SMALL, texts
 from .transformers_model import GOLDEN, PROMPT, TOKENS, build
@@ -17,7 +18,7 @@ from .transformers_model import GOLDEN, PROMPT, TOKENS, build
 
 def assert_agrees(folder: Path, expected: dict[str, np.ndarray]) -> None:
     """What the library computed with the checkpoint in a folder is what this project does."""
-    weights = load_checkpoint(folder / "model.safetensors", load_model(str(folder), Gpt2Spec)).weights
+    weights = load_checkpoint(folder / "model.safetensors", load_model(str(folder), Network)).weights
     decoder = FloatDecoder(weights)
     hidden = decoder.extend(TOKENS)
     np.testing.assert_allclose(hidden, expected["hidden"], rtol=1e-4, atol=1e-5)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from hdl.model.gpt2.perplexity import perplexity, windows
+from hdl.model.perplexity import perplexity, windows
 
 
 def test_windows_are_consecutive_and_whole() -> None:

@@ -7,28 +7,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdl.model.gpt2.floating import FloatDecoder
-from hdl.model.gpt2.perplexity import perplexity, windows
-from hdl.model.gpt2.prepare import prepare
-from hdl.model.gpt2.quantised import QuantisedGpt2
-from hdl.model.gpt2.reference import Decoder
-from hdl.model.gpt2.weights import random_weights
+from hdl.model.floating import FloatDecoder
+from hdl.model.load import load_model
+from hdl.model.network import Network
 from hdl.model.origin import Origin, installed_checkpoint
-from hdl.model.spec import Gpt2Spec, load_model
+from hdl.model.perplexity import perplexity, windows
+from hdl.model.prepare import prepare
+from hdl.model.quantised import Quantised
+from hdl.model.reference import Decoder
 from hdl.model.weightbits import W4
+from hdl.model.weights import random_weights
 from hdl.notices import Notice
 
 from ..checkpoints import GPT2, write_model
 from .networks import SMALL
 
-TINY = load_model("tiny-gpt2", Gpt2Spec)
+TINY = load_model("tiny-gpt2")
 FOLDER = installed_checkpoint("tiny-gpt2")
 assert FOLDER is not None
 BUILT_IN = Origin.of("tiny-gpt2")
 WINDOWS = 8
 
 
-def in_integers(model: QuantisedGpt2, texts: list) -> float:
+def in_integers(model: Quantised, texts: list) -> float:
     return perplexity(lambda ids: Decoder(model).prefill(ids).logits * model.logit_unit, texts)
 
 
@@ -45,7 +46,7 @@ def test_perplexity_in_integers_is_nearly_float32s() -> None:
 
 
 def test_its_files_belong_together() -> None:
-    config = load_model(str(FOLDER), Gpt2Spec)
+    config = load_model(str(FOLDER), Network)
     assert replace(config, name=TINY.name) == TINY
     tokens = prepare(TINY, BUILT_IN, texts=["A text."]).tokens
     text = (FOLDER / "calibration.txt").read_text().splitlines()[0]

@@ -4,16 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hdl.model.layerquantiser import INT16
 
 from hdl.errors import InputError
-from hdl.model.gpt2.floating import FloatDecoder
-from hdl.model.gpt2.quantise import calibrate, quantise, stream_units
-from hdl.model.gpt2.reference import Decoder
-from hdl.model.gpt2.weights import Gpt2Weights, random_weights
-from hdl.model.layerquantiser import INT16
-from hdl.model.spec import Gpt2Spec
-from hdl.model.weights import Dense
+from hdl.model.floating import FloatDecoder
+from hdl.model.quantise import calibrate, quantise, stream_units
+from hdl.model.reference import Decoder
+from hdl.model.weights import Dense, Weights, random_weights
 
+from ..networks import gpt2
 from .networks import SMALL, texts
 
 WEIGHTS = random_weights(SMALL, 1)
@@ -80,7 +79,7 @@ def test_static_limits_are_those_of_calibration() -> None:
     assert set(step.head["factors_head"][:, 0]) == {Decoder(model).prefill(TEXTS[1]).head["factors_head"][0, 0]}
 
 
-LONG = Gpt2Spec(
+LONG = gpt2(
     name="long",
     layers=1,
     hidden=8,
@@ -88,7 +87,7 @@ LONG = Gpt2Spec(
     intermediate=6400,
     max_positions=4,
     vocabulary=10,
-    layer_norm_eps=1e-5,
+    norm_eps=1e-5,
     activation="gelu_new",
 )
 
@@ -121,7 +120,7 @@ def test_scores_that_no_word_holds() -> None:
     assert str(error.value).endswith("; are these the weights of a trained model?")
 
 
-def logits_of_both(weights: Gpt2Weights) -> tuple[np.ndarray, np.ndarray]:
+def logits_of_both(weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """A text's logits, of the integers and of float32."""
     model, decoder = quantise(weights, TEXTS), FloatDecoder(weights)
     return Decoder(model).prefill(TEXTS[0]).logits * model.logit_unit, decoder.logits(decoder.extend(TEXTS[0]))

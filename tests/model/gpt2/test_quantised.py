@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from hdl.errors import InputError
-from hdl.model.gpt2.quantised import QuantisedGpt2
-from hdl.model.gpt2.reference import Decoder
-from hdl.model.quantised import QuantisedBert
+from hdl.model.quantised import Quantised
+from hdl.model.reference import Decoder
 
 from .networks import quantised
 
@@ -24,9 +23,9 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_was_saved_is_loaded(path: Path) -> None:
-    loaded = QuantisedGpt2.load(path)
+    loaded = Quantised.load(path)
     assert list(path.parent.iterdir()) == [path]
-    for field in fields(QuantisedGpt2):
+    for field in fields(Quantised):
         found, expected = getattr(loaded, field.name), getattr(MODEL, field.name)
         if isinstance(expected, np.ndarray):
             np.testing.assert_array_equal(found, expected)
@@ -43,7 +42,7 @@ def test_what_was_saved_is_loaded(path: Path) -> None:
 
 def test_an_encoder_is_wanted(path: Path) -> None:
     with pytest.raises(InputError) as error:
-        QuantisedBert.load(path)
+        Quantised.load(path)
     assert str(error.value) == f"{path} must be a quantised model of the family bert, not gpt2"
 
 
@@ -52,5 +51,5 @@ def test_a_single_wrong_bit(path: Path) -> None:
     contents[-1] ^= 1
     path.write_bytes(contents)
     with pytest.raises(InputError) as error:
-        QuantisedGpt2.load(path)
+        Quantised.load(path)
     assert str(error.value) == f"{path} is damaged: its checksum is wrong; quantise the model again"

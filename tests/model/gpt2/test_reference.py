@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hdl.model.layerquantiser import INT16
 
 from hdl.errors import InputError
-from hdl.model.gpt2.floating import FloatDecoder, embed, run_layer
-from hdl.model.gpt2.quantise import quantise
-from hdl.model.gpt2.reference import Decoder, Step, TopK, top_k
-from hdl.model.gpt2.weights import random_weights
-from hdl.model.layerquantiser import INT16
-from hdl.model.spec import Gpt2Spec, load_model
+from hdl.model.floating import FloatDecoder, embed, run_layer
+from hdl.model.load import load_model
+from hdl.model.quantise import quantise
+from hdl.model.reference import Candidates, Decoder, Step, best_candidates
+from hdl.model.weights import random_weights
 
 from .networks import SMALL, quantised, texts
 
@@ -74,7 +74,7 @@ def cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_last_hidden_state_and_logits_are_near_the_float_decoders(seed: int) -> None:
-    spec = replace(load_model("tiny-gpt2", Gpt2Spec), name="tiny")
+    spec = replace(load_model("tiny-gpt2"), name="tiny")
     weights = random_weights(spec, seed)
     model = quantise(weights, texts(spec, [64] * 3, seed))
     (ids,) = texts(spec, [48], seed=seed + 10)
@@ -111,15 +111,15 @@ def test_values_stay_within_the_widths_of_the_hardware() -> None:
 
 def test_the_largest_logits_and_the_lower_id_among_equals() -> None:
     logits = np.array([3, -5, 7, 7, -32768, 7, 32767, 3])
-    found = top_k(logits, 6)
+    found = best_candidates(logits, 6)
     assert found.ids.tolist() == [6, 2, 3, 5, 0, 7]
     assert found.logits.tolist() == [32767, 7, 7, 7, 3, 3]
-    assert top_k(logits, 64).ids.tolist() == [6, 2, 3, 5, 0, 7, 1, 4], "the vocabulary has no more"
+    assert best_candidates(logits, 64).ids.tolist() == [6, 2, 3, 5, 0, 7, 1, 4], "the vocabulary has no more"
 
 
 def test_largest_logits_of_a_large_vocabulary() -> None:
     logits = np.random.default_rng(1).integers(-100, 100, 50_257)
-    found = top_k(logits, 64)
+    found = best_candidates(logits, 64)
     expected = sorted(range(len(logits)), key=lambda token: (-logits[token], token))[:64]
     assert found.ids.tolist() == expected
     assert found.logits.tolist() == logits[expected].tolist()
@@ -128,7 +128,7 @@ def test_largest_logits_of_a_large_vocabulary() -> None:
 @pytest.mark.parametrize("k", [0, -1, 65])
 def test_numbers_of_candidates_that_there_are_not(k: int) -> None:
     with pytest.raises(InputError) as error:
-        top_k(np.zeros(100), k)
+        best_candidates(np.zeros(100), k)
     assert str(error.value) == f"top-k must be 1 to 64, not {k}"
 
 
@@ -138,8 +138,8 @@ def test_offer_is_of_the_last_token() -> None:
     first, second = decoder.offer(ids[:8], 3), decoder.offer(ids[8:], 3)
     logits = Decoder(QUANTISED).prefill(ids).logits
     for found, row in ((first, logits[7]), (second, logits[8])):
-        assert isinstance(found, TopK)
-        assert found.ids.tolist() == top_k(row, 3).ids.tolist()
+        assert isinstance(found, Candidates)
+        assert found.ids.tolist() == best_candidates(row, 3).ids.tolist()
         assert found.logits.tolist() == np.sort(row)[::-1][:3].tolist()
 
 

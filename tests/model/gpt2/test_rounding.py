@@ -5,16 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from hdl.model.gpt2.floating import FloatDecoder, embed, run_layer
-from hdl.model.gpt2.quantise import quantise
-from hdl.model.gpt2.quantised import QuantisedGpt2
-from hdl.model.gpt2.reference import Decoder
 from hdl.model.gpt2.rounding import GroupRounding, NearestRounding, group_roundings
-from hdl.model.gpt2.weights import random_weights
+
+from hdl.model.floating import FloatDecoder, embed, run_layer
 from hdl.model.groups import group_of, nibbles
-from hdl.model.quantised import LINEAR_UNITS
+from hdl.model.quantise import quantise
+from hdl.model.quantised import LINEAR_UNITS, Quantised
+from hdl.model.reference import Decoder
 from hdl.model.weightbits import W4, W8, WeightBits
+from hdl.model.weights import random_weights
 
 from .networks import SMALL, texts
 
@@ -24,7 +23,7 @@ TEXTS = texts(SPEC, [20] * 20)
 MODEL, WIDE = quantise(WEIGHTS, TEXTS, weight_bits=W4), quantise(WEIGHTS, TEXTS)
 
 
-def units(model: QuantisedGpt2) -> dict[str, np.ndarray]:
+def units(model: Quantised) -> dict[str, np.ndarray]:
     """All matrices by the names of their factors."""
     found = {
         f"{index}.{unit}": layer.weights(unit) for index, layer in enumerate(model.layers) for unit in LINEAR_UNITS
@@ -66,7 +65,7 @@ def test_logits_follow_the_float_decoders() -> None:
     decoder = FloatDecoder(WEIGHTS)
     expected = decoder.logits(decoder.extend(ids))
 
-    def correlation(model: QuantisedGpt2) -> float:
+    def correlation(model: Quantised) -> float:
         found = Decoder(model).prefill(ids).logits * model.logit_unit
         return float(np.corrcoef(found.ravel(), expected.ravel())[0, 1])
 
@@ -107,7 +106,7 @@ def test_outputs_of_zeros() -> None:
 
 def test_factors_survive_the_file(tmp_path: Path) -> None:
     MODEL.save(tmp_path / "m.safetensors")
-    loaded = QuantisedGpt2.load(tmp_path / "m.safetensors")
+    loaded = Quantised.load(tmp_path / "m.safetensors")
     assert loaded.group_factors.keys() == MODEL.group_factors.keys()
     for name, factors in MODEL.group_factors.items():
         np.testing.assert_array_equal(loaded.group_factors[name], factors)

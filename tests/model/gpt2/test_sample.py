@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from hdl.errors import InputError
-from hdl.model.gpt2.reference import Decoder, TopK, top_k
-from hdl.model.gpt2.sample import Sampler, Sampling, generate
+from hdl.model.reference import Candidates, Decoder, best_candidates
+from hdl.model.sample import Sampler, Sampling, generate
 
 from .networks import SMALL, quantised
 
-CANDIDATES = TopK(np.array([7, 3, 9, 1]), np.array([300, 200, 200, -32768]))
+CANDIDATES = Candidates(np.array([7, 3, 9, 1]), np.array([300, 200, 200, -32768]))
 UNIT = 0.01
 
 
@@ -47,7 +47,7 @@ def test_generated_tokens_follow_from_the_texts_before() -> None:
     found = list(generate(Decoder(model).offer, prompt, 18, Sampler(Sampling(temperature=0), model.logit_unit), SMALL))
     text = list(prompt)
     for token in found:
-        assert token == top_k(Decoder(model).prefill(text).logits[-1], 1).ids[0]
+        assert token == best_candidates(Decoder(model).prefill(text).logits[-1], 1).ids[0]
         text.append(token)
     assert len(found) == 18, "the last needs no position"
 
@@ -87,7 +87,7 @@ def test_sampling_that_is_refused(change: dict[str, float], message: str) -> Non
     ],
 )
 def test_texts_that_are_refused_before_anything_is_computed(prompt: list[int], tokens: int, message: str) -> None:
-    def offer(ids: Sequence[int]) -> TopK:
+    def offer(ids: Sequence[int]) -> Candidates:
         raise AssertionError
 
     with pytest.raises(InputError) as error:

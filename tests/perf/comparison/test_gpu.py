@@ -7,7 +7,7 @@ import pytest
 
 from hdl.bounds import SEQUENCES
 from hdl.errors import InputError
-from hdl.model.network import load_network
+from hdl.model.load import load_network
 from hdl.perf import devices, estimate_gpu, load_device
 from hdl.perf.comparison.gpu import SOFTWARE
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hdl.errors import InputError
-from hdl.model.network import load_network
+from hdl.model.load import load_network
 from hdl.perf.budget import shortfall
 from hdl.perf.channels import weight_channels
 from hdl.perf.constraints import Constraint, binding, constraints

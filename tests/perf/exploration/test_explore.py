@@ -14,7 +14,7 @@ import pytest
 
 from hdl.bounds import JOBS
 from hdl.errors import InputError
-from hdl.model.network import load_network
+from hdl.model.load import load_network
 from hdl.perf import estimate_design, load_device
 from hdl.perf import explore as explored
 from hdl.perf.constraints import binding

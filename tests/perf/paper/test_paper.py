@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from hdl.errors import InputError
-from hdl.model.network import Network, load_network
+from hdl.model.load import load_network
+from hdl.model.network import Network
 from hdl.perf import (
     PaperMapping,
     kernel_cycles,

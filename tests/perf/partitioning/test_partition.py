@@ -7,7 +7,8 @@ import pytest
 
 from hdl.bounds import SEQUENCES
 from hdl.errors import InputError
-from hdl.model.network import Network, load_network
+from hdl.model.load import load_network
+from hdl.model.network import Network
 from hdl.perf import Device, estimate, estimate_design, load_device, partition, scaling
 from hdl.perf.chooser import choose
 from hdl.perf.decoder import DecoderSpec

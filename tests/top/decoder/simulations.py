@@ -4,25 +4,25 @@ from functools import cache
 
 import numpy as np
 
-from hdl.model.gpt2.quantise import quantise
-from hdl.model.gpt2.quantised import QuantisedGpt2
-from hdl.model.gpt2.weights import random_weights
-from hdl.model.spec import Gpt2Spec
+from hdl.model.quantise import quantise
+from hdl.model.quantised import Quantised
+from hdl.model.weights import random_weights
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.pipeline import DecoderPipeline
 from sim.decoder import DecoderSimulation
 
+from ...model.networks import gpt2
 from ..sources import emitted
 
 
 @cache
-def model_of(spec: BuiltDecoderSpec) -> QuantisedGpt2:
+def model_of(spec: BuiltDecoderSpec) -> Quantised:
     """A quantised model of a decoder's shape with random weights."""
-    shape = Gpt2Spec(
+    shape = gpt2(
         name="test", layers=spec.max_layers, hidden=spec.hidden, heads=spec.heads, intermediate=spec.intermediate,
-        max_positions=spec.positions, vocabulary=spec.vocabulary, layer_norm_eps=1e-5, activation="gelu_new",
+        max_positions=spec.positions, vocabulary=spec.vocabulary, norm_eps=1e-5, activation="gelu_new",
     )  # fmt: skip
     texts = [words(spec, spec.positions, seed) for seed in range(3)]
     return quantise(random_weights(shape, 1), texts, weight_bits=spec.weight_bits)

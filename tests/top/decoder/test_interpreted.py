@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hdl.model.gpt2.reference import Decoder
+from hdl.model.reference import Decoder
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.top.decoder.image import build_decoder_image
 from sim.decoder import DecoderRun, DecoderSimulation

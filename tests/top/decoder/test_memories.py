@@ -7,7 +7,7 @@ from math import ceil
 import numpy as np
 import pytest
 
-from hdl.model.gpt2.reference import Decoder, top_k
+from hdl.model.reference import Decoder, best_candidates
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.top.decoder.orders import Outcome
@@ -48,7 +48,7 @@ def test_generation_goes_on_to_the_last_position_and_no_further(simulation: Deco
     # What was refused has not touched memory: the last token is right.
     reference.prefill(some[:-1])
     run = simulation.run(some[-1:], k=3)
-    np.testing.assert_array_equal(run.candidates.ids, top_k(reference.step(some[-1]).logits[-1], 3).ids)
+    np.testing.assert_array_equal(run.candidates.ids, best_candidates(reference.step(some[-1]).logits[-1], 3).ids)
     with pytest.raises(RefusedError):
         simulation.run([1])
 

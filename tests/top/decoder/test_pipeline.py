@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from hdl.model.gpt2.reference import Decoder, top_k
+from hdl.model.reference import Decoder, best_candidates
 from hdl.perf.memorytiming import MemoryTiming
 from hdl.top.decoder.orders import Outcome
 from sim.decoder import DecoderSimulation, RefusedError
@@ -29,7 +29,7 @@ def check(simulation: DecoderSimulation, texts: Sequence[Sequence[Sequence[int]]
             k = k % spec.largest + 7 if k < 57 else 1
             step = reference.prefill(part)
             run = simulation.run(part, restart=number == 0, k=k, traced=True, gaps=gaps)
-            expected = top_k(step.logits[-1], k)
+            expected = best_candidates(step.logits[-1], k)
             assert run.layers is not None
             for layer, trace in enumerate(step.layers):
                 np.testing.assert_array_equal(run.layers[layer], trace["residual2"], f"layer {layer}")
@@ -84,7 +84,7 @@ def test_what_is_refused_leaves_the_text_as_it_was(ids: list[int], k: int, outco
             simulation.run(ids, k=k)
         assert refused.value.outcome is outcome
         run = simulation.run([1], k=3)
-        np.testing.assert_array_equal(run.candidates.ids, top_k(reference.step(1).logits[-1], 3).ids)
+        np.testing.assert_array_equal(run.candidates.ids, best_candidates(reference.step(1).logits[-1], 3).ids)
 
 
 def test_behind_the_last_position_there_is_an_error_and_no_token() -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...bounds import SEED, TEMPERATURE
-from ...errors import InputError
-from ..floating import check_tokens
-from ..spec import Gpt2Spec
-from .reference import TopK, check_candidates
+from ..bounds import SEED, TEMPERATURE
+from ..errors import InputError
+from .floating import check_tokens
+from .network import Network
+from .reference import Candidates, check_candidates
 
 __all__ = ["Sampler", "Sampling", "checked_prompt", "generate"]
 
@@ -40,7 +40,7 @@ class Sampler:
         self.sampling, self.logit_unit = sampling, logit_unit
         self._generator = np.random.default_rng(sampling.seed)
 
-    def draw(self, candidates: TopK) -> int:
+    def draw(self, candidates: Candidates) -> int:
         """The next token, among the first ``top_k`` of the candidates."""
         if self.sampling.temperature == 0:
             return int(candidates.ids[0])
@@ -52,28 +52,28 @@ class Sampler:
         return int(self._generator.choice(ids, p=numerators / numerators.sum()))
 
 
-def checked_prompt(prompt: Sequence[int], tokens: int, spec: Gpt2Spec) -> list[int]:
+def checked_prompt(prompt: Sequence[int], tokens: int, network: Network) -> list[int]:
     """The prompt, behind which ``tokens`` tokens can be drawn.
 
     Raises:
         InputError: for an empty prompt, ids outside the vocabulary, fewer than 1 token, and more in all than the model
             has positions for.
     """
-    ids: list[int] = check_tokens(prompt, spec).tolist()
+    ids: list[int] = check_tokens(prompt, network).tolist()
     if tokens < 1:
         raise InputError(f"tokens to generate must be at least 1, not {tokens}")
     # The last token drawn needs no position.
-    if (places := len(ids) + tokens - 1) > spec.max_positions:
-        most = spec.max_positions - len(ids) + 1
+    if (places := len(ids) + tokens - 1) > network.max_positions:
+        most = network.max_positions - len(ids) + 1
         raise InputError(
-            f"text for model {spec.name!r} must have at most {spec.max_positions} positions, not {places}; "
+            f"text for model {network.name!r} must have at most {network.max_positions} positions, not {places}; "
             f"generate at most {most} tokens after this prompt"
         )
     return ids
 
 
 def generate(
-    offer: Callable[[Sequence[int]], TopK], prompt: Sequence[int], tokens: int, sampler: Sampler, spec: Gpt2Spec
+    offer: Callable[[Sequence[int]], Candidates], prompt: Sequence[int], tokens: int, sampler: Sampler, network: Network
 ) -> Iterator[int]:
     """Draws ``tokens`` tokens behind a prompt. ``offer`` gives the candidates behind the next tokens of a text: first
     it gets the prompt, then each token that was drawn. What does not suit is refused at once.
@@ -81,7 +81,7 @@ def generate(
     Raises:
         InputError: see `checked_prompt`.
     """
-    ids = checked_prompt(prompt, tokens, spec)
+    ids = checked_prompt(prompt, tokens, network)
 
     def drawn() -> Iterator[int]:
         following = ids

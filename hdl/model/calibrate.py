@@ -1,0 +1,101 @@
+"""The ranges of a network's tensors over the calibration texts, and whether its weights make anything of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .architecture import Add, Graph, Linear, Norm, Table
+from .floating import Trace, embed, run_graph
+from .functions import FUNCTIONS
+from .soundness import Outputs, check_finite, check_words
+from .weights import Parameters, Weights, joined
+
+__all__ = ["LARGEST", "SMALLEST", "NetworkRanges", "Ranges", "calibrate"]
+
+Ranges = dict[str, np.ndarray]
+"""The largest magnitude of each feature [features] by its tensor; and, of norms and of what goes into a table, its
+largest value and the negative of its smallest, by `LARGEST` and `SMALLEST`."""
+
+LARGEST, SMALLEST = "largest {}", "smallest {}"
+
+
+@dataclass(frozen=True)
+class NetworkRanges:
+    """The ranges of each layer's graph and of the head's."""
+
+    layers: tuple[Ranges, ...]
+    head: Ranges
+
+
+def calibrate(weights: Weights, calibration: Iterable[Any]) -> NetworkRanges:
+    """The ranges over all texts, each the ids of its tokens.
+
+    Raises:
+        InputError: for no texts, for ones that do not suit the model, and for weights that make nothing of them.
+    """
+    network = weights.network
+    check_words(weights.tables["word"], weights.source)
+    ranges = NetworkRanges(tuple({} for _ in weights.layers), {})
+    outputs = Outputs()
+    # What is not finite is refused, with the place where it is.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for token_ids in calibration:
+            x = embed(token_ids, weights)
+            for index, (layer, found) in enumerate(zip(weights.layers, ranges.layers, strict=True)):
+                trace = run_graph(network.layer, x, layer, network)
+                _widen(found, network.layer, trace, f"{weights.source}: layer {index}")
+                x = trace[network.layer.output]
+            if network.head:
+                trace = run_graph(network.head, x, weights.head, network)
+                _widen(ranges.head, network.head, trace, f"{weights.source}: the head's")
+                outputs.widen(token_ids, trace[network.head.output], centre=True)
+            else:
+                outputs.widen(token_ids, x)
+    if not outputs.tokens:
+        raise InputError("calibration must have at least 1 text, not 0")
+    outputs.check(weights.source)
+    for index, (layer, found) in enumerate(zip(weights.layers, ranges.layers, strict=True)):
+        _hold_biases(found, network.layer, layer, f"{weights.source}: layer {index}")
+    return ranges
+
+
+def _widen(ranges: Ranges, graph: Graph, trace: Trace, where: str) -> None:
+    """Makes ``ranges`` hold the values of another text's trace too. ``where`` is named in errors.
+
+    Raises:
+        InputError: for values that are not finite.
+    """
+    for name, values in trace.items():
+        check_finite(values, f"{where} {name}")
+        _raise(ranges, name, np.abs(values).max(axis=0))
+    for name in _signed(graph):
+        _raise(ranges, LARGEST.format(name), trace[name].max(axis=0))
+        _raise(ranges, SMALLEST.format(name), (-trace[name]).max(axis=0))
+
+
+def _signed(graph: Graph) -> Sequence[str]:
+    """The tensors whose greatest and smallest values are found."""
+    return [norm.name for norm in graph.of(Norm)] + [table.source for table in graph.of(Table)]
+
+
+def _raise(ranges: Ranges, name: str, largest: np.ndarray) -> None:
+    own = largest.astype(np.float64)
+    ranges[name] = np.maximum(ranges.get(name, own), own)
+
+
+def _hold_biases(ranges: Ranges, graph: Graph, parameters: Parameters, where: str) -> None:
+    """Makes ``ranges`` hold the biases of what is added to the residual stream: the stream must hold them, even where
+    the weights' sums nearly cancel them. What the zero point of rows makes of their weights belongs to the bias."""
+    branches = {add.branch for add in graph.of(Add)}
+    for linear in graph.of(Linear):
+        if not branches & linear.gives.keys():
+            continue
+        whole, maker = joined(linear, parameters), graph.maker(linear.source)
+        bias = whole.bias
+        if isinstance(maker, Table):
+            bias = bias + FUNCTIONS[maker.function].least * whole.weight.sum(axis=1)
+        check_finite(bias, f"{where} {linear.name}")
+        _raise(ranges, linear.parts[0].name, np.abs(bias))

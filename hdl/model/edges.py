@@ -1,0 +1,56 @@
+"""What the edges of a graph carry in integers: their bits and how they are scaled. It follows from who gives a tensor
+and who reads it."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cache
+
+from .architecture import Add, Attention, Graph, Norm, Table
+
+__all__ = ["Edge", "Scale", "edges"]
+
+
+class Scale(Enum):
+    """Which values of a tensor have the same unit, the real value of the last place."""
+
+    TENSOR = auto()
+    """All values."""
+    HEAD = auto()
+    """The features of a head."""
+    FEATURE = auto()
+    """The values of a feature: its readers' weights take the units in."""
+    PLACES = auto()
+    """The same unit, made smaller by a power of two for each feature: a residual addition rounds the places off."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A tensor of signed integers of so many ``bits``, or unsigned ones where it has a ``zero_point``: then 0 stands
+    for the least value that the tensor can have."""
+
+    bits: int
+    scale: Scale
+    zero_point: bool = False
+
+
+@cache
+def edges(graph: Graph, *, looped: bool) -> dict[str, Edge]:
+    """The edges of a graph by tensor. ``looped``: its output is its input again, as in layers one after the other."""
+    return {tensor: _edge(graph, tensor, looped) for tensor in graph.widths}
+
+
+def _edge(graph: Graph, tensor: str, looped: bool) -> Edge:
+    same = (graph.input, graph.output) if looped and tensor in (graph.input, graph.output) else (tensor,)
+    maker = graph.maker(same[-1])
+    readers = [reader for name in same for reader in graph.readers(name)]
+    for reader in readers:
+        if isinstance(reader, Attention):
+            return Edge(8, Scale.FEATURE if tensor == reader.values else Scale.HEAD)
+    if isinstance(maker, Add) and all(isinstance(reader, Norm) for reader in readers):
+        return Edge(17, Scale.TENSOR)  # every sum of two tensors of 16 bits
+    if isinstance(maker, Norm):
+        past = any(isinstance(reader, Add) and reader.skip in same for reader in readers)
+        return Edge(16, Scale.PLACES if past else Scale.FEATURE)
+    if isinstance(maker, Attention):
+        return Edge(16, Scale.FEATURE)
+    return Edge(16, Scale.TENSOR, zero_point=isinstance(maker, Table))

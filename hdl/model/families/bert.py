@@ -1,0 +1,71 @@
+"""BERT: encoders with post-norm layers and learned positions (https://arxiv.org/abs/1810.04805)."""
+
+from typing import Any
+
+from ..architecture import Graph, Norm
+from ..family import Embedding, Family, FamilyKeys, Layout
+from ..shape import Shape
+from .blocks import equal_heads, post_norm
+from .keys import HARMLESS, LEARNED, OTHER_NETWORKS, SAME_HEADS, SIZES, plain
+
+__all__ = ["BERT"]
+
+
+def complete(values: dict[str, Any]) -> dict[str, Any]:
+    """See `Family`."""
+    return equal_heads(values) | {"tied": True} | values
+
+
+def embedding(shape: Shape) -> Embedding:
+    """See `Family`."""
+    norm = Graph("sum", shape.hidden, (Norm("norm", "sum", shape.hidden),), "norm")
+    tables = {"word": shape.vocabulary, "position": shape.max_positions, "token_type": shape.token_types}
+    return Embedding(tables=tables, graph=norm)
+
+
+BERT = Family(
+    name="bert",
+    title="BERT",
+    keys=FamilyKeys(
+        marks=frozenset({"type_vocab_size", "attention_probs_dropout_prob"}),
+        classes=r"(TF|Flax)?Bert(Model|LMHeadModel|For[A-Z]\w*)",
+        shape=SIZES | {"intermediate_size": "intermediate"},
+        defaults={
+            "type_vocab_size": ("token_types", 2),
+            "layer_norm_eps": ("norm_eps", 1e-12),
+            "hidden_act": ("activation", "gelu"),
+        },
+        derived={},
+        aliases={},
+        plain=OTHER_NETWORKS | LEARNED | plain("is_decoder prenorm norm_first", False),
+        same=SAME_HEADS | {"embedding_size": "hidden"},
+        # BERT's pooler and its head for masked words are left out, so it does not matter whether that is tied.
+        harmless=f"{HARMLESS} tie_word_embeddings pooler_* directionality",
+    ),
+    fields=("token_types", "norm_eps", "activation"),
+    complete=complete,
+    layer=lambda shape: post_norm(shape, causal=False),
+    embedding=embedding,
+    layout=Layout(
+        tables={
+            "word": "embeddings.word_embeddings",
+            "position": "embeddings.position_embeddings",
+            "token_type": "embeddings.token_type_embeddings",
+        },
+        embedding={"embeddings.LayerNorm": ("norm",)},
+        prefix="encoder.layer.{}.",
+        layer={
+            "attention.self.query": ("queries",),
+            "attention.self.key": ("keys",),
+            "attention.self.value": ("values",),
+            "attention.output.dense": ("projection",),
+            "attention.output.LayerNorm": ("norm1",),
+            "intermediate.dense": ("ffn1",),
+            "output.dense": ("ffn2",),
+            "output.LayerNorm": ("norm2",),
+        },
+        modules=("model.", "bert."),
+        renamed={"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"},
+        buffers=r"embeddings\.(position|token_type)_ids$",
+    ),
+)

@@ -1,0 +1,86 @@
+"""GPT-2: decoders with pre-norm layers, learned positions and a tied head."""
+
+from typing import Any
+
+from ..architecture import Graph, Linear, Norm, Part
+from ..family import Embedding, Family, FamilyKeys, Layout
+from ..shape import Shape
+from .blocks import equal_heads, pre_norm
+from .keys import HARMLESS, LEARNED, OTHER_NETWORKS, SAME_HEADS, plain
+
+__all__ = ["GPT2", "tied_head"]
+
+
+def complete(values: dict[str, Any]) -> dict[str, Any]:
+    """See `Family`: the feed-forward part has by default four times the hidden features."""
+    hidden = values["hidden"]
+    inner = 4 * hidden if type(hidden) is int else hidden
+    return equal_heads(values) | {"intermediate": inner, "tied": True, "token_types": 0} | values
+
+
+def tied_head(shape: Shape) -> Graph:
+    """The last norm, and the logits of the next token."""
+    hidden = shape.hidden
+    logits = Linear("head", "norm", hidden, (Part("logits", shape.vocabulary),), bias=False)
+    return Graph("tokens", hidden, (Norm("norm", "tokens", hidden), logits), "logits")
+
+
+def embedding(shape: Shape) -> Embedding:
+    """See `Family`."""
+    return Embedding(tables={"word": shape.vocabulary, "position": shape.max_positions})
+
+
+GPT2 = Family(
+    name="gpt2",
+    title="GPT-2",
+    keys=FamilyKeys(
+        marks=frozenset({"n_embd"}),
+        classes=r"(TF|Flax)?GPT2(Model|LMHeadModel|DoubleHeadsModel|For[A-Z]\w*)",
+        shape={
+            "n_layer": "layers",
+            "n_embd": "hidden",
+            "n_head": "heads",
+            "n_positions": "max_positions",
+            "vocab_size": "vocabulary",
+        },
+        defaults={
+            "layer_norm_epsilon": ("norm_eps", 1e-5),
+            "activation_function": ("activation", "gelu_new"),
+        },
+        derived={"n_inner": "intermediate"},
+        aliases={
+            "num_hidden_layers": "n_layer",
+            "hidden_size": "n_embd",
+            "num_attention_heads": "n_head",
+            "max_position_embeddings": "n_positions",
+        },
+        plain=OTHER_NETWORKS
+        | LEARNED
+        | plain("scale_attn_weights tie_word_embeddings", True)
+        | plain("scale_attn_by_inverse_layer_idx", False),
+        same=SAME_HEADS | {"embedding_size": "hidden"},
+        harmless=f"{HARMLESS} is_decoder n_ctx n_special predict_special_tokens reorder_and_upcast_attn summary_*",
+    ),
+    fields=("norm_eps", "activation"),
+    complete=complete,
+    layer=lambda shape: pre_norm(shape, causal=True),
+    head=tied_head,
+    embedding=embedding,
+    layout=Layout(
+        tables={"word": "wte", "position": "wpe"},
+        prefix="h.{}.",
+        layer={
+            "attn.c_attn": ("queries", "keys", "values"),
+            "attn.c_proj": ("projection",),
+            "mlp.c_fc": ("ffn1",),
+            "mlp.c_proj": ("ffn2",),
+            "ln_1": ("norm1",),
+            "ln_2": ("norm2",),
+        },
+        head={"ln_f": ("norm",)},
+        transposed=True,
+        modules=("model.", "transformer."),
+        buffers=r"h\.\d+\.attn\.(bias|masked_bias)$",
+        tied="lm_head.weight",
+    ),
+)

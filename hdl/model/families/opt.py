@@ -1,0 +1,46 @@
+"""OPT: decoders like GPT-2's, with a ReLU (https://arxiv.org/abs/2205.01068). They are only estimated so far."""
+
+from typing import Any
+
+from ..family import Embedding, Family, FamilyKeys
+from ..shape import Shape
+from .blocks import equal_heads, pre_norm
+from .gpt2 import tied_head
+from .keys import HARMLESS, OTHER_NETWORKS, SAME_HEADS, SIZES, plain
+
+__all__ = ["OPT"]
+
+
+def complete(values: dict[str, Any]) -> dict[str, Any]:
+    """See `Family`."""
+    plain_shape = {"tied": True, "token_types": 0, "norm_eps": 1e-5, "activation": "relu"}
+    return equal_heads(values) | plain_shape | values
+
+
+def embedding(shape: Shape) -> Embedding:
+    """See `Family`. The two spare positions of OPT are left out."""
+    return Embedding(tables={"word": shape.vocabulary, "position": shape.max_positions})
+
+
+OPT = Family(
+    name="opt",
+    title="OPT",
+    keys=FamilyKeys(
+        marks=frozenset({"word_embed_proj_dim", "do_layer_norm_before"}),
+        classes=r"(TF|Flax)?OPT(Model|For[A-Z]\w*)",
+        shape=SIZES | {"ffn_dim": "intermediate"},
+        defaults={},
+        derived={"tie_word_embeddings": "tied"},
+        aliases={},
+        plain=OTHER_NETWORKS | plain("do_layer_norm_before", True),
+        same=SAME_HEADS | {"word_embed_proj_dim": "hidden"},
+        # It is estimated only, and biases, norms and activations are left out of estimates.
+        harmless=f"{HARMLESS} is_decoder activation_function enable_bias layer_norm_elementwise_affine "
+        "_remove_final_layer_norm",
+    ),
+    fields=("tied",),
+    complete=complete,
+    layer=lambda shape: pre_norm(shape, causal=True),
+    head=tied_head,
+    embedding=embedding,
+)

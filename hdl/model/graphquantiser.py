@@ -1,0 +1,235 @@
+"""Quantises the operators of a graph, one after the other, between tensors whose units it finds on the way.
+
+Weights get a scale for each output channel; queries and keys one for each head, values one for each feature, by their
+ranges on the calibration texts; so do the int16 tensors. The rows before the linear operators are quantised by the
+hardware, each by its own maximum, or by the range that calibration found where limits are ``static``.
+
+**Balance.** Some features of a norm's result are much larger than the others and leave them few of a row's 127 levels.
+So a feature's unit may be smaller where its values are small beside its weights: the norm's factors and the weights
+take that in.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import sqrt
+
+import numpy as np
+
+from ..errors import InputError
+from ..kernels.normparameters import NormParameters
+from ..kernels.parameters import ChannelParameters
+from .architecture import Add, Attention, Linear, Norm, Operator, Table
+from .calibrate import LARGEST, SMALLEST, Ranges
+from .edges import Scale
+from .functions import FUNCTIONS
+from .lowering import NumericSpecs
+from .quantised import QuantisedGraph
+from .rounding import NearestRounding
+from .scaling import (
+    INT16,
+    MARGIN,
+    TINY,
+    attention_scales,
+    free_units,
+    least_norm_units,
+    least_units,
+    norm_parameters,
+    requantise_channels,
+    shift_channels,
+)
+from .streams import Streams
+from .weights import Dense, NormWeights, Parameters, joined
+
+__all__ = ["GraphQuantiser"]
+
+INT8 = (1 << 7) - 1
+UINT16 = (1 << 16) - 1
+ROW_LEVELS, UNSIGNED_ROW_LEVELS = 127, 255
+
+CONTEXT_FACTOR = 2.0**-22
+"""The constant in a softmax's row factor."""
+
+FUNCTION_RANGE = 4.0
+"""The least range of a table to either side, for layers whose calibration saw only small values."""
+
+INDISTINCT = INT16 / ROW_LEVELS
+"""How many of its units a feature may differ by within one level of a full row."""
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Says of which operator a number is out of range."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(f"{where}: {error}; are these the weights of a trained model?") from None
+
+
+class GraphQuantiser:
+    """Quantises a graph with the given ``parameters`` and ``ranges``. ``streams``: the residual path, or the unit of
+    the graph's input alone. ``where`` is named in errors.
+    """
+
+    def __init__(
+        self,
+        specs: NumericSpecs,
+        parameters: Parameters,
+        ranges: Ranges,
+        streams: Streams,
+        epsilon: float,
+        rounding: NearestRounding,
+        where: str,
+        *,
+        static: bool,
+    ):
+        self.specs, self.graph, self.edges = specs, specs.graph, specs.edges
+        self.parameters, self.ranges, self.streams, self.epsilon = parameters, ranges, streams, epsilon
+        self.rounding, self.where, self.static = rounding, where, static
+        self.units: dict[str, np.ndarray] = dict(streams.units)
+        self.weights: dict[str, np.ndarray] = {}
+        self.limits: dict[str, int] = {}
+        self.channels: dict[str, ChannelParameters] = {}
+        self.norms: dict[str, NormParameters] = {}
+        self.tables: dict[str, np.ndarray] = {}
+
+    def quantised(self) -> QuantisedGraph:
+        """The graph's integers.
+
+        Raises:
+            InputError: for weights that the integer formats cannot hold, with the operator.
+        """
+        steps: dict[type[Operator], Callable[..., None]] = {
+            Linear: self._linear,
+            Norm: self._norm,
+            Attention: self._attention,
+            Table: self._table,
+            Add: self._add,
+        }
+        for operator in self.graph:
+            with naming(f"{self.where} {operator.name}"):
+                steps[type(operator)](operator)
+        return QuantisedGraph(
+            weights=self.weights, limits=self.limits, channels=self.channels, norms=self.norms, tables=self.tables,
+            units=self.units,
+        )  # fmt: skip
+
+    def _readers(self, tensor: str) -> list[Dense]:
+        """The linear operators that read a tensor, part by part."""
+        linears = [reader for reader in self.graph.readers(tensor) if isinstance(reader, Linear)]
+        parts = [self.parameters[part.name] for linear in linears for part in linear.parts]
+        return [part for part in parts if isinstance(part, Dense)]
+
+    def _add(self, operator: Add) -> None:
+        self.channels[operator.name] = shift_channels(self.streams.shifts[operator.name])
+
+    def _norm(self, operator: Norm) -> None:
+        """Its words. Where its result goes to linear operators alone, every feature has the unit that suits it and its
+        weights, unless its words need a larger one: where a feature of the stream is nearly the same in all rows, gamma
+        times it may cancel a beta that is far larger than the result. A feature whose results then differ by less than
+        what the larger unit and the rows' 8 bits can tell apart becomes a constant, which needs no larger unit."""
+        own, name, kernel = self.parameters[operator.name], operator.name, self.specs.of_norm(operator)
+        assert isinstance(own, NormWeights)
+        epsilon = self.epsilon / float(self.units[operator.source]) ** 2
+        gamma, beta = own.gamma, own.beta
+        if self.edges[name].scale is Scale.FEATURE:
+            free = free_units(self.ranges[name], self._readers(name))
+            least = least_norm_units(kernel, gamma, beta, epsilon)
+            largest, smallest = self.ranges[LARGEST.format(name)], -self.ranges[SMALLEST.format(name)]
+            constant = (least > free) & (largest - smallest < INDISTINCT * least)
+            self.units[name] = np.where(constant, free, np.maximum(free, least))
+            gamma, beta = np.where(constant, 0, gamma), np.where(constant, (largest + smallest) / 2, beta)
+        self.norms[name] = norm_parameters(kernel, gamma / self.units[name], beta / self.units[name], epsilon)
+
+    def _attention(self, operator: Attention) -> None:
+        """The words of softmax and of the weighted sums. Between values and projection a scale of its own for each
+        feature costs nothing."""
+        name, values = operator.name, self.units[operator.values]
+        queries, keys = (
+            self.units[tensor].reshape(-1, operator.head_size)[:, 0] for tensor in (operator.queries, operator.keys)
+        )
+        self.channels["scores"] = attention_scales(queries * keys / sqrt(operator.head_size))
+        none = np.zeros(len(values))
+        free = free_units(self.ranges[name], self._readers(name))
+        self.units[name] = np.maximum(free, least_units(values * CONTEXT_FACTOR, none))
+        self.channels[name] = requantise_channels(values * CONTEXT_FACTOR / self.units[name], none)
+
+    def _table(self, operator: Table) -> None:
+        unit = float(self.units[operator.source])
+        self.tables[operator.name], found = FUNCTIONS[operator.function].table(unit)
+        self.units[operator.name] = np.array(found)
+
+    def _linear(self, operator: Linear) -> None:
+        """int8 weights and channel words; the sums fit whatever the rows."""
+        name, dense = operator.name, joined(operator, self.parameters)
+        source, zero_point = self.units[operator.source], self.edges[operator.source].zero_point
+        input_units = np.ones(operator.inputs) if zero_point else np.broadcast_to(source, operator.inputs)
+        bias = self._set_units(operator, dense, input_units)
+        outputs = np.concatenate([np.broadcast_to(self.units[part.name], part.features) for part in operator.parts])
+        integers, scale = self.rounding(name, dense.weight * input_units, input_units)
+        gain, column_sum = scale / ROW_LEVELS, np.zeros(1, dtype=np.int64)
+        if zero_point:
+            # A row's 0 stands for the least value that the tensor can have.
+            column_sum = integers.astype(np.int64).sum(axis=1)
+            bias = bias + self._least(operator.source) * scale * column_sum
+            gain = scale * float(source) / UNSIGNED_ROW_LEVELS
+        self.weights[name] = integers
+        self.limits[name] = self._limit(operator.source) if self.static else 0
+        self.channels[name] = requantise_channels(gain / outputs, bias / outputs, column_sum)
+
+    def _set_units(self, operator: Linear, dense: Dense, input_units: np.ndarray) -> np.ndarray:
+        """Finds the units of a linear operator's results; returns its bias, perhaps with dead features raised."""
+        if isinstance(table := (self.graph.readers(operator.parts[0].name) or (None,))[0], Table):
+            bias, self.units[table.source] = self._table_scale(table, dense, input_units)
+            return bias
+        for part in operator.parts:
+            edge, own = self.edges[part.name], self.parameters[part.name]
+            assert isinstance(own, Dense)
+            if edge.bits == 8:
+                least = _least_units(own, input_units)
+                found = np.maximum(np.maximum(self.ranges[part.name], TINY) / INT8, least)
+                if edge.scale is Scale.HEAD:
+                    size = self._head_size
+                    found = np.repeat(found.reshape(-1, size).max(axis=1), size)
+                self.units[part.name] = found
+            elif part.name not in self.units:
+                largest = float(self.ranges[part.name].max())
+                self.units[part.name] = np.array(MARGIN * max(largest, TINY) / INT16)
+        return dense.bias
+
+    @property
+    def _head_size(self) -> int:
+        return self.graph.of(Attention)[0].head_size
+
+    def _table_scale(self, table: Table, dense: Dense, input_units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Biases [features] and the real value of a unit of what a table takes.
+
+        A bias that the range does not hold is raised by what makes no difference, where the function remains 0.
+        """
+        largest = self.ranges[LARGEST.format(table.source)]
+        reach = max(MARGIN * largest.max(), FUNCTION_RANGE)
+        raised = dense.bias + np.maximum(-FUNCTION_RANGE - largest, 0)
+        bias = np.where(np.abs(dense.bias) > reach, raised, dense.bias)
+        least = _least_units(Dense(dense.weight, bias), input_units)
+        return bias, np.array(max(reach / INT16, float(least.max())))
+
+    def _least(self, tensor: str) -> float:
+        """The least value that a tensor with a zero point can have."""
+        maker = self.graph.maker(tensor)
+        assert isinstance(maker, Table)
+        return FUNCTIONS[maker.function].least
+
+    def _limit(self, tensor: str) -> int:
+        """The largest value that calibration saw in a row before a linear operator, in its units."""
+        maker = self.graph.maker(tensor)
+        if not isinstance(maker, Table):
+            return min(max(1, int(np.ceil((self.ranges[tensor] / self.units[tensor]).max()))), INT16)
+        function, largest = FUNCTIONS[maker.function], float(self.ranges[LARGEST.format(maker.source)].max())
+        activated = (max(function.exact(largest), 0.0) - function.least) / float(self.units[tensor])
+        return min(max(1, int(np.ceil(activated))), UINT16)
+
+
+def _least_units(dense: Dense, input_units: np.ndarray) -> np.ndarray:
+    """The least real values [outputs] of a unit of what a linear operator with signed rows gives: its words hold its
+    weights and biases."""
+    scale = np.abs(dense.weight * input_units).max(axis=1) / INT8
+    return least_units(MARGIN * scale / ROW_LEVELS, dense.bias)

@@ -1,0 +1,95 @@
+"""Networks by name or from a file: presets, Hugging Face configurations, and YAML files like the presets."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from ..builtin import built_in, read_built_in
+from ..errors import InputError, shown
+from .bounds import check_whole
+from .configuration import Configuration
+from .families import BUILT, FAMILIES, of_families
+from .files import YAML, check_fields, read_values
+from .network import Network
+
+__all__ = ["load_model", "load_network", "networks", "presets"]
+
+COMMON = ("layers", "hidden", "heads", "intermediate", "max_positions", "vocabulary")
+"""The fields that a YAML file of every network has, beside its family."""
+
+
+@cache
+def networks() -> tuple[str, ...]:
+    """The names of the built-in networks."""
+    return tuple(sorted(built_in(__package__, "presets")))
+
+
+@cache
+def presets() -> tuple[str, ...]:
+    """The names of the built-in networks of which hardware can be made, as far as their family decides."""
+    return tuple(name for name in networks() if _preset(name)["family"] in BUILT)
+
+
+def load_network(name_or_path: str) -> Network:
+    """The built-in network of that name, or that of a `config.json`, of a folder with one, or of a YAML file like a
+    built-in one's.
+
+    Raises:
+        InputError: for an unknown name, and for a file that is not there, not readable, or not of a network that is
+            known.
+    """
+    if name_or_path in networks():
+        return of_mapping(name_or_path, _preset(name_or_path), f"preset {name_or_path!r}")
+    name, path, values = read_values(name_or_path, networks())
+    if path.suffix in YAML:
+        return of_mapping(name, values, str(path))
+    return of_config(name, Configuration.of(values, str(path)))
+
+
+def load_model(name_or_path: str) -> Network:
+    """As `load_network`, for a network of which hardware can be made.
+
+    Raises:
+        InputError: see `load_network`; and for a network of a family that is only estimated.
+    """
+    network = load_network(name_or_path)
+    if network.family not in BUILT:
+        raise InputError(
+            f"model {network.name!r} must be of the family {of_families(BUILT)} to be built, not {network.family}; "
+            "estimate knows it"
+        )
+    return network
+
+
+def of_mapping(name: str, values: Any, source: str) -> Network:
+    """The network of a YAML file's ``values``, which must be exactly the fields of its family; ``source`` is named in
+    errors.
+
+    Raises:
+        InputError: for what is no mapping, and for a field that is unknown, missing or wrong.
+    """
+    if not isinstance(values, Mapping):
+        raise InputError(f"{source} must be a mapping of fields to values, not {shown(values)}")
+    family = values.get("family")
+    if family not in tuple(FAMILIES):
+        raise InputError(f"family of model {name!r} must be {of_families()}, not {shown(family)}")
+    check_fields(values, {"family", *COMMON, *FAMILIES[family].fields}, source)
+    return Network.of(name, family, {key: value for key, value in values.items() if key != "family"})
+
+
+def of_config(name: str, config: Configuration) -> Network:
+    """The network of a Hugging Face `config.json`; tells what of it is ignored and assumed.
+
+    Raises:
+        InputError: for variants of another structure.
+    """
+    values = config.fields()
+    for field in ("hidden", "heads"):
+        check_whole(name, field, values[field])
+    network = Network.of(name, config.family, values)
+    config.settle(network)
+    return network
+
+
+def _preset(name: str) -> Any:
+    return read_built_in(__package__, "presets", name, "preset")

@@ -1,0 +1,82 @@
+"""How weights become integers: of 8 bits, each the nearest; or of 4 bits in groups, by GPTQ; operator by operator."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from .architecture import Graph, Linear
+from .floating import Trace, embed, run_graph
+from .gptq import gptq
+from .groups import group_of, group_scales, nearest
+from .scaling import quantise_rows, safe_scales
+from .weightbits import WeightBits
+from .weights import Weights
+
+__all__ = ["GroupRounding", "NearestRounding", "group_roundings"]
+
+
+class NearestRounding:
+    """Weights of 8 bits. Members: ``factors``, none."""
+
+    def __init__(self) -> None:
+        self.factors: dict[str, np.ndarray] = {}
+
+    def __call__(self, name: str, weight: np.ndarray, input_units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """int8 weights and their scales [outputs] of the real ones [outputs, inputs] of a linear operator. The weights
+        hold the units of its inputs [inputs]. The sums of the integers fit whatever the rows."""
+        return quantise_rows(weight, least=safe_scales(weight))
+
+
+class GroupRounding(NearestRounding):
+    """Weights of 4 bits times the factor of their group, for operators whose inputs have the ``hessians`` [inputs,
+    inputs]; of 8 bits, as `NearestRounding`'s, for those that have none.
+
+    Members: ``factors``, uint8 [outputs, groups], of each operator that was rounded.
+    """
+
+    def __init__(self, hessians: Mapping[str, np.ndarray]):
+        super().__init__()
+        self.hessians = hessians
+
+    def __call__(self, name: str, weight: np.ndarray, input_units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `NearestRounding`."""
+        if name not in self.hessians:
+            return super().__call__(name, weight, input_units)
+        hessian = self.hessians[name] / np.outer(input_units, input_units)
+        scale, factors = group_scales(weight, np.diag(hessian), safe_scales(weight))
+        wide = np.where(scale > 0, scale, 1)
+        steps, group = wide[:, None] * factors, group_of(weight.shape[1])
+
+        def rounded(column: np.ndarray, index: int) -> np.ndarray:
+            step = steps[:, group[index]]
+            return nearest(column, step) * step
+
+        self.factors[name] = factors
+        return np.rint(gptq(weight, hessian, rounded) / wide[:, None]).astype(np.int8), scale
+
+
+def group_roundings(
+    weights: Weights, calibration: Sequence[Sequence[int]], weight_bits: WeightBits
+) -> Iterator[GroupRounding]:
+    """For each layer, and at last for the head, the rounding that suits the inputs that the texts cause."""
+    network = weights.network
+    packed = {name for name, bits in weight_bits._asdict().items() if bits == 4}
+    inputs = [embed(token_ids, weights) for token_ids in calibration]
+    for layer in weights.layers:
+        traces = [run_graph(network.layer, x, layer, network) for x in inputs]
+        inputs = [trace[network.layer.output] for trace in traces]
+        yield GroupRounding(_hessians(network.layer, traces, packed))
+    assert network.head is not None, f"{network.name} has no head"
+    traces = [run_graph(network.head, x, weights.head, network) for x in inputs]
+    yield GroupRounding(_hessians(network.head, traces, packed))
+
+
+def _hessians(graph: Graph, traces: Sequence[Trace], packed: set[str]) -> dict[str, np.ndarray]:
+    """For each of the ``packed`` operators the sum of x x^T over its input rows of all texts: half of what the
+    published algorithm calls so, to the same end."""
+    rows = {
+        linear.name: np.concatenate([trace[linear.source] for trace in traces])
+        for linear in graph.of(Linear)
+        if linear.name in packed
+    }
+    return {name: (stacked.T @ stacked).astype(np.float64) for name, stacked in rows.items()}
