@@ -18,6 +18,7 @@ from ..memory import Ram, RamSpec
 from ..pipeline import delay
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
+from .parameters import Block
 
 __all__ = ["Activation", "ActivationSpec", "TableEntry"]
 
@@ -61,6 +62,11 @@ class ActivationSpec:
         if self.entries not in (1 << bits for bits in range(1, self.input_bits)):
             half = 1 << (self.input_bits - 1)
             raise ValueError(f"activation entries must be a power of two, 2 to {half}, not {self.entries}")
+
+    @property
+    def parameters(self) -> dict[str, Block]:
+        """What the unit takes, by its member: the table."""
+        return {"table": Block(self.words, 1, table=True)}
 
     @property
     def index_bits(self) -> int:

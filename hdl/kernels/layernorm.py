@@ -23,7 +23,7 @@ from ..resources import Resources
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 from .finish import Finish, finish_resources
 from .normparameters import Epsilon, EpsilonWord, NormParameters
-from .parameters import ChannelWord, finish
+from .parameters import Block, ChannelWord, finish
 from .rowstatistics import (
     MEAN_FRACTION,
     NORMALISED_BITS,
@@ -58,6 +58,11 @@ class LayerNormSpec:
         if self.features % self.lanes:
             raise ValueError(f"layer norm features must be a multiple of {self.lanes} lanes, not {self.features}")
         _ = self.statistics
+
+    @property
+    def parameters(self) -> dict[str, Block]:
+        """What the unit takes, by its member: epsilon, and a word for each feature."""
+        return {"epsilon": Block(1, 1), "channels": Block(self.features, self.lanes)}
 
     @property
     def statistics(self) -> RowStatisticsSpec:

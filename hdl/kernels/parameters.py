@@ -1,7 +1,7 @@
 """The words in which a kernel's parameters arrive: one 64-bit word an output channel, and the factor of a row."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from amaranth.hdl import signed, unsigned
@@ -9,7 +9,16 @@ from amaranth.lib import data
 
 from ..fixed import limits, round_shift, saturate
 
-__all__ = ["BIAS_FRACTION", "COLUMN_SUM_SHIFT", "ChannelParameters", "ChannelWord", "RowFactor", "RowFactors", "finish"]
+__all__ = [
+    "BIAS_FRACTION",
+    "COLUMN_SUM_SHIFT",
+    "Block",
+    "ChannelParameters",
+    "ChannelWord",
+    "RowFactor",
+    "RowFactors",
+    "finish",
+]
 
 BIAS_FRACTION = 4
 """Fraction bits of a bias, in units of the output's last place."""
@@ -29,6 +38,15 @@ ChannelWord = data.StructLayout(
 """The parameters of an output channel: 64 bits, first field lowest."""
 
 FIELDS = {"factor": (18, True), "shift": (6, False), "bias": (20, True), "column_sum": (20, True)}
+
+
+class Block(NamedTuple):
+    """The parameters that a unit takes at one of its members in a layer: 64-bit ``words``, ``lanes`` in a beat. They
+    are read again for each tile; a ``table`` is taken once, as a whole."""
+
+    words: int
+    lanes: int
+    table: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

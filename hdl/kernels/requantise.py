@@ -20,7 +20,7 @@ from ..pipeline import delay
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 from .finish import Finish, finish_resources
-from .parameters import COLUMN_SUM_SHIFT, ChannelParameters, ChannelWord, RowFactor, RowFactors, finish
+from .parameters import COLUMN_SUM_SHIFT, Block, ChannelParameters, ChannelWord, RowFactor, RowFactors, finish
 
 __all__ = ["FACTOR_BITS", "Requantise", "RequantiseSpec"]
 
@@ -66,6 +66,11 @@ class RequantiseSpec:
             raise ValueError(f"requantise sums must have 2 to {SUM_BITS} bits, not {self.sum_bits}")
         if not 2 <= self.output_bits <= 16:
             raise ValueError(f"requantise outputs must have 2 to 16 bits, not {self.output_bits}")
+
+    @property
+    def parameters(self) -> dict[str, Block]:
+        """What the unit takes, by its member: a word for each channel."""
+        return {"channels": Block(self.channels, self.lanes)}
 
     @property
     def scaled_bits(self) -> int:

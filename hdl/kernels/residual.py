@@ -18,7 +18,7 @@ from ..memory import ReplayBuffer, ReplaySpec, small_style
 from ..pipeline import delay
 from ..resources import Resources, ram_blocks
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
-from .parameters import ChannelParameters, ChannelWord
+from .parameters import Block, ChannelParameters, ChannelWord
 
 __all__ = ["ResidualAdd", "ResidualSpec"]
 
@@ -61,6 +61,10 @@ class ResidualSpec:
                 raise ValueError(f"residual {name} must be at least 1, not {getattr(self, name)}")
         if self.output_bits not in (TERM_SHAPE.width, SUM_BITS):
             raise ValueError(f"residual output_bits must be {TERM_SHAPE.width} or {SUM_BITS}, not {self.output_bits}")
+
+    def parameters_of(self, features: int) -> dict[str, Block]:
+        """What the unit takes for tokens of so many features, by its member: a word for each."""
+        return {"channels": Block(features, self.lanes)}
 
     @property
     def total_shape(self) -> Shape:

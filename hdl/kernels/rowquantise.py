@@ -23,7 +23,7 @@ from ..pipeline import advance, delay, registered_tree, tree_levels
 from ..resources import Resources
 from ..serial import Divider, Normalise, divide_latency, normalise_latency
 from ..stream import PipelineBuffer, StreamBuffer, connect, join, pipeline_resources, tile
-from .parameters import RowFactor, RowFactors
+from .parameters import Block, RowFactor, RowFactors
 
 __all__ = ["RowQuantise", "RowQuantiseSpec"]
 
@@ -58,6 +58,11 @@ class RowQuantiseSpec:
                 raise ValueError(f"row quantise {name} must be at least 1, not {getattr(self, name)}")
         if self.features % self.lanes:
             raise ValueError(f"row quantise features must be a multiple of {self.lanes} lanes, not {self.features}")
+
+    @property
+    def parameters(self) -> dict[str, Block]:
+        """What the unit takes, by its member: the largest value of a row, or 0."""
+        return {"limit": Block(1, 1)}
 
     @property
     def levels(self) -> int:

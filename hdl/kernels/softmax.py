@@ -20,7 +20,7 @@ from ..memory import RamSpec
 from ..pipeline import delay
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, pipeline_resources, tile
-from .parameters import ChannelParameters, ChannelWord, RowFactor, RowFactors
+from .parameters import Block, ChannelParameters, ChannelWord, RowFactor, RowFactors
 from .softmax_parts import KeyCounter, RowReciprocals, ScoreStore
 from .softmax_row import EXPONENTIALS, FACTOR_BITS, NUMERATOR_ONE, RowMaximum, RowNumerators, RowSpec
 
@@ -66,6 +66,11 @@ class SoftmaxSpec:
             multiple = getattr(self, name)
             if multiple < 1 or multiple % self.lanes:
                 raise ValueError(f"softmax {name} must be a multiple of its {self.lanes} lanes, not {multiple}")
+
+    @property
+    def parameters(self) -> dict[str, Block]:
+        """What the unit takes, by its member: a word for each head."""
+        return {"scales": Block(self.heads, 1)}
 
     @property
     def length_bits(self) -> int:

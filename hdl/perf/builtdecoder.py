@@ -3,6 +3,7 @@
 `DecoderSpec` has what estimates ask; here stands every unit that the pipeline is composed of (`hdl/top/decoder`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from math import ceil
@@ -12,7 +13,6 @@ from ..kernels.attention import OFF_CHIP_LAYERS
 from ..kernels.embedding import EmbeddingSpec
 from ..kernels.fetch import PAGE_BEATS, FetchSpec
 from ..kernels.kvmemory import KvMemorySpec
-from ..kernels.layernorm import LayerNormSpec
 from ..kernels.linear import LinearSpec
 from ..kernels.readarbiter import ReadArbiterSpec
 from ..kernels.requantise import RequantiseSpec
@@ -24,12 +24,14 @@ from ..kernels.sharing import share
 from ..kernels.topk import TopKSpec
 from ..kernels.weightedsum import WeightedSumsSpec
 from ..memory import ReplaySpec
+from ..model.architecture import Attention, Linear, Operator
+from ..model.lowering import Lowering
 from ..model.weightbits import W8, WeightBits
 from ..resources import Resources
 from ..stream import buffer_resources
 from .decoder import MEMORY_LATENCY, DecoderSpec
 from .parameters import ParameterBlock, blocks_beats
-from .spec import ARRAYS, LINEAR_UNITS, Unit, bank_style, unit_resources
+from .spec import ARRAYS, LINEAR_UNITS, OperatorUnit, Unit, bank_style, ordered_blocks, unit_resources
 
 __all__ = ["LARGEST", "MOVABLE", "PRODUCTS", "BuiltDecoderSpec"]
 
@@ -39,18 +41,9 @@ MOVABLE = ("loop", "residual1", "residual2", *ARRAYS)
 PRODUCTS = WeightBits._fields
 """The products that all arrays share, in the order of a token's way."""
 
-LAYER_BLOCKS = (
-    "epsilon_norm1", "norm1", "limit_qkv", "qkv", "scores", "context", "limit_projection", "projection",
-    "epsilon_norm2", "residual1", "norm2", "limit_ffn1", "ffn1", "activation", "limit_ffn2", "ffn2", "residual2",
-)  # fmt: skip
-"""A layer's blocks of parameters in the order of the data's way."""
-
 AttentionUnit = TypeVar("AttentionUnit", ScoresSpec, WeightedSumsSpec)
 
 StyledUnit = TypeVar("StyledUnit", LinearSpec, ScoresSpec, WeightedSumsSpec, ResidualSpec)
-
-STREAM_BITS = 16
-"""Bits of the residual stream."""
 
 LARGEST = 64
 """The most candidates for the next token that a decoder gives."""
@@ -106,15 +99,14 @@ class BuiltDecoderSpec(DecoderSpec):
         """Tokens of the longest text, each of which has a row in the table of positions."""
         return self.max_length - self.padding
 
-    @property
+    @cached_property
     def products(self) -> dict[str, Product]:
         """What all arrays compute together, by the names of `PRODUCTS`; the head's outputs fill whole beats."""
-        hidden, inner = self.hidden, self.intermediate
-        outputs = {"qkv": self.qkv_features, "projection": hidden, "ffn1": self.ffn1_features, "ffn2": hidden}
-        outputs["head"] = ceil(self.vocabulary / self.lanes) * self.lanes
-        inputs = {name: inner if name == "ffn2" else hidden for name in PRODUCTS}
+        found = (*self.layer.of(Linear), *self.head.of(Linear))
         bits = self.weight_bits._asdict()
-        return {name: Product(inputs[name], outputs[name], bits[name]) for name in PRODUCTS}
+        return {
+            one.name: Product(one.inputs, ceil(one.outputs / self.lanes) * self.lanes, bits[one.name]) for one in found
+        }
 
     @cached_property
     def _sharing(self) -> tuple[tuple[LinearSpec, ...], SharedColumnsSpec]:
@@ -178,37 +170,13 @@ class BuiltDecoderSpec(DecoderSpec):
             for name, unit in units.items()
         }
 
-    @property
-    def norm(self) -> LayerNormSpec:
-        """All layer normalisations, of the residual stream."""
-        return replace(super().norm, input_bits=STREAM_BITS)
+    def residual(self, name: str) -> ResidualSpec:
+        """A residual addition, perhaps in block RAM."""
+        return self._styled(name, super().residual(name))
 
-    @property
-    def residual1(self) -> ResidualSpec:
-        """The addition behind attention; its tokens wait for the tiles between."""
-        tiles = min(self.attention_tiles, self.max_tiles)
-        depth = tiles * self.tile_beats
-        unit = ResidualSpec(rows=self.rows, lanes=self.lanes, depth=depth, output_bits=STREAM_BITS)
-        return self._styled("residual1", unit)
-
-    @property
-    def residual2(self) -> ResidualSpec:
-        """The addition behind the feed-forward part."""
-        return self._styled("residual2", replace(super().residual2, output_bits=STREAM_BITS))
-
-    @property
-    def attention_tiles(self) -> int:
-        """Tiles between the fork in front of the first normalisation and the addition behind attention, all busy.
-
-        Two in each row quantiser and each activation buffer (one read, one arriving), as many as the cache keeps ahead
-        between keys stored and numerators read, and one that leaves the projection.
-        """
-        return 2 * 2 + 2 * 2 + self.scores_unit.banks.ahead + 1
-
-    @property
-    def feed_forward_tiles(self) -> int:
-        """As an encoder's, and two in the normalisation behind the fork."""
-        return super().feed_forward_tiles + 2
+    def tiles_in(self, operator: Operator) -> int:
+        """As an encoder's; the cache keeps so many tiles ahead between keys stored and numerators read."""
+        return self.scores_unit.banks.ahead if isinstance(operator, Attention) else super().tiles_in(operator)
 
     @property
     def loop(self) -> ReplaySpec:
@@ -218,16 +186,31 @@ class BuiltDecoderSpec(DecoderSpec):
         words = ResidualSpec(rows=self.rows, lanes=self.lanes, depth=self.max_tiles * self.tile_beats)
         return self._styled("loop", words).fifo
 
+    @cached_property
+    def head_lowering(self) -> Lowering:
+        """What the numbers of the head's units follow from."""
+        return Lowering(self.head, looped=False)
+
+    @property
+    def head_product(self) -> Linear:
+        """The head's linear operator."""
+        return self.head.of(Linear)[0]
+
     def row_quantise(self, name: str) -> RowQuantiseSpec:
         """The row quantiser in front of a product."""
-        return super().row_quantise("qkv" if name == "head" else name)
+        if name != self.head_product.name:
+            return super().row_quantise(name)
+        return self.head_lowering.row_quantise(self.head_product, rows=self.rows, lanes=self.lanes)
 
     def requantise(self, name: str) -> RequantiseSpec:
-        """The requantiser behind a product, or behind the weighted sums (``context``)."""
-        if name != "head":
+        """The requantiser after a product, or after the weighted sums (under the name of the attention)."""
+        if name != self.head_product.name:
             return super().requantise(name)
-        features = self.products["head"].outputs
-        return replace(super().requantise("projection"), channels=features, group=features)
+        sum_bits = super().requantise(self.layer.of(Linear)[-1].name).sum_bits
+        outputs = self.products[name].outputs
+        return self.head_lowering.requantise(
+            self.head_product, rows=self.rows, lanes=self.lanes, sum_bits=sum_bits, channels=outputs
+        )
 
     @property
     def embedding(self) -> EmbeddingSpec:
@@ -252,18 +235,20 @@ class BuiltDecoderSpec(DecoderSpec):
         """The best tokens by their logits."""
         return TopKSpec(rows=self.rows, lanes=self.lanes, features=self.vocabulary, largest=self.largest)
 
-    @property
-    def parameters(self) -> tuple[ParameterBlock, ...]:
-        """The parameters of a layer, in the order in which they are needed."""
-        blocks = {block.name: block for block in super().parameters}
-        return tuple(blocks[name] for name in LAYER_BLOCKS)
+    @cached_property
+    def head_units(self) -> dict[str, tuple[OperatorUnit, ...]]:
+        """The units of each operator of the head, by its name."""
+        return {operator.name: tuple(self._units_after(operator)) for operator in self.head}
 
-    @property
+    @cached_property
     def final_parameters(self) -> tuple[ParameterBlock, ...]:
-        """The parameters behind the last layer; the head's are taken once, as they come."""
-        head = ParameterBlock("head", self.products["head"].outputs, self.lanes, table=True)
-        norm = ParameterBlock("epsilon_norm", 1, 1), ParameterBlock("norm", self.hidden, self.lanes)
-        return (*norm, ParameterBlock("limit_head", 1, 1), head)
+        """The parameters after the last layer; the head's are taken once, as they come."""
+        blocks = ordered_blocks(self.head, self.head_units)
+        return tuple(block._replace(table=True) if block.name == self.head_product.name else block for block in blocks)
+
+    def _units_after(self, operator: Operator) -> Iterator[OperatorUnit]:
+        """The units of an operator of the head, whose product all arrays share."""
+        yield from self._around(operator) if isinstance(operator, Linear) else self._units_of(operator)
 
     @property
     def final_beats(self) -> int:
@@ -292,8 +277,8 @@ class BuiltDecoderSpec(DecoderSpec):
     def units(self) -> dict[str, Unit]:
         """The spec of every kernel by its name in the pipeline: a layer's, then what is before and behind all."""
         units = {name: unit for name, unit in super().units.items() if name != "kv_cache"}
-        ends: dict[str, Unit] = {"embedding": self.embedding, "loop": self.loop, "norm": self.norm}
-        ends |= {"rows_head": self.row_quantise("head"), "requantise_head": self.requantise("head")}
+        ends: dict[str, Unit] = {"embedding": self.embedding, "loop": self.loop}
+        ends |= {unit.name: unit.spec for units in self.head_units.values() for unit in units}
         memories = {f"memory_{name}": memory for name, memory in self.memories.items()}
         return units | ends | memories | {"candidates": self.candidates}
 

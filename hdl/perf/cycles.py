@@ -15,14 +15,15 @@ After some layers every layer ends as much later than the one before it as that 
 moved on by one number of cycles, so does everything that follows: the other layers are not followed, but counted.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..kernels.linear import LinearSpec
 from ..kernels.residual import ResidualSpec
 from ..kernels.systolic import ArraySpec
+from ..model.architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
 from ..serial import divide_latency
 from .parameters import LINEAR_UNITS
 from .servers import BUFFER, LONG_AGO, Parameters, Server
@@ -63,10 +64,11 @@ class Run:
         start = -(divide_latency(spec.max_tiles.bit_length()) + 1)
         self.weights = {name: Weights(spec.linear(name), start) for name in LINEAR_UNITS}
         self.parameters = Parameters(
-            spec.parameters, start, max_tiles=spec.max_tiles, tables={"activation": spec.activation.entries}
+            spec.parameters, start, max_tiles=spec.max_tiles, tables={spec.table.name: spec.activation.entries}
         )
         self.there: dict[str, np.ndarray] = {}  # the parameters of the layer
         self.servers: dict[str, Server] = {}
+        self.times: dict[str, np.ndarray] = {}  # when tensors of the layer are there
 
     def serve(self, name: str, cycles: int | np.ndarray, earliest: np.ndarray) -> np.ndarray:
         """When pieces end in the unit ``name``, that take so many cycles each, or such numbers of them."""
@@ -89,8 +91,46 @@ class Run:
     def layer(self, arrived: np.ndarray) -> np.ndarray:
         """When the last beat of each tile leaves a layer, of tiles whose last beats enter it at these times."""
         self.there = self.parameters.layer()
-        attended = self.norm(1, self.linear("projection", self.attention(arrived + BUFFER))[:, -1])
-        return self.norm(2, self.linear("ffn2", self.activation(attended + BUFFER))[:, -1])
+        graph = self.spec.layer
+        return self.walk(graph, arrived)[graph.output]
+
+    def walk(self, graph: Graph, arrived: np.ndarray) -> dict[str, np.ndarray]:
+        """When the last beat of each tile of a graph's tensors is there for their readers [tiles], or of each head's
+        part of it [tiles, heads]."""
+        self.times = {graph.input: arrived + self.forked(graph, graph.input)}
+        for operator in graph:
+            found = self.operators[type(operator)](operator)
+            of_tensors = zip(operator.gives, found if isinstance(found, list) else [found], strict=True)
+            self.times |= {tensor: times + self.forked(graph, tensor) for tensor, times in of_tensors}
+        return self.times
+
+    @staticmethod
+    def forked(graph: Graph, tensor: str) -> int:
+        """Cycles that a tensor's way to several readers takes."""
+        return BUFFER if len(graph.readers(tensor)) > 1 else 0
+
+    @property
+    def operators(self) -> dict[type[Operator], Callable[..., Any]]:
+        """How each kind of operator is counted: its name, and when it has read, to when its results are out."""
+        return {
+            Linear: self.product,
+            Attention: self.attention,
+            Table: self.activation,
+            Add: self.added,
+            Norm: lambda norm: self.normed(norm.name, self.times[norm.source]),
+        }
+
+    def product(self, product: Linear) -> list[np.ndarray]:
+        """When each part of a product is out: for attention head by head, in streams of their own."""
+        name, parts = product.name, [part.features for part in product.parts]
+        graph, attention = self.spec.layer, self.spec.attention
+        if product.parts[0].name not in attention.reads:
+            if isinstance(table := (*graph.readers(product.parts[0].name), None)[0], Table):
+                self.until_activated(name, table)
+            return [self.linear(name, self.times[product.source])[:, -1]]
+        heads = [features // attention.head_size for features in parts]
+        found = self.linear(name, self.times[product.source], sum(heads)) + BUFFER
+        return np.split(found, np.cumsum(heads)[:-1], axis=1)
 
     def linear(self, name: str, arrived: np.ndarray, parts: int = 1) -> np.ndarray:
         """Row quantiser, linear unit and requantiser: when each of ``parts`` of each tile is out, [tiles, parts]."""
@@ -124,12 +164,12 @@ class Run:
         self.parameters.taken(name, int(taken[-1, 0]) - beats + 1)
         return taken + unit.latency
 
-    def attention(self, arrived: np.ndarray) -> np.ndarray:
-        """When the last beat of each tile's context is out, of tiles whose last beats arrive at these times."""
-        spec, heads = self.spec, self.spec.heads
+    def attention(self, attention: Attention) -> np.ndarray:
+        """When the last beat of each tile's context is out. No score is computed before the last key is stored."""
+        spec = self.spec
         scores, softmax, sums = spec.scores_unit, spec.softmax, spec.sums_unit
-        parts = self.linear("qkv", arrived, 3 * heads) + BUFFER
-        queries, last_key, last_value = parts[:, 2 * heads :], parts[-1, heads - 1], parts[-1, 2 * heads - 1]
+        queries = self.times[attention.queries]
+        last_key, last_value = (self.times[tensor][-1, -1] for tensor in (attention.keys, attention.values))
 
         stored = last_key + scores.latency(scores.words) - scores.array.latency
         passes = scores.passes(self.tokens)
@@ -146,7 +186,7 @@ class Run:
         ends = np.maximum(numerators + sums.activation_latency, stored)
         there = self.passes("sums", sums.array, ends, sums.passes, words)
         beats = spec.head_size // spec.lanes
-        return self.requantise("context", np.maximum(there, factors + BUFFER + beats - 1))[:, -1]
+        return self.requantise(attention.name, np.maximum(there, factors + BUFFER + beats - 1))[:, -1]
 
     def passes(
         self, name: str, array: ArraySpec, first: np.ndarray, passes: int | np.ndarray, words: int | np.ndarray
@@ -157,28 +197,24 @@ class Run:
         ends = self.serve(name, passes * cycles, first + (passes - 1) * cycles)
         return ends + array.latency + array.chain - 1
 
-    def activation(self, arrived: np.ndarray) -> np.ndarray:
-        """The first feed-forward unit and the activation: when the last beat of each tile is activated."""
-        unit, sums = self.spec.activation, self.there["ffn1"]
-        # Until the table is there, the requantiser takes what it can hold; its room is seen a cycle late.
-        held = self.spec.requantise("ffn1").depth
-        table = self.there["activation"][0] + np.arange(unit.cycles())
-        sums[held:] = np.maximum(sums[held:], table[:-held] + 1)
-        values = self.linear("ffn1", arrived)[:, -1]
-        values[0] = max(values[0], table[-1])
-        taken = self.serve("activation", unit.cycles(), values)
-        self.parameters.taken("activation", int(taken[-1]))
-        return taken + unit.latency
+    def until_activated(self, name: str, table: Table) -> None:
+        """Lets the sums of a product wait for the table after it: until that is there, the requantiser takes what it
+        can hold; its room is seen a cycle late."""
+        held = self.spec.requantise(name).depth
+        there = self.there[table.name][0] + np.arange(self.spec.activation.cycles())
+        self.there[name][held:] = np.maximum(self.there[name][held:], there[:-held] + 1)
 
-    def norm(self, index: int, branch: np.ndarray) -> np.ndarray:
-        """Residual addition and layer norm: when each tile's last beat is out, its branch there at these times."""
-        adder = self.spec.residual1 if index == 1 else self.spec.residual2
-        # Epsilon comes before the addition's parameters, and so before the first sum.
-        return self.normed(f"norm{index}", self.residual(f"residual{index}", adder, branch))
+    def activation(self, table: Table) -> np.ndarray:
+        """When the last beat of each tile is activated."""
+        unit, name, values = self.spec.activation, table.name, self.times[table.source].copy()
+        values[0] = max(values[0], self.there[name][0] + unit.cycles() - 1)
+        taken = self.serve(name, unit.cycles(), values)
+        self.parameters.taken(name, int(taken[-1]))
+        return taken + unit.latency
 
     def normed(self, name: str, arrived: np.ndarray) -> np.ndarray:
         """When the last beat of each tile is normalised, of tiles whose last beats arrive at these times."""
-        norm = self.spec.norm
+        norm, arrived = self.spec.norm, arrived.copy()
         arrived[0] = max(arrived[0], self.there[f"epsilon_{name}"][0])
         ends = self.serve(f"sums_{name}", norm.cycles(), arrived) + norm.latency + norm.beats - 1
         self.parameters.taken(f"epsilon_{name}", int(ends[-1]) - norm.latency - norm.beats + 1)
@@ -186,6 +222,10 @@ class Run:
         left = self.serve(name, norm.cycles(), ends)
         self.parameters.taken(name, int(left[-1]) - norm.beats + 1)
         return left
+
+    def added(self, add: Add) -> np.ndarray:
+        """When the last beat of each tile's sum is out."""
+        return self.residual(add.name, self.spec.residual(add.name), self.times[add.branch])
 
     def residual(self, name: str, adder: ResidualSpec, branch: np.ndarray) -> np.ndarray:
         """When each tile's last beat is added, its branch there at these times."""

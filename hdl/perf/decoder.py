@@ -6,7 +6,7 @@ memory, each of them once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import ceil, gcd
 from typing import Any
@@ -21,6 +21,7 @@ from ..kernels.shared import SharedColumnsSpec
 from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
 from ..kernels.weights import block_words
+from ..model.architecture import Add, Graph, Linear
 from .parameters import padded
 from .spec import LINEAR_UNITS, ArrayShape, PipelineSpec, Unit
 
@@ -48,23 +49,18 @@ __all__ = [
 class DecoderSpec(PipelineSpec):
     """One layer of a decoder in hardware.
 
-    ``kv_heads`` key and value heads, shared by the ``heads`` query heads; ``gated``: the feed-forward part has three
-    matrices; ``vocabulary``: features of the head; ``cache_on_chip``: keys and values of all layers lie in URAM; where
-    they do not, ``cache_channels`` of memory for keys, and as many for values: 0 where they share those of the weights.
+    ``head``: the graph after the last layer; ``cache_on_chip``: keys and values of all layers lie in URAM; where they
+    do not, ``cache_channels`` of memory for keys, and as many for values: 0 where they share those of the weights.
 
     Raises:
-        ValueError: as `PipelineSpec`, and for heads that are no multiple of the key and value heads.
+        ValueError: as `PipelineSpec`.
     """
 
-    kv_heads: int
-    gated: bool
-    vocabulary: int
+    head: Graph
     cache_on_chip: bool
     cache_channels: int = 0
 
     def __post_init__(self) -> None:
-        if self.heads % self.kv_heads:
-            raise ValueError(f"decoder heads must be a multiple of its {self.kv_heads} kv_heads, not {self.heads}")
         if self.cache_channels < 0:
             raise ValueError(f"decoder cache_channels must be at least 0, not {self.cache_channels}")
         if self.max_length % self.rows:
@@ -81,19 +77,9 @@ class DecoderSpec(PipelineSpec):
         super().__post_init__()
 
     @property
-    def qkv_features(self) -> int:
-        """Features of a token's keys, values and queries together."""
-        return self.hidden + 2 * self.kv_heads * self.head_size
-
-    @property
-    def ffn1_features(self) -> int:
-        """Features that leave the first feed-forward unit: twice as many where half of them are gates."""
-        return self.intermediate * (2 if self.gated else 1)
-
-    @property
-    def softmax(self) -> SoftmaxSpec:
-        """Softmax over the scores of a head, each query's up to its own position."""
-        return replace(super().softmax, causal=True)
+    def vocabulary(self) -> int:
+        """Outputs of the head."""
+        return self.head.of(Linear)[0].outputs
 
     def weight_block(self, name: str) -> int:
         """Words of each RAM of a linear unit that lie side by side in memory, whose beats they are to fill: tokens wait
@@ -173,10 +159,10 @@ class DecoderSpec(PipelineSpec):
     def stream_cycles(self) -> int:
         """Cycles that a tile spends between the arrays: the beats that what needs whole rows takes, and latencies."""
         rows = [self.row_quantise(name) for name in LINEAR_UNITS]
-        requantised = [self.requantise(name).latency for name in (*LINEAR_UNITS, "context")]
+        requantised = [self.requantise(name).latency for name in (*LINEAR_UNITS, self.attention.name)]
         latencies = sum(one.latency for one in rows) + sum(requantised) + 2 * self.norm.latency
         latencies += self.softmax.latency + self.softmax.factor_latency + self.activation.latency
-        latencies += self.residual1.latency + self.residual2.latency + LOOP_CYCLES
+        latencies += 2 * self.residual(self.layer.of(Add)[0].name).latency + LOOP_CYCLES
         return latencies + sum(one.beats for one in rows) + 2 * self.norm.beats
 
     @cached_property
@@ -217,7 +203,7 @@ class DecoderSpec(PipelineSpec):
     def behind_table(self) -> int:
         """Cycles of a token between the activation's table and the end of its layer, but the last product's."""
         rows = self.row_quantise("ffn2")
-        last = self.requantise("ffn2").latency + self.residual2.latency
+        last = self.requantise("ffn2").latency + self.residual("residual2").latency
         return self.activation.latency + self.activation.cycles() + rows.latency + rows.beats + last
 
     @cached_property

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from ..model.architecture import Attention
 from .cacheloads import CacheLoads
 from .cycles import Run, leave
 from .memoryreader import FetchedParameters, MemoryReader
@@ -63,7 +64,7 @@ class DecoderRun(Run):
         self.streams = {name: WeightStream(spec.linear(name), self.reader(name)) for name in LINEAR_UNITS}
         self.parameters: FetchedParameters = FetchedParameters(
             self.reader("parameters"), spec.parameters, LONG_AGO, max_tiles=spec.max_tiles,
-            tables={"activation": spec.activation.entries}, width=spec.parameter_width,
+            tables={spec.table.name: spec.activation.entries}, width=spec.parameter_width,
         )  # fmt: skip
         units = [spec.linear(name) for name in LINEAR_UNITS]
         self.rounds = Rounds(spec.sharing, units, [self.streams[name] for name in LINEAR_UNITS])
@@ -72,7 +73,7 @@ class DecoderRun(Run):
         if before is not None:
             for name, loads in self.loads.items():
                 loads.behind(before.loads[name], before.ended + HOST_CYCLES + tokens - 1)
-        self.there, self.servers = {}, {}
+        self.there, self.servers, self.times = {}, {}, {}
         self.read = [np.full(spec.scores_unit.banks.ahead + 1, LONG_AGO)] * 2  # when the last tiles' keys, values were
 
     def reader(self, name: str) -> MemoryReader:
@@ -115,13 +116,7 @@ class DecoderRun(Run):
 
     def layer(self, arrived: np.ndarray) -> np.ndarray:
         """When the last beat of each tile leaves a layer, of tiles whose last beats are there at these times."""
-        self.there = self.parameters.layer()
-        entered = self.serve("entry", self.spec.tile_beats, arrived)
-        attended = self.added(
-            1, self.linear("projection", self.attention(self.normed("norm1", entered + BUFFER)))[:, -1]
-        )
-        values = self.activation(self.normed("norm2", attended + BUFFER))
-        return self.added(2, self.linear("ffn2", values)[:, -1])
+        return super().layer(self.serve("entry", self.spec.tile_beats, arrived))
 
     def linear(self, name: str, arrived: np.ndarray, parts: int = 1) -> np.ndarray:
         """Row quantiser, product and requantiser: when each of ``parts`` of each tile is out, [tiles, parts]."""
@@ -162,12 +157,12 @@ class DecoderRun(Run):
         """When the next shared product's weights may be loaded: by order, in queues, where any are packed."""
         return self.products[-ORDERS_AHEAD] if self.spec.weight_bits.packed else LONG_AGO
 
-    def attention(self, arrived: np.ndarray) -> np.ndarray:
-        """When the last beat of each tile's context is out, of tiles whose last beats arrive at these times."""
-        spec, heads, keys = self.spec, self.spec.heads, self.keys
+    def attention(self, attention: Attention) -> np.ndarray:
+        """When the last beat of each tile's context is out. A tile sees the keys up to its own end."""
+        spec, keys = self.spec, self.keys
         scores, softmax, sums = spec.scores_unit, spec.softmax, spec.sums_unit
-        parts = self.linear("qkv", arrived, 3 * heads) + BUFFER
-        queries, last_key, last_value = parts[:, 2 * heads :], parts[:, [heads - 1]], parts[:, [2 * heads - 1]]
+        queries = self.times[attention.queries]
+        last_key, last_value = (self.times[tensor][:, [-1]] for tensor in (attention.keys, attention.values))
 
         stored = last_key + scores.latency(scores.words) - scores.array.latency
         ends = np.maximum(queries + scores.activation_latency, stored)
@@ -194,7 +189,7 @@ class DecoderRun(Run):
         if not self.shared:
             self.held_up(scored[:, -1], summed)
         group = spec.head_size // spec.lanes
-        return self.requantise("context", np.maximum(there, factors + BUFFER + group - 1))[:, -1]
+        return self.requantise(attention.name, np.maximum(there, factors + BUFFER + group - 1))[:, -1]
 
     def held_up(self, scored: np.ndarray, summed: np.ndarray) -> None:
         """A tile's keys and values are stored once those of the tile `CacheSpec.ahead` of it have been read, at these
@@ -224,12 +219,6 @@ class DecoderRun(Run):
         """Passes of keys, values and queries that find room where they wait: in the array, and behind it."""
         array, behind = self.spec.linear("qkv").array, self.spec.requantise("qkv").depth + 3 * 2
         return array.passes_in_flight + behind // array.chain
-
-    def added(self, index: int, branch: np.ndarray) -> np.ndarray:
-        """When the last beat of each tile's sum is out, its branch there at these times."""
-        name = f"residual{index}"
-        adder = self.spec.residual1 if index == 1 else self.spec.residual2
-        return self.residual(name, adder, branch)
 
     def head(self, left: int) -> int:
         """When the best candidate is out, of a run whose last beat leaves the last layer at this time."""

@@ -218,13 +218,12 @@ def assemble(
     shapes = {name: next(o for o in reversed(menu) if o.cycles <= pace).shape for name, menu in menus.items()}
     columns, cascades = np.array([shapes[name] for name in LINEAR_UNITS]).T
     common: dict[str, Any] = dict(
-        hidden=network.hidden, heads=network.heads, intermediate=network.intermediate,
+        layer=network.layer,
         max_length=ceil(max_length / rows) * rows if network.causal else max_length,
         max_layers=network.layers, rows=rows, lanes=lanes[0], ffn_lanes=lanes[1], score_lanes=lanes[2],
         channels=tuple(shared_channels(channels, columns * cascades, columns).tolist()), **shapes,
     )  # fmt: skip
     if not network.causal:
         return PipelineSpec(**common)
-    return DecoderSpec(
-        kv_heads=network.kv_heads, gated=network.gated, vocabulary=network.vocabulary, cache_on_chip=cache, **common
-    )
+    assert network.head is not None, f"{network.name} has no head"
+    return DecoderSpec(head=network.head, cache_on_chip=cache, **common)

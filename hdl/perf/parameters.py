@@ -20,7 +20,6 @@ __all__ = [
     "blocks_beats",
     "joint_resources",
     "padded",
-    "parameter_blocks",
 ]
 
 LINEAR_UNITS = ("qkv", "projection", "ffn1", "ffn2")
@@ -55,28 +54,6 @@ def padded(block: ParameterBlock, width: int) -> int:
 def blocks_beats(blocks: Iterable[ParameterBlock], width: int) -> int:
     """Beats of the parameter channel that blocks take."""
     return ceil(sum(padded(block, width) for block in blocks) / PARAMETER_WORDS_A_BEAT)
-
-
-def parameter_blocks(spec: "PipelineSpec") -> tuple[ParameterBlock, ...]:
-    """The parameters of a layer, in the order in which they arrive."""
-    hidden, lanes = spec.hidden, spec.lanes
-    limits = [ParameterBlock(f"limit_{name}", 1, 1) for name in LINEAR_UNITS]
-    channels = [
-        ParameterBlock("qkv", 3 * hidden, lanes),
-        ParameterBlock("scores", spec.heads, 1),
-        ParameterBlock("context", hidden, lanes),
-        ParameterBlock("projection", hidden, lanes),
-        ParameterBlock("epsilon_norm1", 1, 1),
-        ParameterBlock("residual1", hidden, lanes),
-        ParameterBlock("norm1", hidden, lanes),
-        ParameterBlock("ffn1", spec.intermediate, spec.ffn_lanes),
-        ParameterBlock("activation", spec.activation.words, 1, table=True),
-        ParameterBlock("ffn2", hidden, lanes),
-        ParameterBlock("epsilon_norm2", 1, 1),
-        ParameterBlock("residual2", hidden, lanes),
-        ParameterBlock("norm2", hidden, lanes),
-    ]
-    return (*limits, *channels)
 
 
 def joint_resources(spec: "PipelineSpec") -> Resources:

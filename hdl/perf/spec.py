@@ -1,23 +1,26 @@
 """The geometry of a pipeline: how every unit of a layer is laid out, and what follows from it."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import ceil
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..kernels.activation import ActivationSpec
 from ..kernels.layernorm import LayerNormSpec
 from ..kernels.linear import LinearSpec
+from ..kernels.parameters import Block
 from ..kernels.requantise import RequantiseSpec
 from ..kernels.residual import ResidualSpec
 from ..kernels.rowquantise import RowQuantiseSpec
 from ..kernels.scores import ScoresSpec
 from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
+from ..model.architecture import Add, Attention, Gate, Graph, Linear, Norm, Operator, Table
+from ..model.lowering import Lowering
 from ..resources import Resources
 from .cycles import run_cycles
-from .parameters import LINEAR_UNITS, ParameterBlock, blocks_beats, joint_resources, parameter_blocks
+from .parameters import LINEAR_UNITS, ParameterBlock, blocks_beats, joint_resources
 
 __all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit", "bank_style", "unit_resources"]
 
@@ -32,6 +35,15 @@ class Unit(Hashable, Protocol):
     def resources(self) -> Resources:
         """What the kernel takes."""
         ...
+
+
+class OperatorUnit(NamedTuple):
+    """A unit of an operator: its ``name`` in the pipeline, its ``spec``, and the blocks of parameters that it takes, by
+    the member that takes them."""
+
+    name: str
+    spec: Any
+    blocks: Mapping[str, ParameterBlock]
 
 
 @lru_cache(maxsize=1 << 14)
@@ -54,21 +66,19 @@ class ArrayShape(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineSpec:
-    """One layer of an encoder in hardware.
+    """One layer of a network in hardware.
 
-    The network: ``hidden`` features, ``heads``, ``intermediate`` features of the feed-forward part, sequences of up
-    to ``max_length`` tokens, ``max_layers``. The geometry: ``rows`` tokens a tile; the arrays' shapes; ``lanes``
-    features a beat of the token streams, ``ffn_lanes`` of the stream between the feed-forward units, ``score_lanes``
-    of scores and numerators; ``channels`` memory channels for each weight-bearing unit, in the order of `LINEAR_UNITS`;
-    ``weight_layers`` whose weights lie on chip at once, 1 or 2: with 2 the next layer's come while one is computed.
+    The network: the graph of its ``layer``, sequences of up to ``max_length`` tokens, ``max_layers``. The geometry:
+    ``rows`` tokens in a tile; the arrays' shapes; ``lanes`` features in a beat of the token streams, ``ffn_lanes`` of
+    the streams between the feed-forward units, ``score_lanes`` of scores and numerators; ``channels`` memory channels
+    for each unit that bears weights, in the order of `LINEAR_UNITS`; ``weight_layers`` whose weights lie on chip at
+    once, 1 or 2: with 2 the next layer's come while one is computed.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
     """
 
-    hidden: int
-    heads: int
-    intermediate: int
+    layer: Graph
     max_length: int
     max_layers: int
     rows: int
@@ -87,26 +97,63 @@ class PipelineSpec:
     def __post_init__(self) -> None:
         if self.weight_layers not in (1, 2):
             raise ValueError(f"pipeline weight_layers must be 1 or 2, not {self.weight_layers}")
-        if self.hidden % self.heads:
-            raise ValueError(f"hidden size must be a multiple of its {self.heads} heads, not {self.hidden}")
-        for name in LINEAR_UNITS:
-            self.linear(name)
-        _ = self.scores_unit, self.sums_unit, self.softmax, self.residual1, self.residual2
+        _ = self.units
+
+    @cached_property
+    def lowering(self) -> Lowering:
+        """What the numbers of its units follow from."""
+        return Lowering(self.layer, looped=True)
+
+    @cached_property
+    def attention(self) -> Attention:
+        """The attention of a layer."""
+        return self.layer.of(Attention)[0]
+
+    @cached_property
+    def table(self) -> Table:
+        """The function between the feed-forward units."""
+        return self.layer.of(Table)[0]
+
+    @property
+    def hidden(self) -> int:
+        """Features of a token."""
+        return self.layer.features
+
+    @property
+    def heads(self) -> int:
+        """Heads of queries."""
+        return self.attention.heads
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.attention.kv_heads
 
     @property
     def head_size(self) -> int:
         """Features of a head."""
-        return self.hidden // self.heads
+        return self.attention.head_size
 
     @property
-    def qkv_features(self) -> int:
-        """Features of a token's keys, values and queries together."""
-        return 3 * self.hidden
+    def intermediate(self) -> int:
+        """Features of the feed-forward part."""
+        return self.table.features
 
     @property
-    def ffn1_features(self) -> int:
-        """Features that leave the first feed-forward unit."""
-        return self.intermediate
+    def gated(self) -> bool:
+        """Whether the feed-forward part has a gate."""
+        return bool(self.layer.of(Gate))
+
+    def product(self, name: str) -> Linear:
+        """The linear operator of that name."""
+        found = self.layer[name]
+        assert isinstance(found, Linear), f"{name} must be a linear operator"
+        return found
+
+    def lanes_of(self, tensor: str) -> int:
+        """Features in a beat of a tensor's stream: ``ffn_lanes`` in front of and after a table."""
+        around = (self.layer.maker(tensor), *self.layer.readers(tensor))
+        return self.ffn_lanes if any(isinstance(one, (Table, Gate)) for one in around) else self.lanes
 
     @property
     def positions(self) -> int:
@@ -131,12 +178,9 @@ class PipelineSpec:
         return {}
 
     def _linear_unit(self, name: str) -> LinearSpec:
-        inputs, outputs, lanes_in, lanes = {
-            "qkv": (self.hidden, self.qkv_features, self.lanes, self.lanes),
-            "projection": (self.hidden, self.hidden, self.lanes, self.lanes),
-            "ffn1": (self.hidden, self.ffn1_features, self.lanes, self.ffn_lanes),
-            "ffn2": (self.intermediate, self.hidden, self.ffn_lanes, self.lanes),
-        }[name]
+        product = self.product(name)
+        inputs, outputs = product.inputs, product.outputs
+        lanes_in, lanes = self.lanes_of(product.source), self.lanes_of(product.parts[0].name)
         shape: ArrayShape = getattr(self, name)
         layer_words = outputs // shape.columns * ceil(inputs / (8 * shape.cascades))
         # Two layers only where one URAM288 holds them; at least one always.
@@ -179,63 +223,62 @@ class PipelineSpec:
     @property
     def softmax(self) -> SoftmaxSpec:
         """Softmax over the scores of a head."""
-        return SoftmaxSpec(
-            rows=self.rows, lanes=self.score_lanes, heads=self.heads, max_length=self.max_length,
+        return self.lowering.softmax(
+            self.attention, rows=self.rows, lanes=self.score_lanes, max_length=self.max_length,
             score_bits=self.scores_unit.array.sum_bits, key_multiple=self.scores.columns,
             value_multiple=8 * self.sums.cascades,
         )  # fmt: skip
 
     def requantise(self, name: str) -> RequantiseSpec:
-        """The requantiser behind a linear unit, or behind the weighted sums (``context``)."""
-        sums = self.sums_unit.array.sum_bits if name == "context" else self.linear(name).array.sum_bits
-        channels = self.hidden if name == "context" else self.linear(name).outputs
-        return RequantiseSpec(
-            rows=self.rows, lanes=self.ffn_lanes if name == "ffn1" else self.lanes, channels=channels,
-            group=self.head_size if name == "context" else channels, sum_bits=sums,
-            output_bits=8 if name == "qkv" else 16, symmetric=name == "qkv", zero_point=name == "ffn2",
-        )  # fmt: skip
+        """The requantiser after a linear unit, or after the weighted sums (under the name of the attention)."""
+        if name == self.attention.name:
+            sum_bits = self.sums_unit.array.sum_bits
+            return self.lowering.context(self.attention, rows=self.rows, lanes=self.lanes, sum_bits=sum_bits)
+        product, unit = self.product(name), self.linear(name)
+        return self.lowering.requantise(product, rows=self.rows, lanes=unit.lanes, sum_bits=unit.array.sum_bits)
 
     def row_quantise(self, name: str) -> RowQuantiseSpec:
         """The row quantiser in front of a linear unit."""
-        unit = self.linear(name)
-        return RowQuantiseSpec(rows=self.rows, lanes=unit.lanes_in, features=unit.inputs, unsigned=name == "ffn2")
+        return self.lowering.row_quantise(self.product(name), rows=self.rows, lanes=self.linear(name).lanes_in)
 
     @property
     def activation(self) -> ActivationSpec:
-        """The activation between the feed-forward units."""
-        return ActivationSpec(
-            rows=self.rows, lanes=self.ffn_lanes, features=self.intermediate, max_tiles=self.max_tiles
-        )
+        """The function between the feed-forward units."""
+        lanes = self.lanes_of(self.table.name)
+        return self.lowering.activation(self.table, rows=self.rows, lanes=lanes, max_tiles=self.max_tiles)
 
     @property
     def norm(self) -> LayerNormSpec:
-        """Both layer normalisations."""
-        return LayerNormSpec(rows=self.rows, lanes=self.lanes, features=self.hidden)
+        """All normalisations of the layer."""
+        return self.lowering.norm(self.layer.of(Norm)[0], rows=self.rows, lanes=self.lanes)
 
     @property
     def tile_beats(self) -> int:
         """Beats of a tile of tokens."""
         return self.hidden // self.lanes
 
-    @property
-    def residual1(self) -> ResidualSpec:
-        """The addition behind attention. Its tokens wait for the barrier: the whole sequence, the tokens in flight."""
-        return ResidualSpec(rows=self.rows, lanes=self.lanes, depth=self.max_tiles * self.tile_beats)
+    def residual(self, name: str) -> ResidualSpec:
+        """A residual addition. What goes past its branch waits for the tiles that are in the branch."""
+        add = self.layer[name]
+        assert isinstance(add, Add), f"{name} must be a residual addition"
+        depth = min(self.tiles_in_branch(add), self.max_tiles) * self.tile_beats
+        return self.lowering.residual(add, rows=self.rows, lanes=self.lanes, depth=depth)
 
-    @property
-    def residual2(self) -> ResidualSpec:
-        """The addition behind the feed-forward part. Its tokens wait for the tiles between: see
-        `feed_forward_tiles`."""
-        tiles = min(self.feed_forward_tiles, self.max_tiles)
-        return ResidualSpec(rows=self.rows, lanes=self.lanes, depth=tiles * self.tile_beats)
+    def tiles_in_branch(self, add: Add) -> int:
+        """Tiles between the fork before a branch and the addition after it, all units busy, and the one that leaves."""
+        tiles, tensor = 1, add.branch
+        while tensor != add.skip and (maker := self.layer.maker(tensor)):
+            tiles += self.tiles_in(maker)
+            tensor = maker.values if isinstance(maker, Attention) else maker.reads[0]
+        return tiles
 
-    @property
-    def feed_forward_tiles(self) -> int:
-        """Tiles between the fork behind the first normalisation and the second addition, all stages busy.
-
-        Two in each row quantiser and each activation buffer (one read, one arriving), and one that leaves FFN2.
-        """
-        return 2 * 2 + 2 * 2 + 1
+    def tiles_in(self, operator: Operator) -> int:
+        """Tiles in the units of an operator, all busy: two in each buffer of whole rows, one read, one arriving. A
+        linear operator has two of these, the row quantiser's and that of the activations. Attention with a barrier
+        holds all tiles, since their queries wait for the last key."""
+        if isinstance(operator, Attention):
+            return self.max_tiles
+        return 4 if isinstance(operator, Linear) else 2 if isinstance(operator, Norm) else 0
 
     @property
     def heads_in_sums(self) -> int:
@@ -243,10 +286,10 @@ class PipelineSpec:
         unit = self.sums_unit
         return unit.replay.depth + ceil(unit.array.passes_in_flight / unit.passes) + 2
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[ParameterBlock, ...]:
-        """The parameters of a layer, in the order in which they arrive."""
-        return parameter_blocks(self)
+        """The parameters of a layer, in the order in which they arrive and are needed."""
+        return tuple(ordered_blocks(self.layer, self.operator_units))
 
     @property
     def parameter_width(self) -> int:
@@ -259,23 +302,43 @@ class PipelineSpec:
         return blocks_beats(self.parameters, self.parameter_width)
 
     @cached_property
+    def operator_units(self) -> dict[str, tuple[OperatorUnit, ...]]:
+        """The units of each operator, by its name, in the order of the data."""
+        return {operator.name: tuple(self._units_of(operator)) for operator in self.layer}
+
+    def _units_of(self, operator: Operator) -> Iterator[OperatorUnit]:
+        name = operator.name
+        if isinstance(operator, Linear):
+            rows, requantise = self._around(operator)
+            yield from (rows, OperatorUnit(name, self.linear(name), {}), requantise)
+        elif isinstance(operator, Attention):
+            softmax, context = self.softmax, self.requantise(name)
+            yield OperatorUnit("scores", self.scores_unit, {})
+            yield OperatorUnit("softmax", softmax, named(softmax.parameters, scales="scores"))
+            yield OperatorUnit("sums", self.sums_unit, {})
+            yield OperatorUnit(f"requantise_{name}", context, named(context.parameters, channels=name))
+        elif isinstance(operator, Norm):
+            norm = self.norm
+            yield OperatorUnit(name, norm, named(norm.parameters, epsilon=f"epsilon_{name}", channels=name))
+        elif isinstance(operator, Add):
+            add = self.residual(name)
+            yield OperatorUnit(name, add, named(add.parameters_of(operator.features), channels=name))
+        elif isinstance(operator, Table):
+            activation = self.activation
+            yield OperatorUnit(name, activation, named(activation.parameters, table=name))
+
+    def _around(self, product: Linear) -> tuple[OperatorUnit, OperatorUnit]:
+        """The row quantiser in front of a product and the requantiser after it."""
+        name, rows, requantise = product.name, self.row_quantise(product.name), self.requantise(product.name)
+        return (
+            OperatorUnit(f"rows_{name}", rows, named(rows.parameters, limit=f"limit_{name}")),
+            OperatorUnit(f"requantise_{name}", requantise, named(requantise.parameters, channels=name)),
+        )
+
+    @cached_property
     def units(self) -> dict[str, Unit]:
         """The spec of every kernel by its name in the pipeline, in the order of the data."""
-        units: dict[str, Unit] = {}
-        for name in LINEAR_UNITS:
-            units[f"rows_{name}"] = self.row_quantise(name)
-            units[name] = self.linear(name)
-            units[f"requantise_{name}"] = self.requantise(name)
-            if name == "qkv":
-                units |= {"scores": self.scores_unit, "softmax": self.softmax, "sums": self.sums_unit}
-                units["requantise_context"] = self.requantise("context")
-            elif name == "projection":
-                units |= {"residual1": self.residual1, "norm1": self.norm}
-            elif name == "ffn1":
-                units["activation"] = self.activation
-            else:
-                units |= {"residual2": self.residual2, "norm2": self.norm}
-        return units
+        return {unit.name: unit.spec for units in self.operator_units.values() for unit in units}
 
     @property
     def parameter_resources(self) -> Resources:
@@ -325,10 +388,32 @@ class PipelineSpec:
 
     def layer_macs(self, tokens: int) -> int:
         """Multiplications of a layer over a sequence (paper, section 4: 4 l d^2 + 2 l d dFFN + 2 l^2 d)."""
-        return tokens * self.hidden * (4 * self.hidden + 2 * self.intermediate + 2 * tokens)
+        weights = sum(product.weights for product in self.layer.of(Linear))
+        return tokens * weights + 2 * tokens**2 * self.heads * self.head_size
 
 
 @lru_cache(maxsize=1 << 12)
 def _pipeline_resources(spec: PipelineSpec) -> Resources:
     """As `unit_resources`: geometries are compared again for another device."""
     return sum((unit_resources(unit) for unit in spec.units.values()), spec.parameter_resources)
+
+
+def named(parameters: Mapping[str, Block], **names: str) -> dict[str, ParameterBlock]:
+    """A unit's parameters by member, called so in the channel of parameters."""
+    return {member: ParameterBlock(names[member], *block) for member, block in parameters.items()}
+
+
+def ordered_blocks(graph: Graph, units: Mapping[str, tuple[OperatorUnit, ...]]) -> Iterator[ParameterBlock]:
+    """The blocks of a graph's units, operator by operator. The epsilon of a norm comes before the words of the addition
+    in front of it: the norm adds up the squares of a tile while these are still being used."""
+
+    def of(operator: Operator) -> dict[str, ParameterBlock]:
+        return {member: block for unit in units[operator.name] for member, block in unit.blocks.items()}
+
+    for operator in graph:
+        if isinstance(operator, Add):
+            yield from (of(reader)["epsilon"] for reader in graph.readers(operator.name) if isinstance(reader, Norm))
+        for member, block in of(operator).items():
+            early = isinstance(operator, Norm) and isinstance(graph.maker(operator.source), Add)
+            if not (early and member == "epsilon"):
+                yield block

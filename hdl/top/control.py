@@ -7,10 +7,11 @@ from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..perf.spec import PipelineSpec
+from ..model.architecture import Table
+from ..perf.spec import LINEAR_UNITS, PipelineSpec
 from ..serial import Divider
 
-__all__ = ["Control", "LayerOrder", "RunOrder"]
+__all__ = ["Control", "LayerOrder", "RunOrder", "order_readers"]
 
 
 class RunOrder(data.StructLayout):
@@ -36,6 +37,12 @@ class LayerOrder(data.StructLayout):
             "value_words": spec.sums_unit.banks.max_words.bit_length(),
         }
         super().__init__({name: unsigned(width) for name, width in bits.items()})
+
+
+def order_readers(spec: PipelineSpec) -> tuple[str, ...]:
+    """What takes an order for each layer: the arrays, softmax, tables, both ends and the parameters."""
+    tables = (table.name for table in spec.layer.of(Table))
+    return (*LINEAR_UNITS, "scores", "sums", "softmax", *tables, "entry", "exit", "parameters")
 
 
 class Control(wiring.Component):

@@ -14,6 +14,7 @@ from ..kernels.layernorm import LayerNormSpec
 from ..kernels.requantise import RequantiseSpec
 from ..kernels.residual import ResidualSpec
 from ..kernels.rowquantise import RowQuantiseSpec
+from ..model.architecture import Graph
 from ..perf.device import Device
 from ..perf.parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, padded
 from ..perf.spec import LINEAR_UNITS, PipelineSpec
@@ -67,9 +68,11 @@ def build_manifest(
         cycles: the cycles, from `cycles` or `decoder_cycles`.
     """
     spec: PipelineSpec = pipeline.spec
-    network = {name: getattr(spec, name) for name in ("hidden", "heads", "intermediate", "max_length", "max_layers")}
+    sizes = ("hidden", "heads", "kv_heads", "head_size", "intermediate", "max_length", "max_layers")
+    network: dict[str, Any] = {name: getattr(spec, name) for name in sizes} | {"max_length": spec.positions}
+    graphs = {name: getattr(spec, name) for name in ("layer", "head") if hasattr(spec, name)}
+    network |= {name: operators(graph) for name, graph in graphs.items()}
     geometry = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in network}
-    network["max_length"] = spec.positions
     shapes = {name: value._asdict() if hasattr(value, "_asdict") else value for name, value in geometry.items()}
     return {
         "generator": {"name": GENERATOR, "version": VERSION},
@@ -88,6 +91,11 @@ def build_manifest(
         "resources": resources(spec, device),
         "modules": instances(modules, top),
     }
+
+
+def operators(graph: Graph) -> list[dict[str, Any]]:
+    """The operators of a graph, each with its kind and its fields."""
+    return [{"kind": type(operator).__name__} | asdict(operator) for operator in graph]
 
 
 def encoder_memory(spec: PipelineSpec) -> dict[str, Any]:

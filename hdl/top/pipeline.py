@@ -1,5 +1,5 @@
 """The spatial pipeline: one encoder layer in hardware, its output fed back so that layer l+1 starts as its first
-tokens leave l.
+tokens leave l. The units of a layer follow from its graph (`graph`). For BERT:
 
 tokens -> rows -> QKV -> scores -> softmax -> sums -> rows -> projection -> (+) -> norm -> rows -> FFN1 -> activation
    ^             K, V into banks                                                    -> rows -> FFN2 -> (+) -> norm -+
@@ -14,16 +14,15 @@ from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS
 from ..kernels.activation import Activation
-from ..kernels.layernorm import LayerNorm
-from ..kernels.linear import Linear
-from ..kernels.requantise import Requantise
-from ..kernels.residual import ResidualAdd
-from ..kernels.rowquantise import RowQuantise
+from ..kernels.linear import Linear as LinearUnit
+from ..kernels.scores import Scores
+from ..kernels.softmax import Softmax
+from ..kernels.weightedsum import WeightedSums
+from ..model.architecture import Linear
 from ..perf.spec import LINEAR_UNITS, PipelineSpec
 from ..stream import Fork, StreamBuffer, connect, tile
-from .attention import attend
-from .composition import Composition
-from .control import Control, LayerOrder, RunOrder
+from .control import Control, LayerOrder, RunOrder, order_readers
+from .graph import GraphComposition
 from .parameters import Parameters
 
 __all__ = ["Entry", "Pipeline", "count_layer"]
@@ -145,20 +144,17 @@ class Pipeline(wiring.Component):
         return _Composition(self, platform).m
 
 
-ORDER_READERS = (*LINEAR_UNITS, "scores", "sums", "softmax", "activation", "entry", "exit", "parameters")
-"""What takes an order a layer."""
-
-
-class _Composition(Composition):
-    """Builds the module of a pipeline: places each kernel and connects it to what comes before."""
+class _Composition(GraphComposition):
+    """Builds the module of a pipeline: each linear unit computes its own product, attention has a barrier."""
 
     def __init__(self, pipeline: Pipeline, platform: Any):
-        super().__init__(platform)
-        self.pipeline, self.spec = pipeline, pipeline.spec
+        super().__init__(platform, pipeline.spec)
+        self.pipeline = pipeline
         m, spec = self.m, self.spec
         control = self.add("control", Control(spec))
-        orders = self.add("orders", Fork(LayerOrder(spec), len(ORDER_READERS)))
-        self.orders = dict(zip(ORDER_READERS, orders.outputs, strict=True))
+        readers = order_readers(spec)
+        orders = self.add("orders", Fork(LayerOrder(spec), len(readers)))
+        self.orders = dict(zip(readers, orders.outputs, strict=True))
         parameters = self.add("parameters", Parameters(spec.parameters, spec.max_tiles))
         self.parameters = [parameters]
         connect(m, pipeline.run, control.run)
@@ -172,58 +168,25 @@ class _Composition(Composition):
         connect(m, pipeline.tokens, entry.outside)
         connect(m, leave.feedback, entry.feedback)
         connect(m, leave.outside, pipeline.outputs)
-        attended = self.residual(1, entry.output, self.attention)
-        connect(m, self.residual(2, attended, self.feed_forward), leave.input)
+        connect(m, self.walk(spec.layer, spec.operator_units, entry.output), leave.input)
 
-    def residual(self, index: int, tokens: Any, branch: Any) -> Any:
-        """``norm(tokens + branch(tokens))``."""
-        m, spec = self.m, self.spec
-        fork = self.add(f"fork{index}", Fork(tokens.payload.shape(), 2))
-        add = self.add(f"residual{index}", ResidualAdd(spec.residual1 if index == 1 else spec.residual2))
-        norm = self.add(f"norm{index}", LayerNorm(spec.norm))
-        connect(m, tokens, fork.input)
-        connect(m, fork.outputs[0], add.skip)
-        connect(m, branch(fork.outputs[1]), add.branch)
-        connect(m, add.total, norm.values)
-        self.channels(f"residual{index}", add.channels)
-        self.channels(f"norm{index}", norm.channels)
-        self.channels(f"epsilon_norm{index}", norm.epsilon)
-        return norm.normalised
-
-    def linear(self, name: str, tokens: Any) -> Any:
-        """Row quantiser, linear unit and requantiser."""
-        m, spec = self.m, self.spec
-        rows = self.add(f"rows_{name}", RowQuantise(spec.row_quantise(name)))
-        unit = self.add(name, Linear(spec.linear(name)))
-        requantise = self.add(f"requantise_{name}", Requantise(spec.requantise(name)))
-        # A factor waits while its tile is in the unit: two in the activation buffer, one in the sums, one arriving.
-        factors = self.add(f"factors_{name}", StreamBuffer(rows.factors.payload.shape(), 4))
-        connect(m, tokens, rows.values)
-        self.channels(f"limit_{name}", rows.limit)
-        connect(m, rows.quantised, unit.activations)
-        connect(m, rows.factors, factors.input)
+    def multiply(self, product: Linear, rows: Any) -> Any:
+        """The sums of a product's own unit."""
+        m, name = self.m, product.name
+        unit = self.add(name, LinearUnit(self.spec.linear(name)))
+        connect(m, rows, unit.activations)
         self.order(name, unit.order, "tiles")
         for i, channel in enumerate(getattr(self.pipeline, f"weights_{name}")):
             connect(m, channel, unit.weights[i])
-        connect(m, unit.sums, requantise.sums)
-        connect(m, factors.output, requantise.factors)
-        self.channels(name, requantise.channels)
-        return requantise.values
+        return unit.sums
 
-    def attention(self, tokens: Any) -> Any:
-        """Self-attention, projection included."""
+    def order_attention(self, scores: Scores, softmax: Softmax, sums: WeightedSums) -> None:
+        """An order for each layer: how far its tokens reach."""
         spec = self.spec
-        units = attend(self, spec, lambda: self.linear("qkv", tokens))
-        self.order("scores", units.scores.order, "tiles", "key_passes", "words", words=spec.scores_unit.words)
-        self.order("sums", units.sums.order, "tiles", "passes", "value_words", passes=spec.sums_unit.passes)
-        self.order("softmax", units.softmax.control, "tokens")
-        return self.linear("projection", units.context)
+        self.order("scores", scores.order, "tiles", "key_passes", "words", words=spec.scores_unit.words)
+        self.order("sums", sums.order, "tiles", "passes", "value_words", passes=spec.sums_unit.passes)
+        self.order("softmax", softmax.control, "tokens")
 
-    def feed_forward(self, tokens: Any) -> Any:
-        """Two linear units with an activation between."""
-        m, spec = self.m, self.spec
-        activation = self.add("activation", Activation(spec.activation))
-        connect(m, self.linear("ffn1", tokens), activation.values)
-        self.order("activation", activation.order, "tiles")
-        self.channels("activation", activation.table)
-        return self.linear("ffn2", activation.activated)
+    def order_table(self, name: str, activation: Activation) -> None:
+        """An order for each layer."""
+        self.order(name, activation.order, "tiles")

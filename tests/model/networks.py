@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from hdl.model.architecture import Graph
 from hdl.model.network import Network
 
 
@@ -15,6 +16,26 @@ def bert(name: str, **values: Any) -> Network:
 def gpt2(name: str, **values: Any) -> Network:
     """A network like GPT-2 of these fields."""
     return Network.of(name, "gpt2", values)
+
+
+def layer(family: str, hidden: int, heads: int, intermediate: int) -> Graph:
+    """The layer of a network of a family with these sizes."""
+    return sized(family, hidden, heads, intermediate, 8).layer
+
+
+def head(family: str, hidden: int, vocabulary: int) -> Graph:
+    """The head of a network of a family with these sizes."""
+    found = sized(family, hidden, 1, 8, vocabulary).head
+    assert found is not None
+    return found
+
+
+def sized(family: str, hidden: int, heads: int, intermediate: int, vocabulary: int) -> Network:
+    """A network of a family with these sizes."""
+    sizes = {"layers": 1, "hidden": hidden, "heads": heads, "intermediate": intermediate, "vocabulary": vocabulary}
+    others = {"max_positions": 8, "norm_eps": 1e-5}
+    own = {"token_types": 2, "activation": "gelu"} if family == "bert" else {"activation": "gelu_new"}
+    return Network.of("sized", family, sizes | others | own)
 
 
 SMALL = bert(

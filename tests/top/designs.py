@@ -10,17 +10,17 @@ from hdl.model.quantised import Quantised
 from hdl.model.weights import random_weights
 from hdl.perf.spec import ArrayShape, PipelineSpec
 
-from ..model.networks import bert
+from ..model.networks import bert, layer
 
 TINY = PipelineSpec(
-    hidden=32, heads=2, intermediate=64, max_length=32, max_layers=4, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,
+    layer=layer("bert", 32, 2, 64), max_length=32, max_layers=4, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,
     qkv=ArrayShape(4, 2), projection=ArrayShape(4, 1), ffn1=ArrayShape(4, 2), ffn2=ArrayShape(4, 2),
     scores=ArrayShape(4, 1), sums=ArrayShape(4, 1), channels=(1, 1, 1, 1),
 )  # fmt: skip
 """A pipeline in which every unit takes several passes, words and tiles."""
 
 ODD = PipelineSpec(
-    hidden=96, heads=3, intermediate=200, max_length=21, max_layers=2, rows=2, lanes=1, ffn_lanes=2, score_lanes=3,
+    layer=layer("bert", 96, 3, 200), max_length=21, max_layers=2, rows=2, lanes=1, ffn_lanes=2, score_lanes=3,
     qkv=ArrayShape(6, 3), projection=ArrayShape(3, 3), ffn1=ArrayShape(10, 2), ffn2=ArrayShape(8, 3),
     scores=ArrayShape(6, 1), sums=ArrayShape(4, 3), channels=(2, 1, 2, 1),
 )  # fmt: skip

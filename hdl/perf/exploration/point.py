@@ -17,6 +17,9 @@ __all__ = ["Point"]
 SHAPES = (*ARRAYS, "shape")
 """Fields of a geometry, of either kind, that are an array's shape."""
 
+OF_NETWORK = ("network", "layer", "head")
+"""Fields of a geometry that are the network's."""
+
 PLAIN = {"device": str, "copies": int, "weight_bits": int, "clock_mhz": int}
 """Fields beside network and geometry, with their types."""
 
@@ -62,8 +65,7 @@ class Point:
     def geometry(self) -> dict[str, Any]:
         """The fields of the geometry; the network stands beside it."""
         found = {field.name: getattr(self.spec, field.name) for field in fields(self.spec)}
-        found.pop("network", None)
-        return found
+        return {name: value for name, value in found.items() if name not in OF_NETWORK}
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, for JSON."""
@@ -105,5 +107,7 @@ def built(network: Network, kind: Any, values: Mapping[str, Any]) -> PipelineSpe
     if kind == StreamedDesign.kind:
         return StreamedSpec(network=network, **geometry)
     if kind == CopiedDesign.kind:
-        return (DecoderSpec if network.causal else PipelineSpec)(**geometry)
+        if network.head is None:
+            return PipelineSpec(layer=network.layer, **geometry)
+        return DecoderSpec(layer=network.layer, head=network.head, **geometry)
     raise ValueError(f"kind is {kind!r}")

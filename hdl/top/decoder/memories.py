@@ -9,7 +9,6 @@ from ...kernels.kvload import Load
 from ...kernels.kvstore import Store
 from ...perf.builtdecoder import BuiltDecoderSpec
 from ...stream import connect
-from ..attention import Attention
 from ..composition import Composition
 
 __all__ = ["Memory", "attach", "memories"]
@@ -32,27 +31,22 @@ def memories(parts: Composition, spec: BuiltDecoderSpec) -> dict[str, Memory]:
     }
 
 
-def attach(parts: Composition, pipeline: Any, found: dict[str, Memory], units: Attention) -> None:
-    """Connects loaders and storers with their orders, with attention, and with the memory channels of ``pipeline``."""
-    if not found:
-        return
+def attach(parts: Composition, pipeline: Any, name: str, memory: Memory, unit: Any) -> None:
+    """Connects the loader and the storer of keys or values with their orders, with the ``unit`` of attention that reads
+    them, and with the memory channels of ``pipeline``."""
     m: Module = parts.m
-    for (name, (ahead, load, store)), unit, tap in zip(
-        found.items(), (units.scores, units.sums), units.taps, strict=True
-    ):
-        parts.order(f"ahead_{name}", ahead.runs, "restart", "blocks")
-        parts.order(f"store_{name}", store.order, "layer", "tile", "rows", "last")
-        connect(m, ahead.orders, load.order)
-        connect(m, tap, store.tiles)
-        m.d.comb += [unit.loaded.eq(load.loaded), load.released.eq(unit.released), ahead.kept.eq(store.kept)]
-        channels = {
-            role: getattr(pipeline, f"{name}_{role}")
-            for role in ("requests", "data", "writes", "written", "acknowledged")
-        }
-        for i in range(load.spec.channels):
-            connect(m, load.blocks[i], unit.earlier[i])
-            connect(m, load.requests[i], channels["requests"][i])
-            connect(m, channels["data"][i], load.data[i])
-            connect(m, store.writes[i], channels["writes"][i])
-            connect(m, store.written[i], channels["written"][i])
-            connect(m, channels["acknowledged"][i], store.acknowledged[i])
+    ahead, load, store = memory
+    parts.order(f"ahead_{name}", ahead.runs, "restart", "blocks")
+    parts.order(f"store_{name}", store.order, "layer", "tile", "rows", "last")
+    connect(m, ahead.orders, load.order)
+    m.d.comb += [unit.loaded.eq(load.loaded), load.released.eq(unit.released), ahead.kept.eq(store.kept)]
+    channels = {
+        role: getattr(pipeline, f"{name}_{role}") for role in ("requests", "data", "writes", "written", "acknowledged")
+    }
+    for i in range(load.spec.channels):
+        connect(m, load.blocks[i], unit.earlier[i])
+        connect(m, load.requests[i], channels["requests"][i])
+        connect(m, channels["data"][i], load.data[i])
+        connect(m, store.writes[i], channels["writes"][i])
+        connect(m, store.written[i], channels["written"][i])
+        connect(m, channels["acknowledged"][i], store.acknowledged[i])

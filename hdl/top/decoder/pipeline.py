@@ -21,19 +21,18 @@ from ...channel import CHANNEL_BITS, Request, Written
 from ...kernels.activation import Activation
 from ...kernels.embedding import Embedding
 from ...kernels.fetch import Fetch
-from ...kernels.layernorm import LayerNorm
-from ...kernels.linear import Linear
+from ...kernels.linear import Linear as LinearUnit
 from ...kernels.readarbiter import ReadArbiter
-from ...kernels.requantise import Requantise
-from ...kernels.residual import ResidualAdd
-from ...kernels.rowquantise import RowQuantise
+from ...kernels.scores import Scores
 from ...kernels.sharing import Collect, Distribute
+from ...kernels.softmax import Softmax
 from ...kernels.topk import TopK
+from ...kernels.weightedsum import WeightedSums
+from ...model.architecture import Linear, Table
 from ...perf.builtdecoder import BuiltDecoderSpec
 from ...perf.spec import LINEAR_UNITS
-from ...stream import Fork, StreamBuffer, connect, tile
-from ..attention import attend
-from ..composition import Composition
+from ...stream import Fork, connect, tile
+from ..graph import GraphComposition
 from ..parameters import Parameters
 from ..pipeline import Entry
 from .ends import Leave, Loop
@@ -87,20 +86,19 @@ class DecoderPipeline(wiring.Component):
         return _Composition(self, platform).m
 
 
-LAYER_READERS = ("entry", "leave", "tiles", "products", "activation", "parameters")
-"""What takes an order a layer."""
-
 TILE_READERS = ("scores", "sums", "softmax")
 """What takes an order a tile, besides storers of keys and values."""
 
 
-class _Composition(Composition):
-    """Builds the module of a decoder: places each kernel and connects it to what comes before."""
+class _Composition(GraphComposition):
+    """Builds the module of a decoder: arrays share products, attention reaches over the cache."""
+
+    spec: BuiltDecoderSpec
 
     def __init__(self, pipeline: DecoderPipeline, platform: Any):
-        super().__init__(platform)
-        self.pipeline, self.spec = pipeline, pipeline.spec
-        m, spec = self.m, self.spec
+        super().__init__(platform, pipeline.spec)
+        self.pipeline = pipeline
+        m, spec = self.m, pipeline.spec
         self.memories = memories(self, spec)
         self.control()
         self.share()
@@ -122,8 +120,7 @@ class _Composition(Composition):
         connect(m, loop.output, entry.feedback)
         connect(m, leave.outside, pipeline.outputs)
         m.d.comb += self.sequencer.left.eq(leave.left)
-        attended = self.residual(1, entry.output, self.attention)
-        connect(m, self.residual(2, attended, self.feed_forward), leave.input)
+        connect(m, self.walk(spec.layer, spec.operator_units, entry.output), leave.input)
         self.head(leave.final)
 
     def control(self) -> None:
@@ -136,20 +133,22 @@ class _Composition(Composition):
         run_readers: tuple[str, ...] = ("layers", "embedding", "candidates", "final", "segments_parameters")
         run_readers += tuple(f"segments_{name}" for name in LINEAR_UNITS)
         run_readers += tuple(f"ahead_{name}" for name in self.memories)
-        self.orders = self.forked("runs", Run(spec), run_readers, sequencer.runs)
+        self.orders = self.dealt("runs", Run(spec), run_readers, sequencer.runs)
         layers = self.add("layers", LayerOrders(spec))
         tiles, products = self.add("tiles", TileOrders(spec)), self.add("products", ProductOrders(spec))
         connect(m, self.orders["layers"], layers.runs)
+        tables = (table.name for table in spec.layer.of(Table))
+        layer_readers = ("entry", "leave", "tiles", "products", *tables, "parameters")
         tile_readers = (*TILE_READERS, *(f"store_{name}" for name in self.memories))
-        self.orders |= self.forked("layer_orders", LayerOrder(spec), LAYER_READERS, layers.orders)
+        self.orders |= self.dealt("layer_orders", LayerOrder(spec), layer_readers, layers.orders)
         connect(m, self.orders["tiles"], tiles.layers)
         connect(m, self.orders["products"], products.layers)
-        self.orders |= self.forked("tile_orders", TileOrder(spec), tile_readers, tiles.orders)
-        self.orders |= self.forked("linear_orders", products.orders.payload.shape(), LINEAR_UNITS, products.orders)
+        self.orders |= self.dealt("tile_orders", TileOrder(spec), tile_readers, tiles.orders)
+        self.orders |= self.dealt("linear_orders", products.orders.payload.shape(), LINEAR_UNITS, products.orders)
         shared = products.shared.payload.shape()
-        self.orders |= self.forked("shared_orders", shared, ("distribute", "collect"), products.shared)
+        self.orders |= self.dealt("shared_orders", shared, ("distribute", "collect"), products.shared)
 
-    def forked(self, name: str, shape: Any, readers: Sequence[Any], source: Any) -> dict[Any, Any]:
+    def dealt(self, name: str, shape: Any, readers: Sequence[Any], source: Any) -> dict[Any, Any]:
         """``source`` for several readers, by their names."""
         fork = self.add(name, Fork(shape, len(readers)))
         connect(self.m, source, fork.input)
@@ -160,7 +159,7 @@ class _Composition(Composition):
         m, spec = self.m, self.spec
         segments = self.add(f"segments_{name}", Segments(spec.fetch, *spec.segments(name)))
         self.order(f"segments_{name}", segments.runs, "shared")
-        orders = self.forked(f"segment_orders_{name}", spec.fetch.order, range(len(requests)), segments.segments)
+        orders = self.dealt(f"segment_orders_{name}", spec.fetch.order, range(len(requests)), segments.segments)
         found = []
         for i, (request, answer) in enumerate(zip(requests, answers, strict=True)):
             fetch = self.add(f"fetch_{name}_{i}", Fetch(spec.fetch))
@@ -195,7 +194,7 @@ class _Composition(Composition):
         connect(m, self.orders["distribute"], distribute.order)
         connect(m, self.orders["collect"], collect.order)
         for i, name in enumerate(LINEAR_UNITS):
-            unit = self.add(name, Linear(spec.linear(name)))
+            unit = self.add(name, LinearUnit(spec.linear(name)))
             connect(m, self.orders[name], unit.order)
             connect(m, distribute.arrays[i], unit.activations)
             connect(m, unit.sums, collect.arrays[i])
@@ -203,68 +202,40 @@ class _Composition(Composition):
             for data, weights in zip(self.fetched(name, *channels), unit.weights, strict=True):
                 connect(m, data, weights)
 
-    def product(self, name: str, tokens: Any) -> Any:
-        """Row quantiser, product and requantiser."""
-        m, spec = self.m, self.spec
-        index = (*LINEAR_UNITS, "head").index(name)
-        rows = self.add(f"rows_{name}", RowQuantise(spec.row_quantise(name)))
-        requantise = self.add(f"requantise_{name}", Requantise(spec.requantise(name)))
-        # A factor waits while its tile is in the unit: two in the activation buffer, one in the sums, one arriving.
-        factors = self.add(f"factors_{name}", StreamBuffer(rows.factors.payload.shape(), 4))
-        connect(m, tokens, rows.values)
-        self.channels(f"limit_{name}", rows.limit)
-        connect(m, rows.quantised, self.distribute.sources[index])
-        connect(m, rows.factors, factors.input)
-        connect(m, self.collect.outputs[index], requantise.sums)
-        connect(m, factors.output, requantise.factors)
-        self.channels(name, requantise.channels)
-        return requantise.values
+    def multiply(self, product: Linear, rows: Any) -> Any:
+        """The sums of a product, of its own unit or of all arrays together."""
+        index = [*self.spec.products].index(product.name)
+        connect(self.m, rows, self.distribute.sources[index])
+        return self.collect.outputs[index]
 
-    def normed(self, name: str, tokens: Any) -> Any:
-        """Normalised tokens."""
-        norm = self.add(name, LayerNorm(self.spec.norm))
-        connect(self.m, tokens, norm.values)
-        self.channels(name, norm.channels)
-        self.channels(f"epsilon_{name}", norm.epsilon)
-        return norm.normalised
-
-    def residual(self, index: int, tokens: Any, branch: Any) -> Any:
-        """``tokens + branch(norm(tokens))``."""
-        m, spec = self.m, self.spec
-        fork = self.add(f"fork{index}", Fork(tokens.payload.shape(), 2))
-        add = self.add(f"residual{index}", ResidualAdd(spec.residual1 if index == 1 else spec.residual2))
-        connect(m, tokens, fork.input)
-        connect(m, fork.outputs[0], add.skip)
-        connect(m, branch(self.normed(f"norm{index}", fork.outputs[1])), add.branch)
-        self.channels(f"residual{index}", add.channels)
-        return add.total
-
-    def attention(self, tokens: Any) -> Any:
-        """Causal self-attention over the cache, projection included."""
+    def order_attention(self, scores: Scores, softmax: Softmax, sums: WeightedSums) -> None:
+        """An order for each tile: how far its tokens reach."""
         spec = self.spec
         place, last = (("tile", "rows"), ("last",)) if self.memories else (("layer", "tile", "rows"), ())
-        units = attend(self, spec, lambda: self.product("qkv", tokens), tapped=bool(self.memories))
         reach, passes = {"words": spec.scores_unit.words}, {"passes": spec.sums_unit.passes}
-        self.order("scores", units.scores.order, *place, "key_passes", "words", *last, **reach)
-        self.order("sums", units.sums.order, *place, "passes", "value_words", *last, **passes)
-        attach(self, self.pipeline, self.memories, units)
-        self.order("softmax", units.softmax.control, "tokens", "tile")
-        return self.product("projection", units.context)
+        self.order("scores", scores.order, *place, "key_passes", "words", *last, **reach)
+        self.order("sums", sums.order, *place, "passes", "value_words", *last, **passes)
+        self.order("softmax", softmax.control, "tokens", "tile")
+        for (name, memory), unit in zip(self.memories.items(), (scores, sums), strict=False):
+            attach(self, self.pipeline, name, memory, unit)
 
-    def feed_forward(self, tokens: Any) -> Any:
-        """Two products with an activation between."""
-        m, spec = self.m, self.spec
-        activation = self.add("activation", Activation(spec.activation))
-        connect(m, self.product("ffn1", tokens), activation.values)
-        self.order("activation", activation.order, "tiles")
-        self.channels("activation", activation.table)
-        return self.product("ffn2", activation.activated)
+    def kept(self, name: str, source: Any) -> Any:
+        """Keys or values for the RAMs; where they lie off chip, they are stored as well."""
+        if name not in self.memories:
+            return source
+        inside, outside = self.forked(f"fork_{name}", source, 2)
+        connect(self.m, outside, self.memories[name].store.tiles)
+        return inside
+
+    def order_table(self, name: str, activation: Activation) -> None:
+        """An order for each layer."""
+        self.order(name, activation.order, "tiles")
 
     def head(self, tokens: Any) -> None:
         """From the last tile to the candidates for the next token."""
         m, spec, pipeline = self.m, self.spec, self.pipeline
+        logits = self.walk(spec.head, spec.head_units, tokens)
         candidates = self.add("candidates", TopK(spec.candidates))
-        logits = self.product("head", self.normed("norm", tokens))
         connect(m, logits, candidates.logits)
         self.order("candidates", candidates.order, "last_row", "k")
         connect(m, candidates.results, pipeline.results)

@@ -38,7 +38,7 @@ class WatchedRun(DecoderRun):
 
     def __init__(self, *arguments: Any, **options: Any):
         self.worked: dict[str, list[Worked]] = {}
-        self.product, self.number = "", 0
+        self.working, self.number = "", 0
         super().__init__(*arguments, **options)
         arrays = self.rounds.arrays
         multipliers = sum(one.array.macs for one in arrays)
@@ -69,7 +69,7 @@ class WatchedRun(DecoderRun):
 
     def linear(self, name: str, arrived: np.ndarray, parts: int = 1) -> np.ndarray:
         """A product, whose weights and words are kept as its own."""
-        self.product = name
+        self.working = name
         return super().linear(name, arrived, parts)
 
     def layer(self, arrived: np.ndarray) -> np.ndarray:
@@ -95,10 +95,10 @@ class WatchedRun(DecoderRun):
         }
 
     def _entered(self, share: float, when: np.ndarray) -> None:
-        self._keep_bursts(self.product, when + 1, np.ones(len(when)), np.zeros(len(when), dtype=int), share)
+        self._keep_bursts(self.working, when + 1, np.ones(len(when)), np.zeros(len(when), dtype=int), share)
 
     def _loaded(self, share: float, when: np.ndarray, beats: float) -> None:
-        self._load(self.product, when, beats, share)
+        self._load(self.working, when, beats, share)
 
     def _dealt(self, name: str, when: np.ndarray, beats: float) -> None:
         self._load(name, when, beats, 1.0)

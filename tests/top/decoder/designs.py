@@ -6,11 +6,13 @@ from hdl.model.weightbits import W4, WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.spec import ArrayShape
 
+from ...model.networks import head, layer
+
 TINY = BuiltDecoderSpec(
-    hidden=32, heads=2, intermediate=64, max_length=32, max_layers=2, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,
+    layer=layer("gpt2", 32, 2, 64), max_length=32, max_layers=2, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,
     qkv=ArrayShape(8, 1), projection=ArrayShape(4, 1), ffn1=ArrayShape(8, 1), ffn2=ArrayShape(8, 1),
     scores=ArrayShape(8, 1), sums=ArrayShape(4, 1), channels=(1, 1, 1, 1),
-    kv_heads=2, gated=False, vocabulary=90, cache_on_chip=True,
+    head=head("gpt2", 32, 90), cache_on_chip=True,
 )  # fmt: skip
 """A decoder in which every unit takes several passes, words and tiles, and the head is no multiple of the columns."""
 
@@ -32,34 +34,34 @@ FAR = replace(
 """With keys and values in off-chip memory, a channel for each; a third layer takes the bank of the first."""
 
 FARTHER = BuiltDecoderSpec(
-    hidden=96, heads=3, intermediate=192, max_length=40, max_layers=2, rows=2, lanes=2, ffn_lanes=2, score_lanes=4,
+    layer=layer("gpt2", 96, 3, 192), max_length=40, max_layers=2, rows=2, lanes=2, ffn_lanes=2, score_lanes=4,
     qkv=ArrayShape(8, 2), projection=ArrayShape(4, 3), ffn1=ArrayShape(8, 2), ffn2=ArrayShape(8, 3),
     scores=ArrayShape(16, 2), sums=ArrayShape(16, 3), channels=(2, 1, 2, 1),
-    kv_heads=3, gated=False, vocabulary=101, cache_on_chip=False, cache_channels=2, cache_banks=3,
+    head=head("gpt2", 96, 101), cache_on_chip=False, cache_channels=2, cache_banks=3,
 )  # fmt: skip
 """Two channels for keys and two for values, arrays of several cascades."""
 
 ODD = BuiltDecoderSpec(
-    hidden=96, heads=3, intermediate=192, max_length=24, max_layers=3, rows=2, lanes=1, ffn_lanes=1, score_lanes=3,
+    layer=layer("gpt2", 96, 3, 192), max_length=24, max_layers=3, rows=2, lanes=1, ffn_lanes=1, score_lanes=3,
     qkv=ArrayShape(6, 2), projection=ArrayShape(3, 3), ffn1=ArrayShape(8, 2), ffn2=ArrayShape(8, 3),
     scores=ArrayShape(6, 1), sums=ArrayShape(4, 3), channels=(1, 1, 2, 2),
-    kv_heads=3, gated=False, vocabulary=101, cache_on_chip=True, padding=1,
+    head=head("gpt2", 96, 101), cache_on_chip=True, padding=1,
 )  # fmt: skip
 """Sizes that are no powers of two, arrays of different depths, channels whose RAMs do not fill beats; 23 positions."""
 
 SMALL = BuiltDecoderSpec(
-    hidden=16, heads=2, intermediate=32, max_length=8, max_layers=1, rows=2, lanes=2, ffn_lanes=2, score_lanes=2,
+    layer=layer("gpt2", 16, 2, 32), max_length=8, max_layers=1, rows=2, lanes=2, ffn_lanes=2, score_lanes=2,
     qkv=ArrayShape(2, 1), projection=ArrayShape(2, 1), ffn1=ArrayShape(2, 1), ffn2=ArrayShape(2, 1),
     scores=ArrayShape(2, 1), sums=ArrayShape(2, 1), channels=(1, 1, 1, 1),
-    kv_heads=2, gated=False, vocabulary=11, cache_on_chip=True,
+    head=head("gpt2", 16, 11), cache_on_chip=True,
 )  # fmt: skip
 """As little as there can be, and a single layer, for Amaranth's own simulator."""
 
 HEAVY = BuiltDecoderSpec(
-    hidden=192, heads=3, intermediate=768, max_length=16, max_layers=2, rows=2, lanes=4, ffn_lanes=4, score_lanes=2,
+    layer=layer("gpt2", 192, 3, 768), max_length=16, max_layers=2, rows=2, lanes=4, ffn_lanes=4, score_lanes=2,
     qkv=ArrayShape(12, 1), projection=ArrayShape(4, 1), ffn1=ArrayShape(8, 1), ffn2=ArrayShape(8, 1),
     scores=ArrayShape(8, 1), sums=ArrayShape(8, 1), channels=(1, 1, 1, 1),
-    kv_heads=3, gated=False, vocabulary=300, cache_on_chip=True,
+    head=head("gpt2", 192, 300), cache_on_chip=True,
 )  # fmt: skip
 """A token waits for its weights."""
 

@@ -173,16 +173,15 @@ def smallest(network: Network, max_length: int, group: Group, menu: dict[str, li
     """The pipeline of a group with the smallest shape of every array; None where the specs refuse it."""
     rows, lanes, ffn_lanes, score_lanes = group
     common: dict[str, Any] = dict(
-        hidden=network.hidden, heads=network.heads, intermediate=network.intermediate, max_length=max_length,
-        max_layers=network.layers, rows=rows, lanes=lanes, ffn_lanes=ffn_lanes, score_lanes=score_lanes,
+        layer=network.layer, max_length=max_length, max_layers=network.layers, rows=rows, lanes=lanes,
+        ffn_lanes=ffn_lanes, score_lanes=score_lanes,
         channels=(1, 1, 1, 1), **{name: menu[name][-1] for name in ARRAYS},
     )  # fmt: skip
     try:
         if not network.causal:
             return PipelineSpec(**common)
-        return DecoderSpec(
-            kv_heads=network.kv_heads, gated=network.gated, vocabulary=network.vocabulary, cache_on_chip=True, **common
-        )
+        assert network.head is not None, f"{network.name} has no head"
+        return DecoderSpec(head=network.head, cache_on_chip=True, **common)
     except ValueError:
         return None
 

@@ -1,0 +1,152 @@
+"""Composes the units of a graph: each operator's units are placed and connected to the tensors that they read."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..kernels.activation import Activation
+from ..kernels.layernorm import LayerNorm
+from ..kernels.requantise import Requantise
+from ..kernels.residual import ResidualAdd
+from ..kernels.rowquantise import RowQuantise
+from ..kernels.scores import Scores
+from ..kernels.softmax import Softmax
+from ..kernels.weightedsum import WeightedSums
+from ..model.architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
+from ..perf.spec import OperatorUnit, PipelineSpec
+from ..stream import Fork, StreamBuffer, connect
+from .composition import Composition
+from .split import Split, SplitSpec
+
+__all__ = ["GraphComposition"]
+
+FACTORS = 4
+"""Row factors that wait while their tiles are in a linear unit: two in the activation buffer, one in the sums, one
+arriving."""
+
+Units = Mapping[str, tuple[OperatorUnit, ...]]
+
+
+class GraphComposition(Composition):
+    """Builds a module of the units of graphs. How products are computed, and which orders the units get, differs: a
+    subclass says it in `multiply`, `order_attention` and `order_table`."""
+
+    def __init__(self, platform: Any, spec: PipelineSpec):
+        super().__init__(platform)
+        self.spec = spec
+        self.waiting: dict[str, list[Any]] = {}
+        """Streams of each tensor of the present graph whose readers are still to come."""
+
+    def multiply(self, product: Linear, rows: Any) -> Any:
+        """The sums of a product for a stream of quantised rows."""
+        raise NotImplementedError
+
+    def order_attention(self, scores: Scores, softmax: Softmax, sums: WeightedSums) -> None:
+        """Gives the units of attention their orders."""
+        raise NotImplementedError
+
+    def order_table(self, name: str, activation: Activation) -> None:
+        """Gives a table its orders."""
+        raise NotImplementedError
+
+    def walk(self, graph: Graph, units: Units, source: Any) -> Any:
+        """Adds a graph's units between a ``source`` stream of its input and the stream of its output, which is
+        returned."""
+        self.waiting = {}
+        self.give(graph, graph.input, source)
+        steps: dict[type[Operator], Callable[[Any, tuple[OperatorUnit, ...]], list[Any]]] = {
+            Linear: self.linear,
+            Attention: self.attention,
+            Norm: self.norm,
+            Add: self.add_residual,
+            Table: self.table,
+        }
+        for operator in graph:
+            found = steps[type(operator)](operator, units[operator.name])
+            for tensor, result in zip(operator.gives, found, strict=True):
+                self.give(graph, tensor, result)
+        return self.take(graph.output)
+
+    def give(self, graph: Graph, tensor: str, source: Any) -> None:
+        """Keeps a tensor's stream for its readers, forked where there are several."""
+        readers = len(graph.readers(tensor)) + (tensor == graph.output)
+        self.waiting[tensor] = self.forked(f"fork_{tensor}", source, readers) if readers > 1 else [source]
+
+    def take(self, tensor: str) -> Any:
+        """A tensor's stream for the next of its readers."""
+        return self.waiting[tensor].pop(0)
+
+    def forked(self, name: str, source: Any, readers: int) -> list[Any]:
+        """A stream for each of several readers."""
+        fork = self.add(name, Fork(source.payload.shape(), readers))
+        connect(self.m, source, fork.input)
+        return [*fork.outputs]
+
+    def kernel(self, unit: OperatorUnit, component: Any) -> Any:
+        """Adds a unit's component, and gives it its parameters."""
+        self.add(unit.name, component)
+        for member, block in unit.blocks.items():
+            self.channels(block.name, getattr(component, member))
+        return component
+
+    def linear(self, product: Linear, units: tuple[OperatorUnit, ...]) -> list[Any]:
+        """Row quantiser, product and requantiser; the parts of its result."""
+        m, name = self.m, product.name
+        rows = self.kernel(units[0], RowQuantise(units[0].spec))
+        requantise = self.kernel(units[-1], Requantise(units[-1].spec))
+        factors = self.add(f"factors_{name}", StreamBuffer(rows.factors.payload.shape(), FACTORS))
+        connect(m, self.take(product.source), rows.values)
+        connect(m, self.multiply(product, rows.quantised), requantise.sums)
+        connect(m, rows.factors, factors.input)
+        connect(m, factors.output, requantise.factors)
+        if len(product.parts) == 1:
+            return [requantise.values]
+        spec = units[-1].spec
+        beats = tuple(part.features // spec.lanes for part in product.parts)
+        split = self.add(f"split_{name}", Split(SplitSpec(spec.rows, spec.lanes, spec.output_bits, beats)))
+        connect(m, requantise.values, split.input)
+        return [*split.outputs]
+
+    def attention(self, attention: Attention, units: tuple[OperatorUnit, ...]) -> list[Any]:
+        """Scores, softmax, weighted sums and their requantiser."""
+        m = self.m
+        scores = self.kernel(units[0], Scores(units[0].spec))
+        softmax = self.kernel(units[1], Softmax(units[1].spec))
+        sums = self.kernel(units[2], WeightedSums(units[2].spec))
+        context = self.kernel(units[3], Requantise(units[3].spec))
+        factors = self.add(
+            f"factors_{attention.name}", StreamBuffer(softmax.factors.payload.shape(), self.spec.heads_in_sums)
+        )
+        self.order_attention(scores, softmax, sums)
+        connect(m, self.kept("keys", self.take(attention.keys)), scores.stored)
+        connect(m, self.kept("values", self.take(attention.values)), sums.stored)
+        connect(m, self.take(attention.queries), scores.activations)
+        connect(m, scores.sums, softmax.scores)
+        connect(m, softmax.numerators, sums.activations)
+        connect(m, softmax.factors, factors.input)
+        connect(m, sums.sums, context.sums)
+        connect(m, factors.output, context.factors)
+        return [context.values]
+
+    def kept(self, name: str, source: Any) -> Any:
+        """The stream of ``keys`` or ``values`` on its way into the RAMs, where somebody else may take it as well."""
+        return source
+
+    def norm(self, norm: Norm, units: tuple[OperatorUnit, ...]) -> list[Any]:
+        """A normalisation."""
+        component = self.kernel(units[0], LayerNorm(units[0].spec))
+        connect(self.m, self.take(norm.source), component.values)
+        return [component.normalised]
+
+    def add_residual(self, add: Add, units: tuple[OperatorUnit, ...]) -> list[Any]:
+        """A residual addition."""
+        component = self.kernel(units[0], ResidualAdd(units[0].spec))
+        connect(self.m, self.take(add.skip), component.skip)
+        connect(self.m, self.take(add.branch), component.branch)
+        return [component.total]
+
+    def table(self, table: Table, units: tuple[OperatorUnit, ...]) -> list[Any]:
+        """A function by its table."""
+        component = self.kernel(units[0], Activation(units[0].spec))
+        self.order_table(table.name, component)
+        connect(self.m, self.take(table.source), component.values)
+        return [component.activated]
