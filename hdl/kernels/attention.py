@@ -18,10 +18,11 @@ from ..memory import ReplayBuffer, ReplaySpec
 from ..pipeline import delay
 from ..resources import Resources
 from ..stream import Fork, Pack, connect, tile
+from .arrayspec import ACTIVATION_BITS, ArraySpec
 from .banks import BankSpec, Placement, Repeat
 from .kvblocks import BLOCK, Block, merge_blocks, merge_resources
 from .kvcache import CacheSpec, Locate
-from .systolic import ACTIVATION_BITS, ArraySpec, SystolicArray
+from .systolic import SystolicArray
 
 __all__ = ["OFF_CHIP_LAYERS", "AttentionSpec", "AttentionUnit"]
 

@@ -17,10 +17,11 @@ from ..dsp import CASCADE
 from ..hierarchy import place
 from ..memory import ReplayBuffer, ReplayControl
 from ..stream import Pack, connect, tile
+from .arrayspec import ACTIVATION_BITS
 from .linearspec import LinearSpec, exact_matmul
 from .packedweights import PackedWeightsSpec, UnpackWeights
 from .productorders import ProductOrder, ReplayOrders
-from .systolic import ACTIVATION_BITS, SystolicArray
+from .systolic import SystolicArray
 from .weights import LoadChannel
 
 __all__ = ["Linear", "LinearSpec", "ProductOrder", "exact_matmul"]

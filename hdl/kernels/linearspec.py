@@ -9,10 +9,10 @@ import numpy as np
 from ..dsp import CASCADE
 from ..memory import ReplaySpec
 from ..resources import Resources
+from .arrayspec import ArraySpec
 from .packedweights import PackedWeightsSpec
 from .productorders import replay_orders_resources
 from .shared import ProductShare
-from .systolic import ArraySpec
 from .weights import WeightChannels
 
 __all__ = ["LinearSpec", "exact_matmul"]

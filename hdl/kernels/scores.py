@@ -12,10 +12,10 @@ from amaranth.hdl import Module, Mux, Signal
 from ..dsp import CASCADE
 from ..memory import ReplaySpec
 from ..pipeline import delay
+from .arrayspec import ArraySpec
 from .attention import AttentionSpec, AttentionUnit
 from .banks import BankSpec, Placement
 from .linear import exact_matmul
-from .systolic import ArraySpec
 
 __all__ = ["Scores", "ScoresSpec"]
 

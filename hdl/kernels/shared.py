@@ -18,7 +18,7 @@ from amaranth.hdl import Shape
 
 from ..resources import Resources, ram_blocks
 from ..stream import buffer_resources
-from .systolic import ACTIVATION_BITS, ArraySpec
+from .arrayspec import ACTIVATION_BITS, MAX_TERMS, ArraySpec
 
 __all__ = [
     "MAX_TERMS",
@@ -31,9 +31,6 @@ __all__ = [
     "shared_cycles",
     "weight_bytes",
 ]
-
-MAX_TERMS = 4096
-"""Longer contractions are cut in parts, whose sums are added after their scaling."""
 
 GROUP, FACTOR_BITS = 64, 4
 """Weights of 4 bits that share a factor, and its bits."""

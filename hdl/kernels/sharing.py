@@ -15,9 +15,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..pipeline import advance
 from ..stream import StreamBuffer, connect, tile
+from .arrayspec import ACTIVATION_BITS
 from .linear import LinearSpec
 from .shared import Product, SharedColumnsSpec, check_own, product_shares
-from .systolic import ACTIVATION_BITS
 
 __all__ = ["Collect", "Distribute", "share"]
 

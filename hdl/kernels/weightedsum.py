@@ -11,10 +11,10 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal
 
 from ..memory import ReplaySpec
+from .arrayspec import ArraySpec
 from .attention import AttentionSpec, AttentionUnit
 from .banks import BankSpec, Placement
 from .linear import exact_matmul
-from .systolic import ArraySpec
 
 __all__ = ["WeightedSums", "WeightedSumsSpec"]
 

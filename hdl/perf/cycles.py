@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..kernels.arrayspec import ArraySpec
 from ..kernels.linear import LinearSpec
 from ..kernels.residual import ResidualSpec
-from ..kernels.systolic import ArraySpec
 from ..model.quantised import LINEAR_UNITS
 from ..serial import divide_latency
 from .servers import BUFFER, LONG_AGO, Parameters, Server
