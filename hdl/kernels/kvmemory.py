@@ -19,10 +19,11 @@ from ..dsp import CASCADE
 from ..pipeline import tree_levels
 from ..resources import Resources
 from ..stream import buffer_resources
-from .attention import AttentionSpec
+from .attentionspec import AttentionSpec
 from .fetch import FetchSpec
 from .kvblocks import BLOCK, Block
-from .kvcache import SUM_FAN_IN, CacheSpec
+from .kvcache import SUM_FAN_IN
+from .loadedcache import LoadedCacheSpec
 
 __all__ = ["KvMemorySpec"]
 
@@ -52,10 +53,10 @@ class KvMemorySpec:
             raise ValueError(f"memory of keys or values must have a layer, not {self.layers}")
 
     @property
-    def banks(self) -> CacheSpec:
+    def banks(self) -> LoadedCacheSpec:
         """Where the words lie in the RAMs."""
         banks = self.unit.banks
-        assert isinstance(banks, CacheSpec)
+        assert isinstance(banks, LoadedCacheSpec)
         return banks
 
     @property
@@ -160,7 +161,7 @@ class KvMemorySpec:
     @property
     def resources(self) -> Resources:
         """BRAM, LUT and FF of loader and storer; LUT and FF are estimates."""
-        load = self.fetch.resources + buffer_resources(Block(self.unit).size, 2) + Resources(lut=40, ff=70)
+        load = self.fetch.resources + buffer_resources(Block(self.unit.blocks).size, 2) + Resources(lut=40, ff=70)
         # Of a beat that is stored, a tile's rows and a strobe for each token differ.
         tile = BLOCK * 8 * self.unit.rows
         store = buffer_resources(tile + BLOCK + Request["address"].width, 2) + Resources(lut=30, ff=20)

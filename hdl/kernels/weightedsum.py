@@ -12,7 +12,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 
 from ..memory import ReplaySpec
 from .arrayspec import ArraySpec
-from .attention import AttentionSpec, AttentionUnit
+from .attention import AttentionUnit
+from .attentionspec import AttentionSpec
 from .banks import BankSpec, Placement
 from .linear import exact_matmul
 
@@ -93,15 +94,20 @@ class WeightedSums(AttentionUnit):
         spec = self.spec
         beats = spec.head_size // spec.lanes_stored
         turns = spec.columns // spec.lanes_stored  # beats that fill a pass's columns
-        return spec.banks.placement(steps=beats, steps_a_unit=turns, unit_stride=spec.banks.pass_stride)
+        return spec.banks.placement(beats=beats, unit_beats=turns, unit_stride=spec.banks.pass_stride)
 
     def bounds(self, order: Any) -> tuple[Any, Any]:
         return order.words, self.spec.passes
 
     def write(self, m: Module, ports: Sequence[Any], placement: Placement, accept: Signal) -> None:
-        """Writes a feature's T tokens as bytes of its column's word of tokens."""
+        """Writes a feature's T tokens as bytes of its column's word of tokens.
+
+        The values of a tile lie in one slot of ``rows`` bytes of one word. With 4 rows, 4 columns, words of 16 bytes
+        and beats of 2 features, the second beat of tile 5 has features 2 and 3 of the tokens 20 to 23. They are written
+        to the bytes 4 to 7 of word 1 of pass 0, in the columns that compute the features 2 and 3 of each pass.
+        """
         spec = self.spec
-        slot, word_start = placement.share(m, "word_start", spec.slots, 1)
+        slot, word_start = placement.share(m, "word_start")
         beat = Signal(self.stored.payload.shape(), reset_less=True)
         address, turn = Signal(spec.banks.address, reset_less=True), Signal(spec.columns // spec.lanes_stored)
         written = Signal(spec.depth, reset_less=True)  # bytes of the word
@@ -109,7 +115,7 @@ class WeightedSums(AttentionUnit):
             beat.eq(self.stored.payload),
             address.eq(placement.base + word_start),
             turn.eq(Mux(accept, 1 << placement.within, 0)),
-            written.eq(self.rows(placement) << (slot * spec.rows)),
+            written.eq(placement.rows << (slot * spec.rows)),
         ]
         for column, write in enumerate(ports):
             feature = spec.array.feature(column)
