@@ -9,7 +9,7 @@ order names the product; a shared product's weights are read once, so they may b
 from typing import Any
 
 from amaranth.hdl import Cat, Module, ShapeLike, signed, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS
@@ -20,11 +20,16 @@ from ..stream import Pack, connect, tile
 from .arrayspec import ACTIVATION_BITS
 from .linearspec import LinearSpec, exact_matmul
 from .packedweights import PackedWeightsSpec, UnpackWeights
-from .productorders import ProductOrder, ReplayOrders
+from .productorders import ReplayOrders
 from .systolic import SystolicArray
 from .weights import LoadChannel
 
 __all__ = ["Linear", "LinearSpec", "ProductOrder", "exact_matmul"]
+
+
+def ProductOrder(spec: LinearSpec) -> data.StructLayout:
+    """An order of a unit that is `LinearSpec.ordered`: ``tiles`` of a ``product``, by its number in `shares`."""
+    return spec.orders.order
 
 
 class Linear(wiring.Component):
@@ -59,7 +64,7 @@ class Linear(wiring.Component):
         )
         channels: list[Any] = list(self.weights)
         if spec.ordered:
-            m.submodules.orders = orders = ReplayOrders(spec)
+            m.submodules.orders = orders = ReplayOrders(spec.orders)
             connect(m, self.order, orders.order)
             connect(m, orders.activations, replay.order)
             connect(m, orders.weights, weights.order)

@@ -11,7 +11,7 @@ from ..memory import ReplaySpec
 from ..resources import Resources
 from .arrayspec import ArraySpec
 from .packedweights import PackedWeightsSpec
-from .productorders import replay_orders_resources
+from .productorders import ProductBounds, ProductOrdersSpec
 from .shared import ProductShare
 from .weights import WeightChannels
 
@@ -120,6 +120,17 @@ class LinearSpec:
         passes = max(share.rounds for share in self.shares)
         return PackedWeightsSpec(channels=self.loader, max_words=max(self.product_words), max_passes=passes)
 
+    @property
+    def orders(self) -> ProductOrdersSpec:
+        """The orders of a unit that is `ordered`."""
+        return ProductOrdersSpec(
+            products=tuple(
+                ProductBounds(words=words, passes=share.rounds, ram_words=ram_words, packed=share.bits == 4)
+                for words, ram_words, share in zip(self.product_words, self.ram_words, self.shares, strict=True)
+            ),
+            max_tiles=self.max_tiles, replay=self.replay, ring=self.ring, packing=self.packing, channels=self.channels,
+        )  # fmt: skip
+
     @cached_property
     def loader(self) -> WeightChannels:
         """The memory channels."""
@@ -215,7 +226,7 @@ class LinearSpec:
     def resources(self) -> Resources:
         """DSP, RAM, LUT and FF; LUT and FF are estimates."""
         pack = Resources(lut=self.rows * self.array.depth * 8, ff=3 * self.rows * self.array.depth * 8)
-        control = self.ring.control_resources + (replay_orders_resources(self) if self.ordered else Resources())
+        control = self.ring.control_resources + (self.orders.resources if self.ordered else Resources())
         loader = self.loader.resources + (self.packing.resources * self.channels if self.packing else Resources())
         return self.array.resources + self.replay.resources + control + pack + loader
 
