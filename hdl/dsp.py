@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from .resources import Resources
 
-__all__ = ["CASCADE", "SUM_BITS", "Cascade"]
+__all__ = ["CASCADE", "CASCADE_SUM_BITS", "Cascade"]
 
 CASCADE = 8
 """DSP48E2 in a cascade: a 64-bit memory word of int8 weights, and the most that leaves ``low`` in 18 bits."""
@@ -25,7 +25,7 @@ CASCADE = 8
 PACK_SHIFT = 18
 """Place of the second row's sum in the packed word."""
 
-SUM_BITS = PACK_SHIFT
+CASCADE_SUM_BITS = PACK_SHIFT
 """Width of a signed sum of eight products."""
 
 
@@ -40,7 +40,7 @@ class Cascade(wiring.Component):
 
     activations: In(2 * CASCADE * 8)
     weights: In(CASCADE * 8)
-    sums: Out(2 * SUM_BITS)
+    sums: Out(2 * CASCADE_SUM_BITS)
 
     latency = CASCADE + 3 + 1
     """Input, pre-adder, multiplier and sum registers, one more sum a further element, and the register behind the
@@ -68,17 +68,17 @@ class Cascade(wiring.Component):
         # The registers before the sums are moved behind them: the same cycle for every value, and far fewer to
         # simulate.
         for row in range(2):
-            total: Any = Const(0, signed(SUM_BITS))
+            total: Any = Const(0, signed(CASCADE_SUM_BITS))
             for i in range(CASCADE):
                 activation, weight = self._element(row, i)
-                partial = Signal(signed(SUM_BITS), name=f"partial{row}_{i}", reset_less=True)
+                partial = Signal(signed(CASCADE_SUM_BITS), name=f"partial{row}_{i}", reset_less=True)
                 m.d.sync += partial.eq(total + activation * weight)
                 total = partial
             for i in range(self.latency - CASCADE):
-                delayed = Signal(signed(SUM_BITS), name=f"delayed{row}_{i}", reset_less=True)
+                delayed = Signal(signed(CASCADE_SUM_BITS), name=f"delayed{row}_{i}", reset_less=True)
                 m.d.sync += delayed.eq(total)
                 total = delayed
-            m.d.comb += self.sums.word_select(row, SUM_BITS).eq(total)
+            m.d.comb += self.sums.word_select(row, CASCADE_SUM_BITS).eq(total)
 
     def _primitives(self, m: Module) -> None:
         carried: Any = Const(0, 48)
@@ -95,7 +95,7 @@ class Cascade(wiring.Component):
                 first=i == 0,
             )
             carried = carry_out
-        low_sum, high_sum = (Signal(SUM_BITS, name=f"{name}_sum", reset_less=True) for name in ("low", "high"))
+        low_sum, high_sum = (Signal(CASCADE_SUM_BITS, name=f"{name}_sum", reset_less=True) for name in ("low", "high"))
         m.d.sync += [
             low_sum.eq(packed[:PACK_SHIFT]),
             high_sum.eq(packed[PACK_SHIFT:] + packed[PACK_SHIFT - 1]),

@@ -21,15 +21,15 @@ from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 
 __all__ = ["Activation", "ActivationSpec", "TableEntry"]
 
-OUTPUT_BITS = 16
+ACTIVATED_BITS = 16
 
-TableEntry = data.StructLayout({"base": unsigned(OUTPUT_BITS), "delta": signed(16)})
+TableEntry = data.StructLayout({"base": unsigned(ACTIVATED_BITS), "delta": signed(16)})
 """The value at the beginning of an interval, and its rise to the end."""
 
 ENTRIES_PER_WORD = 2
 """Of a 64-bit word of the table's stream, low entry first."""
 
-BANKS = 2
+TABLES = 2
 """The table in use, and the next one."""
 
 
@@ -80,7 +80,7 @@ class ActivationSpec:
     @property
     def table(self) -> RamSpec:
         """One copy of the tables; there is one for each row and lane."""
-        return RamSpec(TableEntry.size, BANKS * self.entries, "block")
+        return RamSpec(TableEntry.size, TABLES * self.entries, "block")
 
     @property
     def stages(self) -> int:
@@ -105,14 +105,14 @@ class ActivationSpec:
     def resources(self) -> Resources:
         """DSP, RAM, LUT and FF; LUT and FF are estimates, the registers around the products count outside the DSPs."""
         # Rise, base twice, product, sum without the bits below the rounding, result; the fraction waits in LUTs.
-        registers = 5 * OUTPUT_BITS + self.fraction_bits + (OUTPUT_BITS + 2)
-        element = self.table.resources + Resources(dsp=1, lut=2 * OUTPUT_BITS + self.fraction_bits, ff=registers)
+        registers = 5 * ACTIVATED_BITS + self.fraction_bits + (ACTIVATED_BITS + 2)
+        element = self.table.resources + Resources(dsp=1, lut=2 * ACTIVATED_BITS + self.fraction_bits, ff=registers)
         counters = self.index_bits + (self.features // self.lanes).bit_length() + self.max_tiles.bit_length()
-        writing = TableEntry.size + self.index_bits + BANKS
+        writing = TableEntry.size + self.index_bits + TABLES
         elements = self.rows * self.lanes
         return (
             element * elements
-            + pipeline_resources(elements * OUTPUT_BITS, self.stages + 2)
+            + pipeline_resources(elements * ACTIVATED_BITS, self.stages + 2)
             + Resources(lut=TableEntry.size + counters, ff=writing + counters + self.stages + 4)
         )
 
@@ -121,7 +121,7 @@ class ActivationSpec:
         place_in_range = np.asarray(values, dtype=np.int64) + (1 << (self.input_bits - 1))
         base, delta = np.moveaxis(np.asarray(table, dtype=np.int64)[place_in_range >> self.fraction_bits], -1, 0)
         fraction = place_in_range & ((1 << self.fraction_bits) - 1)
-        return saturate(base + round_shift(delta * fraction, self.fraction_bits), OUTPUT_BITS, signed=False)
+        return saturate(base + round_shift(delta * fraction, self.fraction_bits), ACTIVATED_BITS, signed=False)
 
     def pack(self, table: np.ndarray) -> np.ndarray:
         """The words of the table's stream, uint64 [words], for ``table`` [entries, 2] of base and delta.
@@ -162,7 +162,7 @@ class Activation(wiring.Component):
                 "order": In(stream.Signature(data.StructLayout({"tiles": range(spec.max_tiles + 1)}))),
                 "table": In(stream.Signature(unsigned(ENTRIES_PER_WORD * TableEntry.size))),
                 "values": In(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.input_bits)))),
-                "activated": Out(stream.Signature(tile(spec.rows, spec.lanes, unsigned(OUTPUT_BITS)))),
+                "activated": Out(stream.Signature(tile(spec.rows, spec.lanes, unsigned(ACTIVATED_BITS)))),
             }
         )
 
@@ -170,9 +170,9 @@ class Activation(wiring.Component):
         m = Module()
         spec = self.spec
         m.submodules.results = results = PipelineBuffer(self.activated.payload.shape(), spec.stages + 2)
-        loaded = Signal(BANKS)  # banks whose table is complete and still wanted
+        loaded = Signal(TABLES)  # banks whose table is complete and still wanted
         write = self._load(m, loaded)
-        bank = Signal(range(BANKS))
+        bank = Signal(range(TABLES))
         go = join(m, [self.values], self.order.valid & loaded.bit_select(bank, 1) & results.room)
         layer_ends = self._count(m, go)
         with m.If(layer_ends):
@@ -198,12 +198,14 @@ class Activation(wiring.Component):
     def _load(self, m: Module, loaded: Signal) -> data.View:
         """Cuts the table's words into entries; returns the write port of all copies, registered for its fan-out."""
         spec = self.spec
-        address, bank = Signal(range(spec.entries)), Signal(range(BANKS))
+        address, bank = Signal(range(spec.entries)), Signal(range(TABLES))
         part = address[: (ENTRIES_PER_WORD - 1).bit_length()]
         accept = self.table.valid & ~loaded.bit_select(bank, 1)
         m.d.comb += self.table.ready.eq(~loaded.bit_select(bank, 1) & part.all())
         write = Signal(
-            data.StructLayout({"enable": 1, "address": range(BANKS * spec.entries), "entry": unsigned(TableEntry.size)})
+            data.StructLayout(
+                {"enable": 1, "address": range(TABLES * spec.entries), "entry": unsigned(TableEntry.size)}
+            )
         )
         m.d.sync += [
             write.enable.eq(accept),
@@ -247,11 +249,11 @@ class Activation(wiring.Component):
         delta, base = delay(m, f"delta_{name}", entry.delta, 1), delay(m, f"base_{name}", entry.base, 2)
         product = Signal(signed(len(delta) + fraction_bits), name=f"product_{name}", reset_less=True)
         total = Signal(signed(len(base) + fraction_bits + 2), name=f"total_{name}", reset_less=True)
-        result = Signal(OUTPUT_BITS, name=f"result_{name}", reset_less=True)
+        result = Signal(ACTIVATED_BITS, name=f"result_{name}", reset_less=True)
         m.d.sync += [
             product.eq(delta * fraction),
             # The base joins with all its places: rounding the sum is rounding the product.
             total.eq(product + (base << fraction_bits)),
-            result.eq(saturated(rounded_shift(total, fraction_bits), OUTPUT_BITS, is_signed=False)),
+            result.eq(saturated(rounded_shift(total, fraction_bits), ACTIVATED_BITS, is_signed=False)),
         ]
         return result

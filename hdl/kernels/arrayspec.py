@@ -6,7 +6,7 @@ from math import ceil
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-from ..dsp import CASCADE, SUM_BITS, Cascade
+from ..dsp import CASCADE, CASCADE_SUM_BITS, Cascade
 from ..memory import RamSpec
 from ..resources import Resources
 from ..stream import buffer_resources
@@ -181,11 +181,11 @@ class ArraySpec:
     @property
     def column_resources(self) -> Resources:
         """DSPs, RAMs, LUT and FF of one column; LUT and FF are estimates."""
-        sums, adders = self.rows * self.sum_bits, self.rows * (SUM_BITS + 1) * (self.cascades - 1)
+        sums, adders = self.rows * self.sum_bits, self.rows * (CASCADE_SUM_BITS + 1) * (self.cascades - 1)
         # The bytes of a weight wait 0 to 7 cycles: 1 or 2 in flip-flops, 3 and more in shift-register LUTs.
         skew = Resources(lut=5 * 8, ff=(1 + 2) * 8) * self.cascades
         wave = self.rows * self.depth * ACTIVATION_BITS + self.ram_depth.bit_length() + FLAGS.size
-        totals = self.rows * (SUM_BITS + 2) if adders else 0
+        totals = self.rows * (CASCADE_SUM_BITS + 2) if adders else 0
         cascades = Cascade.resources * (self.rows // 2 * self.cascades)
         own = Resources(lut=2 * sums + adders + 12, ff=wave + 3 * sums + totals + 2)
         return cascades + self.ram.resources * self.cascades + skew + own

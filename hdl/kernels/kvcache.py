@@ -20,9 +20,9 @@ from ..resources import Resources
 from ..stream import buffer_resources, connect
 from .banks import BankSpec, Placement, nested, running_start
 
-__all__ = ["SUM_FAN_IN", "CacheSpec", "KvCacheSpec", "scaled"]
+__all__ = ["ADDRESS_FAN_IN", "CacheSpec", "KvCacheSpec", "scaled"]
 
-SUM_FAN_IN = 3
+ADDRESS_FAN_IN = 3
 """Terms of an address added between registers."""
 
 
@@ -93,7 +93,7 @@ class CacheSpec(BankSpec):
     @property
     def order_cycles(self) -> int:
         """Cycles from an order's arrival to its acceptance, and so the least from order to order."""
-        return tree_levels(max(self.order[name].width for name in self.scaled_fields), SUM_FAN_IN)
+        return tree_levels(max(self.order[name].width for name in self.scaled_fields), ADDRESS_FAN_IN)
 
     def base(self, m: Module, order: Any) -> Value:
         """The address of the bank of an order (a stream's interface), `order_cycles` after it came."""
@@ -121,11 +121,13 @@ class CacheSpec(BankSpec):
 def scaled(m: Module, name: str, value: Value, factor: int, width: int) -> Value:
     """The low ``width`` bits of ``value * factor``, by a tree of additions.
 
-    It takes at most `tree_levels` cycles for as many terms as ``value`` has bits, with `SUM_FAN_IN` terms per addition.
+    There is a term for each bit of ``value``, and `ADDRESS_FAN_IN` terms are added per cycle (`tree_levels`).
     """
     multiples = [(factor << i) % (1 << width) for i in range(len(value))]
     terms = [Mux(bit, Const(multiple, width), 0) for bit, multiple in zip(value, multiples, strict=True) if multiple]
-    return registered_tree(m, name, terms, lambda a, b: (a + b)[:width], fan_in=SUM_FAN_IN) if terms else Const(0, 1)
+    return (
+        registered_tree(m, name, terms, lambda a, b: (a + b)[:width], fan_in=ADDRESS_FAN_IN) if terms else Const(0, 1)
+    )
 
 
 class Locate(wiring.Component):

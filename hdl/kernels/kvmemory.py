@@ -22,7 +22,7 @@ from ..stream import buffer_resources
 from .attentionspec import AttentionSpec
 from .fetch import FetchSpec
 from .kvblocks import BLOCK, Block
-from .kvcache import SUM_FAN_IN
+from .kvcache import ADDRESS_FAN_IN
 from .loadedcache import LoadedCacheSpec
 
 __all__ = ["KvMemorySpec"]
@@ -151,7 +151,7 @@ class KvMemorySpec:
     def order_cycles(self) -> int:
         """Cycles from an order's arrival until its addresses are there."""
         widest = max(self.layers.bit_length(), self.blocks.bit_length())
-        return tree_levels(widest, SUM_FAN_IN)
+        return tree_levels(widest, ADDRESS_FAN_IN)
 
     @property
     def load_latency(self) -> int:

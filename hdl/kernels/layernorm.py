@@ -35,7 +35,7 @@ from .rowstatistics import (
 
 __all__ = ["LayerNorm", "LayerNormSpec"]
 
-OUTPUT_BITS = 16
+NORM_OUTPUT_BITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ class LayerNormSpec:
         row, inputs, dev = self.statistics, self.input_bits, self.deviation_bits
         # Centred value, two of each product, the first shift; the value twice and its square.
         registers = self.centred_bits + 2 * dev + 3 * dev + NORMALISED_BITS + 2 * self.value_bits + 4 * inputs
-        element = Resources(dsp=3, lut=5 * dev, ff=registers) + finish_resources(self.value_bits, OUTPUT_BITS)
+        element = Resources(dsp=3, lut=5 * dev, ff=registers) + finish_resources(self.value_bits, NORM_OUTPUT_BITS)
         # The running sums; the statistics, kept while the tile is read and delayed to their stages.
         sums, kept = row.sum_bits + row.square_bits, row.layout.size
         rows = row.resources + Resources(lut=sums + kept, ff=sums + 2 * kept)
@@ -137,7 +137,7 @@ class LayerNormSpec:
         lane = Resources(lut=ChannelWord.size - ChannelWord["column_sum"].shape.width)
         control = Resources(lut=60, ff=self.stages + 2 * self.sum_stages + 5 * self.ram.depth.bit_length())
         epsilon = Resources(ff=row.variance_bits + EpsilonWord["places"].width)
-        buffer = pipeline_resources(self.rows * self.lanes * OUTPUT_BITS, self.stages + 2)
+        buffer = pipeline_resources(self.rows * self.lanes * NORM_OUTPUT_BITS, self.stages + 2)
         each = rows + tree + element * self.lanes
         return each * self.rows + lane * self.lanes + self.ram.resources + control + epsilon + buffer
 
@@ -151,7 +151,7 @@ class LayerNormSpec:
         row = self.statistics.reference(x.sum(axis=1), (x * x).sum(axis=1), parameters.epsilon)
         mean, reciprocal, places = (field[:, None] for field in row)
         normalised = saturate(round_shift(((x << MEAN_FRACTION) - mean) * reciprocal, places), NORMALISED_BITS)
-        return finish(normalised * channels.factor, channels.shift, channels.bias, OUTPUT_BITS)
+        return finish(normalised * channels.factor, channels.shift, channels.bias, NORM_OUTPUT_BITS)
 
 
 class Row(NamedTuple):
@@ -186,7 +186,7 @@ class LayerNorm(wiring.Component):
                 "values": In(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.input_bits)))),
                 "channels": In(stream.Signature(data.ArrayLayout(ChannelWord, spec.lanes))),
                 "epsilon": In(stream.Signature(EpsilonWord)),
-                "normalised": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(OUTPUT_BITS)))),
+                "normalised": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(NORM_OUTPUT_BITS)))),
             }
         )
 
@@ -289,7 +289,7 @@ class LayerNorm(wiring.Component):
         """A value normalised and scaled; registers before each multiplication and two behind it, for the DSPs' own."""
         spec = self.spec
         shift = VariableShift(spec.deviation_bits, NORMALISED_BITS, shift_bits=len(row.places))
-        end = Finish(spec.value_bits, OUTPUT_BITS)
+        end = Finish(spec.value_bits, NORM_OUTPUT_BITS)
         m.submodules[f"shift_{name}"], m.submodules[f"finish_{name}"] = shift, end
         centred = Signal(signed(spec.centred_bits), name=f"centred_{name}", reset_less=True)
         m.d.sync += centred.eq((value << MEAN_FRACTION) - row.mean)

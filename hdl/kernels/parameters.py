@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from amaranth.hdl import signed, unsigned
+from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
 
 from ..fixed import limits, round_shift, saturate
@@ -28,7 +28,8 @@ ChannelWord = data.StructLayout(
 )
 """The parameters of an output channel: 64 bits, first field lowest."""
 
-FIELDS = {"factor": (18, True), "shift": (6, False), "bias": (20, True), "column_sum": (20, True)}
+FIELDS = {name: (field.offset, Shape.cast(field.shape)) for name, field in ChannelWord}
+"""First bit and shape of each field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +55,10 @@ class ChannelParameters:
     column_sum: np.ndarray
 
     def __post_init__(self) -> None:
-        for name, (bits, is_signed) in FIELDS.items():
+        for name, (_, shape) in FIELDS.items():
             values = np.asarray(getattr(self, name), dtype=np.int64)
             object.__setattr__(self, name, values)
-            low, high = limits(bits, is_signed=is_signed)
+            low, high = limits(shape.width, is_signed=shape.signed)
             if values.size and not (low <= values.min() and values.max() <= high):
                 wrong = values[(values < low) | (values > high)].flat[0]
                 raise ValueError(f"channel {name} must be {low}..{high}, not {wrong}")
@@ -65,21 +66,19 @@ class ChannelParameters:
     def words(self) -> np.ndarray:
         """The 64-bit words, uint64 [channels]."""
         word = np.zeros(self.factor.shape, dtype=np.uint64)
-        place = 0
-        for name, (bits, _) in FIELDS.items():
-            field = getattr(self, name).astype(np.uint64) & np.uint64((1 << bits) - 1)
-            word |= field << np.uint64(place)
-            place += bits
+        for name, (offset, shape) in FIELDS.items():
+            field = getattr(self, name).astype(np.uint64) & np.uint64((1 << shape.width) - 1)
+            word |= field << np.uint64(offset)
         return word
 
     @classmethod
     def from_words(cls, words: np.ndarray) -> Self:
         """The inverse of `words`."""
-        words, fields, place = np.asarray(words, dtype=np.uint64), {}, 0
-        for name, (bits, is_signed) in FIELDS.items():
-            field = ((words >> np.uint64(place)) & np.uint64((1 << bits) - 1)).astype(np.int64)
-            fields[name] = np.where(field >> (bits - 1), field - (1 << bits), field) if is_signed else field
-            place += bits
+        words, fields = np.asarray(words, dtype=np.uint64), {}
+        for name, (offset, shape) in FIELDS.items():
+            bits = shape.width
+            field = ((words >> np.uint64(offset)) & np.uint64((1 << bits) - 1)).astype(np.int64)
+            fields[name] = np.where(field >> (bits - 1), field - (1 << bits), field) if shape.signed else field
         return cls(**fields)
 
 

@@ -23,11 +23,11 @@ from .parameters import ChannelParameters, ChannelWord
 __all__ = ["ResidualAdd", "ResidualSpec"]
 
 TERM_SHAPE = signed(16)
-SUM_BITS = 17
+TOTAL_BITS = 17
 """Bits of a total that is not saturated."""
 
-PLACES_BITS = 3
-MAX_PLACES = (1 << PLACES_BITS) - 1
+SKIP_PLACES_BITS = 3
+MAX_PLACES = (1 << SKIP_PLACES_BITS) - 1
 """The most places that are rounded off."""
 
 BLOCKS_AN_ULTRA = 2
@@ -52,15 +52,15 @@ class ResidualSpec:
     rows: int
     lanes: int
     depth: int
-    output_bits: int = SUM_BITS
+    output_bits: int = TOTAL_BITS
     ram_style: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("rows", "lanes", "depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"residual {name} must be at least 1, not {getattr(self, name)}")
-        if self.output_bits not in (TERM_SHAPE.width, SUM_BITS):
-            raise ValueError(f"residual output_bits must be {TERM_SHAPE.width} or {SUM_BITS}, not {self.output_bits}")
+        if self.output_bits not in (TERM_SHAPE.width, TOTAL_BITS):
+            raise ValueError(f"residual output_bits must be {TERM_SHAPE.width} or {TOTAL_BITS}, not {self.output_bits}")
 
     @property
     def total_shape(self) -> Shape:
@@ -162,7 +162,7 @@ class ResidualAdd(wiring.Component):
                 rounded = Signal(TERM_SHAPE, name=f"rounded_{row}_{lane}", reset_less=True)
                 total = Signal(spec.total_shape, name=f"total_{row}_{lane}", reset_less=True)
                 # One place more, so that rounding is (x + 1) >> 1.
-                doubled = Cat(Const(0, 1), skip).as_signed() >> self.channels.payload[lane].shift[:PLACES_BITS]
+                doubled = Cat(Const(0, 1), skip).as_signed() >> self.channels.payload[lane].shift[:SKIP_PLACES_BITS]
                 m.d.sync += [
                     rounded.eq((doubled + 1) >> 1),
                     total.eq(saturated(rounded + delay(m, f"branch_{row}_{lane}", branch, 1), spec.output_bits)),

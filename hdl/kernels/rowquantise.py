@@ -28,7 +28,7 @@ from .parameters import RowFactor, RowFactors
 __all__ = ["RowQuantise", "RowQuantiseSpec"]
 
 VALUE_BITS = 16
-OUTPUT_BITS = 8
+ROW_BITS = 8
 
 RECIPROCAL_SHIFT = 24
 """Fraction bits of a level's reciprocal."""
@@ -133,7 +133,7 @@ class RowQuantiseSpec:
         comparison = Resources(lut=3 * bits // 2, ff=bits)
         # The running maximum, the limit, the serial units, the scale and its delays, the buffers of maximum and factor.
         row = Resources(lut=13 * bits, ff=8 * bits + 2 * self.reciprocal_bits + 2 * RowFactor.size)
-        buffer = pipeline_resources(self.rows * self.lanes * OUTPUT_BITS, self.scale_stages + 2)
+        buffer = pipeline_resources(self.rows * self.lanes * ROW_BITS, self.scale_stages + 2)
         control = Resources(lut=30, ff=self.scale_stages + 2 * self.maximum_stages + 5 * self.beats.bit_length())
         rows = row + element * self.lanes + comparison * (self.lanes - 1)
         return rows * self.rows + self.ram.resources + buffer + control
@@ -151,7 +151,7 @@ class RowQuantiseSpec:
         r = (self.levels << RECIPROCAL_SHIFT) // n
         m, z, r = m[:, None], z[:, None], r[:, None]
         scaled = round_shift((np.clip(x, -m, m) << z) * r, RECIPROCAL_SHIFT)
-        quantised = saturate(scaled, OUTPUT_BITS, signed=not self.unsigned, symmetric=not self.unsigned) - self.offset
+        quantised = saturate(scaled, ROW_BITS, signed=not self.unsigned, symmetric=not self.unsigned) - self.offset
         return quantised, RowFactors(mantissa=n, exponent=z[:, 0])
 
 
@@ -177,7 +177,7 @@ class RowQuantise(wiring.Component):
             {
                 "values": In(stream.Signature(tile(spec.rows, spec.lanes, spec.value_shape))),
                 "limit": In(stream.Signature(unsigned(VALUE_BITS))),
-                "quantised": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(OUTPUT_BITS)))),
+                "quantised": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(ROW_BITS)))),
                 "factors": Out(stream.Signature(data.ArrayLayout(RowFactor, spec.rows))),
             }
         )
@@ -286,7 +286,7 @@ class RowQuantise(wiring.Component):
         spec = self.spec
         shift = VariableShift(
             spec.product_bits,
-            OUTPUT_BITS,
+            ROW_BITS,
             shift_bits=len(places),
             is_signed=not spec.unsigned,
             symmetric=not spec.unsigned,

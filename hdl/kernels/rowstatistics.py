@@ -47,7 +47,7 @@ NUMERATOR = (1 << (RADICAND_BITS // 2 - 1 + RECIPROCAL_BITS)) - 1
 NORMALISED_FRACTION = 12
 """Fraction bits of a normalised value, but for the factor 2^L / d."""
 
-PLACES_BITS = 5
+RECIPROCAL_PLACES_BITS = 5
 
 NORMALISED_BITS = 20
 """Width of a normalised value: no value is more than sqrt(d) deviations from the mean, nor with what mean and rounding
@@ -174,7 +174,7 @@ class RowStatisticsSpec:
         fields = {
             "mean": signed(self.mean_bits),
             "reciprocal": unsigned(RECIPROCAL_BITS),
-            "places": unsigned(PLACES_BITS),
+            "places": unsigned(RECIPROCAL_PLACES_BITS),
         }
         return data.StructLayout(fields)
 
@@ -197,7 +197,7 @@ class RowStatisticsSpec:
         radicand = (variance << z) >> (self.variance_bits - RADICAND_BITS)
         root = np.sqrt(radicand).astype(np.int64)  # exact: far below 2^52
         places = self.greatest_places - z // 2 - epsilon.places
-        return Statistics(mean, NUMERATOR // root, places % (1 << PLACES_BITS))
+        return Statistics(mean, NUMERATOR // root, places % (1 << RECIPROCAL_PLACES_BITS))
 
 
 class Moments(SerialUnit):

@@ -32,8 +32,10 @@ __all__ = [
     "weight_bytes",
 ]
 
-GROUP, FACTOR_BITS = 64, 4
-"""Weights of 4 bits that share a factor, and its bits."""
+GROUP = 64
+"""Inputs of an output whose weights of 4 bits share a factor."""
+
+GROUP_FACTOR_BITS = 4
 
 
 def weight_bytes(weights: int, bits: int) -> float:
@@ -43,7 +45,7 @@ def weight_bytes(weights: int, bits: int) -> float:
         ValueError: for other widths.
     """
     check_bits(bits)
-    return weights if bits == 8 else weights * (4 + FACTOR_BITS / GROUP) / 8
+    return weights if bits == 8 else weights * (4 + GROUP_FACTOR_BITS / GROUP) / 8
 
 
 def check_bits(bits: int) -> None:

@@ -22,7 +22,7 @@ from ..resources import Resources
 from ..stream import PipelineBuffer, connect, pipeline_resources, tile
 from .parameters import ChannelParameters, ChannelWord, RowFactor, RowFactors
 from .softmax_parts import KeyCounter, RowReciprocals, ScoreStore
-from .softmax_row import EXPONENTIALS, FACTOR_BITS, NUMERATOR_ONE, RowMaximum, RowNumerators, RowSpec
+from .softmax_row import EXPONENTIALS, NUMERATOR_ONE, SCORE_FACTOR_BITS, RowMaximum, RowNumerators, RowSpec
 
 __all__ = ["Softmax", "SoftmaxSpec"]
 
@@ -136,7 +136,7 @@ class SoftmaxSpec:
         row = self.row.maximum_resources + self.row.numerator_resources
         # Maximum and mask wait for the scores to be read; the scale waits longer, in a LUT a bit.
         waiting = self.store.latency * (rows * bits + lanes * (rows if self.causal else 1))
-        scale = FACTOR_BITS + ChannelWord["shift"].width
+        scale = SCORE_FACTOR_BITS + ChannelWord["shift"].width
         pipelines = self.stages + self.row.sum_latency + 2 * self.row.maximum_latency
         queues = (
             (rows * lanes * 8, self.stages + 2),
@@ -176,7 +176,7 @@ class SoftmaxSpec:
             ValueError: for a factor that is negative, which the hardware takes as unsigned.
         """
         if scales.factor.min() < 0:
-            raise ValueError(f"softmax factor must be 0..{(1 << FACTOR_BITS) - 1}, not {scales.factor.min()}")
+            raise ValueError(f"softmax factor must be 0..{(1 << SCORE_FACTOR_BITS) - 1}, not {scales.factor.min()}")
         queries, keys = scores.shape[1:]
         valid = np.ones((queries, keys), dtype=bool)
         if self.causal:

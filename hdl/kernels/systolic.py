@@ -44,7 +44,7 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigne
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..dsp import CASCADE, SUM_BITS, Cascade
+from ..dsp import CASCADE, CASCADE_SUM_BITS, Cascade
 from ..hierarchy import place
 from ..memory import Ram
 from ..pipeline import delay
@@ -154,7 +154,7 @@ class Column(wiring.Component):
                 cascade.weights.eq(Cat(skewed)),
                 cascade.activations.eq(Cat(activations.word_select(place, 8 * CASCADE) for place in places)),
             ]
-            sums += [cascade.sums[:SUM_BITS].as_signed(), cascade.sums[SUM_BITS:].as_signed()]
+            sums += [cascade.sums[:CASCADE_SUM_BITS].as_signed(), cascade.sums[CASCADE_SUM_BITS:].as_signed()]
         return sums
 
     def _accumulate(self, m: Module, row: int, parts: list[Any], arrived: Any) -> Signal:
@@ -162,7 +162,9 @@ class Column(wiring.Component):
         if len(parts) == 1:
             total = parts[0]
         else:
-            total = Signal(signed(SUM_BITS + (len(parts) - 1).bit_length()), name=f"total{row}", reset_less=True)
+            total = Signal(
+                signed(CASCADE_SUM_BITS + (len(parts) - 1).bit_length()), name=f"total{row}", reset_less=True
+            )
             m.d.sync += total.eq(balanced(parts))
         accumulator = Signal(signed(self.spec.sum_bits), name=f"accumulator{row}", reset_less=True)
         with m.If(arrived.valid):
