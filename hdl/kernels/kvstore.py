@@ -1,4 +1,4 @@
-"""Stores new tokens' keys or values in memory, on their way into the RAMs of the array that reads them."""
+"""Stores the keys or values of new tokens in memory, while they are written into the RAMs of the array too."""
 
 from typing import Any
 
@@ -16,15 +16,21 @@ from .kvmemory import KvMemorySpec
 __all__ = ["Store"]
 
 UNANSWERED = 255
-"""Writes of a channel that may be under way."""
+"""The most writes of a channel that memory has not answered."""
 
 
 class Store(wiring.Component):
-    """Writes the rows of tiles, each 8 features of a tile a beat with strobes for the rows, and a request a beat.
+    """Writes the rows of tiles: each beat has 8 features of a tile, strobes for the rows, and a request of its own.
 
-    Members: ``order`` (stream of `KvMemorySpec.store_order`, one a tile), ``tiles`` (tile stream of int8, head after
-    head); ``writes[c]``, ``written[c]``, ``acknowledged[c]`` (streams: requests, beats, and memory's answers, one a
-    request); ``kept`` (strobe: memory holds all of a run).
+    With 4 rows, tile 5 is the second half of token block 2. A beat repeats its rows in both halves of the block, and
+    the strobes of the second half are set for the rows that are written.
+
+    Members:
+        order: stream of `KvMemorySpec.store_order`, one for each tile.
+        tiles: tile stream of int8, head after head.
+        writes[c], written[c]: streams of requests and beats to channel c.
+        acknowledged[c]: stream of the memory's answers, one for each request.
+        kept: strobe; memory holds all of a run.
     """
 
     def __init__(self, spec: KvMemorySpec):
@@ -47,11 +53,11 @@ class Store(wiring.Component):
         ratio, share = BLOCK // unit.lanes_stored, spec.channels.bit_length() - 1
         m.submodules.pack = pack = Pack(unit.rows, unit.lanes_stored, ratio, signed(8), beats=ratio)
         connect(m, self.tiles, pack.input)
-        # The order waits at the input while its products are summed up, and until its tile is stored.
+        # The order waits at the input while its products are added up, and until its tile is stored.
         waited, chunk = Signal(range(spec.order_cycles + 1)), Signal(range(max(spec.chunks, 2)))
         located, go = waited == spec.order_cycles, Signal()
         last = chunk == spec.chunks - 1
-        bits = (BLOCK // unit.rows).bit_length() - 1  # of a tile's place within a block
+        bits = (BLOCK // unit.rows).bit_length() - 1  # of the tile's number within its block
         block = Signal(range(max(spec.blocks, 2)))
         m.d.comb += [block.eq(order.tile[bits:]), self.order.ready.eq(go & last)]
         with m.If(go):
@@ -60,7 +66,7 @@ class Store(wiring.Component):
                 m.d.sync += waited.eq(0)
         with m.Elif(self.order.valid & ~located):
             m.d.sync += waited.eq(waited + 1)
-        dealt = block if spec.keys else chunk  # what channels have in turn
+        dealt = block if spec.keys else chunk  # its low bits are the channel
         layer = scaled(m, "layer", order.layer, spec.layer_beats, ADDRESS_BITS)
         start = scaled(m, "start", block[share if spec.keys else 0 :], spec.block_beats, ADDRESS_BITS)
         address = layer + start + chunk[0 if spec.keys else share :]
@@ -83,7 +89,7 @@ class Store(wiring.Component):
         return m
 
     def _channel(self, m: Module, channel: int, chosen: Any, address: Any, beat: Any) -> tuple[Signal, Signal]:
-        """Writes a channel's beats; whether one goes, and whether all have been answered."""
+        """Writes a channel's beats; returns whether one is written now, and whether all have been answered."""
         m.submodules[f"requests_{channel}"] = requests = StreamBuffer(Request)
         m.submodules[f"beats_{channel}"] = beats = StreamBuffer(Written)
         connect(m, requests.output, self.writes[channel])

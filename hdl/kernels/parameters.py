@@ -1,4 +1,4 @@
-"""The words in which a kernel's parameters arrive: one 64-bit word an output channel, and the factor of a row."""
+"""The words of parameters: one of 64 bits for each output channel, and the factor of a row."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -18,7 +18,7 @@ COLUMN_SUM_SHIFT = 7
 """A zero point of 128 = 2**7 adds 128 times the sum of a channel's weights."""
 
 SCALED_BITS = 24
-"""Bits to which a scaled sum is saturated before its bias is added."""
+"""Bits of a scaled sum, which is saturated to them before its bias is added."""
 
 RowFactor = data.StructLayout({"mantissa": unsigned(17), "exponent": unsigned(5)})
 """A row's scale, ``mantissa * 2**-exponent``."""
@@ -42,11 +42,10 @@ class RowFactors:
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelParameters:
-    """The parameters of all channels of an operator, int64 arrays of one shape [channels]; checked against their
-    fields' ranges.
+    """The parameters of all channels of an operator: int64 arrays of one shape [channels], within their fields' ranges.
 
     Raises:
-        ValueError: where a value does not fit its field.
+        ValueError: for a value that does not fit its field.
     """
 
     factor: np.ndarray
@@ -85,6 +84,6 @@ class ChannelParameters:
 def finish(
     value: np.ndarray, shift: np.ndarray, bias: np.ndarray, output_bits: int, *, symmetric: bool = False
 ) -> np.ndarray:
-    """The end of every scaling: shift, add the bias with its `BIAS_FRACTION` bits, round, saturate."""
+    """The end of every scaling: shift, add the bias (which has `BIAS_FRACTION` fraction bits), round, saturate."""
     scaled = saturate(round_shift(value, shift), SCALED_BITS)
     return saturate(round_shift(scaled + bias, BIAS_FRACTION), output_bits, symmetric=symmetric)

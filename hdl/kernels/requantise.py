@@ -1,6 +1,6 @@
-"""Requantise: from the exact sums of a linear unit to the integers of the next tensor.
+"""Requantise: makes the integers of the next tensor of the exact sums of a linear unit.
 
-    total = saturate(sum + (column_sum << 7), 27)      with a zero point; else the sum itself
+    total = saturate(sum + (column_sum << 7), 27)      with a zero point; without, the sum itself
     mid = round_shift(total * factor, 16)              the channel's factor
     y = finish(mid * mantissa, shift + exponent, bias) the channel's shift and bias, the row's mantissa and exponent
 
@@ -34,10 +34,17 @@ SHIFT_LIMIT = 63
 
 @dataclass(frozen=True, kw_only=True)
 class RequantiseSpec:
-    """A requantiser of tiles of ``rows`` x ``channels``, ``lanes`` a beat, a row factor for every ``group`` channels.
+    """The size of a requantiser.
 
-    Sums are signed ``sum_bits``, outputs signed ``output_bits``, without the lowest integer where ``symmetric``.
-    ``zero_point``: the activations stood 128 too low, which 128 times each channel's column sum makes good.
+    Attributes:
+        rows: tokens of a tile.
+        lanes: channels of a beat.
+        channels: output channels (features) of a tile.
+        group: channels that share a row factor; a multiple of the lanes.
+        sum_bits: width of the signed sums.
+        output_bits: width of the signed outputs.
+        symmetric: whether the outputs leave out the lowest integer.
+        zero_point: whether the activations are 128 too low; 128 times each channel's column sum is then added.
 
     Raises:
         ValueError: for sizes that do not divide one another, and widths that do not fit.
@@ -67,17 +74,17 @@ class RequantiseSpec:
 
     @property
     def scaled_bits(self) -> int:
-        """Width of a sum with its zero point made good, and of its product with a channel's factor."""
+        """Width of a sum after the correction of its zero point, and of its rounded product with a channel's factor."""
         return WIDEST_SUM_BITS if self.zero_point else self.sum_bits
 
     @property
     def value_bits(self) -> int:
-        """Width of the product with a row's mantissa."""
+        """Width of the product of that with a row's mantissa."""
         return self.scaled_bits + RowFactor["mantissa"].width
 
     @property
     def stages(self) -> int:
-        """Registers from the streams to a result: 1 total, 2-3 its product, 4 mid, 5-6 its product; the finish."""
+        """Registers from the streams to a result: total 1, its product 2-3, mid 4, its product 5-6, then `Finish`."""
         return 6 + Finish.latency
 
     @property
@@ -87,23 +94,23 @@ class RequantiseSpec:
 
     @property
     def depth(self) -> int:
-        """Beats it takes before the first has left."""
+        """Beats that it accepts before the first has left."""
         return self.stages + 2
 
     def cycles(self) -> int:
-        """Cycles a tile takes, one tile following the other."""
+        """Cycles per tile, if one tile follows the other."""
         return self.channels // self.lanes
 
     @property
     def resources(self) -> Resources:
         """DSP, LUT and FF; the products' registers count here, as Yosys maps them (Vivado finds them in the DSPs)."""
         scaled, value, shift_bits = self.scaled_bits, self.value_bits, ChannelWord["shift"].width
-        # Sum and mid; two each of both products, the first without the bits that rounding does not look at; the shift.
+        # Sum, mid and shift; two registers for each product, the first product without the bits that rounding ignores.
         registers = 2 * scaled + 2 * (scaled + 1) + 2 * value + shift_bits
         # Rounding of mid and the sum of the shifts; the zero point's adder and saturation.
         adders = scaled + shift_bits + (2 * WIDEST_SUM_BITS if self.zero_point else 0)
         element = Resources(dsp=2, lut=adders, ff=registers) + finish_resources(value, self.output_bits)
-        # What waits for a later stage is a LUT a bit: a row's factor; a lane's shift and bias.
+        # A row's factor and a lane's shift and bias wait for a later stage, in one LUT per bit.
         row = Resources(lut=RowFactor.size)
         lane = Resources(lut=shift_bits + ChannelWord["bias"].width, ff=REQUANTISE_FACTOR_BITS)
         control = Resources(lut=10, ff=self.stages + self.cycles().bit_length())
@@ -130,11 +137,14 @@ class RequantiseSpec:
 
 
 class Requantise(wiring.Component):
-    """A beat a cycle, `RequantiseSpec.latency` cycles, no bubbles between groups or tiles.
+    """The requantiser. It takes one beat per cycle, without bubbles between groups or tiles; `RequantiseSpec.latency`.
 
-    Members: ``sums`` (tile stream, rows x lanes signed `sum_bits`), ``channels`` (`ChannelWord` x lanes, a beat for
-    each beat of sums), ``factors`` (`RowFactor` x rows, a beat for each group, wanted from the group's first sums on
-    and taken with its last), ``values`` (tile stream, rows x lanes signed `output_bits`).
+    Members:
+        sums: tile stream, rows x lanes signed ``sum_bits``.
+        channels: stream of `ChannelWord` x lanes, a beat for each beat of sums.
+        factors: stream of `RowFactor` x rows, a beat for each group; needed from the group's first sums on, and taken
+            with its last.
+        values: tile stream, rows x lanes signed ``output_bits``.
     """
 
     def __init__(self, spec: RequantiseSpec):
@@ -178,12 +188,12 @@ class Requantise(wiring.Component):
         return m
 
     def _row_factor(self, m: Module, row: int) -> tuple[Value, Value]:
-        """A row's mantissa, beside mid, and exponent, a register ahead of the shift."""
+        """A row's mantissa, delayed to ``mid``, and its exponent, delayed to the register before the shift."""
         factor = self.factors.payload[row]
         return delay(m, f"mantissa_{row}", factor.mantissa, 4), delay(m, f"exponent_{row}", factor.exponent, 5)
 
     def _channel(self, m: Module, lane: int) -> tuple[Value, Value, Value]:
-        """A lane's factor, beside the total, shift, a register ahead of its use, and bias, beside the value."""
+        """A lane's factor, delayed to the total; its shift, to the register before its use; its bias, to the value."""
         channel = self.channels.payload[lane]
         return (
             delay(m, f"factor_{lane}", channel.factor[:REQUANTISE_FACTOR_BITS], 1),
@@ -192,7 +202,7 @@ class Requantise(wiring.Component):
         )
 
     def _value(self, m: Module, row: int, lane: int, factor: Value, mantissa: Value) -> Value:
-        """The sum times both factors; registers before each multiplication and two behind it, for the DSPs' own."""
+        """The sum times both factors. One register before each product and two after it become those of the DSP."""
         spec = self.spec
 
         def register(name: str, bits: int, value: Any) -> Signal:

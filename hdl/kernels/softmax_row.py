@@ -48,7 +48,7 @@ NUMERATOR_FAN_IN = 4
 
 @dataclass(frozen=True, kw_only=True)
 class RowSpec:
-    """What a row's parts share: ``lanes`` scores of ``score_bits`` a beat, sums of numerators of ``sum_bits``."""
+    """The widths of a row: ``lanes`` scores of ``score_bits`` in a beat, sums of numerators of ``sum_bits``."""
 
     lanes: int
     score_bits: int
@@ -71,14 +71,14 @@ class RowSpec:
 
     @property
     def maximum_resources(self) -> Resources:
-        """LUT and FF of a `RowMaximum`: comparisons and multiplexers (the mask is in the registers' resets)."""
+        """LUT and FF of a `RowMaximum`: comparisons and multiplexers (the mask becomes resets of the registers)."""
         registers = self.lanes + tree_registers(self.lanes, 2) + 1
         return Resources(lut=(17 * self.lanes - 10) * self.score_bits // 10, ff=registers * self.score_bits + 1)
 
     @property
     def numerator_resources(self) -> Resources:
-        """DSP, LUT and FF of a `RowNumerators`; the registers around the products count outside the DSPs."""
-        # Difference; shifts of two LUTs a bit of the product each, and its rounding; the table's 14 and the sum's 8.
+        """DSP, LUT and FF of a `RowNumerators`; the registers around the products count as FF."""
+        # Difference; two shifts of two LUTs per bit of the product, and its rounding; the table's 14 and the sum's 8.
         lane = Resources(dsp=1, lut=6 * self.score_bits + 82, ff=5 * self.score_bits + 90)
         sums = (NUMERATOR_BITS + 2) * tree_registers(self.lanes, NUMERATOR_FAN_IN) + self.sum_bits
         return lane * self.lanes + Resources(lut=self.lanes + 4, ff=sums + 15)
@@ -123,11 +123,11 @@ def greater(a: Any, b: Any) -> Any:
 
 
 class RowNumerators(wiring.Component):
-    """A row's numerators, a beat of scores a cycle, and their running sum since ``first``.
+    """A row's numerators, for a beat of scores per cycle, and their running sum since ``first``.
 
-    ``valid``, ``first`` and the head's ``maximum``, ``factor`` and ``shift`` come with the scores; there are the
-    ``numerators`` `RowSpec.numerator_latency` cycles later, the ``total`` `RowSpec.sum_latency` cycles later. A beat
-    without valid keys adds nothing, so it may come at any time.
+    ``valid``, ``first`` and the head's ``maximum``, ``factor`` and ``shift`` come with the scores. The ``numerators``
+    follow `RowSpec.numerator_latency` cycles later, the ``total`` `RowSpec.sum_latency` cycles later. A beat without
+    valid keys adds nothing, so it may come at any time.
     """
 
     def __init__(self, spec: RowSpec):
@@ -155,7 +155,7 @@ class RowNumerators(wiring.Component):
         shift = delay(m, "shift", self.shift, 2)
         valid = delay(m, "valid", self.valid, spec.numerator_latency)
         for lane in range(spec.lanes):
-            # Where a key is not valid its score can exceed the maximum; all of this is then discarded.
+            # The score of a key that is not valid can exceed the maximum; its results are discarded.
             difference = Signal(signed(spec.score_bits + 1), name=f"difference{lane}", reset_less=True)
             product = Signal(signed(len(difference) + SCORE_FACTOR_BITS), name=f"product{lane}", reset_less=True)
             scale = VariableShift(len(product), INDEX_BITS, is_signed=False)
