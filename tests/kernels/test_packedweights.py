@@ -9,7 +9,7 @@ import pytest
 from hdl.kernels.packedweights import PackedWeightsSpec, UnpackWeights
 from hdl.kernels.weights import WeightChannels
 
-from ..harness import StreamResult, run_streams
+from ..harness import StreamResult, run_streams, ways
 from ..synthesis import assert_mapped
 
 SPEC = PackedWeightsSpec(
@@ -68,15 +68,9 @@ def run(spec: PackedWeightsSpec, orders: list[tuple[int, int, int]], **options: 
     return result
 
 
-@pytest.mark.parametrize("gaps", [None, 3])
-@pytest.mark.parametrize("spec", CASCADES.values(), ids=CASCADES)
-def test_int8_beats_come_out(spec: PackedWeightsSpec, gaps: int | None) -> None:
-    run(spec, ORDERS, gaps=gaps)
-
-
-@pytest.mark.parametrize("spec", CASCADES.values(), ids=CASCADES)
-def test_emitted_verilog_unpacks(spec: PackedWeightsSpec) -> None:
-    run(spec, ORDERS, gaps=5, simulator="verilator")
+@pytest.mark.parametrize(("spec", "simulator", "gaps"), ways(CASCADES))
+def test_int8_beats_come_out(spec: PackedWeightsSpec, simulator: str, gaps: int | None) -> None:
+    run(spec, ORDERS, gaps=gaps, simulator=simulator)
 
 
 def test_reset_in_the_middle() -> None:
@@ -86,10 +80,10 @@ def test_reset_in_the_middle() -> None:
 @pytest.mark.parametrize("spec", CASCADES.values(), ids=CASCADES)
 def test_cycles_and_latency_are_the_specs(spec: PackedWeightsSpec) -> None:
     passes, words = 20, 8
-    result = run(spec, [(1, passes, words), (1, passes, words)])
+    result = run(spec, [(1, passes, words), (1, passes, words)], simulator="verilator")
     beats = passes * words * spec.channels.block_beats
     assert result.latency("input", "output") == 1 + spec.latency  # behind the header
-    assert run(spec, [(0, 1, 1)]).latency("input", "output") == spec.latency
+    assert run(spec, [(0, 1, 1)], simulator="verilator").latency("input", "output") == spec.latency
     starts = result.accepted["output"][::beats]
     assert starts[1] - starts[0] == spec.cycles(passes, words)
     assert len(result.accepted["input"]) == 2 * spec.beats(passes, words)
