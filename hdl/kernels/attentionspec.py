@@ -57,7 +57,7 @@ class AttentionSpec:
 
     def __post_init__(self) -> None:
         if self.heads < 1 or self.max_length < 1:
-            raise ValueError(f"attention needs a head and a token, not {self.heads} and {self.max_length}")
+            raise ValueError(f"attention must have a head and a token, not {self.heads} and {self.max_length}")
         if self.layers < 0:
             raise ValueError(f"attention layers must be those of its cache, or 0 without, not {self.layers}")
         if self.head_size % CASCADE:

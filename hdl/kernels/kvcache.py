@@ -232,17 +232,22 @@ class CachePlacement(Placement):
 
 
 WORD_BYTES = 8
-"""Keys or values in a RAM word: what one cascade takes a cycle."""
+"""Keys or values in a RAM's word: those that one cascade takes per cycle."""
 
 PREFETCH_WORDS = 512
-"""Words of each RAM in front of off-chip memory: two bursts of 256 beats."""
+"""Words of each RAM that buffers off-chip memory: two bursts of 256 beats."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KvCacheSpec:
-    """A cache of int8 keys and values: ``features`` a token and layer, of ``layers`` and up to ``max_length`` tokens.
+    """The cost of a cache of int8 keys and values, for estimates.
 
-    ``banks`` RAMs of 64 bits are read at once. ``on_chip``: it lies in URAM; else in off-chip memory, behind buffers.
+    Attributes:
+        features: features of keys and values together, per token and layer.
+        layers: layers of the network.
+        max_length: tokens of the longest sequence.
+        banks: RAMs of 64 bits that are read at once.
+        on_chip: whether it lies in URAM; if not, it lies in off-chip memory and is buffered.
 
     Raises:
         ValueError: for sizes below 1.
@@ -282,5 +287,5 @@ class KvCacheSpec:
         return ceil(context * self.features / (WORD_BYTES * self.banks))
 
     def bytes_read(self, context: int) -> int:
-        """Bytes from off-chip memory for one token of all layers behind ``context`` others."""
+        """Bytes from off-chip memory, in all layers, for one token after ``context`` tokens."""
         return 0 if self.on_chip else context * self.features * self.layers

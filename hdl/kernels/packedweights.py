@@ -56,7 +56,7 @@ class PackedWeightsSpec:
         if self.spans < 1:
             columns = ceil(self.channels.columns / self.channels.channels)
             limit = CHANNEL_BITS // NIBBLE
-            raise ValueError(f"packed weights must be for at most {limit} columns a channel, not {columns}")
+            raise ValueError(f"packed weights must be for at most {limit} columns per channel, not {columns}")
 
     @property
     def span_words(self) -> int:

@@ -22,7 +22,7 @@ __all__ = ["Scores", "ScoresSpec"]
 
 @dataclass(frozen=True, kw_only=True)
 class ScoresSpec(AttentionSpec):
-    """Geometry of the scores unit: a column holds a key in each pass, a pass contracts over the head's features."""
+    """The size of a scores unit. In each pass a column holds one key; the pass adds over the features of the head."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,16 +35,16 @@ class ScoresSpec(AttentionSpec):
 
     @property
     def words(self) -> int:
-        """Words of queries a pass."""
+        """Words of queries in a pass."""
         return self.head_size // self.depth
 
     def passes(self, tokens: int) -> int:
-        """Passes a head and tile for a sequence of ``tokens``."""
+        """Passes per head and tile, over ``tokens`` keys."""
         return ceil(tokens / self.columns)
 
     @property
     def banks(self) -> BankSpec:
-        """Where a key lies: head, pass, word."""
+        """Where the keys lie: head, pass, word."""
         return self._banks(
             max_passes=self.passes(self.max_length), max_words=self.words, along="passes", shares=self.groups
         )
@@ -82,7 +82,7 @@ class ScoresSpec(AttentionSpec):
 
 
 class Scores(AttentionUnit):
-    """The scores unit, with the key buffer and the queue of queries.
+    """The scores unit, with the banks of keys and the queue of queries.
 
     Members: those of `AttentionUnit`, with keys ``stored``, queries as ``activations``, and for every tile and head
     `ScoresSpec.passes` * ``columns`` keys' scores as ``sums``; those beyond the sequence are garbage.

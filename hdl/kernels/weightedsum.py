@@ -22,7 +22,7 @@ __all__ = ["WeightedSums", "WeightedSumsSpec"]
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedSumsSpec(AttentionSpec):
-    """Geometry of the weighted sums: a column holds a feature in each pass, a pass contracts over the tokens."""
+    """The size of a weighted-sums unit. In each pass a column holds one feature, and the pass adds over the tokens."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,16 +35,16 @@ class WeightedSumsSpec(AttentionSpec):
 
     @property
     def passes(self) -> int:
-        """Passes a head and tile."""
+        """Passes per head and tile."""
         return self.head_size // self.columns
 
     def words(self, tokens: int) -> int:
-        """Words of numerators a pass for a sequence of ``tokens``."""
+        """Words of numerators in a pass, over ``tokens`` keys."""
         return ceil(tokens / self.depth)
 
     @property
     def banks(self) -> BankSpec:
-        """Where a value lies: head, pass, word of tokens."""
+        """Where the values lie: head, pass, word of tokens."""
         return self._banks(
             max_passes=self.passes, max_words=self.words(self.max_length), along="words", shares=self.slots
         )
@@ -82,7 +82,7 @@ class WeightedSumsSpec(AttentionSpec):
 
 
 class WeightedSums(AttentionUnit):
-    """The weighted-sums unit, with the value buffer.
+    """The weighted-sums unit, with the banks of values.
 
     Members: those of `AttentionUnit`, with values ``stored``; ``activations`` are for every tile and head the
     numerators of `WeightedSumsSpec.words` * D keys in order, zero beyond the sequence.

@@ -109,7 +109,7 @@ class WeightChannels:
             )
         if self.block > 1 and self.channel_rams < CHANNEL_RAMS:
             raise ValueError(
-                f"linear blocks of {self.block} words need {CHANNEL_RAMS} RAMs a channel, not {self.channel_rams}"
+                f"linear blocks of {self.block} words need {CHANNEL_RAMS} RAMs per channel, not {self.channel_rams}"
             )
 
     @property

@@ -205,7 +205,7 @@ def test_weights_of_another_shape_are_refused(
         ({"cascades": 9}, "array must have a column and 1 to 8 cascades, not 4 and 9"),
         ({"lanes": 3}, "array lanes must divide its 4 columns, not 3"),
         ({"weight_bits": 6}, "weights must have 4 or 8 bits, not 6"),
-        ({"block": 2}, "linear blocks of 2 words need 8 RAMs a channel, not 4"),
+        ({"block": 2}, "linear blocks of 2 words need 8 RAMs per channel, not 4"),
         (
             {"weight_bits": 4, "inputs": 36},
             "linear inputs must be a multiple of the depth 8 of an array whose orders name products, not 36",

@@ -112,7 +112,7 @@ def test_bytes_a_weight(columns: int, most: float) -> None:
     ("columns", "cascades", "message"),
     [
         (4, 3, "packed weights must be for 1, 2, 4 or 8 cascades, not 3"),
-        (129, 2, "packed weights must be for at most 128 columns a channel, not 129"),
+        (129, 2, "packed weights must be for at most 128 columns per channel, not 129"),
     ],
 )
 def test_impossible_specs_are_refused(columns: int, cascades: int, message: str) -> None:

@@ -124,7 +124,7 @@ def test_refusals() -> None:
     spec = SPECS["two words in three beats"]
     with pytest.raises(ValueError, match="linear weights must fill blocks of 2 words, not be 3 words"):
         spec.beats(3)
-    with pytest.raises(ValueError, match="linear blocks of 2 words need 8 RAMs a channel, not 6"):
+    with pytest.raises(ValueError, match="linear blocks of 2 words need 8 RAMs per channel, not 6"):
         replace(spec, channels=2)
     with pytest.raises(ValueError, match="linear channels must be 1 to 3, one for each column at most, not 4"):
         replace(spec, channels=4)
