@@ -8,11 +8,13 @@ There are three ways of attending. They differ in where the weights lie and when
 
 The banks (`AttentionSpec.banks`) make the parts that differ. `AttentionUnit` connects them in one way for all three:
 
-    order ──► locate ──┬──► reader ──addresses──────────────► array ──► sums
-                       ├──► placement ──write ports─────────►   ▲
-    stored ────────────│────────┘    (merged with `earlier`)    │
-                       └──► repeat ──► replay buffer ──words────┘
-    activations ──► pack ──────────────┘
+    order ──► locate ─┬─► reader ── addresses ───────────────────► array ──► sums
+                      ├─► placement ── write addresses ──┐          ▲ ▲
+                      │                                  ▼          │ │
+    stored, earlier ──┼─────────────────────────────► writes ───────┘ │
+                      └─► repeat ──┐                                  │
+                                   ▼                                  │
+    activations ──► pack ──► replay buffer ── words ──────────────────┘
 
 `Scores` and `WeightedSums` add what differs between keys and values: see the methods at the end of `AttentionUnit`.
 """

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -57,26 +57,25 @@ class Store(wiring.Component):
         waited, chunk = Signal(range(spec.order_cycles + 1)), Signal(range(max(spec.chunks, 2)))
         located, go = waited == spec.order_cycles, Signal()
         last = chunk == spec.chunks - 1
-        bits = (BLOCK // unit.rows).bit_length() - 1  # of the tile's number within its block
+        place_bits = (BLOCK // unit.rows).bit_length() - 1  # low bits of a tile's number: its place in its block
         block = Signal(range(max(spec.blocks, 2)))
-        m.d.comb += [block.eq(order.tile[bits:]), self.order.ready.eq(go & last)]
+        m.d.comb += [block.eq(order.tile[place_bits:]), self.order.ready.eq(go & last)]
         with m.If(go):
             m.d.sync += chunk.eq(Mux(last, 0, chunk + 1))
             with m.If(last):
                 m.d.sync += waited.eq(0)
         with m.Elif(self.order.valid & ~located):
             m.d.sync += waited.eq(waited + 1)
-        dealt = block if spec.keys else chunk  # its low bits are the channel
+        # Token blocks of keys, or feature blocks of values, are dealt to the channels in turn (`KvMemorySpec.place`).
+        dealt = block if spec.keys else chunk
         layer = scaled(m, "layer", order.layer, spec.layer_beats, ADDRESS_BITS)
         start = scaled(m, "start", block[share if spec.keys else 0 :], spec.block_beats, ADDRESS_BITS)
         address = layer + start + chunk[0 if spec.keys else share :]
-        own = order.tile[:bits]
-        strobes = Cat((order.rows[k % unit.rows] & (own == k // unit.rows)).replicate(BLOCK) for k in range(BLOCK))
-        beat = pack.output.payload.as_value().replicate(BLOCK // unit.rows)
+        beat = self._beat(pack.output.payload.as_value(), order.tile[:place_bits])
         moves, answered = [], []
         for channel in range(spec.channels):
             chosen = pack.output.valid & self.order.valid & located & (dealt[:share] == channel)
-            goes, idle = self._channel(m, channel, chosen, address, Cat(beat, strobes))
+            goes, idle = self._channel(m, channel, chosen, address, beat)
             moves.append(goes)
             answered.append(idle)
         m.d.comb += [go.eq(Cat(moves).any()), pack.output.ready.eq(go)]
@@ -87,6 +86,13 @@ class Store(wiring.Component):
         with m.Elif(self.kept):
             m.d.sync += stored.eq(0)
         return m
+
+    def _beat(self, features: Value, place: Value) -> Value:
+        """A beat with the features of a tile, and strobes for the written rows at the tile's ``place`` in its block."""
+        unit = self.spec.unit
+        rows = self.order.payload.rows
+        strobes = [rows[token % unit.rows] & (place == token // unit.rows) for token in range(BLOCK)]
+        return Cat(features.replicate(BLOCK // unit.rows), Cat(strobe.replicate(BLOCK) for strobe in strobes))
 
     def _channel(self, m: Module, channel: int, chosen: Any, address: Any, beat: Any) -> tuple[Signal, Signal]:
         """Writes a channel's beats; returns whether one is written now, and whether all have been answered."""

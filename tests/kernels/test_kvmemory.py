@@ -234,3 +234,9 @@ def test_impossible_units_are_refused(change: dict[str, int], message: str) -> N
     with pytest.raises(ValueError) as error:
         replace(SCORES, **change)
     assert str(error.value) == message
+
+
+def test_the_example_of_the_module() -> None:
+    spec = KvMemorySpec(unit=replace(SCORES, max_length=32), layers=2, latency_cycles=LATENCY)
+    assert (spec.blocks, spec.chunks, spec.layer_beats) == (4, 4, 8)
+    assert spec.place(layer=1, block=3, chunk=1) == (1, 13)

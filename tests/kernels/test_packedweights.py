@@ -128,3 +128,10 @@ def test_resources_are_those_of_synthesis() -> None:
     ]
     specs = [replace(SPEC, channels=shape, max_words=96, max_passes=524) for shape in shapes]
     assert_mapped((UnpackWeights(spec), spec.resources) for spec in specs)
+
+
+def test_the_example_of_the_layout() -> None:
+    layout = CASCADES["spans that fill a header"]._layout(passes=3, words=3)
+    assert (layout.headers, layout.total) == ([0, 49], 74)
+    assert layout.beat[[0, 1, 2, 95, 96, -1]].tolist() == [1, 1, 2, 48, 50, 73]
+    assert layout.half[[0, 1, 2]].tolist() == [0, 1, 0]

@@ -1,5 +1,6 @@
 """The systolic array: its timing, cycle by cycle, is that of the diagram in its module's docstring."""
 
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -129,3 +130,8 @@ def test_the_documented_timing_is_that_of_the_simulation() -> None:
 def test_the_diagram_shows_the_delays_of_the_spec() -> None:
     """The figures that the text below the diagram explains."""
     assert (SPEC.sum_delay, SPEC.finished(2), SPEC.load_delay(0), SPEC.latency) == (14, 20, 19, 22)
+
+
+def test_the_lanes_of_a_beat_are_consecutive_features() -> None:
+    spec = replace(SPEC, columns=6, lanes=2)
+    assert [spec.feature(column) for column in range(6)] == [0, 2, 4, 1, 3, 5]
