@@ -1,4 +1,4 @@
-"""The values that numbers of the user may have, with the reason of the upper bound."""
+"""Bounds of the numbers that the user gives, with the reason for each upper bound."""
 
 import os
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ CORES = os.cpu_count() or 1
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """A number called ``name`` must be ``least`` to ``most``, in ``unit``; ``why`` not more."""
+    """The number ``name`` must be ``least`` to ``most``, in ``unit``; ``why`` is the reason for ``most``."""
 
     name: str
     least: int
@@ -32,10 +32,10 @@ class Bounds:
     why: str
 
     def check(self, value: float) -> None:
-        """Refuses a value outside of the bounds, and one that is no number.
+        """Checks a value.
 
         Raises:
-            InputError: with the bounds and their reason.
+            InputError: for a value outside of the bounds, or one that is no number.
         """
         if not self.least <= value <= self.most:
             most = f"{self.most:,} {self.unit}".rstrip()
@@ -50,7 +50,7 @@ CLOCK = Bounds(name="clock", least=1, most=1_200, unit="MHz", why="the DSPs of n
 POINTS = Bounds(name="points", least=1, most=10_000_000, why="all points are kept in memory")
 
 FRONT_POINTS = replace(POINTS, least=0)
-"""Those of a report, which may leave the front out."""
+"""Points of a report, which may leave the front out."""
 
 SEED = Bounds(name="seed", least=0, most=2**32 - 1, why="a seed has 32 bits")
 
@@ -59,6 +59,6 @@ TEMPERATURE = Bounds(name="temperature", least=0, most=100, why="all candidates 
 DEVICES = Bounds(name="devices", least=1, most=64, why="larger rings are not estimated")
 
 THREADS = Bounds(name="threads", least=1, most=max(2, CORES), why=f"this machine has {CORES} cores")
-"""Threads of a simulation wait busily for each other, so that more threads than cores take many times as long."""
+"""Threads of a simulation wait for each other in loops, so more threads than cores take many times as long."""
 
 JOBS = Bounds(name="jobs", least=1, most=max(2, CORES), why=f"this machine has {CORES} cores; -1 takes all")

@@ -1,4 +1,4 @@
-"""What comes with the project as YAML files, one each: models, devices, published designs; and names that are none."""
+"""The YAML files of the project, one for each model, device and published design; and suggestions for wrong names."""
 
 import difflib
 from collections.abc import Iterable
@@ -21,10 +21,10 @@ def built_in(package: str, folder: str) -> tuple[str, ...]:
 
 
 def read_built_in(package: str, folder: str, name: str, kind: str) -> Any:
-    """The contents of one of these files; ``kind`` is what errors call it.
+    """The contents of one of these files; ``kind`` is its name in errors.
 
     Raises:
-        InputError: for an unknown name, with those that are known.
+        InputError: for an unknown name, with the known names.
     """
     known = built_in(package, folder)
     if name not in known:
@@ -33,6 +33,6 @@ def read_built_in(package: str, folder: str, name: str, kind: str) -> Any:
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:
-    """', did you mean ...?' where a known name is close to a wrong one."""
+    """', did you mean ...?' if a known name is close to the wrong one, else nothing."""
     close = difflib.get_close_matches(wrong, sorted(known), n=1)
     return f", did you mean {close[0]!r}?" if close else ""

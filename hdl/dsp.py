@@ -1,7 +1,7 @@
-"""The DSP48E2 cascade: two dot products of eight for the price of one multiplier a term.
+"""The DSP48E2 cascade: two dot products of eight terms with one multiplier for each term.
 
-Two rows of activations share a weight. The pre-adder forms ``a1 * 2**18 + a0``, the multiplier takes it times ``w``,
-and eight DSP48E2 in cascade add eight such products in one 48-bit word, from which both sums are read:
+Two rows of activations share a weight. The pre-adder forms ``a1 * 2**18 + a0``, and the multiplier multiplies it by
+``w``. Eight DSP48E2 in cascade add eight such products in one 48-bit word P, from which both sums are read:
 
     low  = P[17:0] as signed,   high = P[47:18] as signed + P[17]
 
@@ -17,37 +17,35 @@ from amaranth.lib.wiring import In, Out
 
 from .resources import Resources
 
-__all__ = ["CASCADE", "SUM_BITS", "Cascade"]
+__all__ = ["CASCADE", "CASCADE_SUM_BITS", "Cascade"]
 
 CASCADE = 8
-"""DSP48E2 in a cascade: a 64-bit memory word of int8 weights, and the most that leaves ``low`` in 18 bits."""
+"""DSP48E2 of a cascade. Their weights fill a 64-bit word, and the sum ``low`` of more terms could exceed 18 bits."""
 
 PACK_SHIFT = 18
-"""Place of the second row's sum in the packed word."""
+"""The lowest bit of the second row's sum in the packed word."""
 
-SUM_BITS = PACK_SHIFT
+CASCADE_SUM_BITS = PACK_SHIFT
 """Width of a signed sum of eight products."""
 
 
 class Cascade(wiring.Component):
-    """``sums[r] = sum_i activations[r][i] * weights[i]`` for two rows r, every cycle, never stalls.
+    """``sums[r] = sum_i activations[r][i] * weights[i]`` for two rows r, in every cycle; it never stalls.
 
-    Inputs are skewed: element i belongs i cycles later than element 0 (`skew`). `latency` counts from element 0 to
-    the sums. Members, as plain bits, first element lowest: ``activations`` (2 x 8 int8, -128..127), ``weights`` (8
-    int8,
+    The inputs are skewed: element i arrives i cycles after element 0. `latency` counts from element 0 to the sums.
+    Members, as plain bits with the first element lowest: ``activations`` (2 x 8 int8, -128..127), ``weights`` (8 int8,
     -127..127), ``sums`` (2 signed 18).
     """
 
     activations: In(2 * CASCADE * 8)
     weights: In(CASCADE * 8)
-    sums: Out(2 * SUM_BITS)
+    sums: Out(2 * CASCADE_SUM_BITS)
 
     latency = CASCADE + 3 + 1
-    """Input, pre-adder, multiplier and sum registers, one more sum a further element, and the register behind the
-    split."""
+    """Registers: input, pre-adder and multiplier, a sum for each element, and one after the two sums are separated."""
 
     primitive = True
-    """Emission writes this component both ways, behind one define."""
+    """The emission writes this component both ways; a define selects one."""
 
     resources = Resources(dsp=CASCADE, lut=2, ff=36)
 
@@ -65,20 +63,20 @@ class Cascade(wiring.Component):
         return activation.as_signed(), self.weights.word_select(i, 8).as_signed()
 
     def _twin(self, m: Module) -> None:
-        # The registers before the sums are moved behind them: the same cycle for every value, and far fewer to
+        # The registers before the sums are moved after them: each value has the same cycle, with far fewer registers to
         # simulate.
         for row in range(2):
-            total: Any = Const(0, signed(SUM_BITS))
+            total: Any = Const(0, signed(CASCADE_SUM_BITS))
             for i in range(CASCADE):
                 activation, weight = self._element(row, i)
-                partial = Signal(signed(SUM_BITS), name=f"partial{row}_{i}", reset_less=True)
+                partial = Signal(signed(CASCADE_SUM_BITS), name=f"partial{row}_{i}", reset_less=True)
                 m.d.sync += partial.eq(total + activation * weight)
                 total = partial
             for i in range(self.latency - CASCADE):
-                delayed = Signal(signed(SUM_BITS), name=f"delayed{row}_{i}", reset_less=True)
+                delayed = Signal(signed(CASCADE_SUM_BITS), name=f"delayed{row}_{i}", reset_less=True)
                 m.d.sync += delayed.eq(total)
                 total = delayed
-            m.d.comb += self.sums.word_select(row, SUM_BITS).eq(total)
+            m.d.comb += self.sums.word_select(row, CASCADE_SUM_BITS).eq(total)
 
     def _primitives(self, m: Module) -> None:
         carried: Any = Const(0, 48)
@@ -95,7 +93,7 @@ class Cascade(wiring.Component):
                 first=i == 0,
             )
             carried = carry_out
-        low_sum, high_sum = (Signal(SUM_BITS, name=f"{name}_sum", reset_less=True) for name in ("low", "high"))
+        low_sum, high_sum = (Signal(CASCADE_SUM_BITS, name=f"{name}_sum", reset_less=True) for name in ("low", "high"))
         m.d.sync += [
             low_sum.eq(packed[:PACK_SHIFT]),
             high_sum.eq(packed[PACK_SHIFT:] + packed[PACK_SHIFT - 1]),

@@ -1,4 +1,4 @@
-"""The error a user can mend, and how it shows a value."""
+"""The error that a user can correct, and how it shows a value."""
 
 import json
 from reprlib import Repr
@@ -7,7 +7,7 @@ from typing import Any
 __all__ = ["InputError", "shown"]
 
 LENGTH = 80
-"""Characters of a value in an error, about."""
+"""About the most characters of a value in an error."""
 
 
 class InputError(ValueError):
@@ -15,7 +15,7 @@ class InputError(ValueError):
 
 
 class _Short(Repr):
-    """A value's `repr` that formats no more of it than is shown, as it may be as long, deep or large as its file."""
+    """A `repr` that formats only the part that is shown, because a value may be as long, deep or large as its file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class _Short(Repr):
 
 
 def shown(value: Any) -> str:
-    """A value out of a user's file, for an error: true, false and null as files have them, and never long."""
+    """A value of a user's file, as errors show it: true, false and null as in the file, and cut if it is long."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     text = _Short().repr(value)

@@ -13,7 +13,7 @@ __all__ = ["VariableShift", "bit_length", "limits", "round_shift", "rounded_shif
 
 
 def limits(bits: int, *, is_signed: bool = True, symmetric: bool = False) -> tuple[int, int]:
-    """The least and the greatest integer of a format of ``bits`` bits; ``symmetric`` leaves out the lowest one."""
+    """The lowest and the highest integer of a format of ``bits`` bits; ``symmetric`` leaves out the lowest one."""
     if not is_signed:
         return 0, (1 << bits) - 1
     high = (1 << (bits - 1)) - 1
@@ -23,7 +23,7 @@ def limits(bits: int, *, is_signed: bool = True, symmetric: bool = False) -> tup
 def round_shift(x: Any, shift: Any) -> np.ndarray:
     """``x / 2**shift`` rounded half up, for int64 arrays; ``shift`` (0..62) may be an array that broadcasts."""
     x, shift = np.asarray(x, dtype=np.int64), np.asarray(shift, dtype=np.int64)
-    # The floor and the first bit that is shifted out; x + 2**(shift-1) could overflow.
+    # The floor plus the highest bit that is shifted out; x + 2**(shift-1) could overflow.
     half = (x >> np.maximum(shift - 1, 0)) & (shift > 0)
     return (x >> shift) + half
 
@@ -36,8 +36,8 @@ def saturate(x: Any, bits: int, *, signed: bool = True, symmetric: bool = False)
 def bit_length(x: Any) -> np.ndarray:
     """Bits of each non-negative int64, 0 for 0."""
     x = np.asarray(x, dtype=np.int64)
-    # frexp's exponent is the bit length, were it not for float64 rounding a row of ones up: a 0 behind the first 1
-    # prevents it.
+    # frexp's exponent is the bit length, but float64 may round a row of ones up. Clearing each 1 that follows a 1
+    # prevents this.
     return np.frexp((x & ~(x >> 1)).astype(np.float64))[1].astype(np.int64)
 
 
@@ -48,7 +48,7 @@ def rounded_shift(value: Any, shift: int) -> Value:
 
 
 def saturated(value: Any, bits: int, *, is_signed: bool = True, symmetric: bool = False) -> Value:
-    """Hardware twin of `saturate`: a combinational expression (a look at the upper bits and a multiplexer)."""
+    """Hardware twin of `saturate`: a combinational expression (a comparison of the upper bits, and a multiplexer)."""
     value = Value.cast(value)
     low, high = limits(bits, is_signed=is_signed, symmetric=symmetric)
     width = value.shape().width
@@ -75,9 +75,9 @@ def saturated(value: Any, bits: int, *, is_signed: bool = True, symmetric: bool 
 class VariableShift(Elaboratable):
     """Rounding shift right by a run-time amount, saturated: ``saturate(round_shift(value, shift), bits, symmetric)``.
 
-    Four registered steps (`latency`): shift by multiples of eight, shift by up to seven, round, saturate. A new value
-    every cycle, never stalls. Members: ``value`` (signed, ``width`` bits), ``shift`` (unsigned, ``shift_bits`` bits),
-    ``result`` (signed ``bits``, or unsigned ``bits`` where ``is_signed`` is false).
+    Four registered steps (`latency`): shift by a multiple of eight, shift by up to seven, round, saturate. It takes a
+    new value in each cycle and never stalls. Members: ``value`` (signed, ``width`` bits), ``shift`` (unsigned,
+    ``shift_bits`` bits), ``result`` (``bits`` bits, signed or unsigned by ``is_signed``).
     """
 
     latency = 4

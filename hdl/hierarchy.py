@@ -1,4 +1,4 @@
-"""Placing a component in a design: itself in a simulation, a reference to its own Verilog module in an emission."""
+"""Placing a component in a design: in a simulation the component, in an emission a reference to its Verilog module."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ __all__ = ["place"]
 
 
 def place(platform: Any, component: wiring.Component) -> Any:
-    """What to add as a submodule for ``component``.
+    """The submodule to add for ``component``.
 
-    Amaranth does not merge equal submodules, so an emitter (a platform with a method ``instance``) writes every
-    distinct component once and refers to it; for any other platform the component itself is the submodule.
+    Amaranth does not merge equal submodules. So an emitter (a platform with a method ``instance``) writes every
+    distinct component once and refers to it. For any other platform the component itself is the submodule.
     """
     instance = getattr(platform, "instance", None)
     return component if instance is None else instance(component)

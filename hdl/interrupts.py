@@ -10,24 +10,24 @@ from types import FrameType
 __all__ = ["INTERRUPTED", "end_when_interrupted", "interruptible"]
 
 INTERRUPTED = "interrupted; nothing was written"
-"""What a command says that was interrupted."""
+"""The line of a command that was interrupted."""
 
 
 def end_when_interrupted() -> None:
-    """Lets Ctrl-C end the process at once, with one line: for the time of imports, when nothing is under way yet."""
+    """Lets Ctrl-C end the process at once, with one line. For the time of imports, before any work begins."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Lets SIGTERM and SIGHUP interrupt the block as Ctrl-C does, so that what it has begun is cleaned up."""
+    """Lets SIGTERM and SIGHUP interrupt the block as Ctrl-C does, so that the block can clean up."""
     if current_thread() is not main_thread():
         yield
         return
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # A signal that is ignored, as by nohup, stays so.
+    # A signal that is ignored, as by nohup, stays ignored.
     taken = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
     for one in taken:
         signal.signal(one, signal.default_int_handler)

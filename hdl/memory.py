@@ -1,7 +1,7 @@
-"""RAMs with a style, and the replay buffer: the one idea behind every memory of the accelerator.
+"""RAMs of a style, and the replay buffer, which is the principle of every memory of the accelerator.
 
-A replay buffer is a FIFO whose content is read ``repeat`` times in the same order before it is let go, word by word,
-during the last reading; so the next content follows at once, where ping-pong would need room for two.
+A replay buffer is a FIFO whose content is read several times in the same order. During the last reading its words are
+released one by one, so that the next content follows at once; two buffers in turn would need room for both contents.
 """
 
 from dataclasses import dataclass, replace
@@ -29,25 +29,26 @@ __all__ = [
 ]
 
 BLOCK_DEPTH = {"ultra": 4096, "block": 4096, "distributed": 1 << 16}
-"""Words a single RAM of a style has at most; deeper ones are built of several, with a register behind the
+"""The most words of a single RAM of each style. A deeper RAM consists of several, with a register after the
 multiplexer."""
 
 DISTRIBUTED_WORDS = 64
-"""Small RAMs of up to so many words are built of LUTs: two a bit."""
+"""RAMs of up to so many words are built of LUTs."""
 
 
 def small_style(depth: int) -> str:
-    """The style of a RAM that needs no `ultra`."""
+    """The style of a RAM that need not be URAM."""
     return "distributed" if depth <= DISTRIBUTED_WORDS else "block"
 
 
 @dataclass(frozen=True)
 class RamSpec:
-    """A simple dual-port RAM of ``depth`` words of ``width`` bits, written in groups of ``granularity`` bits (default:
-    whole words).
+    """A simple dual-port RAM of ``depth`` words of ``width`` bits.
+
+    It is written in groups of ``granularity`` bits; by default in whole words.
 
     Raises:
-        ValueError: for an unknown style, or a size that is no whole number of groups.
+        ValueError: for an unknown style, or a width that is no multiple of the granularity.
     """
 
     width: int
@@ -65,7 +66,7 @@ class RamSpec:
 
     @property
     def blocks(self) -> "list[RamSpec]":
-        """The RAM blocks that lie one above the other."""
+        """The single RAMs that follow each other in depth."""
         full = BLOCK_DEPTH[self.style]
         return [replace(self, depth=min(self.depth - start, full)) for start in range(0, self.depth, full)]
 
@@ -76,8 +77,8 @@ class RamSpec:
 
     @property
     def resources(self) -> Resources:
-        """RAM blocks, a deep one's multiplexer, and registers as Yosys maps them (Vivado finds those in the RAM)."""
-        # LUTs have no register of their own behind the array.
+        """RAMs, the multiplexer of a deep one, and registers as Yosys maps them (Vivado finds them in the RAM)."""
+        # LUTs have no output register of their own.
         registers = Resources(ff=self.width * (2 if self.style == "distributed" else 1))
         total = sum((ram_blocks(self.width, block.depth, self.style) + registers for block in self.blocks), Resources())
         banks = len(self.blocks)
@@ -97,7 +98,7 @@ class RamSpec:
 
 
 class RamBlock(wiring.Component):
-    """One RAM: a write port with an enable each ``granularity`` bits, a read port of two cycles (array, register)."""
+    """A single RAM: a write port with an enable for each group of bits, a read port of two cycles (array, register)."""
 
     def __init__(self, spec: RamSpec):
         self.spec = spec
@@ -124,11 +125,11 @@ class RamBlock(wiring.Component):
 
 
 class Ram(wiring.Component):
-    """A simple dual-port RAM of any depth, which answers an address every cycle, `RamSpec.latency` cycles later.
+    """A simple dual-port RAM of any depth. It reads one address per cycle; the data follows `RamSpec.latency` later.
 
-    Members: ``write_enable`` (a bit for each ``granularity`` bits), ``write_address``, ``write_data``,
-    ``read_address``, ``read_data``. A word read in the cycle in which it is written gives its old content, as BRAM does
-    that reads first and URAM whose reading port comes first; contents are undefined until written.
+    A word that is read in the cycle in which it is written gives its old content, as BRAM in read-first mode does, and
+    URAM whose read port comes first. Contents are undefined until written. Members: ``write_enable`` (a bit for each
+    group of ``granularity`` bits), ``write_address``, ``write_data``, ``read_address``, ``read_data``.
     """
 
     def __init__(self, width: int, depth: int, style: str, granularity: int = 0):
@@ -167,7 +168,7 @@ class Ram(wiring.Component):
 
 
 class ReplayOrder(data.StructLayout):
-    """What a replay buffer does with its next words: ``length`` words, read ``repeat`` times (both at least 1)."""
+    """An order of a replay buffer: its next ``length`` words are read ``repeat`` times (both at least 1)."""
 
     def __init__(self, max_length: int, max_repeat: int):
         super().__init__({"length": unsigned(max_length.bit_length()), "repeat": unsigned(max_repeat.bit_length())})
@@ -175,11 +176,12 @@ class ReplayOrder(data.StructLayout):
 
 @dataclass(frozen=True)
 class ReplaySpec:
-    """A replay buffer's size: ``depth`` words of ``width`` bits, orders of up to ``max_repeat`` readings and up to
-    ``max_length`` words (default: the depth; only what is read once may be longer than that).
+    """The size of a replay buffer: ``depth`` words of ``width`` bits, orders of up to ``max_repeat`` readings.
+
+    ``max_length`` is the most words of an order: by default the depth. An order that is read once may be longer.
 
     Raises:
-        ValueError: where there is no word or no reading.
+        ValueError: for no word or no reading.
     """
 
     width: int
@@ -207,9 +209,9 @@ class ReplaySpec:
 
     @property
     def control_resources(self) -> Resources:
-        """LUT and FF of the pointers and counters, and of the flags that go along with the words read."""
+        """LUT and FF of the pointers and counters, and of the flags that accompany the words."""
         bits, repeat = self.depth.bit_length(), self.max_repeat.bit_length()
-        longer = self.max_length.bit_length() - bits  # more bits of the words read and of those to be read
+        longer = self.max_length.bit_length() - bits  # more bits of the two counters of words
         return Resources(lut=11 * bits + 3 * longer, ff=6 * bits + 2 * longer + repeat + 2 * self.ram.latency)
 
     @property
@@ -219,13 +221,18 @@ class ReplaySpec:
 
 
 class ReplayControl(wiring.Component):
-    """The pointers of a replay buffer over a ring of ``depth`` words, which need be no power of two.
+    """The pointers of a replay buffer over a ring of ``depth`` words, which need not be a power of two.
 
-    An order may be longer than the ring, up to ``max_length`` (default: the depth), if it is read once: its words are
-    let go as they are read, while more of them come. Members: ``order`` (stream of `ReplayOrder`; the one at the head
-    is being carried out and leaves with its last read), ``free`` (words that may be written), ``written`` (strobe: a
-    word was written at ``write_address``), ``addresses`` (stream of read addresses; a word's last reading lets it go,
-    ``hold`` cycles later where the RAMs are read that much later), ``ends`` (the address on offer is a reading's last).
+    An order that is read once may be longer than the ring, up to ``max_length`` (default: the depth): its words are
+    released as they are read, while the rest of them arrives.
+
+    Members:
+        order: stream of `ReplayOrder`; it leaves with its last read.
+        free: words that may be written.
+        written: strobe; a word was written at ``write_address``.
+        addresses: stream of read addresses. A word is released ``hold`` cycles after its last address leaves, because
+            the RAMs may be read that much later.
+        ends: the address on offer is the last of a reading.
     """
 
     def __init__(self, depth: int, max_repeat: int, *, hold: int = 0, max_length: int = 0):
@@ -246,7 +253,7 @@ class ReplayControl(wiring.Component):
         m = Module()
         depth = self.depth
         order = self.order.payload
-        # Words written since the first one of the order being read: those let go meanwhile make room for others.
+        # Words written since the first of the present order; those released since then count too.
         filled = Signal(range(self.max_length + depth + 1))
         index, reading = Signal(range(self.max_length + 1)), Signal(range(self.max_repeat))
         first, current = Signal.like(self.write_address), Signal.like(self.write_address)
@@ -285,10 +292,10 @@ class ReplayControl(wiring.Component):
 
 
 class ReplayBuffer(wiring.Component):
-    """A FIFO of ``depth`` words, each order's words read ``repeat`` times; one word in and one out a cycle.
+    """A FIFO of ``depth`` words that reads each order's words ``repeat`` times; one word in and one out per cycle.
 
-    A word can be read from the cycle after it was written, so the first reading runs along with the writing. With an
-    order of ``repeat`` 1 it is a plain prefetching FIFO. Members: ``input``, ``output`` (streams of ``shape``),
+    A word can be read from the cycle after it was written, so the first reading may follow the writing closely. With
+    orders of ``repeat`` 1 it is a plain prefetching FIFO. Members: ``input``, ``output`` (streams of ``shape``),
     ``order`` (stream of `ReplayOrder`), ``last`` (the word on offer ends a reading).
     """
 
@@ -304,7 +311,7 @@ class ReplayBuffer(wiring.Component):
         )
 
     def read_once(self, m: Module) -> None:
-        """Makes it a plain FIFO in ``m``: every word is an order of its own, read once and let go."""
+        """Makes it a plain FIFO in ``m``: every word is an order of its own, which is read once."""
         order = self.order.payload
         m.d.comb += [self.order.valid.eq(1), order.length.eq(1), order.repeat.eq(1)]
 

@@ -1,4 +1,4 @@
-"""What the product ignores or assumes of a user's input, told in one line.
+"""Notices: lines that say what is ignored or assumed of the user's input.
 
 A notice is a Python warning of the category `Notice`. In a script, Python prints it on stderr; a caller may silence it,
 collect it or make it an error with the module `warnings`. The command line prints it as ``note: ...`` on stderr.
@@ -12,17 +12,17 @@ __all__ = ["Notice", "notify", "shown_notices"]
 
 
 class Notice(UserWarning):
-    """What is ignored or assumed of the input: one line with the subject, and what the product does instead."""
+    """One line that says what is ignored or assumed of the input: the subject, and what is done instead."""
 
 
 def notify(text: str) -> None:
-    """Tells ``text``, a sentence without its full stop, such as ``c.json: the fields a and b are ignored``."""
+    """Gives the notice ``text``: a sentence without its full stop, as ``c.json: the fields a and b are ignored``."""
     warnings.warn(text, Notice, stacklevel=3)
 
 
 @contextmanager
 def shown_notices(show: Callable[[str], None]) -> Iterator[None]:
-    """Gives every notice of the block to ``show`` as it comes, each text once. Other warnings go on as before."""
+    """Gives each notice of the block to ``show`` at once, and each text only once. Other warnings are not changed."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", Notice)
         before, shown = warnings.showwarning, set[str]()

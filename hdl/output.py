@@ -1,4 +1,4 @@
-"""Where commands write: only their own earlier outputs are replaced, and every file appears when it is complete."""
+"""Output files: a command replaces only its own earlier outputs, and each file appears when it is complete."""
 
 import os
 import secrets
@@ -18,16 +18,16 @@ IsOwn = Callable[[Path], bool]
 def output_file(
     path: Path, command: str, is_own: IsOwn, *, force: bool = False, reads: Collection[Path] = (), option: str = "--out"
 ) -> Path:
-    """The file that ``command`` may write for ``path``: the same one, or the one that a symbolic link leads to.
+    """The file that ``command`` may write for ``path``: the path itself, or the target of a symbolic link.
 
     Args:
-        is_own: tells an earlier output of the command, which may be replaced.
-        force: another file may be replaced, too.
+        is_own: whether a file is an earlier output of the command, which may be replaced.
+        force: whether another file may be replaced too.
         reads: files that the command reads, which it never replaces.
-        option: what names the file on the command line.
+        option: the option of the command line that names the file.
 
     Raises:
-        InputError: for a folder, a device, a file that must stay as it is, and a place where nothing can be written.
+        InputError: for a folder, a device, a file that must not be replaced, and a folder that cannot be written.
     """
     try:
         target = path.resolve()
@@ -50,7 +50,7 @@ def output_file(
 
 
 def check_place(path: Path, target: Path) -> None:
-    """Refuses a ``target`` in a folder that cannot be made or written in; ``path``: what the user calls it."""
+    """Checks that a ``target``, which the user calls ``path``, is in a folder that can be made and written."""
     folder = next(one for one in target.parents if one.exists())
     if not folder.is_dir():
         raise InputError(f"output file {path} cannot be written: {folder} is not a folder")
@@ -70,8 +70,10 @@ def starts_with(path: Path, *marks: bytes, within: int = 1024) -> bool:
 
 @contextmanager
 def written(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears at ``path`` when it is complete, in folders that are made for it; where it is not complete,
-    nothing is left of either."""
+    """A file that appears at ``path`` when it is complete, in folders that are made for it.
+
+    If the block fails, neither the file nor the new folders remain.
+    """
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".writing-{secrets.token_hex(8)}")
@@ -82,11 +84,11 @@ def written(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         for folder in made:
-            with suppress(OSError):  # where something else is in it
+            with suppress(OSError):  # if another file is in it
                 folder.rmdir()
         raise
 
 
 def reason(error: OSError | RuntimeError) -> str:
-    """What the system says, without numbers and paths."""
+    """The system's text for an error, without numbers and paths."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

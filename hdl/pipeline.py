@@ -1,4 +1,4 @@
-"""Registers in a row, and trees of registers: what every pipeline that never stalls is made of."""
+"""Delays and trees of registers, of which the pipelines that never stall consist."""
 
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -10,13 +10,13 @@ __all__ = ["advance", "delay", "registered_tree", "tree_levels", "tree_registers
 
 
 def advance(m: Module, counter: Signal, period: int, go: Value) -> None:
-    """Counts 0 to ``period`` - 1 and round again, a step whenever ``go`` is high."""
+    """Counts from 0 to ``period`` - 1 and starts again at 0; one step in each cycle in which ``go`` is high."""
     with m.If(go):
         m.d.sync += counter.eq(Mux(counter == period - 1, 0, counter + 1))
 
 
 def delay(m: Module, name: str, value: Any, cycles: int, *, control: bool = False) -> Any:
-    """``value`` (signal, expression, view) some cycles later; ``control`` is for flags, which a reset must clear."""
+    """``value`` (a signal, expression or view), delayed by ``cycles``. ``control``: a reset clears the registers."""
     for step in range(cycles):
         register = Signal(value.shape(), name=f"{name}_after{step + 1}", reset_less=not control)
         m.d.sync += register.eq(value)
@@ -25,7 +25,7 @@ def delay(m: Module, name: str, value: Any, cycles: int, *, control: bool = Fals
 
 
 def tree_levels(count: int, fan_in: int) -> int:
-    """Cycles a `registered_tree` over ``count`` values takes."""
+    """Cycles of a `registered_tree` over ``count`` values."""
     levels = 0
     while count > 1:
         count, levels = -(-count // fan_in), levels + 1

@@ -1,4 +1,4 @@
-"""What a piece of hardware takes of an FPGA."""
+"""The resources of an FPGA that a piece of hardware takes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,10 @@ __all__ = ["Resources", "ram_blocks"]
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """Counts of DSP48E2, BRAM36 (halves count 0.5), URAM288, LUT6 and flip-flops; adds, and scales by an integer."""
+    """Counts of DSP48E2, BRAM36 (a half counts 0.5), URAM288, LUT6 and flip-flops.
+
+    They can be added, and multiplied by an integer.
+    """
 
     dsp: int = 0
     bram36: float = 0
@@ -38,14 +41,15 @@ BLOCK_SHAPES = (
     *((bits, words, 1) for bits, words in ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))),
     *((bits, words, 2) for bits, words in ((36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768))),
 )
-"""Bits, words and halves of the shapes of a RAMB18E2 and a RAMB36E2."""
+"""The shapes of a RAMB18E2 and a RAMB36E2: bits, words, and halves of a BRAM36."""
 
 
 @cache
 def block_halves(width: int, depth: int) -> int:
-    """Halves of a RAMB36E2: whole rows of one shape, and what is left of the depth in the shape that is best for that.
+    """Halves of a RAMB36E2 for a RAM: whole rows of one shape, and the rest of the depth in the shape best for it.
 
-    It is what Yosys maps for most sizes of up to 2,048 words; else it may find a half less, or take up to a tenth more.
+    Yosys maps the same for most sizes of up to 2,048 words. For deeper ones it may take a half less, or up to a tenth
+    more.
     """
     return min(
         max(depth // words, 1) * ceil(width / bits) * halves
@@ -59,10 +63,10 @@ DISTRIBUTED_SHAPES = ((14, 32), (7, 64))
 
 
 def ram_blocks(width: int, depth: int, style: str) -> Resources:
-    """What a simple dual-port RAM of ``depth`` words of ``width`` bits takes besides registers, as Yosys tiles it.
+    """The resources of a simple dual-port RAM of ``depth`` words of ``width`` bits without registers, as Yosys maps it.
 
-    ``ultra``: 72 x 4,096 a URAM288. ``block``: see `block_halves`. ``distributed``: see `DISTRIBUTED_SHAPES`; where
-    several lie one above the other, a multiplexer of a LUT6 for each three.
+    ``ultra``: a URAM288 has 4,096 words of 72 bits. ``block``: see `block_halves`. ``distributed``: see
+    `DISTRIBUTED_SHAPES`; if several follow each other in depth, a multiplexer with a LUT6 for each three.
 
     Raises:
         ValueError: for an unknown style.

@@ -1,7 +1,7 @@
-"""Arithmetic a bit a cycle, for what is needed once a row: normalisation, division, square root.
+"""Arithmetic of one bit per cycle, for operations that occur once per row: normalisation, division, square root.
 
-Each takes one operand set from its ``input`` stream, works a fixed number of cycles (`latency`, from acceptance to a
-valid output), and holds the result until it is taken.
+Each unit takes one set of operands from its ``input`` stream, works for a fixed number of cycles (`latency`, from
+acceptance to a valid output), and holds the result until it is taken.
 """
 
 from typing import Any
@@ -22,22 +22,22 @@ __all__ = [
 
 
 def divide_latency(quotient_bits: int) -> int:
-    """`Divider.latency`, for specs: a quotient bit a cycle."""
+    """`Divider.latency`, for specs: one cycle for each bit of the quotient, and one."""
     return quotient_bits + 1
 
 
 def root_latency(bits: int) -> int:
-    """`SquareRoot.latency`, for specs: a bit of the root a cycle."""
+    """`SquareRoot.latency`, for specs: one cycle for each bit of the root, and one."""
     return bits // 2 + 1
 
 
 def normalise_latency(bits: int, multiple: int = 1) -> int:
-    """`Normalise.latency`, for specs: one halving of the range of shifts a cycle."""
+    """`Normalise.latency`, for specs: one cycle for each halving of the range of shifts, and one."""
     return max((bits // multiple - 1).bit_length(), 1) + 1
 
 
 class SerialUnit(wiring.Component):
-    """Takes an operand, works ``steps`` cycles, offers the result; subclasses give ``load`` and ``step``."""
+    """Takes operands, works for ``steps`` cycles, offers the result; subclasses define ``load`` and ``step``."""
 
     steps: int
 
@@ -115,7 +115,7 @@ class Divider(SerialUnit):
 
 
 class SquareRoot(SerialUnit):
-    """``isqrt(radicand)`` for an unsigned radicand of an even number of ``bits``: a result bit a cycle."""
+    """``isqrt(radicand)`` for an unsigned radicand of an even number of ``bits``, one bit of the result per cycle."""
 
     def __init__(self, bits: int):
         if bits < 2 or bits % 2:
@@ -146,9 +146,9 @@ class SquareRoot(SerialUnit):
 
 
 class Normalise(SerialUnit):
-    """Shifts an unsigned ``value`` left, by a multiple of ``step`` bits, until one of its ``step`` upper bits is set.
+    """Shifts an unsigned value left in steps of ``multiple`` bits, until one of its upper ``multiple`` bits is set.
 
-    Output: ``value`` shifted and ``shift``, the number of places. A zero stays zero. One halving of the range a cycle.
+    Output: the shifted ``value``, and ``shift``, the number of places. A zero stays zero.
     """
 
     def __init__(self, bits: int, multiple: int = 1):

@@ -1,8 +1,8 @@
-"""Tile streams: payload shapes, the checked connect, and the few pieces of plumbing that every kernel uses.
+"""Tile streams: payload shapes, the checked connect, and the buffers, forks and converters that kernels use.
 
-A stream of a tensor [tokens, features] moves tile by tile: one beat holds ``rows`` tokens x ``lanes`` consecutive
-features, ``payload[row][lane]``; inside a tile the features come in order. Handshake: `amaranth.lib.stream`; ``valid``
-never waits for ``ready``, and a payload is steady while it waits.
+A stream carries a tensor [tokens, features] tile by tile. A beat has ``rows`` tokens x ``lanes`` consecutive features,
+``payload[row][lane]``; the beats of a tile have the features in order. The handshake is that of `amaranth.lib.stream`:
+``valid`` never waits for ``ready``, and a payload is steady while it waits.
 """
 
 from collections.abc import Iterable
@@ -36,12 +36,12 @@ def tile(rows: int, lanes: int, shape: ShapeLike) -> data.ArrayLayout:
 
 
 def connect(m: Module, source: Any, sink: Any) -> None:
-    """Connects two streams of the same payload shape; `wiring.connect` would accept any two.
+    """Connects two streams of the same payload shape; `wiring.connect` would accept any shapes.
 
-    ``source`` is an output (of a submodule) or an own input; ``sink`` the other way round; flipping is done here.
+    ``source`` is an output of a submodule or an input of the component; ``sink`` is the opposite.
 
     Raises:
-        TypeError: where the payload shapes differ.
+        TypeError: for different payload shapes.
     """
     given, wanted = source.payload, sink.payload
     if given.shape() != wanted.shape():
@@ -54,7 +54,7 @@ def connect(m: Module, source: Any, sink: Any) -> None:
 
 
 def join(m: Module, streams: Iterable[Any], room: Value) -> Value:
-    """Takes a beat from each of ``streams`` in one cycle, whenever all have one and ``room`` is high; returns that."""
+    """Takes a beat from each of ``streams`` at once, if all have one and ``room`` is high; returns this condition."""
     streams = list(streams)
     go = Signal(name="go")
     m.d.comb += go.eq(Cat(s.valid for s in streams).all() & room)
@@ -65,8 +65,8 @@ def join(m: Module, streams: Iterable[Any], room: Value) -> Value:
 class StreamBuffer(wiring.Component):
     """A FIFO of ``depth`` beats in distributed RAM, with a registered output.
 
-    Latency one cycle, a beat a cycle. ``input.ready`` and ``output.valid`` come straight from registers, so a buffer
-    cuts every combinational path through a handshake.
+    It has a latency of one cycle and takes one beat per cycle. ``input.ready`` and ``output.valid`` come directly from
+    registers, so a buffer cuts every combinational path through a handshake.
     """
 
     def __init__(self, shape: ShapeLike, depth: int = 2):
@@ -82,7 +82,7 @@ class StreamBuffer(wiring.Component):
         queued = Signal(len(payload), reset_less=True)
         level = Signal(range(words + 1))
         push, pop = Signal(), Signal()
-        taken = Signal()  # the output register is free, or becomes so
+        taken = Signal()  # the output register is free, or its beat leaves
         m.d.comb += [
             taken.eq(~self.output.valid | self.output.ready),
             pop.eq(taken & (level != 0)),
@@ -118,7 +118,7 @@ class StreamBuffer(wiring.Component):
 
 
 def buffer_resources(width: int, depth: int) -> Resources:
-    """What a `StreamBuffer` of ``depth`` beats of ``width`` bits takes."""
+    """The resources of a `StreamBuffer` of ``depth`` beats of ``width`` bits."""
     if depth == 2:
         return Resources(lut=width + 4, ff=2 * width + 2)
     pointer = (depth - 1).bit_length()
@@ -128,18 +128,19 @@ def buffer_resources(width: int, depth: int) -> Resources:
 
 
 def pipeline_resources(width: int, depth: int) -> Resources:
-    """What a `PipelineBuffer` of ``depth`` beats of ``width`` bits takes."""
+    """The resources of a `PipelineBuffer` of ``depth`` beats of ``width`` bits."""
     count = depth.bit_length()
     return buffer_resources(width, depth) + Resources(lut=count, ff=count)
 
 
 class PipelineBuffer(wiring.Component):
-    """The end of a pipeline that never stalls.
+    """The FIFO at the end of a pipeline that never stalls.
 
-    A pipeline of fixed latency takes a beat (``take``) only while there is ``room`` for everything in flight, and
-    delivers each result with ``push``, for which there is always a place. No enable reaches into the pipeline. With a
-    depth of the pipeline's latency + 2 it takes a beat a cycle. Members: ``room`` (registered), ``take``, ``push`` (a
-    one-cycle strobe) with ``payload``; ``output``, the stream.
+    A pipeline of fixed latency accepts a beat (``take``) only while there is ``room`` for everything in flight. It
+    delivers each result with ``push``, for which there is always room. So no enable reaches into the pipeline. With a
+    depth of the pipeline's latency + 2 it accepts one beat per cycle.
+
+    Members: ``room`` (registered), ``take``, ``push`` (a strobe) with ``payload``; ``output``, the stream.
     """
 
     def __init__(self, shape: ShapeLike, depth: int):
@@ -170,7 +171,7 @@ class PipelineBuffer(wiring.Component):
 
 
 class Fork(wiring.Component):
-    """One stream to several readers, each with a buffer of ``depth`` beats of its own. Members: ``outputs[i]``."""
+    """Copies a stream to several readers, ``outputs[i]``, each with its own buffer of ``depth`` beats."""
 
     def __init__(self, shape: ShapeLike, readers: int, depth: int = 2):
         self.readers, self.depth = readers, depth
@@ -191,8 +192,11 @@ class Fork(wiring.Component):
 
 
 class Pack(wiring.Component):
-    """Gathers beats of ``lanes`` features into words of ``lanes * ratio``; a row of ``beats`` beats that is no multiple
-    of ``ratio`` ends with a word filled up with zeros. A beat a cycle; a word leaves the cycle after its last beat."""
+    """Gathers beats of ``lanes`` features into words of ``lanes * ratio``.
+
+    A row has ``beats`` beats; if this is no multiple of ``ratio``, its last word is filled up with zeros. It takes one
+    beat per cycle; a word leaves in the cycle after its last beat.
+    """
 
     def __init__(self, rows: int, lanes: int, ratio: int, shape: ShapeLike, *, beats: int):
         if min(rows, lanes, ratio, beats) < 1:
@@ -221,7 +225,7 @@ class Pack(wiring.Component):
             now = Value.cast(self.input.payload[row])
             words = []
             for i in range(self.ratio):
-                # A part already gathered, the one arriving, or nothing yet.
+                # A part that is already gathered, the one that arrives, or zeros.
                 gathered = Signal(len(now), name=f"row{row}_part{i}", reset_less=True)
                 with m.If(self.input.valid & (part == i)):
                     m.d.sync += gathered.eq(now)
@@ -232,7 +236,7 @@ class Pack(wiring.Component):
 
 
 class Unpack(wiring.Component):
-    """Cuts words of ``lanes * ratio`` features into beats of ``lanes``, ``beats`` a row; drops the rest of the last."""
+    """Cuts words of ``lanes * ratio`` features into beats of ``lanes``: ``beats`` of each row; the rest is dropped."""
 
     def __init__(self, rows: int, lanes: int, ratio: int, shape: ShapeLike, *, beats: int):
         if min(rows, lanes, ratio, beats) < 1:
@@ -247,7 +251,7 @@ class Unpack(wiring.Component):
 
     @property
     def words(self) -> int:
-        """Words a row."""
+        """Words of a row."""
         return ceil(self.beats / self.ratio)
 
     def elaborate(self, platform: Any) -> Module:

@@ -1,4 +1,4 @@
-"""Reads text and JSON that a user gives: what cannot be read is one line, whatever is wrong with it."""
+"""Reads text and JSON of the user; every fault of them becomes an error of one line."""
 
 import json
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ STAND_INS = (
     (b"<!doctype html", "an HTML page", "download the file itself"),
     (b"<html", "an HTML page", "download the file itself"),
 )
-"""What is often found in place of a file: how it begins, what it is, and what to do."""
+"""What is often found in place of a file: its first bytes, its kind, and the remedy."""
 
 
 def stand_in(begin: bytes) -> str | None:
-    """What a file is that begins like this, and what to do, where it only stands for the file that is wanted."""
+    """The kind of a file that only stands for the real one, and the remedy, by its first bytes; else None."""
     start = begin.lstrip().lower()
     return next((f"is {kind}; {remedy}" for sign, kind, remedy in STAND_INS if start.startswith(sign)), None)
 
 
 def read_text(path: Path, what: str) -> str:
-    """The text of a file in UTF-8, without a byte order mark; ``what`` the file is stands in front of errors.
+    """The text of a file in UTF-8, without a byte order mark. Errors begin with ``what`` the file is.
 
     Raises:
         InputError: for a file that cannot be read, is not UTF-8, or is a Git LFS pointer or an HTML page.
@@ -48,8 +48,8 @@ def parse_json(text: str, subject: str) -> Any:
     """The value of a JSON text; ``subject`` is named in errors.
 
     Raises:
-        InputError: for what is no JSON, such as NaN, a key that an object has twice, and nesting or numbers beyond
-            what Python reads.
+        InputError: for text that is not JSON, NaN, a key that an object has twice, and nesting or numbers that Python
+            does not read.
     """
 
     def finite(text: str) -> float:

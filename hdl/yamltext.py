@@ -1,4 +1,4 @@
-"""Reads YAML that a user gives: what cannot be read is one line, whatever is wrong with it."""
+"""Reads YAML of the user; every fault of it becomes an error of one line."""
 
 import re
 from typing import Any
@@ -10,13 +10,13 @@ from .errors import InputError
 __all__ = ["parse_yaml"]
 
 FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
-"""Numbers with an exponent, as YAML 1.2 and JSON write them. YAML 1.1, which PyYAML reads, takes 1e-12 for a string."""
+"""Numbers with an exponent, as in YAML 1.2 and JSON. In YAML 1.1, which PyYAML reads, 1e-12 is a string."""
 
 
 class _Loader(yaml.SafeLoader):
-    """The plain values of YAML: numbers as JSON has them too, no dates, no aliases, each key once.
+    """Reads the plain values of YAML and the numbers of JSON; no dates, no aliases, each key once.
 
-    An alias may stand for its own parent, or for millions of values; a model's few fields need none.
+    An alias could stand for its own parent or for millions of values, and no file needs one.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -44,8 +44,8 @@ def parse_yaml(text: str, subject: str) -> Any:
     """The value of a YAML text; ``subject`` is named in errors.
 
     Raises:
-        InputError: for what is no YAML, an alias, a key that a mapping has twice, and nesting or numbers beyond what
-            Python reads.
+        InputError: for text that is not YAML, an alias, a key that a mapping has twice, and nesting or numbers that
+            Python does not read.
     """
     try:
         return yaml.load(text, _Loader)
@@ -60,6 +60,11 @@ def parse_yaml(text: str, subject: str) -> Any:
         )
     except (yaml.YAMLError, ValueError) as error:  # numbers of too many digits, too
         reason = str(error).split(";")[0].splitlines()[0]
-    except (ArithmeticError, AttributeError, LookupError, TypeError):  # what PyYAML makes of a tag that does not suit
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+    ):  # raised by PyYAML for a tag that does not suit its value
         reason = "a value does not suit its tag"
     raise InputError(f"{subject} must be valid YAML: {reason}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pytest
 from amaranth.lib import wiring
 
 from hdl.top.emitter import Emitter
@@ -99,6 +100,17 @@ def run_streams(
         values = beats.decode(ports[name][1], raw)
         decoded[name] = values.tolist() if isinstance(values, np.ndarray) and values.ndim == 1 else values
     return StreamResult(decoded, result.accepted, result.cycles, result.memory)
+
+
+def ways(specs: Mapping[str, Any]) -> list[Any]:
+    """Parameters ``spec``, ``simulator``, ``gaps`` for units that take long: as Verilog all of them, without and with
+    pauses, which is one build each; with pauses in Amaranth's simulator the first alone, which is the smallest."""
+    first = next(iter(specs))
+    return [
+        pytest.param(spec, simulator, gaps, id=f"{name}-{simulator}-{gaps}")
+        for name, spec in specs.items()
+        for simulator, gaps in [("verilator", None), ("verilator", 5), *[("amaranth", 3)] * (name == first)]
+    ]
 
 
 _texts: dict[tuple[type[wiring.Component], Any], dict[str, str]] = {}

@@ -1,7 +1,6 @@
 """Holds the `resources` of the specs to what Yosys finds.
 
-A start of Yosys takes longer than most units, so the units of a test are mapped together,
-by one process: tests run side by side.
+A start of Yosys takes long, so the units of a test are mapped together, and by one process: tests run side by side.
 """
 
 from collections.abc import Iterable

@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.dsp import CASCADE, SUM_BITS, Cascade
+from hdl.dsp import CASCADE, CASCADE_SUM_BITS, Cascade
 from hdl.hierarchy import place
 from hdl.top.emitter import PRIMITIVE_DEFINE, Emitter
 from sim.beats import pack, unpack
@@ -22,7 +22,7 @@ class Bench(wiring.Component):
     """A cascade behind streams: a beat a cycle, sums whenever the output is ready (the cascade itself never waits)."""
 
     input: In(stream.Signature(3 * CASCADE * 8))
-    output: Out(stream.Signature(2 * SUM_BITS))
+    output: Out(stream.Signature(2 * CASCADE_SUM_BITS))
 
     def elaborate(self, platform):
         m = Module()
@@ -60,6 +60,6 @@ def test_both_forms_give_the_dot_products(primitive: bool) -> None:
     design = build(sources, "bench", [port for port, _ in stream_ports(bench).values()])
     result = design.run({"input": pack(vectors & 255, 8)}, {"output": len(vectors)})
     activations, weights = vectors[:, :16].reshape(-1, 2, 8), vectors[:, 16:]
-    sums = unpack(result.outputs["output"], SUM_BITS, 2, True)
+    sums = unpack(result.outputs["output"], CASCADE_SUM_BITS, 2, True)
     np.testing.assert_array_equal(sums, (activations * weights[:, None]).sum(axis=2))
     assert result.accepted["output"][0] - result.accepted["input"][0] == Cascade.latency

@@ -1,4 +1,4 @@
-"""The activation function (GELU or any other): a table loaded with each layer, interpolated between its entries.
+"""The activation function (GELU or any other): a table for each layer, with interpolation between its entries.
 
 x + 2**15 = index * 2**f + fraction                (f fraction bits: 6 for 1,024 entries and inputs of 16 bits)
 y = saturate(base[index] + round_shift(delta[index] * fraction, f), 16 bits unsigned)
@@ -22,23 +22,23 @@ from .parameters import Block
 
 __all__ = ["Activation", "ActivationSpec", "TableEntry"]
 
-OUTPUT_BITS = 16
+ACTIVATED_BITS = 16
 
-TableEntry = data.StructLayout({"base": unsigned(OUTPUT_BITS), "delta": signed(16)})
-"""The value at the beginning of an interval, and its rise to the end."""
+TableEntry = data.StructLayout({"base": unsigned(ACTIVATED_BITS), "delta": signed(16)})
+"""The value at the beginning of an interval (``base``), and its rise up to the end (``delta``)."""
 
 ENTRIES_PER_WORD = 2
-"""Of a 64-bit word of the table's stream, low entry first."""
+"""Entries of a 64-bit word of the table's stream, the first in the low half."""
 
-BANKS = 2
-"""The table in use, and the next one."""
+TABLES = 2
+"""Tables in the RAM: the one in use, and the next one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationSpec:
-    """An activation function on tiles of ``rows`` x ``features``, ``lanes`` features a beat, by a table of ``entries``.
+    """The size of an activation function on tiles of ``rows`` x ``features``, with ``lanes`` features in a beat.
 
-    Inputs are signed ``input_bits``. A layer has up to ``max_tiles`` tiles.
+    Inputs are signed ``input_bits``, a table has ``entries`` entries, and a layer up to ``max_tiles`` tiles.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -70,7 +70,7 @@ class ActivationSpec:
 
     @property
     def index_bits(self) -> int:
-        """Bits of an input that choose the entry."""
+        """Bits of an input that select the entry."""
         return self.entries.bit_length() - 1
 
     @property
@@ -85,8 +85,8 @@ class ActivationSpec:
 
     @property
     def table(self) -> RamSpec:
-        """One copy of the tables; there is one for each row and lane."""
-        return RamSpec(TableEntry.size, BANKS * self.entries, "block")
+        """The RAM of the tables; there is a copy for each row and lane."""
+        return RamSpec(TableEntry.size, TABLES * self.entries, "block")
 
     @property
     def stages(self) -> int:
@@ -95,30 +95,30 @@ class ActivationSpec:
 
     @property
     def latency(self) -> int:
-        """Cycles from the acceptance of a beat of values to that of its activated beat, table loaded, no stalls."""
+        """Cycles from the acceptance of a beat of values to that of its activated beat; table loaded, no stalls."""
         return self.stages + 1
 
     @property
     def load_cycles(self) -> int:
-        """Cycles from a table's first word on offer to the first values it can serve: one an entry, and a register."""
+        """Cycles from the offer of a table's first word to the first values that can use it: one per entry, and one."""
         return self.entries + 1
 
     def cycles(self, tiles: int = 1) -> int:
-        """Cycles for ``tiles`` tiles: a beat each, also from layer to layer where the next table is loaded by then."""
+        """Cycles for ``tiles`` tiles: one per beat, also from layer to layer if the next table is loaded in time."""
         return tiles * self.features // self.lanes
 
     @property
     def resources(self) -> Resources:
-        """DSP, RAM, LUT and FF; LUT and FF are estimates, the registers around the products count outside the DSPs."""
-        # Rise, base twice, product, sum without the bits below the rounding, result; the fraction waits in LUTs.
-        registers = 5 * OUTPUT_BITS + self.fraction_bits + (OUTPUT_BITS + 2)
-        element = self.table.resources + Resources(dsp=1, lut=2 * OUTPUT_BITS + self.fraction_bits, ff=registers)
+        """DSP, RAM, LUT and FF; LUT and FF are estimates, with the registers around the products as FF."""
+        # Delta, base twice, product, sum without the bits below the rounding, result; the fraction waits in LUTs.
+        registers = 5 * ACTIVATED_BITS + self.fraction_bits + (ACTIVATED_BITS + 2)
+        element = self.table.resources + Resources(dsp=1, lut=2 * ACTIVATED_BITS + self.fraction_bits, ff=registers)
         counters = self.index_bits + (self.features // self.lanes).bit_length() + self.max_tiles.bit_length()
-        writing = TableEntry.size + self.index_bits + BANKS
+        writing = TableEntry.size + self.index_bits + TABLES
         elements = self.rows * self.lanes
         return (
             element * elements
-            + pipeline_resources(elements * OUTPUT_BITS, self.stages + 2)
+            + pipeline_resources(elements * ACTIVATED_BITS, self.stages + 2)
             + Resources(lut=TableEntry.size + counters, ff=writing + counters + self.stages + 4)
         )
 
@@ -127,7 +127,7 @@ class ActivationSpec:
         place_in_range = np.asarray(values, dtype=np.int64) + (1 << (self.input_bits - 1))
         base, delta = np.moveaxis(np.asarray(table, dtype=np.int64)[place_in_range >> self.fraction_bits], -1, 0)
         fraction = place_in_range & ((1 << self.fraction_bits) - 1)
-        return saturate(base + round_shift(delta * fraction, self.fraction_bits), OUTPUT_BITS, signed=False)
+        return saturate(base + round_shift(delta * fraction, self.fraction_bits), ACTIVATED_BITS, signed=False)
 
     def pack(self, table: np.ndarray) -> np.ndarray:
         """The words of the table's stream, uint64 [words], for ``table`` [entries, 2] of base and delta.
@@ -152,10 +152,10 @@ class ActivationSpec:
 
 
 class Activation(wiring.Component):
-    """A beat a cycle, `ActivationSpec.latency` cycles, no bubbles; the next layer's table loads meanwhile.
+    """The activation function: one beat per cycle; `ActivationSpec.latency`. The next layer's table loads meanwhile.
 
     Members:
-        order: stream, a word a layer: how many ``tiles`` use its table; taken with the last beat of them.
+        order: stream, a word for each layer: how many ``tiles`` use its table; taken with their last beat.
         table: stream of 64-bit words, two entries of `TableEntry` each, low entry first: `ActivationSpec.pack`.
         values: tile stream, rows x lanes signed ``input_bits``.
         activated: tile stream, rows x lanes unsigned 16.
@@ -168,7 +168,7 @@ class Activation(wiring.Component):
                 "order": In(stream.Signature(data.StructLayout({"tiles": range(spec.max_tiles + 1)}))),
                 "table": In(stream.Signature(unsigned(ENTRIES_PER_WORD * TableEntry.size))),
                 "values": In(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.input_bits)))),
-                "activated": Out(stream.Signature(tile(spec.rows, spec.lanes, unsigned(OUTPUT_BITS)))),
+                "activated": Out(stream.Signature(tile(spec.rows, spec.lanes, unsigned(ACTIVATED_BITS)))),
             }
         )
 
@@ -176,9 +176,9 @@ class Activation(wiring.Component):
         m = Module()
         spec = self.spec
         m.submodules.results = results = PipelineBuffer(self.activated.payload.shape(), spec.stages + 2)
-        loaded = Signal(BANKS)  # banks whose table is complete and still wanted
+        loaded = Signal(TABLES)  # banks whose table is complete and still needed
         write = self._load(m, loaded)
-        bank = Signal(range(BANKS))
+        bank = Signal(range(TABLES))
         go = join(m, [self.values], self.order.valid & loaded.bit_select(bank, 1) & results.room)
         layer_ends = self._count(m, go)
         with m.If(layer_ends):
@@ -204,12 +204,14 @@ class Activation(wiring.Component):
     def _load(self, m: Module, loaded: Signal) -> data.View:
         """Cuts the table's words into entries; returns the write port of all copies, registered for its fan-out."""
         spec = self.spec
-        address, bank = Signal(range(spec.entries)), Signal(range(BANKS))
+        address, bank = Signal(range(spec.entries)), Signal(range(TABLES))
         part = address[: (ENTRIES_PER_WORD - 1).bit_length()]
         accept = self.table.valid & ~loaded.bit_select(bank, 1)
         m.d.comb += self.table.ready.eq(~loaded.bit_select(bank, 1) & part.all())
         write = Signal(
-            data.StructLayout({"enable": 1, "address": range(BANKS * spec.entries), "entry": unsigned(TableEntry.size)})
+            data.StructLayout(
+                {"enable": 1, "address": range(TABLES * spec.entries), "entry": unsigned(TableEntry.size)}
+            )
         )
         m.d.sync += [
             write.enable.eq(accept),
@@ -220,7 +222,7 @@ class Activation(wiring.Component):
             m.d.sync += address.eq(address + 1)
             with m.If(address == spec.entries - 1):
                 m.d.sync += bank.eq(~bank)
-        # The last entry is being written: it can be read from the next cycle.
+        # The last entry is being written, and can be read from the next cycle on.
         with m.If(write.enable & write.address[:-1].all()):
             m.d.sync += loaded.bit_select(write.address[-1], 1).eq(1)
         return write
@@ -242,7 +244,7 @@ class Activation(wiring.Component):
         return layer_ends
 
     def _value(self, m: Module, row: int, lane: int, ram: Ram, bank: Signal) -> Value:
-        """One input's way through the table and the interpolation, with registers around product and sum."""
+        """The result of one input: table and interpolation, with registers around product and sum."""
         spec = self.spec
         fraction_bits, name = spec.fraction_bits, f"{row}_{lane}"
         value = self.values.payload[row][lane]
@@ -253,11 +255,11 @@ class Activation(wiring.Component):
         delta, base = delay(m, f"delta_{name}", entry.delta, 1), delay(m, f"base_{name}", entry.base, 2)
         product = Signal(signed(len(delta) + fraction_bits), name=f"product_{name}", reset_less=True)
         total = Signal(signed(len(base) + fraction_bits + 2), name=f"total_{name}", reset_less=True)
-        result = Signal(OUTPUT_BITS, name=f"result_{name}", reset_less=True)
+        result = Signal(ACTIVATED_BITS, name=f"result_{name}", reset_less=True)
         m.d.sync += [
             product.eq(delta * fraction),
-            # The base joins with all its places: rounding the sum is rounding the product.
+            # The base has no fraction, so rounding the sum rounds the product.
             total.eq(product + (base << fraction_bits)),
-            result.eq(saturated(rounded_shift(total, fraction_bits), OUTPUT_BITS, is_signed=False)),
+            result.eq(saturated(rounded_shift(total, fraction_bits), ACTIVATED_BITS, is_signed=False)),
         ]
         return result

@@ -1,42 +1,70 @@
-"""The key and value buffers: two banks, a layer in each, in the RAMs of the systolic array that reads them as weights.
+"""Where keys or values lie in the RAMs of the array that reads them as weights: what all ways of attending share.
 
-While one layer's keys and values are read, tile after tile, the next layer's are written. Bidirectional attention
-needs every key of a layer before its first score: a bank is read only when it is complete, which is the one barrier
-of the pipeline.
+Each RAM holds some *banks*, one for each layer. A bank has the words of one head after the other, a head the words of
+one pass after the other. With 2 heads of 3 passes of 4 words, word 1 of pass 2 of head 1 of bank 1 is at the address
+1 * 24 + 1 * 12 + 2 * 4 + 1 = 45.
+
+Three kinds of banks derive from `BankSpec`, one for each way of attending: `BarrierSpec` (barrier), `CacheSpec`
+(kvcache) and `LoadedCacheSpec` (loadedcache).
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, unsigned
+from amaranth.hdl import Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..resources import Resources
 
-__all__ = ["BankOrder", "BankPlacement", "BankReader", "BankSpec", "Placement", "Repeat", "nested", "running_start"]
+__all__ = ["BankSpec", "Placement", "Repeat", "nested", "running_start"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BankSpec:
-    """Where a layer's words lie in each RAM: ``heads`` x ``max_passes`` x ``max_words``, two banks; read once a
-    tile."""
+    """The layout of the banks in each RAM, and the parts of an attention unit that know it.
 
+    A tile fills a *share*. The keys of ``rows`` tokens are ``rows`` of the columns of a pass. The values of ``rows``
+    tokens are ``rows`` of the bytes of a word. With 4 rows and 12 columns, the keys of tile 7 fill share 1 (columns 4
+    to 7) of pass 2, since 7 = 2 * 3 + 1.
+
+    Attributes:
+        rows: tokens of a tile.
+        max_tiles: tiles of the longest sequence.
+        heads: heads of a bank.
+        max_passes: passes of a head.
+        max_words: words of a pass.
+        along: the loop that grows with the tokens: "passes" for keys, "words" for values.
+        shares: tiles that fill a pass (keys) or a word (values).
+    """
+
+    rows: int
     max_tiles: int
     heads: int
     max_passes: int
     max_words: int
-
-    ahead = 2
-    """Layers that may be stored and not yet read to the end: one in each bank."""
-
-    orders_ahead = 2
-    """Orders that wait for each of their readers."""
+    along: Literal["passes", "words"]
+    shares: int
 
     @property
     def banks(self) -> int:
-        """Layers that lie in a RAM."""
-        return 2
+        """Banks in each RAM."""
+        raise NotImplementedError
+
+    @property
+    def ahead(self) -> int:
+        """How many orders' keys or values may be stored and not yet read to the end."""
+        raise NotImplementedError
+
+    @property
+    def orders_ahead(self) -> int:
+        """Orders that wait for each of their three readers."""
+        raise NotImplementedError
+
+    @property
+    def tiles_ahead(self) -> int:
+        """Tiles whose queries may wait in the unit."""
+        raise NotImplementedError
 
     @property
     def pass_stride(self) -> int:
@@ -54,6 +82,11 @@ class BankSpec:
         return self.heads * self.head_stride
 
     @property
+    def share_stride(self) -> int:
+        """Words from a tile's share to the same share of the next pass (keys) or word (values)."""
+        return self.pass_stride if self.along == "passes" else 1
+
+    @property
     def depth(self) -> int:
         """Words of all banks."""
         return self.banks * self.bank_stride
@@ -65,89 +98,38 @@ class BankSpec:
 
     @property
     def order(self) -> data.StructLayout:
-        """The shape of its orders."""
-        return BankOrder(self)
+        """An order of the unit."""
+        raise NotImplementedError
 
     @property
     def located(self) -> data.StructLayout:
-        """The shape of an order as reader and placement take it."""
-        return self.order
+        """An order as reader, placement and activations get it from `locate`."""
+        raise NotImplementedError
 
-    def reader(self, *, hold: int) -> "BankReader":
-        """What reads the words."""
-        return BankReader(self, hold=hold)
+    def locate(self, m: Module, order: Any) -> Any:
+        """The stream of `located` orders of a stream of orders; adds what computes their addresses."""
+        raise NotImplementedError
 
-    def placement(self, *, steps: int, steps_a_unit: int, unit_stride: int) -> "Placement":
-        """What says where the words go."""
-        return BankPlacement(self, steps=steps, steps_a_unit=steps_a_unit, unit_stride=unit_stride)
+    def reader(self, *, hold: int) -> Any:
+        """The component that gives the addresses to read; ``hold``: cycles until the last RAM has read one."""
+        raise NotImplementedError
+
+    def placement(self, *, beats: int, unit_beats: int, unit_stride: int) -> "Placement":
+        """The component that gives the addresses to write; for the arguments see `Placement`."""
+        raise NotImplementedError
 
     @property
     def resources(self) -> Resources:
-        """LUT and FF of the reader."""
-        bits = self.depth.bit_length()
-        return Resources(lut=12 * bits + 40, ff=5 * bits + 40)
-
-
-class BankOrder(data.StructLayout):
-    """A layer's loop bounds: ``tiles`` of the sequence, ``passes`` a head, ``words`` a pass."""
-
-    def __init__(self, spec: BankSpec):
-        bounds = {"tiles": spec.max_tiles, "passes": spec.max_passes, "words": spec.max_words}
-        super().__init__({name: unsigned(bound.bit_length()) for name, bound in bounds.items()})
-
-
-class BankReader(wiring.Component):
-    """Read addresses of a layer, in the order tile, head, pass, word, from alternating banks.
-
-    Members: ``order`` (stream; in force at the head, leaves with the layer's last address), ``addresses`` (stream),
-    ``stored`` (strobe: the writer has completed a bank), ``full`` (banks complete and not yet read to the end; the
-    writer must wait at 2). ``hold``: cycles by which the RAMs are read later than the addresses leave.
-    """
-
-    def __init__(self, spec: BankSpec, *, hold: int):
-        self.spec, self.hold = spec, hold
-        super().__init__(
-            {
-                "order": In(stream.Signature(spec.order)),
-                "addresses": Out(stream.Signature(spec.address)),
-                "stored": In(1),
-                "full": Out(range(3)),
-            }
-        )
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        spec, order = self.spec, self.order.payload
-        take = self.addresses.valid & self.addresses.ready
-        # `full` frees a bank only when the last column has read it; `readable` counts for the addresses.
-        readable, held = Signal(range(3)), Signal(self.hold)
-        bank, done = Signal(spec.address), Signal(range(spec.max_words))  # words done of the pass
-        counters = {
-            "word": (done, order.words),
-            "pass": (Signal(range(spec.max_passes), name="pass_index"), order.passes),
-            "head": (Signal(range(spec.heads), name="head"), spec.heads),
-            "tile": (Signal(range(spec.max_tiles), name="tile"), order.tiles),
-        }
-        ends = nested(m, counters, take)
-        finished = ends["tile"]
-        other = Mux(bank == 0, spec.bank_stride, 0)
-        start = running_start(m, spec, ends, [(finished, other, [bank]), (ends["head"], bank, [])])
-        m.d.comb += [
-            self.addresses.payload.eq(start + done),
-            self.addresses.valid.eq(self.order.valid & (readable != 0)),
-            self.order.ready.eq(finished),
-        ]
-        m.d.sync += [
-            held.eq(Cat(finished, held)),
-            readable.eq(readable + self.stored - finished),
-            self.full.eq(self.full + self.stored - held[-1]),
-        ]
-        return m
+        """LUT and FF of the reader, and of what `locate` adds."""
+        raise NotImplementedError
 
 
 def nested(m: Module, loops: dict[str, tuple[Signal, Any]], step: Any) -> dict[str, Signal]:
-    """Counts nested loops, (counter, bound) by name with the innermost first, on at every ``step``; says by name
-    whether this step is the loop's last."""
+    """Counts nested loops. ``loops``: counter and bound of each by its name, the innermost first.
+
+    Each counter goes round from 0 to its bound - 1. The innermost moves with ``step``, each of the rest when the one
+    inside it ends. Returns for each loop the strobe ``NAME_ends``: this step is the last of the loop's round.
+    """
     ends = {}
     for name, (counter, bound) in loops.items():
         ends[name] = Signal(name=f"{name}_ends")
@@ -161,10 +143,11 @@ def nested(m: Module, loops: dict[str, tuple[Signal, Any]], step: Any) -> dict[s
 def running_start(
     m: Module, spec: BankSpec, ends: dict[str, Signal], restarts: list[tuple[Signal, Any, list[Signal]]]
 ) -> Signal:
-    """The address at which the present head's pass starts: additions of constants only.
+    """The address at which the present head's present pass starts, found by adding constants only.
 
-    ``ends``: of the loops word, pass and head; ``restarts``: where the next head is a tile's or a layer's first, (when,
-    its start, registers that take this start too), outermost first.
+    ``ends`` has the strobes (`nested`) of the loops "word", "pass" and "head". ``restarts`` says where the next head
+    starts if it is the first of a tile or a layer, outermost first: a strobe, the start, and registers that get this
+    start too.
     """
     head, start = Signal(spec.address), Signal(spec.address)
     next_head, next_pass = head + spec.head_stride, start + spec.pass_stride
@@ -179,7 +162,7 @@ def running_start(
 
 
 class Repeat(wiring.Component):
-    """Every beat of a stream so many times over: a constant ``each``, times ``tiles`` where the beat says that."""
+    """Repeats each beat of a stream ``each`` times, times the beat's own field ``tiles`` if its shape has one."""
 
     def __init__(self, shape: data.StructLayout, each: int):
         self.each = each
@@ -207,34 +190,42 @@ class Repeat(wiring.Component):
 
 
 class Placement(wiring.Component):
-    """Where the features of arriving tiles go: counts head, and pass or word, as keys or values stream in.
+    """The addresses at which the features of arriving tiles are written.
 
-    Members: ``order`` (stream of `BankSpec.located`), ``step`` (strobe: a beat was stored), ``base`` (address of the
-    head and step), ``within`` (steps within the unit), ``tile`` (strobe: a tile is complete), ``stored`` (strobe: what
-    the order tells of is complete). ``steps`` beats a head; every ``steps_a_unit`` beats the address moves on by
-    ``unit_stride``.
+    A tile arrives head after head, each head in ``beats`` beats. The address moves on by ``unit_stride`` every
+    ``unit_beats`` beats. For keys of 16 features in beats of 2, and words of 8, a head has 8 beats: beats 0 to 3 fill
+    word 0, beats 4 to 7 fill word 1 (``unit_beats`` 4, ``unit_stride`` 1).
+
+    Members:
+        order: stream of `BankSpec.located`.
+        step: strobe; a beat is stored.
+        base: the address of the beat, without the distance that `share` adds.
+        within: the beat's number within its ``unit_beats``.
+        tile: strobe; a tile is complete.
+        stored: strobe; all that the order names is complete.
     """
 
-    def __init__(self, spec: BankSpec, *, steps: int, steps_a_unit: int, unit_stride: int):
-        self.spec, self.steps, self.steps_a_unit, self.unit_stride = spec, steps, steps_a_unit, unit_stride
+    def __init__(self, spec: BankSpec, *, beats: int, unit_beats: int, unit_stride: int):
+        self.spec, self.beats, self.unit_beats, self.unit_stride = spec, beats, unit_beats, unit_stride
         super().__init__(
             {
                 "order": In(stream.Signature(spec.located)),
                 "step": In(1),
                 "base": Out(spec.address),
-                "within": Out(range(steps_a_unit)),
+                "within": Out(range(unit_beats)),
                 "tile": Out(1),
                 "stored": Out(1),
             }
         )
 
     def count(self, m: Module, next_tile: Any) -> None:
-        """Counts the beats of a tile, the next of which begins at ``next_tile``; drives ``tile``."""
+        """Counts the beats of a tile and drives ``base``, ``within`` and ``tile``; the next tile's base is
+        ``next_tile``."""
         spec = self.spec
-        beat, head = Signal(range(self.steps)), Signal(range(spec.heads))
+        beat, head = Signal(range(self.beats)), Signal(range(spec.heads))
         head_base = Signal(spec.address)
-        unit_ends = self.within == self.steps_a_unit - 1
-        head_ends, tile_ends = beat == self.steps - 1, head == spec.heads - 1
+        unit_ends = self.within == self.unit_beats - 1
+        head_ends, tile_ends = beat == self.beats - 1, head == spec.heads - 1
         with m.If(self.step):
             m.d.sync += [self.within.eq(Mux(unit_ends, 0, self.within + 1)), beat.eq(Mux(head_ends, 0, beat + 1))]
             with m.If(unit_ends):
@@ -248,34 +239,18 @@ class Placement(wiring.Component):
                 ]
         m.d.comb += self.tile.eq(self.step & head_ends & tile_ends)
 
-    def share(self, m: Module, name: str, shares: int, stride: int) -> tuple[Any, Any]:
-        """Which of a word's (or column group's) ``shares`` the present tile fills, and how far that word lies behind
-        ``base``: ``stride`` further when all shares are full. Counted in the caller's module ``m``, as ``name``."""
+    def share(self, m: Module, name: str) -> tuple[Any, Any]:
+        """The share that the present tile fills, and the distance of its pass or word from ``base``.
+
+        Counted, if it must be, in the caller's module ``m``; the distance is then the signal ``name``.
+        """
         raise NotImplementedError
 
+    @property
+    def rows(self) -> Any:
+        """The rows of the present tile that are written, one bit each."""
+        raise NotImplementedError
 
-class BankPlacement(Placement):
-    """The placement of whole layers, tile after tile, in alternating banks."""
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        spec = self.spec
-        tile, bank = Signal(range(spec.max_tiles)), Signal()
-        layer_ends = tile == self.order.payload.tiles - 1
-        bank_base = Mux(bank, spec.bank_stride, 0)
-        other_base = Mux(bank, 0, spec.bank_stride)
-        self.count(m, Mux(layer_ends, other_base, bank_base))
-        m.d.comb += [self.stored.eq(self.tile & layer_ends), self.order.ready.eq(self.stored)]
-        with m.If(self.tile):
-            m.d.sync += [tile.eq(Mux(layer_ends, 0, tile + 1)), bank.eq(bank ^ layer_ends)]
-        return m
-
-    def share(self, m: Module, name: str, shares: int, stride: int) -> tuple[Any, Any]:
-        share, start = Signal(range(max(shares, 2))), Signal(self.spec.address, name=name)
-        with m.If(self.stored):
-            m.d.sync += [share.eq(0), start.eq(0)]
-        with m.Elif(self.tile):
-            m.d.sync += share.eq(Mux(share == shares - 1, 0, share + 1))
-            with m.If(share == shares - 1):
-                m.d.sync += start.eq(start + stride)
-        return share, start
+    def enables(self, m: Module, shares: Signal) -> list[Any]:
+        """An enable for each row of each share, one cycle after the beat; ``shares``: the enable of each share."""
+        raise NotImplementedError

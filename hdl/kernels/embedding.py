@@ -1,9 +1,9 @@
-"""Embedding: token ids become tiles, each row the sum of a word's and a position's row of tables in memory.
+"""Embedding: makes tiles of token ids. A row is the sum of a word's row and a position's row of tables in memory.
 
     sum[feature] = saturate(word[id][feature] + position[p][feature], 16)
 
-in the rows that `rowgather` says. The position's row is asked for first: where it lies is known before the id, and it
-waits while the word's comes in.
+`rowgather` puts the sums into the rows of tiles. The position's row is requested first, because its address is known
+before the id. It waits in a FIFO while the word's row arrives.
 """
 
 from dataclasses import dataclass
@@ -32,10 +32,16 @@ BEAT_VALUES = CHANNEL_BITS // VALUE.width
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingSpec:
-    """An embedding of tiles of ``rows`` x ``hidden``, ``lanes`` features a beat, from two tables in one channel.
+    """The size of an embedding from two tables in one memory channel.
 
-    ``width`` features of a token are read and added a cycle, a multiple of ``lanes`` (0: as many as ``lanes``): it sets
-    the pace, and what the memory costs. ``latency_cycles``: from a request to its first beat, as the memory has it.
+    Attributes:
+        rows: tokens of a tile.
+        lanes: features of a row in a beat.
+        hidden: features of a token.
+        vocabulary: rows of the word table.
+        positions: rows of the position table.
+        latency_cycles: cycles of the memory from a request to its first beat.
+        width: features of a token that are read and added per cycle, a multiple of ``lanes`` (0: as many as ``lanes``).
 
     Raises:
         ValueError: for sizes that cannot work, with the figure that is wrong.
@@ -63,17 +69,17 @@ class EmbeddingSpec:
 
     @property
     def words(self) -> int:
-        """Words of ``width`` features a row."""
+        """Words of ``width`` features of a row."""
         return self.gather.words
 
     @property
     def beat_words(self) -> int:
-        """Words a memory beat; what is left of it is not used."""
+        """Words of a memory beat; the rest of the beat is not used."""
         return BEAT_VALUES // self.width
 
     @property
     def row_beats(self) -> int:
-        """Memory beats a row."""
+        """Memory beats of a row."""
         return ceil(self.words / self.beat_words)
 
     @property
@@ -88,19 +94,19 @@ class EmbeddingSpec:
 
     @property
     def addition(self) -> ResidualSpec:
-        """The addition, at which a position's row waits for the word's."""
+        """The addition, in whose FIFO a position's row waits for the word's."""
         return ResidualSpec(rows=1, lanes=self.width, depth=self.words)
 
     @property
     def gather(self) -> RowGatherSpec:
-        """Where tokens become rows."""
+        """The unit that makes rows of tokens."""
         return RowGatherSpec(
             rows=self.rows, lanes=self.lanes, width=self.width, features=self.hidden, positions=self.positions
         )
 
     @property
     def row_terms(self) -> list[int]:
-        """The powers of two that `row_beats` is the sum of: a row's address is the sum of so many shifted numbers."""
+        """The set bits of `row_beats`: the address of a row is the sum of its number, shifted by each of them."""
         return [bit for bit in range(self.row_beats.bit_length()) if self.row_beats >> bit & 1]
 
     @property
@@ -110,30 +116,30 @@ class EmbeddingSpec:
 
     @property
     def latency(self) -> int:
-        """Cycles from the acceptance of an order, its id being there, to the first beat of its only tile.
+        """Cycles from the acceptance of an order, if its id is there, to the first beat of its only tile.
 
-        The position's row comes first; the tile is sent while the word's comes in.
+        The position's row comes first; the tile is sent while the word's row arrives.
         """
         come = self.ask_latency + self.latency_cycles + self.fetch.data_latency
         return come + 1 + self.wait_cycles + self.addition.latency + self.gather.latency
 
     @property
     def ask_latency(self) -> int:
-        """Cycles from the acceptance of an order, its id being there, to the request of the first row."""
+        """Cycles from the acceptance of an order, if its id is there, to the request of the first row."""
         return 2 + self.address_stages + 1 + self.fetch.request_latency  # fork, token, address, buffer
 
     @property
     def wait_cycles(self) -> int:
-        """Cycles from a position's first word to the word that is added to it: a row, or what the FIFO takes."""
+        """Cycles from a position's first word to the word that is added to it: a row's, or the FIFO's if more."""
         return max(self.words, self.addition.fifo.latency)
 
     @property
     def token_cycles(self) -> int:
-        """Cycles a token takes, one token following the other."""
+        """Cycles per token, if one token follows the other."""
         return self.wait_cycles + self.words
 
     def cycles(self) -> int:
-        """Cycles a tile takes, one tile following the other."""
+        """Cycles per tile, if one tile follows the other."""
         return max(self.rows * self.token_cycles, self.gather.cycles())
 
     @property
@@ -145,15 +151,16 @@ class EmbeddingSpec:
         product = Resources(lut=ADDRESS_BITS * terms, ff=ADDRESS_BITS * tree_registers(terms, 2))
         ask = number + product + pipeline_resources(ADDRESS_BITS, self.address_stages + 2)
         cut = buffer_resources(word, 2) + Resources(lut=word * self.beat_words // 3)
-        # The places that a residual may have are none here: what rounds them off is not built.
+        # No places are rounded off here, so that part of the residual addition is optimised away.
         sums = self.addition.fifo.resources + pipeline_resources(word + self.width, self.addition.latency + 1)
         sums += Resources(lut=2 * word, ff=3 * word)
         control = buffer_resources(order, 2) * 2 + Resources(lut=100, ff=80)
         return self.fetch.resources + ask + cut + sums + self.gather.resources + control
 
     def pack(self, word: np.ndarray, position: np.ndarray) -> np.ndarray:
-        """The memory image, uint8 [beats, 64], of the tables of 16-bit values [vocabulary, hidden] and [positions,
-        hidden]: the words' rows, and right behind them the positions'.
+        """The memory image, uint8 [beats, 64], of tables of 16-bit values [vocabulary, hidden] and [positions, hidden].
+
+        The rows of the positions follow those of the words.
 
         Raises:
             ValueError: for tables of other sizes, and values of more than 16 bits.
@@ -180,11 +187,15 @@ class EmbeddingSpec:
 
 
 class Embedding(wiring.Component):
-    """`EmbeddingSpec.cycles` a tile, `EmbeddingSpec.latency`; rows are asked for as far ahead as the memory's latency.
+    """The embedding: `EmbeddingSpec.cycles` per tile, `EmbeddingSpec.latency`.
 
-    Members: ``order`` (stream of `TokenRun`), ``ids`` (stream of token ids below ``vocabulary``),
-    ``requests`` (stream of `Request`), ``data`` (512-bit beats from memory: `EmbeddingSpec.pack`, from address 0 on),
-    ``tokens`` (tile stream, rows x lanes signed 16).
+    It requests rows ahead, so that the memory's latency costs no cycles.
+
+    Members:
+        order: stream of `TokenRun`.
+        ids: stream of token ids below ``vocabulary``.
+        requests, data: streams of `Request` and of 512-bit beats; memory has `EmbeddingSpec.pack` from address 0 on.
+        tokens: tile stream, rows x lanes signed 16.
     """
 
     def __init__(self, spec: EmbeddingSpec):
@@ -224,7 +235,7 @@ class Embedding(wiring.Component):
         return m
 
     def _ask(self, m: Module, orders: stream.Interface, rows: stream.Interface) -> None:
-        """Asks for two rows a token: its position's, and, when there is an id, its word's."""
+        """Requests two rows for each token: its position's, and, when its id is there, its word's."""
         spec = self.spec
         m.submodules.asked = asked = PipelineBuffer(spec.fetch.order, spec.address_stages + 2)
         connect(m, asked.output, rows)
@@ -245,7 +256,7 @@ class Embedding(wiring.Component):
         ]
 
     def _deal(self, m: Module, beats: stream.Interface, adder: ResidualAdd) -> None:
-        """Cuts beats into words and deals the rows out: one to wait, one to be added to it."""
+        """Cuts beats into words, and sends the rows in turn to the two sides of the addition."""
         spec = self.spec
         m.submodules.cut = cut = Unpack(1, spec.width, spec.beat_words, VALUE, beats=spec.words)
         word, second = Signal(range(max(spec.words, 2))), Signal()

@@ -1,12 +1,13 @@
-"""Fetch: reads segments of memory in bursts, and asks for no more than it can take.
+"""Fetch: reads segments of memory in bursts, and requests no more than it has room for.
 
-A segment is cut at multiples of ``max_burst`` beats. A burst is asked for when the FIFO has room for all of it, so what
-memory gives is always taken, and a controller that is shared never waits for a reader. With
+A segment is cut at multiples of ``max_burst`` beats. A burst is requested when the FIFO has room for all of it. So
+each beat from memory is accepted at once, and a shared controller never waits for a reader. The FIFO has
 
     ahead = burst - 1 + latency_cycles + turn
 
-beats of FIFO, the room that a burst's last beat needs is there so early that its first beat comes just in time:
-``turn`` is what a beat's way out, the room it leaves, and the new burst's way take here, in cycles.
+beats, so that data comes without a gap: when the room for a burst's last beat becomes free, its request still arrives
+in time for its first beat. ``turn`` is the cycles from a beat's leaving until the request that uses its room, and from
+the beat's arrival until it can leave.
 """
 
 from collections.abc import Iterable
@@ -27,10 +28,10 @@ from ..stream import StreamBuffer, buffer_resources, connect, join
 __all__ = ["PAGE_BEATS", "Fetch", "FetchSpec"]
 
 PAGE_BEATS = 4096 // BEAT_BYTES
-"""AXI's bursts may not cross a boundary of 4 KiB."""
+"""Beats of 4 KiB, whose boundaries an AXI burst may not cross."""
 
 MAX_LATENCY = 2048
-"""Cycles, some microseconds, whose FIFO needs one RAM in depth."""
+"""The longest latency in cycles: some microseconds. Its FIFO is still as deep as one RAM."""
 
 ADDRESS_BITS = Request["address"].width
 
@@ -39,10 +40,10 @@ ADDRESS_BITS = Request["address"].width
 class FetchSpec:
     """A reader of segments of up to ``max_beats``, in bursts of up to ``max_burst`` beats, a power of two.
 
-    ``latency_cycles``: from a request to its first beat, as the memory has it.
+    ``latency_cycles``: cycles of the memory from a request to its first beat.
 
     Raises:
-        ValueError: for a burst that AXI does not have, and for sizes outside of what the widths allow.
+        ValueError: for a burst that AXI does not have, and for sizes that the widths do not allow.
     """
 
     max_beats: int
@@ -59,36 +60,36 @@ class FetchSpec:
 
     @property
     def order(self) -> data.StructLayout:
-        """A segment: its first beat's address, and its beats (at least 1)."""
+        """A segment: the ``address`` of its first beat, and its ``beats`` (at least 1)."""
         return data.StructLayout({"address": unsigned(ADDRESS_BITS), "beats": unsigned(self.max_beats.bit_length())})
 
     @property
     def burst(self) -> int:
-        """Beats of the longest burst that occurs."""
+        """Beats of the longest burst."""
         return min(self.max_burst, self.max_beats)
 
     @property
     def request_latency(self) -> int:
-        """Cycles from the acceptance of an order to its first request, while there is room."""
+        """Cycles from the acceptance of an order to its first request, if there is room."""
         return 3
 
     @property
     def data_latency(self) -> int:
-        """Cycles from a beat's coming from memory to its leaving."""
+        """Cycles from a beat's arrival from memory to its leaving."""
         return ReplaySpec(CHANNEL_BITS, 1, "block", max_repeat=1).latency
 
     @property
     def latency(self) -> int:
-        """Cycles from the acceptance of an order to its first beat, by a memory of ``latency_cycles``."""
+        """Cycles from the acceptance of an order to its first beat."""
         return self.request_latency + self.latency_cycles + self.data_latency
 
     def cycles(self, beats: int) -> int:
-        """Cycles that so many beats take, of one segment or of several, which follow each other without a gap."""
+        """Cycles for ``beats`` beats, of one segment or several: segments follow each other without a gap."""
         return beats
 
     @property
     def ahead(self) -> int:
-        """Beats that are asked for and not yet taken, at most: the FIFO's depth."""
+        """The most beats that are requested and have not left: the FIFO's depth."""
         turn = 2 + self.data_latency  # the count of room, the buffer of requests, the FIFO
         return self.burst - 1 + self.latency_cycles + turn
 
@@ -117,13 +118,15 @@ class FetchSpec:
 
 
 class Fetch(wiring.Component):
-    """A beat a cycle, when memory gives it; `FetchSpec.latency`. All that was asked for is taken without delay.
+    """Reads segments, one beat per cycle if memory keeps up; `FetchSpec.latency`.
 
-    Orders follow each other: a segment's requests go out while the data of the one before is still coming.
+    The requests of a segment leave while the data of the last one still arrives.
 
-    Members: ``order`` (stream of `FetchSpec.order`), ``requests`` (stream of `Request`: bursts that cross no multiple
-    of ``max_burst``), ``response`` (beats of 512 bits from memory, in the order of the requests, none that was not
-    asked for), ``data`` (the same beats).
+    Members:
+        order: stream of `FetchSpec.order`.
+        requests: stream of `Request`; bursts that cross no multiple of ``max_burst``.
+        response: stream of 512-bit beats from memory, for the requests and in their order; always accepted at once.
+        data: stream of the same beats.
     """
 
     def __init__(self, spec: FetchSpec):
@@ -161,10 +164,10 @@ class Fetch(wiring.Component):
         return m
 
     def _cut(self, m: Module, bursts: stream.Interface) -> None:
-        """Cuts a segment after the other into bursts, one a cycle."""
+        """Cuts one segment after the other into bursts, one burst per cycle."""
         limit, order = self.spec.max_burst, self.order.payload
         low = limit.bit_length() - 1
-        # A burst, whether it is its segment's last, and what comes behind it.
+        # A burst, whether it is its segment's last, and the beats of the segment after it.
         busy, last = Signal(), Signal(reset_less=True)
         burst, rest = Signal(Request, reset_less=True), Signal.like(order.beats, reset_less=True)
         go = busy & bursts.ready

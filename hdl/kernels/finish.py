@@ -15,10 +15,10 @@ __all__ = ["Finish", "finish_resources"]
 class Finish(Elaboratable):
     """Twin of `parameters.finish`: ``saturate(round_shift(saturate(round_shift(value, shift), 24) + bias, 4), bits)``.
 
-    A registered pipeline that takes new operands every cycle and never stalls; ``result`` belongs to the operands of
-    `latency` cycles ago. Members: ``value`` (signed, ``width`` bits), ``shift`` (unsigned 6), ``bias`` (signed 20, of
-    which `BIAS_FRACTION` fraction), all of one cycle; ``result`` (signed ``bits``, without the lowest integer if
-    ``symmetric``).
+    A registered pipeline that takes new operands in each cycle and never stalls; ``result`` belongs to the operands of
+    `latency` cycles before. Members: ``value`` (signed, ``width`` bits), ``shift`` (unsigned 6) and ``bias`` (signed
+    20, with `BIAS_FRACTION` fraction bits), all of one cycle; ``result`` (signed ``bits``, without the lowest integer
+    if ``symmetric``).
     """
 
     latency = VariableShift.latency + 2
@@ -43,6 +43,6 @@ class Finish(Elaboratable):
 
 
 def finish_resources(width: int, bits: int) -> Resources:
-    """LUT and FF of a `Finish`, without the 20 LUTs that delay the bias: all that take the same bias share them."""
-    # The two shifts take two LUTs a bit each, rounding one, saturation and the bias the rest.
+    """LUT and FF of a `Finish`, without the 20 LUTs that delay the bias, which units with the same bias share."""
+    # Each of the two shifts takes two LUTs per bit, rounding one, saturation and the bias the rest.
     return Resources(lut=6 * width, ff=3 * width + 52 + bits)

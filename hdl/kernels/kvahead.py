@@ -1,8 +1,8 @@
-"""Which layer's earlier tokens are loaded next: those of the run to come, as soon as memory holds the run before it.
+"""The order in which layers' earlier tokens are loaded: those of the next run as soon as memory holds the current one.
 
-What a run loads does not depend on its token, only on where the text ends. So the layers of the next run are loaded
-while the head still works on the last one, on the guess that the text goes on. Where another begins instead, what has
-been loaded of the old one lies behind the new one's end, where the softmax masks it.
+What a run loads depends only on where the text ends, not on its token. So the layers of the next run are loaded while
+the head still works on the current one, on the guess that the text continues. If another text begins instead, the
+loaded keys lie after its end, where the softmax masks them.
 """
 
 from typing import Any
@@ -17,10 +17,12 @@ __all__ = ["LoadOrders"]
 
 
 class LoadOrders(wiring.Component):
-    """An order for each layer of each run, ahead of the run.
+    """Gives an order for each layer of each run, ahead of the run. The first run's orders load nothing.
 
-    Members: ``runs`` (stream of `KvMemorySpec.run`), ``kept`` (strobe: memory holds all of a run), ``orders`` (stream
-    of `KvMemorySpec.load_order`). The first run's orders, of no blocks, come before it.
+    Members:
+        runs: stream of `KvMemorySpec.run`.
+        kept: strobe; memory holds all of a run.
+        orders: stream of `KvMemorySpec.load_order`.
     """
 
     def __init__(self, spec: KvMemorySpec):
@@ -37,7 +39,7 @@ class LoadOrders(wiring.Component):
         m = Module()
         run, order = self.runs.payload, self.orders.payload
         layer, blocks, following = Signal.like(order.layer), Signal.like(order.blocks), Signal.like(order.blocks)
-        # All layers are ordered; their run has begun, so that its end is known; memory holds it.
+        # All layers of a run are ordered; the run has begun, so its end is known; memory holds all of it.
         ordered, begun, kept = Signal(), Signal(), Signal()
         go, again = Signal(), Signal()
         last = layer == self.spec.layers - 1
@@ -47,7 +49,7 @@ class LoadOrders(wiring.Component):
             self.orders.valid.eq(~ordered),
             go.eq(self.orders.valid & self.orders.ready),
             again.eq(ordered & begun & kept),
-            # An order that is under way does not change.
+            # An order that is offered does not change.
             self.runs.ready.eq(~begun & (ordered | go)),
         ]
         with m.If(go):

@@ -1,103 +1,115 @@
-"""The KV cache: keys and values of all layers, in the RAMs of the systolic array that reads them as weights.
+"""Causal attention with the KV cache on chip: a bank for each layer, in the RAMs of the array that reads it.
 
-Attention is causal, so a tile is read as soon as its own keys are stored, and there is no barrier. A prompt's tile
-and a single token, which is one row of a tile, are written to the same words: tokens are appended by writing only their
-rows, even while other tokens' bytes of the same word are read. What a query must not see, keys after it and old
-contents, the softmax masks. Another sequence may begin, in the same words, when all tiles of the one before have been
-read.
+A query sees only the keys up to its own token, so a tile is read as soon as its own keys are stored, and there is no
+barrier. A tile of a prompt and a single token, which is one row of a tile, are written to the same words: a token is
+appended by writing only its row, even while the other bytes of the word are read. Keys after a query and old contents
+are masked by the softmax. Another sequence may begin, in the same words, when all tiles of the last one have been read.
 """
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Literal
+from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memory import RamSpec
-from ..pipeline import registered_tree, tree_levels
+from ..pipeline import delay, registered_tree, tree_levels
 from ..resources import Resources
-from ..stream import buffer_resources
+from ..stream import buffer_resources, connect
 from .banks import BankSpec, Placement, nested, running_start
 
-__all__ = ["CacheOrder", "CachePlacement", "CacheReader", "CacheSpec", "KvCacheSpec", "Locate"]
+__all__ = ["ADDRESS_FAN_IN", "CacheSpec", "KvCacheSpec", "scaled"]
 
-SUM_FAN_IN = 3
+ADDRESS_FAN_IN = 3
 """Terms of an address added between registers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheSpec(BankSpec):
-    """Where the words of ``layers`` layers lie in each RAM: a bank a layer; read once for each tile.
-
-    ``rows`` tokens a tile; ``shares`` tiles share a pass's columns (``along`` "passes": keys) or a word's bytes
-    ("words": values), so that a tile's own pass or word is the last that is read for it. ``off_chip``: layers come and
-    go, each in the bank behind that of the one before, and orders say which tile is a layer's ``last``.
-    """
+    """A bank for each of ``layers`` layers; an order is a tile, which reads the keys up to its own end."""
 
     layers: int
-    rows: int
-    along: Literal["passes", "words"]
-    shares: int
-    off_chip: bool = False
-
-    ahead = 3
-    """Tiles that may be stored and not yet read to the end. The values of a tile come before its queries, the queries
-    before its scores, and its numerators a softmax later; meanwhile those of the next two tiles can arrive."""
-
-    orders_ahead = ahead + 1
-    """Orders that wait for each of their readers: those tiles', and that of the tile that is being stored."""
 
     @property
     def banks(self) -> int:
-        """Layers that lie in a RAM."""
         return self.layers
 
-    def next_bank(self, base: Value) -> Value:
-        """The bank behind the one at ``base``."""
-        return Mux(base == (self.banks - 1) * self.bank_stride, 0, base + self.bank_stride)
+    @property
+    def ahead(self) -> int:
+        """Tiles. The values of a tile come before its queries, the queries before its scores, and its numerators a
+        softmax later; meanwhile those of the next two tiles can arrive."""
+        return 3
+
+    @property
+    def orders_ahead(self) -> int:
+        """Those of the tiles that are stored, and of the one that is being stored."""
+        return self.ahead + 1
+
+    @property
+    def tiles_ahead(self) -> int:
+        """A tile is read while the next arrives: its queries wait only for its own keys, which come before them."""
+        return 2
 
     @property
     def order(self) -> data.StructLayout:
-        """The shape of its orders."""
-        return CacheOrder(self)
+        """A tile: its ``layer``, the ``tile`` of the sequence that it is, the ``rows`` whose keys or values are written
+        (a bit each), ``passes`` of a head and ``words`` of a pass up to and with its own keys."""
+        return data.StructLayout({"layer": range(max(self.layers, 2))} | self.tile_order)
+
+    @property
+    def tile_order(self) -> dict[str, Any]:
+        """The fields of an order that do not say where its bank is."""
+        bounds = {"passes": self.max_passes, "words": self.max_words}
+        tile = {"tile": range(max(self.max_tiles, 2)), "rows": unsigned(self.rows)}
+        return tile | {name: unsigned(bound.bit_length()) for name, bound in bounds.items()}
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """What reader and placement take of an order as it is."""
-        return ("rows", "passes", "words", "last") if self.off_chip else ("rows", "passes", "words")
+        """The fields of an order that `located` has too."""
+        return ("rows", "passes", "words")
 
     @property
     def located(self) -> data.StructLayout:
-        """An order as reader and placement take it: the addresses at which the layer (``base``) and the tile's own pass
-        or word (``start``) begin, the ``share`` of it that the tile fills, and the order's own loop bounds and rows."""
+        """An order with its addresses.
+
+        ``base``: the address of the tile's bank. ``start``: that of the tile's own pass (keys) or word (values) of head
+        0. ``share``: the share of it that the tile fills. The fields `kept` are those of the order.
+        """
         kept = {name: self.order[name].shape for name in self.kept}
         return data.StructLayout({"base": self.address, "start": self.address, "share": self.share} | kept)
 
     @property
     def share(self) -> Any:
-        """The shape of a tile's share."""
+        """The shape of a share's number."""
         return unsigned((max(self.shares, 2) - 1).bit_length())
 
     @property
-    def unit_stride(self) -> int:
-        """Words between what one tile fills and what a tile ``shares`` further does."""
-        return self.pass_stride if self.along == "passes" else 1
+    def scaled_fields(self) -> tuple[str, ...]:
+        """The fields of an order that `Locate` multiplies by constants."""
+        return ("layer", self.along)
 
     @property
     def order_cycles(self) -> int:
         """Cycles from an order's arrival to its acceptance, and so the least from order to order."""
-        summed = (self.along,) if self.off_chip else ("layer", self.along)
-        return tree_levels(max(self.order[name].width for name in summed), SUM_FAN_IN)
+        return tree_levels(max(self.order[name].width for name in self.scaled_fields), ADDRESS_FAN_IN)
+
+    def base(self, m: Module, order: Any) -> Value:
+        """The address of the bank of an order (a stream's interface), `order_cycles` after it came."""
+        return scaled(m, "base", order.payload.layer, self.bank_stride, self.address.width)
+
+    def locate(self, m: Module, order: Any) -> Any:
+        m.submodules.locate = locate = Locate(self)
+        connect(m, order, locate.order)
+        return locate.located
 
     def reader(self, *, hold: int) -> "CacheReader":
-        """What reads the words; none is overwritten before it is read, so nothing needs to be held."""
+        """It needs no ``hold``: no word is overwritten before it is read."""
         return CacheReader(self)
 
-    def placement(self, *, steps: int, steps_a_unit: int, unit_stride: int) -> Placement:
-        """What says where the words go."""
-        return CachePlacement(self, steps=steps, steps_a_unit=steps_a_unit, unit_stride=unit_stride)
+    def placement(self, *, beats: int, unit_beats: int, unit_stride: int) -> "CachePlacement":
+        return CachePlacement(self, beats=beats, unit_beats=unit_beats, unit_stride=unit_stride)
 
     @property
     def resources(self) -> Resources:
@@ -106,32 +118,26 @@ class CacheSpec(BankSpec):
         return Resources(lut=7 * bits, ff=5 * bits) + buffer_resources(self.located.size, self.orders_ahead) * 3
 
 
-class CacheOrder(data.StructLayout):
-    """What a tile needs: its ``layer``, the ``tile`` of the sequence that it is, the ``rows`` of it whose keys or
-    values are written (a bit each), ``passes`` a head and ``words`` a pass up to and with its own keys; off chip
-    instead of the layer whether it is its layer's ``last``."""
-
-    def __init__(self, spec: CacheSpec):
-        bounds = {"passes": spec.max_passes, "words": spec.max_words}
-        super().__init__(
-            ({} if spec.off_chip else {"layer": range(max(spec.layers, 2))})
-            | {"tile": range(max(spec.max_tiles, 2)), "rows": unsigned(spec.rows)}
-            | {name: unsigned(bound.bit_length()) for name, bound in bounds.items()}
-            | ({"last": unsigned(1)} if spec.off_chip else {})
-        )
-
-
 def scaled(m: Module, name: str, value: Value, factor: int, width: int) -> Value:
-    """The low ``width`` bits of ``value * factor`` by additions, after at most `tree_levels` of its bits cycles."""
+    """The low ``width`` bits of ``value * factor``, by a tree of additions.
+
+    There is a term for each bit of ``value``, and `ADDRESS_FAN_IN` terms are added per cycle (`tree_levels`).
+    """
     multiples = [(factor << i) % (1 << width) for i in range(len(value))]
     terms = [Mux(bit, Const(multiple, width), 0) for bit, multiple in zip(value, multiples, strict=True) if multiple]
-    return registered_tree(m, name, terms, lambda a, b: (a + b)[:width], fan_in=SUM_FAN_IN) if terms else Const(0, 1)
+    return (
+        registered_tree(m, name, terms, lambda a, b: (a + b)[:width], fan_in=ADDRESS_FAN_IN) if terms else Const(0, 1)
+    )
 
 
 class Locate(wiring.Component):
     """The addresses of an order, `CacheSpec.order_cycles` after it came.
 
-    Members: ``order`` (stream of `CacheOrder`), ``located`` (stream of `CacheSpec.located`).
+    An order's bounds end with the tile's own keys, so the tile's pass (keys) or word (values) is the last, with the
+    number ``order[along]`` - 1. For keys with 3 tiles in each pass, tile 7 has 3 passes, and its own is number 2. So
+    ``start`` is ``base`` + 3 * ``share_stride`` - ``share_stride``, and ``share`` is 7 - 3 * 3 + 3 = 1.
+
+    Members: ``order`` (stream of `CacheSpec.order`), ``located`` (stream of `CacheSpec.located`).
     """
 
     def __init__(self, spec: CacheSpec):
@@ -141,17 +147,11 @@ class Locate(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, order, located = self.spec, self.order.payload, self.located.payload
-        bits, unit = spec.address.width, order[spec.along]
-        if spec.off_chip:
-            base = Signal(spec.address)
-            with m.If(self.order.valid & self.order.ready & order.last):
-                m.d.sync += base.eq(spec.next_bank(base))
-        else:
-            base = scaled(m, "base", order.layer, spec.bank_stride, bits)
-        # The tile's own pass or word is number unit - 1.
-        offset = scaled(m, "offset", unit, spec.unit_stride, bits)
-        tiles_before = scaled(m, "tiles_before", unit, -spec.shares, spec.share.width)
-        # The order waits at the input until all sums of it are there.
+        bits, count = spec.address.width, order[spec.along]
+        base = spec.base(m, self.order)
+        offset = scaled(m, "offset", count, spec.share_stride, bits)
+        tiles_before = scaled(m, "tiles_before", count, -spec.shares, spec.share.width)
+        # The order waits at the input until its products are there.
         waited = Signal(range(spec.order_cycles + 1))
         settled = waited == spec.order_cycles
         with m.If(self.order.valid):
@@ -160,7 +160,7 @@ class Locate(wiring.Component):
             self.located.valid.eq(self.order.valid & settled),
             self.order.ready.eq(self.located.ready & settled),
             located.base.eq(base),
-            located.start.eq(base + offset - spec.unit_stride),
+            located.start.eq(base + offset - spec.share_stride),
             located.share.eq(order.tile + tiles_before + spec.shares),
         ]
         m.d.comb += [located[name].eq(order[name]) for name in spec.kept]
@@ -168,11 +168,13 @@ class Locate(wiring.Component):
 
 
 class CacheReader(wiring.Component):
-    """Read addresses for each tile, in the order head, pass, word, from the bank of its layer.
+    """The read addresses of tiles, each from the bank of its layer; the loops are head, pass, word.
 
-    Members: ``order`` (stream of `CacheSpec.located`; in force at the head, leaves with the tile's last address),
-    ``addresses`` (stream), ``stored`` (strobe: a tile's keys or values are written), ``full`` (tiles written and not
-    yet read to the end; the writer must wait at `CacheSpec.ahead`).
+    Members:
+        order: stream of `CacheSpec.located`; it leaves with the tile's last address.
+        addresses: stream.
+        stored: strobe; a tile's keys or values are written.
+        full: tiles that are written and not yet read to the end; with `CacheSpec.ahead` of them no more may be stored.
     """
 
     def __init__(self, spec: CacheSpec):
@@ -209,7 +211,7 @@ class CacheReader(wiring.Component):
 
 
 class CachePlacement(Placement):
-    """The placement of tiles, each at the place its order names; ``base`` counts from there."""
+    """The placement of tiles: each order says where; ``base`` counts from there."""
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -217,22 +219,35 @@ class CachePlacement(Placement):
         m.d.comb += [self.stored.eq(self.tile), self.order.ready.eq(self.stored)]
         return m
 
-    def share(self, m: Module, name: str, shares: int, stride: int) -> tuple[Any, Any]:
+    def share(self, m: Module, name: str) -> tuple[Any, Any]:
         return self.order.payload.share, self.order.payload.start
+
+    @property
+    def rows(self) -> Value:
+        return self.order.payload.rows
+
+    def enables(self, m: Module, shares: Signal) -> list[Any]:
+        rows = delay(m, "rows", self.rows, 1)
+        return [share & row for share in shares for row in rows]
 
 
 WORD_BYTES = 8
-"""Keys or values in a RAM word: what one cascade takes a cycle."""
+"""Keys or values in a RAM's word: those that one cascade takes per cycle."""
 
 PREFETCH_WORDS = 512
-"""Words of each RAM in front of off-chip memory: two bursts of 256 beats."""
+"""Words of each RAM that buffers off-chip memory: two bursts of 256 beats."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KvCacheSpec:
-    """A cache of int8 keys and values: ``features`` a token and layer, of ``layers`` and up to ``max_length`` tokens.
+    """The cost of a cache of int8 keys and values, for estimates.
 
-    ``banks`` RAMs of 64 bits are read at once. ``on_chip``: it lies in URAM; else in off-chip memory, behind buffers.
+    Attributes:
+        features: features of keys and values together, per token and layer.
+        layers: layers of the network.
+        max_length: tokens of the longest sequence.
+        banks: RAMs of 64 bits that are read at once.
+        on_chip: whether it lies in URAM; if not, it lies in off-chip memory and is buffered.
 
     Raises:
         ValueError: for sizes below 1.
@@ -272,5 +287,5 @@ class KvCacheSpec:
         return ceil(context * self.features / (WORD_BYTES * self.banks))
 
     def bytes_read(self, context: int) -> int:
-        """Bytes from off-chip memory for one token of all layers behind ``context`` others."""
+        """Bytes from off-chip memory, in all layers, for one token after ``context`` tokens."""
         return 0 if self.on_chip else context * self.features * self.layers

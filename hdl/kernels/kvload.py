@@ -1,4 +1,4 @@
-"""Loads earlier tokens' keys or values from memory into the RAMs of the array that reads them, layers ahead."""
+"""Loads the keys or values of earlier tokens from memory into the RAMs of the array that reads them, layers ahead."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from ..channel import CHANNEL_BITS, Request
 from ..stream import StreamBuffer, connect
 from .banks import nested
 from .fetch import ADDRESS_BITS, Fetch
-from .kvblocks import BLOCK, Block
+from .kvblocks import Block
 from .kvcache import scaled
 from .kvmemory import KvMemorySpec
 
@@ -18,13 +18,16 @@ __all__ = ["Load", "Places"]
 
 
 class Load(wiring.Component):
-    """A layer's earlier tokens, a beat a cycle from each channel.
+    """Brings the earlier tokens of one layer after the other, one beat per cycle from each channel.
 
-    A layer is loaded when the one has been read to the end whose bank it takes: banks are taken in turn.
+    A layer is loaded when the layer before it in its bank has been read to the end; layers take the banks in turn.
 
-    Members: ``order`` (stream of `KvMemorySpec.load_order`, one a layer, leaves when all is loaded);
-    ``requests[c]`` and ``data[c]`` (each channel's, as of `Fetch`); ``blocks[c]`` (streams of `Block`, to the unit);
-    ``loaded`` (strobe: the layer's last block has been taken), ``released`` (strobe: a layer has been read to the end).
+    Members:
+        order: stream of `KvMemorySpec.load_order`, one for each layer; it leaves when the layer is loaded.
+        requests[c], data[c]: those of channel c, as of `Fetch`.
+        blocks[c]: streams of `Block`, to the unit.
+        loaded: strobe; the unit has taken the layer's last block.
+        released: strobe; a layer has been read to the end.
     """
 
     def __init__(self, spec: KvMemorySpec):
@@ -34,7 +37,7 @@ class Load(wiring.Component):
                 "order": In(stream.Signature(spec.load_order)),
                 "requests": Out(stream.Signature(Request)).array(spec.channels),
                 "data": In(stream.Signature(unsigned(CHANNEL_BITS))).array(spec.channels),
-                "blocks": Out(stream.Signature(Block(spec.unit))).array(spec.channels),
+                "blocks": Out(stream.Signature(Block(spec.unit.blocks))).array(spec.channels),
                 "loaded": Out(1),
                 "released": In(1),
             }
@@ -43,12 +46,13 @@ class Load(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, order = self.spec, self.order.payload
-        # The order waits at the input while its products are summed up, and until it is carried out.
         banks = spec.banks.banks
+        # `held` counts the banks that are loaded, or being loaded, and not yet read to the end.
         waited, busy, held = Signal(range(spec.order_cycles + 1)), Signal(), Signal(range(banks + 1))
         begins = Signal()
         m.d.comb += begins.eq(self.order.valid & (waited == spec.order_cycles) & ~busy & (held != banks))
         m.d.sync += held.eq(held + begins - self.released)
+        # The order waits at the input while its products are added up, and until the layer is loaded.
         with m.If(self.loaded):
             m.d.sync += [busy.eq(0), waited.eq(0)]
         with m.Elif(begins):
@@ -56,13 +60,13 @@ class Load(wiring.Component):
         with m.Elif(self.order.valid & (waited != spec.order_cycles)):
             m.d.sync += waited.eq(waited + 1)
         start = scaled(m, "start", order.layer, spec.layer_beats, ADDRESS_BITS)
-        left = Cat(self._channel(m, channel, start, begins) for channel in range(spec.channels))
-        m.d.comb += [self.loaded.eq(busy & ~left.any()), self.order.ready.eq(self.loaded)]
+        remain = Cat(self._channel(m, channel, start, begins) for channel in range(spec.channels))
+        m.d.comb += [self.loaded.eq(busy & ~remain.any()), self.order.ready.eq(self.loaded)]
         return m
 
     def _channel(self, m: Module, channel: int, start: Any, begins: Signal) -> Signal:
-        """Fetches a channel's segment and places its beats; whether there are some left."""
-        spec, order = self.spec, self.order.payload
+        """Fetches a channel's segment of the layer and places its beats; returns whether some remain."""
+        spec = self.spec
         m.submodules[f"fetch_{channel}"] = fetch = Fetch(spec.fetch)
         m.submodules[f"places_{channel}"] = places = Places(spec)
         connect(m, fetch.requests, self.requests[channel])
@@ -70,9 +74,7 @@ class Load(wiring.Component):
         connect(m, fetch.data, places.beats)
         connect(m, places.blocks, self.blocks[channel])
         segment = fetch.order.payload
-        own = Signal.like(order.blocks, name=f"own_{channel}")
-        share = (spec.channels if spec.keys else 1).bit_length() - 1
-        m.d.comb += own.eq((order.blocks + (spec.channels - 1 - channel if spec.keys else 0))[share:])
+        own = self._own_blocks(m, channel)
         beats = scaled(m, f"beats_{channel}", own, spec.block_beats, len(segment.beats))
         left, asks = Signal.like(segment.beats, name=f"left_{channel}"), Signal(name=f"asks_{channel}")
         m.d.comb += [
@@ -90,12 +92,32 @@ class Load(wiring.Component):
         m.d.comb += remains.eq(left != 0)
         return remains
 
+    def _own_blocks(self, m: Module, channel: int) -> Signal:
+        """The hardware of `KvMemorySpec.own_blocks`: blocks of tokens that a channel has of those of the order."""
+        spec, blocks = self.spec, self.order.payload.blocks
+        own = Signal.like(blocks, name=f"own_{channel}")
+        # Keys: ceil((blocks - channel) / channels), where the channels are a power of two. Values: all blocks.
+        dealt, turn = (spec.channels, channel) if spec.keys else (1, 0)
+        m.d.comb += own.eq((blocks + (dealt - 1 - turn))[dealt.bit_length() - 1 :])
+        return own
+
 
 class Places(wiring.Component):
-    """Where in the RAMs a channel's beats belong.
+    """The places in the RAMs of a channel's beats, which come in the order of `KvMemorySpec`.
+
+    A beat is a block of 8 tokens x 8 features. Five nested loops (`_loops`) count its place. For keys with 2 heads of
+    32 features, 2 cascades (words of 16 features), and 16 columns of this channel (2 groups), the beats of the first 16
+    tokens go to:
+
+        beat            0   1   2   3   4   5   6   7 |  8   9  10 ...
+        cascade         0   1   0   1   0   1   0   1 |  0   1   0
+        word            0   0   1   1   0   0   1   1 |  0   0   1
+        head            0   0   0   0   1   1   1   1 |  0   0   0
+        group           0   0   0   0   0   0   0   0 |  1   1   1
+        pass            0   0   0   0   0   0   0   0 |  0   0   0
 
     Members: ``restart`` (strobe: a layer begins, in the next bank), ``beats`` (stream of 512 bits), ``blocks`` (stream
-    of `Block`, a cycle later).
+    of `Block`, one cycle later).
     """
 
     def __init__(self, spec: KvMemorySpec):
@@ -104,47 +126,54 @@ class Places(wiring.Component):
             {
                 "restart": In(1),
                 "beats": In(stream.Signature(unsigned(CHANNEL_BITS))),
-                "blocks": Out(stream.Signature(Block(spec.unit))),
+                "blocks": Out(stream.Signature(Block(spec.unit.blocks))),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        banks, unit = self.spec.banks, self.spec.unit
-        m.submodules.buffer = buffer = StreamBuffer(Block(unit))
+        banks, blocks = self.spec.banks, self.spec.unit.blocks
+        m.submodules.buffer = buffer = StreamBuffer(Block(blocks))
         connect(m, buffer.output, self.blocks)
         go = self.beats.valid & buffer.input.ready
         m.d.comb += [buffer.input.valid.eq(self.beats.valid), self.beats.ready.eq(buffer.input.ready)]
-        block = buffer.input.payload
-        tokens, features = ("group", "pass"), ("cascade", "word")
-        if not self.spec.keys:
-            tokens, features = features, tokens
-        bounds = {
-            "group": unit.columns // BLOCK // unit.channels,
-            "pass": banks.max_passes,
-            "cascade": unit.cascades,
-            "word": banks.max_words,
-            "head": banks.heads,
-        }
-        order = (*features, "head", *tokens)
-        counts = {name: Signal(range(max(bounds[name], 2)), name=f"{name}_count") for name in order}
-        ends = nested(m, {name: (counts[name], bounds[name]) for name in order}, go)
-        # The addresses at which the head and the pass begin.
-        starts = []
-        for name, stride in (("head", banks.head_stride), ("pass", banks.pass_stride)):
-            begin = Signal(banks.address, name=f"{name}_start")
-            step = ends[order[order.index(name) - 1]]
-            with m.If(step):
-                m.d.sync += begin.eq(Mux(ends[name], 0, begin + stride))
-            starts.append(begin)
-        base = Signal(banks.address, init=(banks.banks - 1) * banks.bank_stride)  # before the first
+        loops = self._loops()
+        counts = {name: Signal(range(max(bound, 2)), name=f"{name}_count") for name, bound in loops.items()}
+        ends = nested(m, {name: (counts[name], bound) for name, bound in loops.items()}, go)
+        head_start = self._start(m, "head", banks.head_stride, ends)
+        pass_start = self._start(m, "pass", banks.pass_stride, ends)
+        # The first layer goes to bank 0, which follows the last one.
+        base = Signal(banks.address, init=(banks.banks - 1) * banks.bank_stride)
         with m.If(self.restart):
-            m.d.sync += [register.eq(0) for register in (*counts.values(), *starts)]
+            m.d.sync += [register.eq(0) for register in (*counts.values(), head_start, pass_start)]
             m.d.sync += base.eq(banks.next_bank(base))
+        block = buffer.input.payload
         m.d.comb += [
-            block.address.eq(base + starts[0] + starts[1] + counts["word"]),
+            block.address.eq(base + head_start + pass_start + counts["word"]),
             block.group.eq(counts["group"]),
             block.cascade.eq(counts["cascade"]),
             block.beat.eq(self.beats.payload),
         ]
         return m
+
+    def _loops(self) -> dict[str, int]:
+        """The loops over a channel's beats of a layer and their bounds, innermost first.
+
+        In memory the blocks of features follow each other within a block of tokens. Features and tokens are each found
+        by two loops. A column's word holds features for keys, tokens for values, so that word and cascade count these;
+        pass and group of columns count the others.
+        """
+        banks, unit = self.spec.banks, self.spec.unit
+        in_a_column = {"cascade": unit.cascades, "word": banks.max_words}
+        across_columns = {"group": unit.blocks.channel_groups, "pass": banks.max_passes}
+        features, tokens = (in_a_column, across_columns) if self.spec.keys else (across_columns, in_a_column)
+        return features | {"head": banks.heads} | tokens
+
+    def _start(self, m: Module, name: str, stride: int, ends: dict[str, Signal]) -> Signal:
+        """``stride`` times the count of the loop ``name``, found by additions."""
+        start = Signal(self.spec.banks.address, name=f"{name}_start")
+        order = list(ends)
+        moves = ends[order[order.index(name) - 1]]  # a loop moves on when the one inside it ends
+        with m.If(moves):
+            m.d.sync += start.eq(Mux(ends[name], 0, start + stride))
+        return start

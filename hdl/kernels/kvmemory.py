@@ -1,11 +1,16 @@
-"""Keys or values in off-chip memory: where they lie, and what a layer needs of them.
+"""Keys or values in off-chip memory: where they lie, and which part of them a layer loads.
 
-A beat is a block of 8 tokens x 8 features of a head, int8 [token][feature]. It is one RAM word for each of 8
-columns: for keys the features of a token, for values the tokens of a feature. With C channels, channel c of the
-keys holds the token blocks c, c + C, c + 2C, ... with all feature blocks, and channel c of the values holds all
-token blocks with the feature blocks c, c + C, c + 2C, ... These are the blocks of the channel's own columns of the
-array, so channels never meet at a RAM. In a channel the beats are ordered by layer, token block and feature block,
-so a layer up to any length is one segment.
+A beat is a block of 8 tokens x 8 features of a head, int8 [token][feature]. It has one RAM word for each of 8 columns:
+for keys the features of a token, for values the tokens of a feature.
+
+With C channels, channel c of the keys holds the token blocks c, c + C, c + 2C, ... with all feature blocks. Channel c
+of the values holds all token blocks with the feature blocks c, c + C, c + 2C, ... These are the blocks of the channel's
+own columns of the array, so two channels never write to the same RAM. In a channel the beats are ordered by layer,
+token block and feature block, so the beginning of a layer is one segment.
+
+Example: keys of 2 layers, 32 tokens (4 token blocks) and 32 features (4 feature blocks), in 2 channels. Each channel
+holds 2 token blocks, so 8 beats of each layer. Feature block 1 of token block 3 of layer 1 is in channel 1 (3 = 1 * 2 +
+1), at the address 1 * 8 + 1 * 4 + 1 = 13.
 """
 
 from dataclasses import dataclass
@@ -19,22 +24,26 @@ from ..dsp import CASCADE
 from ..pipeline import tree_levels
 from ..resources import Resources
 from ..stream import buffer_resources
-from .attention import AttentionSpec
+from .attentionspec import AttentionSpec
 from .fetch import FetchSpec
 from .kvblocks import BLOCK, Block
-from .kvcache import SUM_FAN_IN, CacheSpec
+from .kvcache import ADDRESS_FAN_IN
+from .loadedcache import LoadedCacheSpec
 
 __all__ = ["KvMemorySpec"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class KvMemorySpec:
-    """The memory of ``layers`` layers behind a ``unit`` of attention, which reads it through its ``channels``.
+    """The memory of the keys or values of an attention unit, which reads it through its channels.
 
-    ``latency_cycles``: from a request to its first beat.
+    Attributes:
+        unit: the attention unit.
+        layers: layers of the network.
+        latency_cycles: cycles from a request to its first beat.
 
     Raises:
-        ValueError: for a unit that has no channels, or gets features that do not fill blocks.
+        ValueError: for a unit without channels, or with features that do not fill blocks.
     """
 
     unit: AttentionSpec
@@ -52,15 +61,15 @@ class KvMemorySpec:
             raise ValueError(f"memory of keys or values must have a layer, not {self.layers}")
 
     @property
-    def banks(self) -> CacheSpec:
+    def banks(self) -> LoadedCacheSpec:
         """Where the words lie in the RAMs."""
         banks = self.unit.banks
-        assert isinstance(banks, CacheSpec)
+        assert isinstance(banks, LoadedCacheSpec)
         return banks
 
     @property
     def keys(self) -> bool:
-        """Whether it is keys: a pass's columns are tokens."""
+        """Whether these are keys, not values."""
         return self.banks.along == "passes"
 
     @property
@@ -70,7 +79,7 @@ class KvMemorySpec:
 
     @property
     def chunks(self) -> int:
-        """Blocks of features of a token, all heads."""
+        """Blocks of features of a token, in all heads."""
         return self.unit.heads * self.unit.head_size // BLOCK
 
     @property
@@ -80,7 +89,7 @@ class KvMemorySpec:
 
     @property
     def block_beats(self) -> int:
-        """Beats of 8 tokens of a layer in a channel that has them."""
+        """Beats of a token block of a layer in a channel that has it."""
         return self.chunks if self.keys else self.chunks // self.channels
 
     @property
@@ -94,15 +103,15 @@ class KvMemorySpec:
         return self.layers * self.layer_beats
 
     def own_blocks(self, blocks: int, channel: int) -> int:
-        """How many of a sequence's first ``blocks`` a channel has."""
+        """How many of a sequence's first ``blocks`` token blocks a channel has."""
         return ceil((blocks - channel) / self.channels) if self.keys else blocks
 
     def cycles(self, tokens: int) -> int:
-        """Cycles in which a layer's first ``tokens`` come, at a beat a cycle from each channel."""
+        """Cycles in which a layer's first ``tokens`` arrive, at one beat per cycle from each channel."""
         return self.own_blocks(ceil(tokens / BLOCK), 0) * self.block_beats
 
     def bytes_read(self, tokens: int) -> int:
-        """Bytes that are read of a layer's first ``tokens``, whole blocks."""
+        """Bytes that are read for a layer's first ``tokens``: whole blocks."""
         return ceil(tokens / BLOCK) * self.chunks * BEAT_BYTES
 
     def place(self, layer: int, block: int, chunk: int) -> tuple[int, int]:
@@ -113,8 +122,10 @@ class KvMemorySpec:
         return channel, layer * self.layer_beats + block * self.block_beats + chunk
 
     def pack(self, tokens: np.ndarray) -> np.ndarray:
-        """The contents of all channels, uint8 [channels, beats, 64], of int8 [layers, tokens, hidden]; the rest is
-        0."""
+        """The contents of all channels, uint8 [channels, beats, 64], for int8 [layers, tokens, hidden].
+
+        Words after the last token are 0.
+        """
         contents = np.zeros((self.channels, self.beats, BEAT_BYTES), dtype=np.uint8)
         padded = np.pad(tokens.astype(np.int8), ((0, 0), (0, -tokens.shape[1] % BLOCK), (0, 0))).view(np.uint8)
         for layer, rows in enumerate(padded):
@@ -130,38 +141,38 @@ class KvMemorySpec:
 
     @property
     def run(self) -> data.StructLayout:
-        """A run: whether it begins a text (``restart``), and how many ``blocks`` hold the text at its end."""
+        """A run: whether it begins a text (``restart``), and how many token ``blocks`` the text has at its end."""
         return data.StructLayout({"restart": 1, "blocks": range(self.blocks + 1)})
 
     @property
     def load_order(self) -> data.StructLayout:
-        """What a layer needs: its number, and how many blocks of earlier tokens (0: none)."""
+        """An order to load a layer: its number, and how many token ``blocks`` of earlier tokens (0: none)."""
         return data.StructLayout({"layer": range(max(self.layers, 2)), "blocks": range(self.blocks + 1)})
 
     @property
     def store_order(self) -> data.StructLayout:
-        """A tile that is stored: its layer, its place in the sequence, the rows of it that are written, and whether it
-        is its layer's last."""
+        """An order to store a tile: its ``layer``, its number in the sequence (``tile``), the ``rows`` of it that are
+        written, and whether it is its layer's ``last``."""
         order = self.banks.order
         layer = {"layer": range(max(self.layers, 2))}
         return data.StructLayout(layer | {name: order[name].shape for name in ("tile", "rows", "last")})
 
     @property
     def order_cycles(self) -> int:
-        """Cycles from an order's arrival until its addresses are there."""
+        """Cycles from an order's arrival until its addresses are computed."""
         widest = max(self.layers.bit_length(), self.blocks.bit_length())
-        return tree_levels(widest, SUM_FAN_IN)
+        return tree_levels(widest, ADDRESS_FAN_IN)
 
     @property
     def load_latency(self) -> int:
-        """Cycles from a layer's order to its first block, its bank free."""
+        """Cycles from a layer's order to its first block, if its bank is free."""
         return self.order_cycles + 1 + self.fetch.latency + 1
 
     @property
     def resources(self) -> Resources:
         """BRAM, LUT and FF of loader and storer; LUT and FF are estimates."""
-        load = self.fetch.resources + buffer_resources(Block(self.unit).size, 2) + Resources(lut=40, ff=70)
-        # Of a beat that is stored, a tile's rows and a strobe for each token differ.
+        load = self.fetch.resources + buffer_resources(Block(self.unit.blocks).size, 2) + Resources(lut=40, ff=70)
+        # The bits of a stored beat that are not copies: a tile's rows, and a strobe for each token.
         tile = BLOCK * 8 * self.unit.rows
         store = buffer_resources(tile + BLOCK + Request["address"].width, 2) + Resources(lut=30, ff=20)
         pack = buffer_resources(tile, 2) + Resources(lut=200, ff=tile + 150)

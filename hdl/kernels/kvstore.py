@@ -1,8 +1,8 @@
-"""Stores new tokens' keys or values in memory, on their way into the RAMs of the array that reads them."""
+"""Stores the keys or values of new tokens in memory, while they are written into the RAMs of the array too."""
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,15 +16,21 @@ from .kvmemory import KvMemorySpec
 __all__ = ["Store"]
 
 UNANSWERED = 255
-"""Writes of a channel that may be under way."""
+"""The most writes of a channel that memory has not answered."""
 
 
 class Store(wiring.Component):
-    """Writes the rows of tiles, each 8 features of a tile a beat with strobes for the rows, and a request a beat.
+    """Writes the rows of tiles: each beat has 8 features of a tile, strobes for the rows, and a request of its own.
 
-    Members: ``order`` (stream of `KvMemorySpec.store_order`, one a tile), ``tiles`` (tile stream of int8, head after
-    head); ``writes[c]``, ``written[c]``, ``acknowledged[c]`` (streams: requests, beats, and memory's answers, one a
-    request); ``kept`` (strobe: memory holds all of a run).
+    With 4 rows, tile 5 is the second half of token block 2. A beat repeats its rows in both halves of the block, and
+    the strobes of the second half are set for the rows that are written.
+
+    Members:
+        order: stream of `KvMemorySpec.store_order`, one for each tile.
+        tiles: tile stream of int8, head after head.
+        writes[c], written[c]: streams of requests and beats to channel c.
+        acknowledged[c]: stream of the memory's answers, one for each request.
+        kept: strobe; memory holds all of a run.
     """
 
     def __init__(self, spec: KvMemorySpec):
@@ -47,30 +53,29 @@ class Store(wiring.Component):
         ratio, share = BLOCK // unit.lanes_stored, spec.channels.bit_length() - 1
         m.submodules.pack = pack = Pack(unit.rows, unit.lanes_stored, ratio, signed(8), beats=ratio)
         connect(m, self.tiles, pack.input)
-        # The order waits at the input while its products are summed up, and until its tile is stored.
+        # The order waits at the input while its products are added up, and until its tile is stored.
         waited, chunk = Signal(range(spec.order_cycles + 1)), Signal(range(max(spec.chunks, 2)))
         located, go = waited == spec.order_cycles, Signal()
         last = chunk == spec.chunks - 1
-        bits = (BLOCK // unit.rows).bit_length() - 1  # of a tile's place within a block
+        place_bits = (BLOCK // unit.rows).bit_length() - 1  # low bits of a tile's number: its place in its block
         block = Signal(range(max(spec.blocks, 2)))
-        m.d.comb += [block.eq(order.tile[bits:]), self.order.ready.eq(go & last)]
+        m.d.comb += [block.eq(order.tile[place_bits:]), self.order.ready.eq(go & last)]
         with m.If(go):
             m.d.sync += chunk.eq(Mux(last, 0, chunk + 1))
             with m.If(last):
                 m.d.sync += waited.eq(0)
         with m.Elif(self.order.valid & ~located):
             m.d.sync += waited.eq(waited + 1)
-        dealt = block if spec.keys else chunk  # what channels have in turn
+        # Token blocks of keys, or feature blocks of values, are dealt to the channels in turn (`KvMemorySpec.place`).
+        dealt = block if spec.keys else chunk
         layer = scaled(m, "layer", order.layer, spec.layer_beats, ADDRESS_BITS)
         start = scaled(m, "start", block[share if spec.keys else 0 :], spec.block_beats, ADDRESS_BITS)
         address = layer + start + chunk[0 if spec.keys else share :]
-        own = order.tile[:bits]
-        strobes = Cat((order.rows[k % unit.rows] & (own == k // unit.rows)).replicate(BLOCK) for k in range(BLOCK))
-        beat = pack.output.payload.as_value().replicate(BLOCK // unit.rows)
+        beat = self._beat(pack.output.payload.as_value(), order.tile[:place_bits])
         moves, answered = [], []
         for channel in range(spec.channels):
             chosen = pack.output.valid & self.order.valid & located & (dealt[:share] == channel)
-            goes, idle = self._channel(m, channel, chosen, address, Cat(beat, strobes))
+            goes, idle = self._channel(m, channel, chosen, address, beat)
             moves.append(goes)
             answered.append(idle)
         m.d.comb += [go.eq(Cat(moves).any()), pack.output.ready.eq(go)]
@@ -82,8 +87,15 @@ class Store(wiring.Component):
             m.d.sync += stored.eq(0)
         return m
 
+    def _beat(self, features: Value, place: Value) -> Value:
+        """A beat with the features of a tile, and strobes for the written rows at the tile's ``place`` in its block."""
+        unit = self.spec.unit
+        rows = self.order.payload.rows
+        strobes = [rows[token % unit.rows] & (place == token // unit.rows) for token in range(BLOCK)]
+        return Cat(features.replicate(BLOCK // unit.rows), Cat(strobe.replicate(BLOCK) for strobe in strobes))
+
     def _channel(self, m: Module, channel: int, chosen: Any, address: Any, beat: Any) -> tuple[Signal, Signal]:
-        """Writes a channel's beats; whether one goes, and whether all have been answered."""
+        """Writes a channel's beats; returns whether one is written now, and whether all have been answered."""
         m.submodules[f"requests_{channel}"] = requests = StreamBuffer(Request)
         m.submodules[f"beats_{channel}"] = beats = StreamBuffer(Written)
         connect(m, requests.output, self.writes[channel])

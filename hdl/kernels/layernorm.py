@@ -1,10 +1,10 @@
-"""Layer normalisation on integers: every row to mean 0 and deviation 1, then a factor and a bias a feature.
+"""Layer normalisation on integers: each row gets mean 0 and deviation 1, then each feature a factor and a bias.
 
     mean, reciprocal, places = statistics of the row        with the layer's epsilon: see `rowstatistics`
     n = round_shift((16 x - mean) * reciprocal, places)     (x - mean) / deviation, times `LayerNormSpec.unit`
     y = finish(n * factor, shift, bias)                     see `parameters.finish`
 
-The factors make up for the unit, which need not be a power of two.
+The factors of the channels include the reciprocal of the unit, which need not be a power of two.
 """
 
 from dataclasses import dataclass
@@ -35,12 +35,13 @@ from .rowstatistics import (
 
 __all__ = ["LayerNorm", "LayerNormSpec"]
 
-OUTPUT_BITS = 16
+NORM_OUTPUT_BITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerNormSpec:
-    """Layer normalisation of tiles of ``rows`` x ``features``, ``lanes`` features a beat, of signed ``input_bits``.
+    """The size of a layer normalisation of tiles of ``rows`` x ``features``: ``lanes`` features in a beat, values of
+    signed ``input_bits``.
 
     Raises:
         ValueError: for sizes below 1, lanes that do not divide the features, and what `RowStatisticsSpec` refuses.
@@ -66,16 +67,16 @@ class LayerNormSpec:
 
     @property
     def statistics(self) -> RowStatisticsSpec:
-        """What is found out about a row."""
+        """The statistics of a row."""
         return RowStatisticsSpec(features=self.features, input_bits=self.input_bits)
 
     def unit(self, epsilon: Epsilon) -> float:
-        """The normalised value of one deviation, which the factors of the channels make good."""
+        """The normalised value of one deviation; the factors of the channels divide by it."""
         return float((1 << (NORMALISED_FRACTION + epsilon.places + self.statistics.scale_bits)) / self.features)
 
     @property
     def beats(self) -> int:
-        """Beats a tile."""
+        """Beats of a tile."""
         return self.features // self.lanes
 
     @property
@@ -115,16 +116,16 @@ class LayerNormSpec:
 
     @property
     def latency(self) -> int:
-        """Cycles from the acceptance of a tile's last beat to its first beat of results, its channels there."""
+        """Cycles from the acceptance of a tile's last beat to its first beat of results, if its channels are there."""
         return self.statistics_latency + self.stages + 2
 
     def cycles(self) -> int:
-        """Cycles a tile takes, one tile following the other: its beats, or the statistics where they take longer."""
+        """Cycles per tile, if one tile follows the other: its beats, or the statistics if they take longer."""
         return max(self.beats, self.statistics_latency + 1)
 
     @property
     def ram(self) -> RamSpec:
-        """The memory: a tile that waits for its statistics, and what comes in meanwhile."""
+        """The memory: a tile that waits for its statistics, and the beats that arrive during this time."""
         depth = self.beats + min(self.beats, self.statistics_latency) + 2
         return RamSpec(self.rows * self.lanes * self.input_bits, depth, small_style(depth))
 
@@ -132,9 +133,9 @@ class LayerNormSpec:
     def resources(self) -> Resources:
         """DSP, RAM, LUT and FF; products take registers here, as Yosys maps them (Vivado finds them in the DSPs)."""
         row, inputs, dev = self.statistics, self.input_bits, self.deviation_bits
-        # Centred value, two of each product, the first shift; the value twice and its square.
+        # Centred value, two for each product, the first shift; the value twice, and its square.
         registers = self.centred_bits + 2 * dev + 3 * dev + NORMALISED_BITS + 2 * self.value_bits + 4 * inputs
-        element = Resources(dsp=3, lut=5 * dev, ff=registers) + finish_resources(self.value_bits, OUTPUT_BITS)
+        element = Resources(dsp=3, lut=5 * dev, ff=registers) + finish_resources(self.value_bits, NORM_OUTPUT_BITS)
         # The running sums; the statistics, kept while the tile is read and delayed to their stages.
         sums, kept = row.sum_bits + row.square_bits, row.layout.size
         rows = row.resources + Resources(lut=sums + kept, ff=sums + 2 * kept)
@@ -142,7 +143,7 @@ class LayerNormSpec:
         lane = Resources(lut=ChannelWord.size - ChannelWord["column_sum"].shape.width)
         control = Resources(lut=60, ff=self.stages + 2 * self.sum_stages + 5 * self.ram.depth.bit_length())
         epsilon = Resources(ff=row.variance_bits + EpsilonWord["places"].width)
-        buffer = pipeline_resources(self.rows * self.lanes * OUTPUT_BITS, self.stages + 2)
+        buffer = pipeline_resources(self.rows * self.lanes * NORM_OUTPUT_BITS, self.stages + 2)
         each = rows + tree + element * self.lanes
         return each * self.rows + lane * self.lanes + self.ram.resources + control + epsilon + buffer
 
@@ -150,17 +151,17 @@ class LayerNormSpec:
         """Normalised values [tokens, features] of values [tokens, features].
 
         Raises:
-            ValueError: for an epsilon that the statistics do not hold.
+            ValueError: for an epsilon above that of the statistics.
         """
         x, channels = np.asarray(values, dtype=np.int64), parameters.channels
         row = self.statistics.reference(x.sum(axis=1), (x * x).sum(axis=1), parameters.epsilon)
         mean, reciprocal, places = (field[:, None] for field in row)
         normalised = saturate(round_shift(((x << MEAN_FRACTION) - mean) * reciprocal, places), NORMALISED_BITS)
-        return finish(normalised * channels.factor, channels.shift, channels.bias, OUTPUT_BITS)
+        return finish(normalised * channels.factor, channels.shift, channels.bias, NORM_OUTPUT_BITS)
 
 
 class Row(NamedTuple):
-    """A row's statistics, each when it is wanted."""
+    """A row's statistics, each delayed until it is used."""
 
     mean: Value
     reciprocal: Value
@@ -168,7 +169,7 @@ class Row(NamedTuple):
 
 
 class Channel(NamedTuple):
-    """A lane's parameters, each when it is wanted."""
+    """A lane's parameters, each delayed until it is used."""
 
     factor: Value
     shift: Value
@@ -176,12 +177,16 @@ class Channel(NamedTuple):
 
 
 class LayerNorm(wiring.Component):
-    """A beat a cycle in and out; a tile leaves `LayerNormSpec.latency` cycles after its last beat, while the next one
-    comes in.
+    """The layer normalisation. It takes and gives one beat per cycle.
 
-    Members: ``values`` (tile stream, rows x lanes signed `input_bits`), ``channels`` (`ChannelWord` x lanes, a beat for
-    each beat of a tile, taken as the tile leaves: see `NormParameters`), ``epsilon`` (stream of `EpsilonWord`, a word
-    for each tile, taken with the tile's last beat), ``normalised`` (tile stream, rows x lanes signed 16).
+    A tile leaves `LayerNormSpec.latency` cycles after its last beat, while the next one arrives.
+
+    Members:
+        values: tile stream, rows x lanes signed ``input_bits``.
+        channels: stream of `ChannelWord` x lanes, a beat for each beat of a tile, taken as the tile leaves: see
+            `NormParameters`.
+        epsilon: stream of `EpsilonWord`, a word for each tile, taken with the tile's last beat.
+        normalised: tile stream, rows x lanes signed 16.
     """
 
     def __init__(self, spec: LayerNormSpec):
@@ -191,7 +196,7 @@ class LayerNorm(wiring.Component):
                 "values": In(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.input_bits)))),
                 "channels": In(stream.Signature(data.ArrayLayout(ChannelWord, spec.lanes))),
                 "epsilon": In(stream.Signature(EpsilonWord)),
-                "normalised": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(OUTPUT_BITS)))),
+                "normalised": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(NORM_OUTPUT_BITS)))),
             }
         )
 
@@ -203,7 +208,7 @@ class LayerNorm(wiring.Component):
         rows = [RowStatistics(spec.statistics) for _ in range(spec.rows)]
         for i, row in enumerate(rows):
             m.submodules[f"statistics_{i}"] = place(platform, row)
-        # A tile's last beat waits until the statistics of the tile before are taken.
+        # A tile's last beat waits until the statistics of the last tile are taken.
         stored, busy, take = Signal(range(spec.ram.depth + 1)), Signal(), Signal()
         written, complete = self._fill(m, ram, rows, stored != spec.ram.depth, ~busy)
         sent = self._send(m, ram, rows, take)
@@ -211,7 +216,7 @@ class LayerNorm(wiring.Component):
         return m
 
     def _fill(self, m: Module, ram: Ram, rows: list[RowStatistics], room: Value, free: Value) -> tuple[Value, Value]:
-        """Writes beats into the RAM and sums them; returns the strobes of a beat written and of a tile's last."""
+        """Writes beats into the RAM and sums them; returns the strobes of a written beat and of a tile's last beat."""
         spec = self.spec
         beat = Signal(range(max(spec.beats, 2)))
         last = beat == spec.beats - 1
@@ -223,7 +228,7 @@ class LayerNorm(wiring.Component):
             ram.write_data.eq(Value.cast(self.values.payload)),
             self.epsilon.ready.eq(go & last),
         ]
-        # Kept until the statistics are taken: no other last beat comes before.
+        # It stays until the statistics are taken, because the next last beat waits for that.
         epsilon = Signal(EpsilonWord, reset_less=True)
         with m.If(go & last):
             m.d.sync += epsilon.eq(self.epsilon.payload)
@@ -245,7 +250,7 @@ class LayerNorm(wiring.Component):
         return go, go & last
 
     def _send(self, m: Module, ram: Ram, rows: list[RowStatistics], take: Signal) -> Value:
-        """Reads the tile whose statistics are there, normalises and sends it; returns the strobe of a beat read."""
+        """Reads the tile whose statistics are there, normalises and sends it; returns the strobe of a read beat."""
         spec = self.spec
         m.submodules.buffer = buffer = PipelineBuffer(self.normalised.payload.shape(), spec.stages + 2)
         connect(m, buffer.output, self.normalised)
@@ -270,7 +275,7 @@ class LayerNorm(wiring.Component):
         return read
 
     def _row(self, m: Module, i: int, row: RowStatistics, take: Value) -> Row:
-        """Keeps a row's statistics while its tile is read, and delays them until each is wanted."""
+        """Keeps a row's statistics while its tile is read, and delays each until it is used."""
         kept = Signal(row.output.payload.shape(), name=f"statistics_{i}", reset_less=True)
         with m.If(take):
             m.d.sync += kept.eq(row.output.payload)
@@ -282,7 +287,7 @@ class LayerNorm(wiring.Component):
         )
 
     def _channel(self, m: Module, lane: int) -> Channel:
-        """Delays a lane's parameters until each is wanted."""
+        """Delays each of a lane's parameters until it is used."""
         channel, wait = self.channels.payload[lane], self.spec.normalise_stages
         return Channel(
             delay(m, f"factor_{lane}", channel.factor, wait),
@@ -291,10 +296,10 @@ class LayerNorm(wiring.Component):
         )
 
     def _value(self, m: Module, name: str, value: Value, row: Row, channel: Channel) -> Value:
-        """A value normalised and scaled; registers before each multiplication and two behind it, for the DSPs' own."""
+        """A value, normalised and scaled. One register before each product and two after it become those of the DSP."""
         spec = self.spec
         shift = VariableShift(spec.deviation_bits, NORMALISED_BITS, shift_bits=len(row.places))
-        end = Finish(spec.value_bits, OUTPUT_BITS)
+        end = Finish(spec.value_bits, NORM_OUTPUT_BITS)
         m.submodules[f"shift_{name}"], m.submodules[f"finish_{name}"] = shift, end
         centred = Signal(signed(spec.centred_bits), name=f"centred_{name}", reset_less=True)
         m.d.sync += centred.eq((value << MEAN_FRACTION) - row.mean)

@@ -1,15 +1,15 @@
-"""The systolic linear unit: a matrix of weights times tiles of tokens, weights streamed in layer after layer.
+"""The systolic linear unit: a matrix of weights times tiles of tokens; the weights of layer after layer stream in.
 
-A tile's activations are packed into words of T x D and replayed once for every pass (C output features); the weights
-of a layer lie in the columns' RAMs and are replayed once for every tile, each word let go during the last tile, so
-that the next layer's follow at once. Where it also has a share of products that several arrays compute together, an
-order names the product; a shared product's weights are read once, so they may be more than the RAMs hold.
+The activations of a tile are packed into words of T x D and replayed for each pass of C output features. The weights of
+a layer lie in the RAMs of the columns and are replayed for each tile. Each word is released during the last tile, so
+that the next layer's weights follow at once. If the unit also computes shares of products of several arrays, an order
+names the product. The weights of a shared product are read once, so there may be more of them than the RAMs hold.
 """
 
 from typing import Any
 
 from amaranth.hdl import Cat, Module, ShapeLike, signed, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS
@@ -17,22 +17,29 @@ from ..dsp import CASCADE
 from ..hierarchy import place
 from ..memory import ReplayBuffer, ReplayControl
 from ..stream import Pack, connect, tile
+from .arrayspec import ACTIVATION_BITS
 from .linearspec import LinearSpec, exact_matmul
 from .packedweights import PackedWeightsSpec, UnpackWeights
-from .productorders import ProductOrder, ReplayOrders
-from .systolic import ACTIVATION_BITS, SystolicArray
+from .productorders import ReplayOrders
+from .systolic import SystolicArray
 from .weights import LoadChannel
 
 __all__ = ["Linear", "LinearSpec", "ProductOrder", "exact_matmul"]
 
 
+def ProductOrder(spec: LinearSpec) -> data.StructLayout:
+    """An order of a unit that is `LinearSpec.ordered`: ``tiles`` of a ``product``, by its number in `shares`."""
+    return spec.orders.order
+
+
 class Linear(wiring.Component):
     """A linear unit. A tile takes `LinearSpec.cycles`; nothing stalls once a pass has begun.
 
-    Members: ``order`` (stream of a layer's number of tiles; of `ProductOrder` where `LinearSpec.ordered`),
-    ``activations`` (tile stream, ``lanes_in`` int8 a row),
-    ``weights[i]`` (memory channels, beats of 512 bits: `LinearSpec.pack`), ``sums`` (tile stream, ``lanes`` signed
-    sums a row, features in order).
+    Members:
+        order: stream; a layer's number of tiles, or a `ProductOrder` if the unit is `LinearSpec.ordered`.
+        activations: tile stream, ``lanes_in`` int8 of each row in a beat.
+        weights[i]: memory channels, beats of 512 bits: `LinearSpec.pack`.
+        sums: tile stream, ``lanes`` signed sums of each row in a beat, features in order.
     """
 
     def __init__(self, spec: LinearSpec):
@@ -58,7 +65,7 @@ class Linear(wiring.Component):
         )
         channels: list[Any] = list(self.weights)
         if spec.ordered:
-            m.submodules.orders = orders = ReplayOrders(spec)
+            m.submodules.orders = orders = ReplayOrders(spec.orders)
             connect(m, self.order, orders.order)
             connect(m, orders.activations, replay.order)
             connect(m, orders.weights, weights.order)
@@ -83,7 +90,7 @@ class Linear(wiring.Component):
         return m
 
     def _load(self, m: Module, platform: Any, index: int, channel: Any, array: SystolicArray) -> LoadChannel:
-        """Brings a channel's beats into its RAMs."""
+        """Adds the loader of a channel's beats into its RAMs."""
         places = self.spec.loader.places(index)
         load = LoadChannel(self.spec.loader, len(places), self.spec.ram_depth)
         m.submodules[f"load_{index}"] = place(platform, load)
@@ -98,7 +105,7 @@ class Linear(wiring.Component):
         return load
 
     def _unpacked(self, m: Module, platform: Any, packing: PackedWeightsSpec, orders: ReplayOrders) -> list[Any]:
-        """The channels' int8 beats."""
+        """The int8 beats of all channels, whose weights may be packed."""
         units = []
         for i, (channel, order) in enumerate(zip(self.weights, orders.loads, strict=True)):
             unit = UnpackWeights(packing)

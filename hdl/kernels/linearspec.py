@@ -1,4 +1,4 @@
-"""The figures of a linear unit: what it computes, in how many words and cycles, and how its weights are packed."""
+"""The figures of a linear unit: what it computes, its words and cycles, and how its weights lie in memory."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,20 +9,20 @@ import numpy as np
 from ..dsp import CASCADE
 from ..memory import ReplaySpec
 from ..resources import Resources
+from .arrayspec import ArraySpec
 from .packedweights import PackedWeightsSpec
-from .productorders import replay_orders_resources
+from .productorders import ProductBounds, ProductOrdersSpec
 from .shared import ProductShare
-from .systolic import ArraySpec
 from .weights import WeightChannels
 
 __all__ = ["LinearSpec", "exact_matmul"]
 
 
 def exact_matmul(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Integer matrix product through float64, which is exact below 2**53 and uses BLAS, as integers do not.
+    """Integer matrix product by float64, which is exact below 2**53 and, unlike integers, uses BLAS.
 
     Raises:
-        OverflowError: where a sum might not be exact.
+        OverflowError: for operands whose sums might not be exact.
     """
     bound = float(np.abs(left).max(initial=0)) * float(np.abs(right).max(initial=0)) * left.shape[-1]
     if bound >= 2**53:
@@ -32,13 +32,25 @@ def exact_matmul(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearSpec:
-    """A linear unit: ``outputs`` x ``inputs`` weights on an array of ``rows`` x ``columns`` x ``cascades`` * 8.
+    """The size of a linear unit.
 
-    ``lanes_in`` features of a row arrive in a beat and ``lanes`` leave; ``channels`` memory channels fill the RAMs;
-    ``ram_depth`` words of each RAM prefetch ahead; ``max_tiles`` is the longest sequence in tiles. ``products``: its
-    shares of what several arrays compute together (`product_shares`), a tile each time. ``weight_bits`` of its own
-    product in memory; ``block`` words of each RAM lie side by side there (`WeightChannels`). Where there are several
-    products, or packed weights, words are never padded.
+    With several products, or packed weights, the inputs of each product must fill whole words.
+
+    Attributes:
+        rows: tokens of a tile.
+        inputs: inputs of its own product.
+        outputs: output features of its own product.
+        columns: columns of the array.
+        cascades: cascades of the array; its depth D is 8 times as large.
+        lanes_in: features of a row in a beat of activations.
+        lanes: sums of a row in a beat of the output.
+        channels: memory channels that fill the RAMs.
+        ram_depth: words of each RAM, which hold at least a layer; the rest is loaded ahead.
+        max_tiles: tiles of the longest sequence.
+        ram_style: the style of the RAMs.
+        products: its shares of products that several arrays compute together (`product_shares`), one tile per order.
+        weight_bits: bits of its own product's weights in memory, 4 or 8.
+        block: words of each RAM in a block of memory (`WeightChannels`).
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -96,7 +108,7 @@ class LinearSpec:
 
     @cached_property
     def shares(self) -> tuple[ProductShare, ...]:
-        """What the array computes, by the number of the product: 0 is its own, all features of it."""
+        """The array's shares of products, by the product's number; 0 is its own, of which it computes all features."""
         own = ProductShare(
             inputs=self.inputs, outputs=self.outputs, first=0, stride=self.columns, bits=self.weight_bits
         )
@@ -104,7 +116,7 @@ class LinearSpec:
 
     @property
     def ordered(self) -> bool:
-        """Whether an order names its product, and is not only a number of tiles."""
+        """Whether an order names its product; if not, it is only a number of tiles."""
         return bool(self.products) or self.weight_bits != 8
 
     @property
@@ -114,11 +126,22 @@ class LinearSpec:
 
     @property
     def packing(self) -> PackedWeightsSpec | None:
-        """How weights of 4 bits lie in memory, where there are any."""
+        """How weights of 4 bits lie in memory, if there are any."""
         if not self.packed:
             return None
         passes = max(share.rounds for share in self.shares)
         return PackedWeightsSpec(channels=self.loader, max_words=max(self.product_words), max_passes=passes)
+
+    @property
+    def orders(self) -> ProductOrdersSpec:
+        """The orders of a unit that is `ordered`."""
+        return ProductOrdersSpec(
+            products=tuple(
+                ProductBounds(words=words, passes=share.rounds, ram_words=ram_words, packed=share.bits == 4)
+                for words, ram_words, share in zip(self.product_words, self.ram_words, self.shares, strict=True)
+            ),
+            max_tiles=self.max_tiles, replay=self.replay, ring=self.ring, packing=self.packing, channels=self.channels,
+        )  # fmt: skip
 
     @cached_property
     def loader(self) -> WeightChannels:
@@ -130,62 +153,61 @@ class LinearSpec:
 
     @property
     def product_words(self) -> tuple[int, ...]:
-        """Words of activations a pass, ceil(K/D), of each product."""
+        """Words of activations in a pass, ceil(K/D), of each product."""
         return tuple(ceil(share.inputs / (self.cascades * CASCADE)) for share in self.shares)
 
     @property
     def words(self) -> int:
-        """Words of activations a pass of its own product."""
+        """Words of activations in a pass of its own product."""
         return self.product_words[0]
 
     @property
     def passes(self) -> int:
-        """Passes a tile of its own product, N/C."""
+        """Passes for a tile of its own product, N/C."""
         return self.outputs // self.columns
 
     @property
     def ram_words(self) -> tuple[int, ...]:
-        """Words each RAM gets of the weights of each product."""
+        """Words of each product's weights in each RAM."""
         return tuple(words * share.rounds for words, share in zip(self.product_words, self.shares, strict=True))
 
     @property
     def layer_words(self) -> int:
-        """Words each RAM holds of a layer's weights."""
+        """Words of a layer's weights in each RAM."""
         return self.ram_words[0]
 
     @property
     def channel_rams(self) -> int:
-        """RAMs a memory channel feeds."""
+        """RAMs of a memory channel."""
         return self.loader.channel_rams
 
     @property
     def layer_beats(self) -> int:
-        """Beats a memory channel delivers for a layer."""
+        """Beats of a layer's weights from each memory channel."""
         return self.product_beats(0)
 
     def product_beats(self, product: int) -> int:
-        """Beats a memory channel delivers for a product's weights."""
+        """Beats of a product's weights from each memory channel."""
         share = self.shares[product]
         if self.packing and share.bits == 4:
             return self.packing.beats(share.rounds, self.product_words[product])
         return self.loader.beats(self.ram_words[product])
 
     def load_cycles(self, product: int) -> int:
-        """Cycles in which a channel fills the RAMs with a product's weights, where memory keeps up."""
+        """Cycles in which a channel fills the RAMs with a product's weights, if memory keeps up."""
         share = self.shares[product]
         if self.packing and share.bits == 4:
             return self.packing.cycles(share.rounds, self.product_words[product])
         return self.product_beats(product)
 
     def cycles(self, tiles: int, product: int = 0) -> int:
-        """Cycles the array is busy for ``tiles`` tiles, weights and activations at hand (paper, section 4: l d dFFN /
-        M)."""
+        """Cycles for ``tiles`` tiles, if weights and activations are there (paper, section 4: l d dFFN / M)."""
         return tiles * self.shares[product].rounds * self.array.pass_cycles(self.product_words[product])
 
     @property
     def latency(self) -> int:
-        """Cycles from the acceptance of a tile's last beat to that of its first sums, array idle, weights and tile
-        there."""
+        """Cycles from the acceptance of a tile's last beat to that of its first sums, if the array is idle and its
+        weights are there."""
         return self.activation_latency + self.array.latency
 
     @property
@@ -196,26 +218,29 @@ class LinearSpec:
     @property
     def weight_latency(self) -> int:
         """Cycles from the acceptance of the beat that completes a word of weights in all RAMs to its entry into the
-        array: counted in its channel, then in all; unpacked before, where any weights are."""
+        array.
+
+        The word is counted in its channel, then for all channels; if weights are packed, it is unpacked before.
+        """
         return 2 + (self.packing.latency if self.packing else 0)
 
     @property
     def replay(self) -> ReplaySpec:
-        """The activation buffer: a tile is read while the next arrives; of shared products there is one at a time."""
+        """The activation buffer: a tile is read while the next arrives; a shared product has only one tile."""
         depth = max(2 * self.words, *self.product_words)
         repeat = max(share.rounds for share in self.shares)
         return ReplaySpec(self.rows * self.array.depth * 8, depth, "block" if depth > 64 else "distributed", repeat)
 
     @property
     def ring(self) -> ReplaySpec:
-        """The ring of weights, a byte of it: the words are counted once for all RAMs."""
+        """The ring of weights, as of one byte: its words are counted once for all RAMs."""
         return ReplaySpec(8, self.ram_depth, self.ram_style, self.max_tiles, max(self.ram_words))
 
     @property
     def resources(self) -> Resources:
         """DSP, RAM, LUT and FF; LUT and FF are estimates."""
         pack = Resources(lut=self.rows * self.array.depth * 8, ff=3 * self.rows * self.array.depth * 8)
-        control = self.ring.control_resources + (replay_orders_resources(self) if self.ordered else Resources())
+        control = self.ring.control_resources + (self.orders.resources if self.ordered else Resources())
         loader = self.loader.resources + (self.packing.resources * self.channels if self.packing else Resources())
         return self.array.resources + self.replay.resources + control + pack + loader
 
@@ -224,8 +249,11 @@ class LinearSpec:
         return exact_matmul(activations, weights.T)
 
     def pack(self, weights: np.ndarray, product: int = 0, factors: np.ndarray | None = None) -> np.ndarray:
-        """A layer's weights, int8 [outputs, inputs] of the whole product, as the memory channels deliver them: uint8
-        [channels, `product_beats`, 64]. Those of 4 bits are -8..7, with ``factors`` uint8 [outputs, inputs / 64]."""
+        """The beats of the unit's share of a layer's weights: uint8 [channels, `product_beats`, 64].
+
+        ``weights``: of the whole product, int8 [outputs, inputs]. Weights of 4 bits are -8..7, and have ``factors``,
+        uint8 [outputs, inputs / 64].
+        """
         share = self.shares[product]
         wanted = {"weights": (share.outputs, share.inputs)}
         if share.bits == 4:

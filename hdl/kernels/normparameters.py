@@ -1,8 +1,8 @@
 """The parameters of a layer normalisation: gamma and beta of each feature, and epsilon, which is added to the variance.
 
-Epsilon is counted in the square of the values' last place, which differs from layer to layer and from checkpoint to
-checkpoint. Where it is large, no value is many deviations from the mean, and the normalised values are finer by as many
-places as fit whatever the row: see `RowStatisticsSpec.epsilon`.
+The unit of epsilon is the square of the values' last place, which differs between layers and between checkpoints. If
+epsilon is large, no value is many deviations from the mean, so the normalised values can have more binary places; see
+`RowStatisticsSpec.epsilon`.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,10 @@ EpsilonWord = data.StructLayout({"value": unsigned(60), "places": unsigned(4)})
 
 @dataclass(frozen=True, kw_only=True)
 class Epsilon:
-    """A layer's epsilon: the ``value`` that is added to the variance times features squared, and the binary ``places``
-    by which the normalised values are finer; see `RowStatisticsSpec.epsilon`.
+    """A layer's epsilon: see `RowStatisticsSpec.epsilon`.
+
+    ``value`` is added to the variance times the square of the features. ``places`` are additional binary places of the
+    normalised values.
 
     Raises:
         ValueError: for a value or places that do not fit the word.
@@ -50,8 +52,10 @@ class Epsilon:
 
 @dataclass(frozen=True, kw_only=True)
 class NormParameters:
-    """The parameters of a layer normalisation: ``channels`` [features], of which the factor is gamma, in units of
-    1 / `LayerNormSpec.unit`, and the bias beta; and ``epsilon``."""
+    """The parameters of a layer normalisation: ``channels`` [features] and ``epsilon``.
+
+    The factor of a channel is gamma, in units of 1 / `LayerNormSpec.unit`; its bias is beta.
+    """
 
     channels: ChannelParameters
     epsilon: Epsilon

@@ -1,9 +1,11 @@
-"""Weights of 4 bits on their way to the RAMs: two beats of int8 weights in one memory beat, and how they come apart.
+"""Weights of 4 bits in memory, and how they become the int8 weights of the RAMs: two int8 beats in one memory beat.
 
-A weight is ``q * m``: ``q`` of 4 bits, -8..7, and a factor ``m`` of 4 bits, 1..15, for each `GROUP` inputs of an
-output, so that unpacking rounds nothing. A *span* is the words of one group: in each pass 64 inputs of every column,
-whose factors are as many as the span has int8 beats. A header beat brings the factors of some spans, whose packed beats
-follow: the first int8 beat of each in the lower half, the second in the upper; a pass may end with a shorter span.
+A weight is ``q * m``. ``q`` has 4 bits, -8..7. The factor ``m`` has 4 bits, 1..15, and is shared by each `GROUP` of 64
+inputs of an output. So unpacking rounds nothing.
+
+A *span* is 64 inputs of every column in one pass, so it needs one factor for each column. The last span of a pass may
+have fewer inputs. In memory a *header* beat brings the factors of some spans. The packed beats of these spans follow:
+each holds an int8 beat in its lower half, and the next one in its upper half.
 """
 
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..channel import CHANNEL_BITS
+from ..channel import BEAT_BYTES, CHANNEL_BITS
 from ..dsp import CASCADE
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, pipeline_resources
@@ -27,12 +29,15 @@ __all__ = ["LoadOrder", "PackedWeightsSpec", "UnpackWeights"]
 NIBBLE = 4
 """Bits of a packed weight, and of a factor."""
 
-BEAT_BYTES = CHANNEL_BITS // 8
-
 
 @dataclass(frozen=True, kw_only=True)
 class PackedWeightsSpec:
-    """The packed beats of memory ``channels``, for products of up to ``max_words`` a pass and ``max_passes``.
+    """The packed beats of memory channels.
+
+    Attributes:
+        channels: the order of the int8 weights.
+        max_words: words of activations of the longest pass.
+        max_passes: passes of the largest product.
 
     Raises:
         ValueError: for cascades that do not divide a group's words, or more columns than a header has factors for.
@@ -51,21 +56,21 @@ class PackedWeightsSpec:
         if self.spans < 1:
             columns = ceil(self.channels.columns / self.channels.channels)
             limit = CHANNEL_BITS // NIBBLE
-            raise ValueError(f"packed weights must be for at most {limit} columns a channel, not {columns}")
+            raise ValueError(f"packed weights must be for at most {limit} columns per channel, not {columns}")
 
     @property
     def span_words(self) -> int:
-        """Words of a span."""
+        """Words of a whole span."""
         return GROUP // (CASCADE * self.channels.cascades)
 
     @property
     def beat_factors(self) -> int:
-        """Columns, and so factors, of an int8 beat."""
+        """Factors of an int8 beat: one for each of the columns whose weights it brings."""
         return CHANNEL_RAMS // self.channels.cascades
 
     @property
     def spans(self) -> int:
-        """Spans that a header serves."""
+        """Spans whose factors a header has room for."""
         return CHANNEL_BITS // (NIBBLE * self.beat_factors * self.channels.block_beats)
 
     @property
@@ -75,11 +80,11 @@ class PackedWeightsSpec:
 
     def beats(self, passes: int, words: int) -> int:
         """Memory beats of a product's weights in each channel."""
-        return self._places(passes, words).total
+        return self._layout(passes, words).total
 
     def cycles(self, passes: int, words: int) -> int:
-        """Cycles in which a channel unpacks a product's weights: an int8 beat in each, and one for each header."""
-        return passes * words * self.channels.block_beats + len(self._places(passes, words).headers)
+        """Cycles in which a channel unpacks a product's weights: one for each int8 beat, and one for each header."""
+        return passes * words * self.channels.block_beats + len(self._layout(passes, words).headers)
 
     @property
     def resources(self) -> Resources:
@@ -89,51 +94,86 @@ class PackedWeightsSpec:
         return buffer + choice + Resources(lut=28 * BEAT_BYTES + 60, ff=3 * CHANNEL_BITS + 80)
 
     def pack(self, nibbles: np.ndarray, factors: np.ndarray) -> np.ndarray:
-        """The memory beats, uint8 [channels, `beats`, 64], of ``nibbles`` -8..7, int8 [passes, columns, inputs], and
-        ``factors`` 1..15, uint8 [passes, columns, ceil(inputs / 64)], columns as `WeightChannels.pack` wants them."""
+        """The memory beats, uint8 [channels, `beats`, 64], of the ``q`` and ``m`` of weights.
+
+        ``nibbles``: -8..7, int8 [passes, columns, inputs]; ``factors``: 1..15, uint8 [passes, columns, spans of a
+        pass]. The columns are in the order of `WeightChannels.pack`.
+        """
         channels, (passes, _, inputs) = self.channels, nibbles.shape
-        places = self._places(passes, inputs // (CASCADE * channels.cascades))
-        packed = np.zeros((channels.channels, places.total, 2, BEAT_BYTES), dtype=np.uint8)
-        packed[:, places.beat, places.half] = channels.pack(nibbles) & 15
-        share, padded = ceil(channels.columns / channels.channels), channels.block_beats * self.beat_factors
+        layout = self._layout(passes, inputs // (CASCADE * channels.cascades))
+        # A nibble in each byte: [channel, memory beat, half, byte of the int8 beat].
+        packed = np.zeros((channels.channels, layout.total, 2, BEAT_BYTES), dtype=np.uint8)
+        packed[:, layout.beat, layout.half] = channels.pack(nibbles) & 15
+        columns = ceil(channels.columns / channels.channels)
         for channel in range(channels.channels):
-            own = factors[:, channel * share : (channel + 1) * share].transpose(0, 2, 1)
-            own = np.pad(own.reshape(-1, own.shape[2]), ((0, 0), (0, padded - own.shape[2])))
-            for header, first in zip(places.headers, range(0, len(own), self.spans), strict=True):
-                served = own[first : first + self.spans].ravel()
+            own = factors[:, channel * columns : (channel + 1) * columns].transpose(0, 2, 1)
+            by_span = self._padded(own.reshape(-1, own.shape[2]))
+            for header, first in zip(layout.headers, range(0, len(by_span), self.spans), strict=True):
+                served = by_span[first : first + self.spans].ravel()
                 packed[channel, header].reshape(-1)[: len(served)] = served
-        flat = packed.reshape(channels.channels, places.total, -1)
+        flat = packed.reshape(channels.channels, layout.total, -1)
         return np.asarray(flat[..., ::2] | flat[..., 1::2] << NIBBLE)
 
+    def _padded(self, factors: np.ndarray) -> np.ndarray:
+        """Factors [spans, columns] with zeros for the columns that fill the last int8 beat of a word."""
+        missing = self.channels.block_beats * self.beat_factors - factors.shape[1]
+        return np.pad(factors, ((0, 0), (0, missing)))
+
     def unpack(self, beats: np.ndarray, passes: int, words: int) -> np.ndarray:
-        """The int8 beats, uint8 [channels, passes * words * groups, 64], that the hardware makes of memory beats."""
-        places, channels = self._places(passes, words), self.channels
-        flat = np.stack([beats & 15, beats >> NIBBLE], axis=-1).reshape(len(beats), places.total, 2, BEAT_BYTES)
-        nibbles = (flat[:, places.beat, places.half] ^ 8).astype(np.int8) - 8
-        index = np.arange(passes * words * channels.block_beats) % channels.block_beats
-        entry = (places.span % self.spans * channels.block_beats + index)[:, None] * self.beat_factors
+        """The int8 beats, uint8 [channels, passes * words * `block_beats`, 64], that the hardware makes of memory
+        beats."""
+        layout, channels = self._layout(passes, words), self.channels
+        flat = np.stack([beats & 15, beats >> NIBBLE], axis=-1).reshape(len(beats), layout.total, 2, BEAT_BYTES)
+        nibbles = (flat[:, layout.beat, layout.half] ^ 8).astype(np.int8) - 8
+        # Where each int8 beat's factors are in its header: those of its span, and of its columns.
+        beat_of_word = np.arange(passes * words * channels.block_beats) % channels.block_beats
+        entry = (layout.span % self.spans * channels.block_beats + beat_of_word)[:, None] * self.beat_factors
         entry = entry + np.arange(CHANNEL_RAMS) // channels.cascades
-        header = flat.reshape(len(beats), places.total, -1)[:, np.array(places.headers)[places.span // self.spans]]
+        header = flat.reshape(len(beats), layout.total, -1)[:, np.array(layout.headers)[layout.span // self.spans]]
         factors = np.take_along_axis(header, entry[None], axis=2).astype(np.int8)
         return np.asarray(nibbles * factors.repeat(CASCADE, axis=2)).view(np.uint8)
 
-    def _places(self, passes: int, words: int) -> "Places":
-        """Where the int8 beats of a product lie."""
-        word = np.arange(words).repeat(self.channels.block_beats)
-        spans = ceil(words / self.span_words)
-        span = (np.arange(passes)[:, None] * spans + word // self.span_words).ravel()
-        block = span // self.spans
-        counts = np.bincount(block)
-        place = np.arange(len(span)) - (np.cumsum(counts) - counts)[block]
-        sizes = 1 + -(-counts // 2)
-        headers = np.cumsum(sizes) - sizes
-        return Places(headers.tolist(), headers[block] + 1 + place // 2, place % 2, span, int(sizes.sum()))
+    def _layout(self, passes: int, words: int) -> "PackedLayout":
+        """Where the int8 beats of a product lie in memory.
+
+        With 32 columns and 4 cascades a word has 16 int8 beats, a whole span 2 words, and a header room for 4 spans. A
+        product of 3 passes of 3 words has 2 spans in each pass: one of 2 words (32 int8 beats) and one of 1 word (16).
+        Memory beat 0 is the header of the first 4 spans, which are passes 0 and 1. Their 96 int8 beats are in memory
+        beats 1 to 48. Memory beat 49 is the header of the last 2 spans, whose 48 int8 beats are in memory beats 50 to
+        73.
+        """
+        word_of_pass = np.arange(words).repeat(self.channels.block_beats)
+        pass_spans = ceil(words / self.span_words)
+        span = (np.arange(passes)[:, None] * pass_spans + word_of_pass // self.span_words).ravel()
+        header_of_beat = span // self.spans
+        served = np.bincount(header_of_beat)  # int8 beats after each header
+        headers = starts(1 + -(-served // 2))
+        number = np.arange(len(span)) - starts(served)[header_of_beat]  # of an int8 beat among those of its header
+        return PackedLayout(
+            headers=headers.tolist(),
+            beat=headers[header_of_beat] + 1 + number // 2,
+            half=number % 2,
+            span=span,
+            total=int(np.sum(1 + -(-served // 2))),
+        )
 
 
-@dataclass(frozen=True)
-class Places:
-    """Memory beats of the ``headers``, in ``total`` beats; for each int8 beat its memory ``beat``, which ``half`` of
-    that, and its ``span``."""
+def starts(sizes: np.ndarray) -> np.ndarray:
+    """Where each of several things begins that follow each other; the first begins at 0."""
+    return np.asarray(np.cumsum(sizes) - sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedLayout:
+    """The memory beats of a product in a channel.
+
+    Attributes:
+        headers: numbers of the memory beats that are headers.
+        beat: the memory beat of each int8 beat.
+        half: the half of it, 0 (lower) or 1.
+        span: the span of each int8 beat.
+        total: memory beats.
+    """
 
     headers: list[int]
     beat: np.ndarray
@@ -143,7 +183,7 @@ class Places:
 
 
 class LoadOrder(data.StructLayout):
-    """Weights that come next: whether they are ``packed``, ``words`` a pass, and ``passes``."""
+    """The weights of a product, which come next: whether they are ``packed``, ``words`` of a pass, and ``passes``."""
 
     def __init__(self, spec: PackedWeightsSpec):
         bounds = {"words": spec.max_words, "passes": spec.max_passes}
@@ -151,9 +191,10 @@ class LoadOrder(data.StructLayout):
 
 
 class UnpackWeights(wiring.Component):
-    """Memory beats to int8 beats: those that are not packed as they come, the others `PackedWeightsSpec.cycles`.
+    """Makes int8 beats of memory beats, as the orders say.
 
-    Members: ``order`` (stream of `LoadOrder`), ``input`` and ``output`` (streams of 512 bits).
+    Weights that are not packed pass at one beat per cycle; packed ones take `PackedWeightsSpec.cycles`. Members:
+    ``order`` (stream of `LoadOrder`), ``input`` and ``output`` (streams of 512 bits).
     """
 
     def __init__(self, spec: PackedWeightsSpec):
@@ -195,7 +236,7 @@ class UnpackWeights(wiring.Component):
         return m
 
     def _products(self, beat: Signal, factors: Signal) -> list[Any]:
-        """The bytes of an int8 beat: additions in two levels, which are smaller than a multiplier."""
+        """The bytes of an int8 beat: each is the sum of 4 terms in two levels, which is smaller than a multiplier."""
         bytes_a_factor = CASCADE * self.spec.channels.cascades
         products = []
         for place in range(BEAT_BYTES):
@@ -206,7 +247,12 @@ class UnpackWeights(wiring.Component):
         return products
 
     def _count(self, m: Module, step: Signal, entry: Signal) -> Signal:
-        """Counts groups, words, spans and passes of an order; returns whether a header has served its last beat."""
+        """Counts the int8 beats of an order. Drives ``entry``, the place of a beat's factors in the header, and returns
+        whether the header has served its last beat.
+
+        The loops are pass, word, beat of the word (``group``). All words of a span use the same entries: at the end of
+        a word within a span, ``entry`` goes back to the span's first.
+        """
         spec, order = self.spec, self.order.payload
         groups = spec.channels.block_beats
         group, word = Signal(range(max(groups, 2))), Signal(range(spec.max_words))

@@ -1,10 +1,10 @@
-"""The words in which a kernel's parameters arrive: one 64-bit word an output channel, and the factor of a row."""
+"""The words of parameters: one of 64 bits for each output channel, and the factor of a row."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
-from amaranth.hdl import signed, unsigned
+from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
 
 from ..fixed import limits, round_shift, saturate
@@ -27,7 +27,7 @@ COLUMN_SUM_SHIFT = 7
 """A zero point of 128 = 2**7 adds 128 times the sum of a channel's weights."""
 
 SCALED_BITS = 24
-"""Bits to which a scaled sum is saturated before its bias is added."""
+"""Bits of a scaled sum, which is saturated to them before its bias is added."""
 
 RowFactor = data.StructLayout({"mantissa": unsigned(17), "exponent": unsigned(5)})
 """A row's scale, ``mantissa * 2**-exponent``."""
@@ -37,7 +37,8 @@ ChannelWord = data.StructLayout(
 )
 """The parameters of an output channel: 64 bits, first field lowest."""
 
-FIELDS = {"factor": (18, True), "shift": (6, False), "bias": (20, True), "column_sum": (20, True)}
+FIELDS = {name: (field.offset, Shape.cast(field.shape)) for name, field in ChannelWord}
+"""First bit and shape of each field."""
 
 
 class Block(NamedTuple):
@@ -59,11 +60,10 @@ class RowFactors:
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelParameters:
-    """The parameters of all channels of an operator, int64 arrays of one shape [channels]; checked against their
-    fields' ranges.
+    """The parameters of all channels of an operator: int64 arrays of one shape [channels], within their fields' ranges.
 
     Raises:
-        ValueError: where a value does not fit its field.
+        ValueError: for a value that does not fit its field.
     """
 
     factor: np.ndarray
@@ -72,10 +72,10 @@ class ChannelParameters:
     column_sum: np.ndarray
 
     def __post_init__(self) -> None:
-        for name, (bits, is_signed) in FIELDS.items():
+        for name, (_, shape) in FIELDS.items():
             values = np.asarray(getattr(self, name), dtype=np.int64)
             object.__setattr__(self, name, values)
-            low, high = limits(bits, is_signed=is_signed)
+            low, high = limits(shape.width, is_signed=shape.signed)
             if values.size and not (low <= values.min() and values.max() <= high):
                 wrong = values[(values < low) | (values > high)].flat[0]
                 raise ValueError(f"channel {name} must be {low}..{high}, not {wrong}")
@@ -83,27 +83,25 @@ class ChannelParameters:
     def words(self) -> np.ndarray:
         """The 64-bit words, uint64 [channels]."""
         word = np.zeros(self.factor.shape, dtype=np.uint64)
-        place = 0
-        for name, (bits, _) in FIELDS.items():
-            field = getattr(self, name).astype(np.uint64) & np.uint64((1 << bits) - 1)
-            word |= field << np.uint64(place)
-            place += bits
+        for name, (offset, shape) in FIELDS.items():
+            field = getattr(self, name).astype(np.uint64) & np.uint64((1 << shape.width) - 1)
+            word |= field << np.uint64(offset)
         return word
 
     @classmethod
     def from_words(cls, words: np.ndarray) -> Self:
         """The inverse of `words`."""
-        words, fields, place = np.asarray(words, dtype=np.uint64), {}, 0
-        for name, (bits, is_signed) in FIELDS.items():
-            field = ((words >> np.uint64(place)) & np.uint64((1 << bits) - 1)).astype(np.int64)
-            fields[name] = np.where(field >> (bits - 1), field - (1 << bits), field) if is_signed else field
-            place += bits
+        words, fields = np.asarray(words, dtype=np.uint64), {}
+        for name, (offset, shape) in FIELDS.items():
+            bits = shape.width
+            field = ((words >> np.uint64(offset)) & np.uint64((1 << bits) - 1)).astype(np.int64)
+            fields[name] = np.where(field >> (bits - 1), field - (1 << bits), field) if shape.signed else field
         return cls(**fields)
 
 
 def finish(
     value: np.ndarray, shift: np.ndarray, bias: np.ndarray, output_bits: int, *, symmetric: bool = False
 ) -> np.ndarray:
-    """The end of every scaling: shift, add the bias with its `BIAS_FRACTION` bits, round, saturate."""
+    """The end of every scaling: shift, add the bias (which has `BIAS_FRACTION` fraction bits), round, saturate."""
     scaled = saturate(round_shift(value, shift), SCALED_BITS)
     return saturate(round_shift(scaled + bias, BIAS_FRACTION), output_bits, symmetric=symmetric)

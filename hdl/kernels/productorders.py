@@ -1,57 +1,107 @@
-"""The orders of a linear unit that computes several products: which one, and how often what is read for it."""
+"""The orders of a linear unit that computes several products: which product, and how often its words are read."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Module, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..memory import ReplayOrder
+from ..memory import ReplayOrder, ReplaySpec
 from ..resources import Resources
 from ..stream import Fork, buffer_resources, connect
 from .banks import Repeat
-from .packedweights import LoadOrder
+from .packedweights import LoadOrder, PackedWeightsSpec
 
-if TYPE_CHECKING:
-    from .linearspec import LinearSpec
-
-__all__ = ["ProductOrder", "ReplayOrders", "replay_orders_resources"]
+__all__ = ["ProductBounds", "ProductOrdersSpec", "ReplayOrders"]
 
 
-class ProductOrder(data.StructLayout):
-    """What a linear unit with several products does next: ``tiles`` of a ``product``, 0 its own; of a shared one, 1."""
+class ProductBounds(NamedTuple):
+    """The loop bounds of a product: ``words`` of activations in a pass, ``passes`` for a tile, ``ram_words`` of its
+    weights in each RAM, and whether the weights are ``packed`` in memory."""
 
-    def __init__(self, spec: "LinearSpec"):
-        product, tiles = max(len(spec.products), 1), spec.max_tiles
-        super().__init__({"product": unsigned(product.bit_length()), "tiles": unsigned(tiles.bit_length())})
+    words: int
+    passes: int
+    ram_words: int
+    packed: bool
 
 
-class ReplayBounds(data.StructLayout):
-    """A product's loop bounds: ``tiles``, words and passes of a tile, words of weights in each RAM, and whether
-    these are ``packed`` in memory."""
+@dataclass(frozen=True, kw_only=True)
+class ProductOrdersSpec:
+    """The orders of a unit of several products.
 
-    def __init__(self, spec: "LinearSpec"):
+    Attributes:
+        products: the bounds of each product by its number; 0 is the unit's own, the rest are shared with other units.
+        max_tiles: tiles of the longest order.
+        replay: the buffer of the activations.
+        ring: the ring of the weights.
+        packing: how packed weights lie in memory, if some are packed.
+        channels: memory channels of the weights.
+    """
+
+    products: tuple[ProductBounds, ...]
+    max_tiles: int
+    replay: ReplaySpec
+    ring: ReplaySpec
+    packing: PackedWeightsSpec | None
+    channels: int
+
+    @property
+    def order(self) -> data.StructLayout:
+        """An order: ``tiles`` of the product of this number; of a shared product it is 1 tile."""
+        last = max(len(self.products) - 1, 1)
+        return data.StructLayout(
+            {"product": unsigned(last.bit_length()), "tiles": unsigned(self.max_tiles.bit_length())}
+        )
+
+    @property
+    def bounds(self) -> data.StructLayout:
+        """An order's ``tiles`` and the bounds of its product."""
         bounds = {
-            "tiles": spec.max_tiles,
-            "words": spec.replay.depth,
-            "passes": spec.replay.max_repeat,
-            "ram_words": spec.ring.max_length,
+            "tiles": self.max_tiles,
+            "words": self.replay.depth,
+            "passes": self.replay.max_repeat,
+            "ram_words": self.ring.max_length,
         }
-        super().__init__({name: unsigned(bound.bit_length()) for name, bound in bounds.items()} | {"packed": 1})
+        return data.StructLayout({name: unsigned(most.bit_length()) for name, most in bounds.items()} | {"packed": 1})
+
+    @property
+    def readers(self) -> int:
+        """Readers of an order: the activations, the weights, and each channel whose weights may be packed."""
+        return 2 + (self.channels if self.packing else 0)
+
+    @property
+    def depth(self) -> int:
+        """Orders that wait for each reader.
+
+        A channel of packed weights loads ahead, so it must know the orders to come: as many as a layer has products.
+        """
+        return 4 if self.packing else 2
+
+    @property
+    def resources(self) -> Resources:
+        """LUT and FF of `ReplayOrders`, estimated."""
+        return buffer_resources(self.bounds.size, self.depth) * self.readers
 
 
 class ReplayOrders(wiring.Component):
-    """A product's order as those of the two replay buffers: one for the weights, and one a tile for its activations.
+    """Makes of each order one for the weights, one for each tile's activations, and one for each packed channel.
 
-    Members: ``order`` (stream of `ProductOrder`), ``activations``, ``weights`` (streams of `ReplayOrder`); where
-    weights are packed also ``loads[c]``, one for each channel (streams of `LoadOrder`), which may be orders ahead.
+    With 3 passes of 4 words for a tile, an order of 2 tiles becomes: weights, 12 words read twice; activations, two
+    orders of 4 words read 3 times each.
+
+    Members:
+        order: stream of `ProductOrdersSpec.order`.
+        activations: stream of `ReplayOrder`, one for each tile.
+        weights: stream of `ReplayOrder`, one for each order.
+        loads[c]: streams of `LoadOrder`, one for each order, which may be taken orders ahead; with packed weights only.
     """
 
-    def __init__(self, spec: "LinearSpec"):
+    def __init__(self, spec: ProductOrdersSpec):
         self.spec = spec
         replay, ring = spec.replay, spec.ring
         members = {
-            "order": In(stream.Signature(ProductOrder(spec))),
+            "order": In(stream.Signature(spec.order)),
             "activations": Out(stream.Signature(ReplayOrder(replay.depth, replay.max_repeat))),
             "weights": Out(stream.Signature(ReplayOrder(ring.max_length, ring.max_repeat))),
         }
@@ -61,43 +111,30 @@ class ReplayOrders(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        spec, order = self.spec, self.order.payload
-        m.submodules.fork = fork = Fork(ReplayBounds(spec), order_readers(spec), order_depth(spec))
-        m.submodules.tiles = tiles = Repeat(ReplayBounds(spec), 1)
-        bounds = fork.input.payload
-        m.d.comb += [fork.input.valid.eq(self.order.valid), self.order.ready.eq(fork.input.ready)]
-        m.d.comb += bounds.tiles.eq(order.tiles)
-        with m.Switch(order.product):
-            for i, (words, share) in enumerate(zip(spec.product_words, spec.shares, strict=True)):
-                with m.Case(i):
-                    m.d.comb += [bounds.words.eq(words), bounds.passes.eq(share.rounds)]
-                    m.d.comb += [bounds.ram_words.eq(spec.ram_words[i]), bounds.packed.eq(share.bits == 4)]
+        spec = self.spec
+        m.submodules.fork = fork = Fork(spec.bounds, spec.readers, spec.depth)
+        m.submodules.tiles = tiles = Repeat(spec.bounds, 1)
+        self._look_up(m, fork.input)
         connect(m, fork.outputs[0], tiles.input)
-        for source, sink, fields in (
-            (tiles.output, self.activations, {"length": "words", "repeat": "passes"}),
-            (fork.outputs[1], self.weights, {"length": "ram_words", "repeat": "tiles"}),
-            *(
-                (source, sink, {})
-                for source, sink in zip(fork.outputs[2:], self.loads if spec.packing else (), strict=True)
-            ),
-        ):
-            m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
-            m.d.comb += [
-                sink.payload[name].eq(source.payload[fields.get(name, name)]) for name in sink.payload.shape().members
-            ]
+        self._rename(m, tiles.output, self.activations, length="words", repeat="passes")
+        self._rename(m, fork.outputs[1], self.weights, length="ram_words", repeat="tiles")
+        if spec.packing:
+            for source, load in zip(fork.outputs[2:], self.loads, strict=True):
+                self._rename(m, source, load, packed="packed", words="words", passes="passes")
         return m
 
+    def _look_up(self, m: Module, found: Any) -> None:
+        """Drives the stream ``found``: each order's tiles and the bounds of its product."""
+        order, bounds = self.order.payload, found.payload
+        m.d.comb += [found.valid.eq(self.order.valid), self.order.ready.eq(found.ready)]
+        m.d.comb += bounds.tiles.eq(order.tiles)
+        with m.Switch(order.product):
+            for number, product in enumerate(self.spec.products):
+                with m.Case(number):
+                    m.d.comb += [bounds[name].eq(bound) for name, bound in product._asdict().items()]
 
-def order_readers(spec: "LinearSpec") -> int:
-    """Weights, activations, and the channels whose weights may be packed."""
-    return 2 + (spec.channels if spec.packing else 0)
-
-
-def order_depth(spec: "LinearSpec") -> int:
-    """Orders that wait for each reader: as many as a layer has products where a channel must know what comes to it."""
-    return 4 if spec.packing else 2
-
-
-def replay_orders_resources(spec: "LinearSpec") -> Resources:
-    """LUT and FF of `ReplayOrders`, estimated."""
-    return buffer_resources(ReplayBounds(spec).size, order_depth(spec)) * order_readers(spec)
+    @staticmethod
+    def _rename(m: Module, source: Any, sink: Any, **fields: str) -> None:
+        """Connects streams of different structs; ``fields`` has the source's field for each of the sink's."""
+        m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
+        m.d.comb += [sink.payload[name].eq(source.payload[given]) for name, given in fields.items()]

@@ -1,4 +1,4 @@
-"""Several readers at one port of memory: their requests in turn, and the beats back to who asked for them."""
+"""Several readers of one memory port: one request at a time, and each request's beats back to its reader."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,18 +16,22 @@ __all__ = ["ReadArbiter", "ReadArbiterSpec"]
 
 @dataclass(frozen=True, kw_only=True)
 class ReadArbiterSpec:
-    """A reader for each of ``bases``, the beat of memory where its addresses begin, and up to ``outstanding`` requests
-    whose beats have not all come. The first reader goes first, so it should be one that asks seldom.
+    """The readers of a port.
+
+    Attributes:
+        bases: for each reader the beat of memory at which its addresses begin. A reader goes before those after it, so
+            the first should be one with few requests.
+        outstanding: requests whose beats may still be on their way.
 
     Raises:
-        ValueError: for fewer than two readers, and where none or only one request may be on its way.
+        ValueError: for fewer than two readers, or fewer than two outstanding requests.
     """
 
     bases: tuple[int, ...]
     outstanding: int = 16
 
     latency = 1
-    """Cycles a request takes; beats take none."""
+    """Latency of a request in cycles; a beat has none."""
 
     def __post_init__(self) -> None:
         if len(self.bases) < 2:
@@ -37,21 +41,23 @@ class ReadArbiterSpec:
 
     @property
     def owner(self) -> data.StructLayout:
-        """Whose beats come, and how many."""
+        """A request under way: its ``reader``, and its ``beats``."""
         return data.StructLayout({"reader": Shape.cast(range(len(self.bases))), "beats": Request["beats"].shape})
 
     @property
     def resources(self) -> Resources:
-        """LUT and FF, estimated: requests chosen and based, owners, and the count of their beats."""
+        """LUT and FF, estimated: the choice of a request and its base, the owners, and the count of their beats."""
         buffers = buffer_resources(Request.size, 2) + buffer_resources(self.owner.size, self.outstanding)
         return buffers + Resources(lut=2 * Request.size + 24, ff=Request["beats"].width)
 
 
 class ReadArbiter(wiring.Component):
-    """A request a cycle, `ReadArbiterSpec.latency`; beats pass through.
+    """Passes one request per cycle; `ReadArbiterSpec.latency`.
 
-    Members: ``asked[i]`` (streams of `Request`, addresses from the reader's base on), ``found[i]`` (its 512-bit beats),
-    ``requests``, ``response`` (the port's; beats in the order of the requests).
+    Members:
+        asked[i]: streams of `Request`; the addresses count from reader i's base.
+        found[i]: streams of 512-bit beats for reader i.
+        requests, response: those of the port; beats come in the order of the requests.
     """
 
     def __init__(self, spec: ReadArbiterSpec):
@@ -80,7 +86,7 @@ class ReadArbiter(wiring.Component):
             owners.input.valid.eq(go),
             owners.input.payload.beats.eq(chosen.input.payload.beats),
         ]
-        # Later readers first, so that the first one's choice stands.
+        # Later assignments win, so the first reader comes last.
         for reader, (asked, base) in reversed([*enumerate(zip(self.asked, spec.bases, strict=True))]):
             before = Cat(other.valid for other in list(self.asked)[:reader]).any()
             m.d.comb += asked.ready.eq(room & ~before)
@@ -94,7 +100,7 @@ class ReadArbiter(wiring.Component):
         return m
 
     def _give(self, m: Module, owner: Any) -> None:
-        """Hands a request's beats to who asked for them."""
+        """Hands the beats of each request to its reader."""
         count, ends = Signal(Request["beats"].width), Signal()
         take = self.response.valid & self.response.ready
         m.d.comb += ends.eq(count == owner.payload.beats - 1)

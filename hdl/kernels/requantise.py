@@ -1,6 +1,6 @@
-"""Requantise: from the exact sums of a linear unit to the integers of the next tensor.
+"""Requantise: makes the integers of the next tensor of the exact sums of a linear unit.
 
-    total = saturate(sum + (column_sum << 7), 27)      with a zero point; else the sum itself
+    total = saturate(sum + (column_sum << 7), 27)      with a zero point; without, the sum itself
     mid = round_shift(total * factor, 16)              the channel's factor
     y = finish(mid * mantissa, shift + exponent, bias) the channel's shift and bias, the row's mantissa and exponent
 
@@ -19,27 +19,32 @@ from ..fixed import round_shift, rounded_shift, saturate, saturated
 from ..pipeline import delay
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
+from .arrayspec import WIDEST_SUM_BITS
 from .finish import Finish, finish_resources
 from .parameters import COLUMN_SUM_SHIFT, Block, ChannelParameters, ChannelWord, RowFactor, RowFactors, finish
 
-__all__ = ["FACTOR_BITS", "Requantise", "RequantiseSpec"]
+__all__ = ["REQUANTISE_FACTOR_BITS", "Requantise", "RequantiseSpec"]
 
-FACTOR_BITS = 16
-"""Bits of a channel's factor, unsigned, all of them fraction: the product with a sum is no wider than the sum."""
+REQUANTISE_FACTOR_BITS = 16
+"""Bits of a channel's factor, unsigned and below 1: its rounded product with a sum is no wider than the sum."""
 
-SUM_BITS = 27
-"""The widest sum: one side of a DSP48E2."""
-
-MAX_SHIFT = 63
-"""The largest shift; sums of a channel's shift and a row's exponent stop there, where nothing is left of any value."""
+SHIFT_LIMIT = 63
+"""The largest sum of a channel's shift and a row's exponent; at this shift nothing is left of any value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequantiseSpec:
-    """A requantiser of tiles of ``rows`` x ``channels``, ``lanes`` a beat, a row factor for every ``group`` channels.
+    """The size of a requantiser.
 
-    Sums are signed ``sum_bits``, outputs signed ``output_bits``, without the lowest integer where ``symmetric``.
-    ``zero_point``: the activations stood 128 too low, which 128 times each channel's column sum makes good.
+    Attributes:
+        rows: tokens of a tile.
+        lanes: channels of a beat.
+        channels: output channels (features) of a tile.
+        group: channels that share a row factor; a multiple of the lanes.
+        sum_bits: width of the signed sums.
+        output_bits: width of the signed outputs.
+        symmetric: whether the outputs leave out the lowest integer.
+        zero_point: whether the activations are 128 too low; 128 times each channel's column sum is then added.
 
     Raises:
         ValueError: for sizes that do not divide one another, and widths that do not fit.
@@ -62,8 +67,8 @@ class RequantiseSpec:
             raise ValueError(f"requantise group must be a multiple of {self.lanes} lanes, not {self.group}")
         if self.channels % self.group:
             raise ValueError(f"requantise channels must be whole groups of {self.group}, not {self.channels}")
-        if not 2 <= self.sum_bits <= SUM_BITS:
-            raise ValueError(f"requantise sums must have 2 to {SUM_BITS} bits, not {self.sum_bits}")
+        if not 2 <= self.sum_bits <= WIDEST_SUM_BITS:
+            raise ValueError(f"requantise sums must have 2 to {WIDEST_SUM_BITS} bits, not {self.sum_bits}")
         if not 2 <= self.output_bits <= 16:
             raise ValueError(f"requantise outputs must have 2 to 16 bits, not {self.output_bits}")
 
@@ -74,17 +79,17 @@ class RequantiseSpec:
 
     @property
     def scaled_bits(self) -> int:
-        """Width of a sum with its zero point made good, and of its product with a channel's factor."""
-        return SUM_BITS if self.zero_point else self.sum_bits
+        """Width of a sum after the correction of its zero point, and of its rounded product with a channel's factor."""
+        return WIDEST_SUM_BITS if self.zero_point else self.sum_bits
 
     @property
     def value_bits(self) -> int:
-        """Width of the product with a row's mantissa."""
+        """Width of the product of that with a row's mantissa."""
         return self.scaled_bits + RowFactor["mantissa"].width
 
     @property
     def stages(self) -> int:
-        """Registers from the streams to a result: 1 total, 2-3 its product, 4 mid, 5-6 its product; the finish."""
+        """Registers from the streams to a result: total 1, its product 2-3, mid 4, its product 5-6, then `Finish`."""
         return 6 + Finish.latency
 
     @property
@@ -94,25 +99,25 @@ class RequantiseSpec:
 
     @property
     def depth(self) -> int:
-        """Beats it takes before the first has left."""
+        """Beats that it accepts before the first has left."""
         return self.stages + 2
 
     def cycles(self) -> int:
-        """Cycles a tile takes, one tile following the other."""
+        """Cycles per tile, if one tile follows the other."""
         return self.channels // self.lanes
 
     @property
     def resources(self) -> Resources:
         """DSP, LUT and FF; the products' registers count here, as Yosys maps them (Vivado finds them in the DSPs)."""
         scaled, value, shift_bits = self.scaled_bits, self.value_bits, ChannelWord["shift"].width
-        # Sum and mid; two each of both products, the first without the bits that rounding does not look at; the shift.
+        # Sum, mid and shift; two registers for each product, the first product without the bits that rounding ignores.
         registers = 2 * scaled + 2 * (scaled + 1) + 2 * value + shift_bits
         # Rounding of mid and the sum of the shifts; the zero point's adder and saturation.
-        adders = scaled + shift_bits + (2 * SUM_BITS if self.zero_point else 0)
+        adders = scaled + shift_bits + (2 * WIDEST_SUM_BITS if self.zero_point else 0)
         element = Resources(dsp=2, lut=adders, ff=registers) + finish_resources(value, self.output_bits)
-        # What waits for a later stage is a LUT a bit: a row's factor; a lane's shift and bias.
+        # A row's factor and a lane's shift and bias wait for a later stage, in one LUT per bit.
         row = Resources(lut=RowFactor.size)
-        lane = Resources(lut=shift_bits + ChannelWord["bias"].width, ff=FACTOR_BITS)
+        lane = Resources(lut=shift_bits + ChannelWord["bias"].width, ff=REQUANTISE_FACTOR_BITS)
         control = Resources(lut=10, ff=self.stages + self.cycles().bit_length())
         buffer = pipeline_resources(self.rows * self.lanes * self.output_bits, self.depth)
         return element * (self.rows * self.lanes) + row * self.rows + lane * self.lanes + control + buffer
@@ -121,27 +126,30 @@ class RequantiseSpec:
         """Values [tokens, channels] of sums [tokens, channels], parameters [channels] and factors [tokens, groups].
 
         Raises:
-            ValueError: for a channel factor that is negative or of more than `FACTOR_BITS` bits.
+            ValueError: for a channel factor that is negative or of more than `REQUANTISE_FACTOR_BITS` bits.
         """
-        if channels.factor.min() < 0 or channels.factor.max() >> FACTOR_BITS:
-            wrong = channels.factor[(channels.factor < 0) | (channels.factor >> FACTOR_BITS > 0)][0]
-            raise ValueError(f"requantise factor must be 0..{(1 << FACTOR_BITS) - 1}, not {wrong}")
+        if channels.factor.min() < 0 or channels.factor.max() >> REQUANTISE_FACTOR_BITS:
+            wrong = channels.factor[(channels.factor < 0) | (channels.factor >> REQUANTISE_FACTOR_BITS > 0)][0]
+            raise ValueError(f"requantise factor must be 0..{(1 << REQUANTISE_FACTOR_BITS) - 1}, not {wrong}")
         mantissa = np.repeat(np.asarray(factors.mantissa, dtype=np.int64), self.group, axis=1)
         exponent = np.repeat(np.asarray(factors.exponent, dtype=np.int64), self.group, axis=1)
         total = np.asarray(sums, dtype=np.int64)
         if self.zero_point:
-            total = saturate(total + (channels.column_sum << COLUMN_SUM_SHIFT), SUM_BITS)
-        mid = round_shift(total * channels.factor, FACTOR_BITS)
-        shift = np.minimum(channels.shift + exponent, MAX_SHIFT)
+            total = saturate(total + (channels.column_sum << COLUMN_SUM_SHIFT), WIDEST_SUM_BITS)
+        mid = round_shift(total * channels.factor, REQUANTISE_FACTOR_BITS)
+        shift = np.minimum(channels.shift + exponent, SHIFT_LIMIT)
         return finish(mid * mantissa, shift, channels.bias, self.output_bits, symmetric=self.symmetric)
 
 
 class Requantise(wiring.Component):
-    """A beat a cycle, `RequantiseSpec.latency` cycles, no bubbles between groups or tiles.
+    """The requantiser. It takes one beat per cycle, without bubbles between groups or tiles; `RequantiseSpec.latency`.
 
-    Members: ``sums`` (tile stream, rows x lanes signed `sum_bits`), ``channels`` (`ChannelWord` x lanes, a beat for
-    each beat of sums), ``factors`` (`RowFactor` x rows, a beat for each group, wanted from the group's first sums on
-    and taken with its last), ``values`` (tile stream, rows x lanes signed `output_bits`).
+    Members:
+        sums: tile stream, rows x lanes signed ``sum_bits``.
+        channels: stream of `ChannelWord` x lanes, a beat for each beat of sums.
+        factors: stream of `RowFactor` x rows, a beat for each group; needed from the group's first sums on, and taken
+            with its last.
+        values: tile stream, rows x lanes signed ``output_bits``.
     """
 
     def __init__(self, spec: RequantiseSpec):
@@ -179,27 +187,27 @@ class Requantise(wiring.Component):
                 last_step = Finish(spec.value_bits, spec.output_bits, symmetric=spec.symmetric)
                 m.submodules[f"finish_{row}_{lane}"] = last_step
                 places = Signal.like(last_step.shift, name=f"places_{row}_{lane}", reset_less=True)
-                m.d.sync += places.eq(Mux(shift + exponent > MAX_SHIFT, MAX_SHIFT, shift + exponent))
+                m.d.sync += places.eq(Mux(shift + exponent > SHIFT_LIMIT, SHIFT_LIMIT, shift + exponent))
                 m.d.comb += [last_step.value.eq(value), last_step.shift.eq(places), last_step.bias.eq(bias)]
                 m.d.comb += buffer.payload[row][lane].eq(last_step.result)
         return m
 
     def _row_factor(self, m: Module, row: int) -> tuple[Value, Value]:
-        """A row's mantissa, beside mid, and exponent, a register ahead of the shift."""
+        """A row's mantissa, delayed to ``mid``, and its exponent, delayed to the register before the shift."""
         factor = self.factors.payload[row]
         return delay(m, f"mantissa_{row}", factor.mantissa, 4), delay(m, f"exponent_{row}", factor.exponent, 5)
 
     def _channel(self, m: Module, lane: int) -> tuple[Value, Value, Value]:
-        """A lane's factor, beside the total, shift, a register ahead of its use, and bias, beside the value."""
+        """A lane's factor, delayed to the total; its shift, to the register before its use; its bias, to the value."""
         channel = self.channels.payload[lane]
         return (
-            delay(m, f"factor_{lane}", channel.factor[:FACTOR_BITS], 1),
+            delay(m, f"factor_{lane}", channel.factor[:REQUANTISE_FACTOR_BITS], 1),
             delay(m, f"shift_{lane}", channel.shift, 5),
             delay(m, f"bias_{lane}", channel.bias, 6),
         )
 
     def _value(self, m: Module, row: int, lane: int, factor: Value, mantissa: Value) -> Value:
-        """The sum times both factors; registers before each multiplication and two behind it, for the DSPs' own."""
+        """The sum times both factors. One register before each product and two after it become those of the DSP."""
         spec = self.spec
 
         def register(name: str, bits: int, value: Any) -> Signal:
@@ -209,10 +217,10 @@ class Requantise(wiring.Component):
 
         total = self.sums.payload[row][lane]
         if spec.zero_point:
-            total = saturated(total + (self.channels.payload[lane].column_sum << COLUMN_SUM_SHIFT), SUM_BITS)
+            total = saturated(total + (self.channels.payload[lane].column_sum << COLUMN_SUM_SHIFT), WIDEST_SUM_BITS)
         total = register("total", spec.scaled_bits, total)
-        product = register("product", spec.scaled_bits + FACTOR_BITS, total * factor)
+        product = register("product", spec.scaled_bits + REQUANTISE_FACTOR_BITS, total * factor)
         product = register("product_late", len(product), product)
-        mid = register("mid", spec.scaled_bits, rounded_shift(product, FACTOR_BITS))
+        mid = register("mid", spec.scaled_bits, rounded_shift(product, REQUANTISE_FACTOR_BITS))
         value = register("value", spec.value_bits, mid * mantissa)
         return register("value_late", spec.value_bits, value)

@@ -1,8 +1,8 @@
-"""Residual addition: a branch plus what went past it, which waits in a FIFO meanwhile.
+"""Residual addition: the result of a branch plus the values that skipped it, which wait in a FIFO.
 
-What went past may carry places that the branch does not have, so many a feature: they are rounded off before the
-addition. A decoder's total is its residual stream, saturated to the 16 bits of a term; an encoder's has a bit more, for
-the LayerNorm that follows.
+The skipped values may have more binary places than the branch, a number for each feature. These are rounded off before
+the addition. The total of a decoder is its residual stream, saturated to the 16 bits of a term. The total of an encoder
+has one bit more, for the LayerNorm that follows.
 """
 
 from dataclasses import dataclass
@@ -23,27 +23,27 @@ from .parameters import Block, ChannelParameters, ChannelWord
 __all__ = ["ResidualAdd", "ResidualSpec"]
 
 TERM_SHAPE = signed(16)
-SUM_BITS = 17
+TOTAL_BITS = 17
 """Bits of a total that is not saturated."""
 
-PLACES_BITS = 3
-MAX_PLACES = (1 << PLACES_BITS) - 1
-"""The most places that are rounded off."""
+SKIP_PLACES_BITS = 3
+MAX_PLACES = (1 << SKIP_PLACES_BITS) - 1
+"""The most places that can be rounded off."""
 
 BLOCKS_AN_ULTRA = 2
-"""BRAM36 that are worth a URAM288: the U280 has 2.1 for each."""
+"""BRAM36 that cost as much as a URAM288: the U280 has 2.1 times as many of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualSpec:
-    """A residual addition of ``rows`` x ``lanes`` features a beat, whose skip side can run ``depth`` beats ahead.
+    """The size of a residual addition.
 
-    Totals are saturated to ``output_bits``: 17 hold every sum, 16 make it a term again.
-
-    The FIFO is made of ``ram_style``: by default of what costs the device least.
-
-    Beats of 64 bits, as of 4 rows x 1 lane, fill the words of a URAM288; ones of 32 bits would leave half of them
-    empty.
+    Attributes:
+        rows: tokens of a tile.
+        lanes: features of a beat.
+        depth: beats by which the skip side may be ahead of the branch.
+        output_bits: width of a total; 17 bits hold every sum, 16 bits saturate it to a term.
+        ram_style: the style of the FIFO; None: the one that costs the device least.
 
     Raises:
         ValueError: for sizes below 1, and other widths of totals.
@@ -52,15 +52,15 @@ class ResidualSpec:
     rows: int
     lanes: int
     depth: int
-    output_bits: int = SUM_BITS
+    output_bits: int = TOTAL_BITS
     ram_style: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("rows", "lanes", "depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"residual {name} must be at least 1, not {getattr(self, name)}")
-        if self.output_bits not in (TERM_SHAPE.width, SUM_BITS):
-            raise ValueError(f"residual output_bits must be {TERM_SHAPE.width} or {SUM_BITS}, not {self.output_bits}")
+        if self.output_bits not in (TERM_SHAPE.width, TOTAL_BITS):
+            raise ValueError(f"residual output_bits must be {TERM_SHAPE.width} or {TOTAL_BITS}, not {self.output_bits}")
 
     def parameters_of(self, features: int) -> dict[str, Block]:
         """What the unit takes for tokens of so many features, by its member: a word for each."""
@@ -78,7 +78,7 @@ class ResidualSpec:
 
     @property
     def style(self) -> str:
-        """The kind of RAM of the FIFO."""
+        """The RAM style of the FIFO."""
         if self.ram_style is not None:
             return self.ram_style
         if small_style(self.depth) == "distributed":
@@ -93,7 +93,7 @@ class ResidualSpec:
 
     @property
     def skip_latency(self) -> int:
-        """Cycles from the acceptance of a skip beat to its total, its branch beat there."""
+        """Cycles from the acceptance of a skip beat to its total, if its branch beat is there."""
         return self.fifo.latency + self.latency
 
     @property
@@ -102,22 +102,22 @@ class ResidualSpec:
         return 3
 
     def cycles(self, beats: int) -> int:
-        """Cycles that so many beats take."""
+        """Cycles for ``beats`` beats."""
         return beats
 
     @property
     def resources(self) -> Resources:
         """RAM, LUT and FF."""
         totals = self.rows * self.lanes * self.output_bits
-        # The FIFO's orders are constants, which leaves less of its control.
+        # The FIFO's orders are constants, which makes its control smaller.
         rounding = Resources(lut=3 * self.width, ff=2 * self.width + totals)
         return self.fifo.resources + rounding + pipeline_resources(totals, self.latency + 1)
 
     def reference(self, skip: np.ndarray, branch: np.ndarray, channels: ChannelParameters) -> np.ndarray:
-        """Totals [tokens, features] of two tensors; the shifts of ``channels`` [features] are skip's additional places.
+        """Totals [tokens, features] of two tensors; the shifts of ``channels`` [features] are the places to round off.
 
         Raises:
-            ValueError: for a shift that the hardware does not have.
+            ValueError: for a shift above `MAX_PLACES`.
         """
         if channels.shift.max() > MAX_PLACES:
             raise ValueError(f"residual shift must be 0..{MAX_PLACES}, not {channels.shift.max()}")
@@ -126,11 +126,14 @@ class ResidualSpec:
 
 
 class ResidualAdd(wiring.Component):
-    """A beat a cycle, `ResidualSpec.latency` cycles; takes `ResidualSpec.depth` beats of ``skip`` ahead of ``branch``.
+    """The residual addition: one beat per cycle; `ResidualSpec.latency`.
 
-    Members: ``skip``, ``branch`` (tile streams, rows x lanes signed 16), ``channels`` (beats of lanes `ChannelWord`, of
-    which only the shift counts: places to round off skip), ``total`` (tile stream, rows x lanes signed
-    ``output_bits``).
+    Members:
+        skip: tile stream, rows x lanes signed 16; up to `ResidualSpec.depth` beats ahead of the branch.
+        branch: tile stream, rows x lanes signed 16.
+        channels: stream of `ChannelWord` x lanes, a beat for each beat of the branch; only the shifts are used, which
+            are the places to round off ``skip``.
+        total: tile stream, rows x lanes signed ``output_bits``.
     """
 
     def __init__(self, spec: ResidualSpec):
@@ -165,8 +168,8 @@ class ResidualAdd(wiring.Component):
                 skip, branch = fifo.output.payload[row][lane], self.branch.payload[row][lane]
                 rounded = Signal(TERM_SHAPE, name=f"rounded_{row}_{lane}", reset_less=True)
                 total = Signal(spec.total_shape, name=f"total_{row}_{lane}", reset_less=True)
-                # One place more, so that rounding is (x + 1) >> 1.
-                doubled = Cat(Const(0, 1), skip).as_signed() >> self.channels.payload[lane].shift[:PLACES_BITS]
+                # With one more place, rounding is (x + 1) >> 1.
+                doubled = Cat(Const(0, 1), skip).as_signed() >> self.channels.payload[lane].shift[:SKIP_PLACES_BITS]
                 m.d.sync += [
                     rounded.eq((doubled + 1) >> 1),
                     total.eq(saturated(rounded + delay(m, f"branch_{row}_{lane}", branch, 1), spec.output_bits)),

@@ -1,8 +1,8 @@
-"""Row gather: tokens that come one behind the other become the rows of tiles.
+"""Row gather: makes tiles of tokens that arrive one after the other.
 
-The token at position p stands in row p mod T of the tile of positions t*T .. t*T + T-1. Rows without a token of the run
-carry copies of one that has: a run's first token is written into all rows of its tile, a later one into its own row and
-those behind it, which the tokens that follow overwrite.
+The token at position p becomes row p mod T of tile p // T. Rows without a token of the run get copies of another token:
+a run's first token is written into all rows of its tile, each later one into its own row and the rows after it, which
+the next tokens overwrite. With T = 4, a run of the positions 5 and 6 gives one tile with the rows 5, 5, 6, 6.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ __all__ = ["VALUE", "RowGather", "RowGatherSpec", "TokenRun", "each_token"]
 VALUE = signed(16)
 
 TILES = 2
-"""Tiles that the memory holds: one is sent, the next is gathered."""
+"""Tiles in the memory: one is sent while the next is gathered."""
 
 
 class TokenRun(data.StructLayout):
@@ -37,7 +37,7 @@ class TokenRun(data.StructLayout):
 
 
 class Token(NamedTuple):
-    """The token at hand: whether there is one, its position, and whether it is its run's first, and last."""
+    """The present token: whether there is one, its position, and whether it is its run's first, and last."""
 
     valid: Signal
     position: Signal
@@ -46,7 +46,7 @@ class Token(NamedTuple):
 
 
 def each_token(m: Module, runs: stream.Interface, step: Value) -> Token:
-    """The tokens of ``runs``, one behind the other: ``step`` goes on to the next, which is there in the cycle after."""
+    """The tokens of ``runs``, one after the other: ``step`` moves on to the next, which is there in the next cycle."""
     run = runs.payload
     valid, first = Signal(name="token_valid"), Signal(name="token_first", reset_less=True)
     position = Signal.like(run.position, name="token_position", reset_less=True)
@@ -64,11 +64,17 @@ def each_token(m: Module, runs: stream.Interface, step: Value) -> Token:
 
 @dataclass(frozen=True, kw_only=True)
 class RowGatherSpec:
-    """A gatherer of tiles of ``rows`` x ``features`` 16-bit values, which come ``width`` of a token at a time, and
-    leave in beats of ``lanes`` features; ``positions`` there are.
+    """The size of a row gather.
+
+    Attributes:
+        rows: tokens of a tile, a power of two.
+        lanes: features of a row in a beat of a tile.
+        width: features of a token that arrive at a time.
+        features: features of a token, of 16 bits.
+        positions: positions of the longest sequence.
 
     Raises:
-        ValueError: for sizes below 1, rows that are no power of two, and lanes that do not divide the others.
+        ValueError: for sizes below 1, rows that are no power of two, and lanes that do not divide features and width.
     """
 
     rows: int
@@ -91,12 +97,12 @@ class RowGatherSpec:
 
     @property
     def words(self) -> int:
-        """Words of ``width`` features a token."""
+        """Words of ``width`` features of a token."""
         return ceil(self.features / self.width)
 
     @property
     def ram(self) -> RamSpec:
-        """The memory of `TILES` tiles, in which each row can be written alone."""
+        """The memory of `TILES` tiles; each row can be written alone."""
         row = self.width * VALUE.width
         depth = TILES << max(1, (self.words - 1).bit_length())
         return RamSpec(self.rows * row, depth, small_style(depth), granularity=row)
@@ -107,7 +113,7 @@ class RowGatherSpec:
         return 1 + self.ram.latency + 1 + 1  # count, RAM, buffer, beat
 
     def cycles(self) -> int:
-        """Cycles a tile takes, one tile following the other."""
+        """Cycles per tile, if one tile follows the other."""
         return max(self.rows * self.words, self.features // self.lanes)
 
     @property
@@ -120,17 +126,17 @@ class RowGatherSpec:
         return self.ram.resources + sent + beats + Resources(lut=30 + 5 * bits, ff=10 + 4 * bits)
 
     def reference(self, tokens: np.ndarray, start: int) -> np.ndarray:
-        """The tiles [tiles * rows, features] of ``tokens`` [n, features] whose first one has the position ``start``."""
+        """The tiles [tiles * rows, features] of ``tokens`` [n, features], which begin at the position ``start``."""
         first, last = start % self.rows, len(tokens) - 1
         rows = ceil((first + len(tokens)) / self.rows) * self.rows
         return tokens[np.clip(np.arange(rows) - first, 0, last)]
 
 
 class RowGather(wiring.Component):
-    """A word a cycle, `RowGatherSpec.latency`; a tile is sent while its last token comes in, or the next tile.
+    """The row gather: one word per cycle; `RowGatherSpec.latency`.
 
-    Members: ``runs`` (stream of `TokenRun`), ``tokens`` (tile stream, 1 x width of 16 bits), ``tiles`` (tile stream,
-    rows x lanes of 16 bits).
+    A tile is sent while its last token arrives, or the next tile. Members: ``runs`` (stream of `TokenRun`), ``tokens``
+    (tile stream, 1 x width of 16 bits), ``tiles`` (tile stream, rows x lanes of 16 bits).
     """
 
     def __init__(self, spec: RowGatherSpec):
@@ -153,8 +159,10 @@ class RowGather(wiring.Component):
         return m
 
     def _write(self, m: Module, ram: Ram, room: Value, complete: Signal) -> Value:
-        """Writes a token into its rows; ``complete``: a word has all of its rows. Returns the strobe of a tile's first
-        word, for which there must be ``room``."""
+        """Writes tokens into their rows. Drives ``complete``: a word has all of its rows.
+
+        Returns the strobe of a tile's first word, for which there must be ``room``.
+        """
         spec = self.spec
         word, half = Signal(range(max(spec.words, 2))), Signal()
         last_word, go = word == spec.words - 1, Signal(name="write")
@@ -175,7 +183,7 @@ class RowGather(wiring.Component):
         return go & opens
 
     def _send(self, m: Module, ram: Ram, complete: Value) -> Value:
-        """Reads the words that are ``complete`` and sends them in beats; returns the strobe of a tile's last one."""
+        """Reads the ``complete`` words and sends them in beats; returns the strobe of a tile's last word."""
         spec = self.spec
         parts, beats = spec.width // spec.lanes, spec.features // spec.lanes
         m.submodules.sent = sent = PipelineBuffer(tile(spec.rows, spec.width, VALUE), ram.spec.latency + 2)

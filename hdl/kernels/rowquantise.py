@@ -1,10 +1,12 @@
-"""Row quantise: 16-bit rows to 8 bits, each row with a factor of its own.
+"""Row quantise: makes rows of 8 bits of rows of 16 bits, each with a factor of its own.
 
-    m = max(1, max|x|), or the given limit             z, n: n = m << z in [2^15, 2^16)
-    r = floor(levels * 2^24 / n)                       q = saturate(round_shift((clip(x, -m, m) << z) * r, 24)) - offset
-    row factor: n * 2^-z                               so that q * n * 2^-z / levels is x
+    m = max(1, max|x|), or the given limit
+    n = m << z, in [2^15, 2^16)
+    r = floor(levels * 2^24 / n)
+    q = saturate(round_shift((clip(x, -m, m) << z) * r, 24)) - offset
+    row factor = n * 2^-z                              so that (q + offset) * n * 2^-z / levels is about x
 
-The hardware does without the clip and the first shift: round_shift(x * r, 24 - z) is the same number, and what lies
+The hardware needs neither the clip nor the first shift: round_shift(x * r, 24 - z) is the same number, and a value
 beyond m saturates, because n * r / 2^24 rounds to levels.
 """
 
@@ -28,20 +30,20 @@ from .parameters import Block, RowFactor, RowFactors
 __all__ = ["RowQuantise", "RowQuantiseSpec"]
 
 VALUE_BITS = 16
-OUTPUT_BITS = 8
+ROW_BITS = 8
 
 RECIPROCAL_SHIFT = 24
 """Fraction bits of a level's reciprocal."""
 
 QUEUE = 2
-"""Tiles whose maxima are known, or on the way, before the serial units take them."""
+"""Tiles whose maxima are known or under way, and not yet taken by the serial units."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowQuantiseSpec:
-    """A row quantiser of tiles of ``rows`` x ``features``, ``lanes`` features a beat.
+    """The size of a row quantiser of tiles of ``rows`` x ``features``, with ``lanes`` features in a beat.
 
-    Values are signed 16 bits and become -127..127; or ``unsigned`` 16 bits, and become 0..255 less a zero point of 128.
+    Signed values of 16 bits become -127..127. ``unsigned`` values of 16 bits become 0..255, less a zero point of 128.
 
     Raises:
         ValueError: for sizes below 1, and lanes that do not divide the features.
@@ -71,7 +73,7 @@ class RowQuantiseSpec:
 
     @property
     def offset(self) -> int:
-        """What is taken off to make an unsigned value an int8."""
+        """The zero point: it is subtracted to make an int8 of an unsigned value."""
         return 128 if self.unsigned else 0
 
     @property
@@ -91,12 +93,12 @@ class RowQuantiseSpec:
 
     @property
     def beats(self) -> int:
-        """Beats a tile."""
+        """Beats of a tile."""
         return self.features // self.lanes
 
     @property
     def serial_cycles(self) -> int:
-        """Cycles that the serial units need for a tile: normalise, divide, make ready for the next."""
+        """Cycles of the serial units for a tile: normalise, divide, and one until they take the next."""
         return normalise_latency(VALUE_BITS) + divide_latency(self.reciprocal_bits) + 1
 
     @property
@@ -120,12 +122,12 @@ class RowQuantiseSpec:
         return self.factor_latency + self.scale_stages + 1
 
     def cycles(self) -> int:
-        """Cycles a tile takes, one tile following the other: its beats, or the serial work where that is longer."""
+        """Cycles per tile, if one tile follows the other: its beats, or the serial work if that is longer."""
         return max(self.beats, self.serial_cycles)
 
     @property
     def ram(self) -> RamSpec:
-        """The memory: a tile that is sent, and another or what comes in during the serial work."""
+        """The memory: a tile that is sent, and the next tile, or all that arrives during the serial work."""
         depth = self.beats + max(self.beats, self.factor_latency + 2)
         return RamSpec(self.rows * self.lanes * VALUE_BITS, depth, small_style(depth))
 
@@ -133,12 +135,12 @@ class RowQuantiseSpec:
     def resources(self) -> Resources:
         """DSP, RAM, LUT and FF; products take registers here, as Yosys maps them (Vivado finds them in the DSPs)."""
         bits = VALUE_BITS
-        # Magnitude, value, two of the product; the shift takes four LUTs a bit, and three registers.
+        # Registers: magnitude, value, two for the product, three for the shift. The shift takes four LUTs per bit.
         element = Resources(dsp=1, lut=4 * self.product_bits + bits, ff=2 * bits + 5 * self.product_bits + 14)
         comparison = Resources(lut=3 * bits // 2, ff=bits)
         # The running maximum, the limit, the serial units, the scale and its delays, the buffers of maximum and factor.
         row = Resources(lut=13 * bits, ff=8 * bits + 2 * self.reciprocal_bits + 2 * RowFactor.size)
-        buffer = pipeline_resources(self.rows * self.lanes * OUTPUT_BITS, self.scale_stages + 2)
+        buffer = pipeline_resources(self.rows * self.lanes * ROW_BITS, self.scale_stages + 2)
         control = Resources(lut=30, ff=self.scale_stages + 2 * self.maximum_stages + 5 * self.beats.bit_length())
         rows = row + element * self.lanes + comparison * (self.lanes - 1)
         return rows * self.rows + self.ram.resources + buffer + control
@@ -146,7 +148,7 @@ class RowQuantiseSpec:
     def reference(self, values: np.ndarray, limit: np.ndarray | int = 0) -> tuple[np.ndarray, RowFactors]:
         """Quantised values [tokens, features] and factors [tokens] of values [tokens, features].
 
-        ``limit`` (a number, or one a token) takes the place of the rows' maxima where it is not 0.
+        A ``limit`` (a number, or one for each token) that is not 0 is used in place of the rows' maxima.
         """
         x = np.asarray(values, dtype=np.int64)
         limit = np.broadcast_to(np.asarray(limit, dtype=np.int64), x.shape[:1])
@@ -156,12 +158,12 @@ class RowQuantiseSpec:
         r = (self.levels << RECIPROCAL_SHIFT) // n
         m, z, r = m[:, None], z[:, None], r[:, None]
         scaled = round_shift((np.clip(x, -m, m) << z) * r, RECIPROCAL_SHIFT)
-        quantised = saturate(scaled, OUTPUT_BITS, signed=not self.unsigned, symmetric=not self.unsigned) - self.offset
+        quantised = saturate(scaled, ROW_BITS, signed=not self.unsigned, symmetric=not self.unsigned) - self.offset
         return quantised, RowFactors(mantissa=n, exponent=z[:, 0])
 
 
 class RowScale(NamedTuple):
-    """What the serial units find for a row: r, n and z."""
+    """The results of the serial units for a row: r, n and z."""
 
     reciprocal: Value
     maximum: Value
@@ -169,11 +171,15 @@ class RowScale(NamedTuple):
 
 
 class RowQuantise(wiring.Component):
-    """A beat a cycle; a tile leaves `RowQuantiseSpec.latency` cycles after its last beat, while the next one comes in.
+    """The row quantiser. It takes one beat per cycle.
 
-    Members: ``values`` (tile stream, rows x lanes of 16 bits), ``limit`` (stream of unsigned 16, a word a tile, wanted
-    when the tile is complete; 0: each row's own maximum), ``quantised`` (tile stream, rows x lanes int8), ``factors``
-    (stream of `RowFactor` x rows, a beat a tile, ahead of its first quantised beat).
+    A tile leaves `RowQuantiseSpec.latency` cycles after its last beat, while the next one arrives.
+
+    Members:
+        values: tile stream, rows x lanes of 16 bits.
+        limit: stream of unsigned 16, a word for each tile, needed when the tile is complete; 0: each row's own maximum.
+        quantised: tile stream, rows x lanes int8.
+        factors: stream of `RowFactor` x rows, a beat for each tile, before its first quantised beat.
     """
 
     def __init__(self, spec: RowQuantiseSpec):
@@ -182,7 +188,7 @@ class RowQuantise(wiring.Component):
             {
                 "values": In(stream.Signature(tile(spec.rows, spec.lanes, spec.value_shape))),
                 "limit": In(stream.Signature(unsigned(VALUE_BITS))),
-                "quantised": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(OUTPUT_BITS)))),
+                "quantised": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(ROW_BITS)))),
                 "factors": Out(stream.Signature(data.ArrayLayout(RowFactor, spec.rows))),
             }
         )
@@ -200,7 +206,7 @@ class RowQuantise(wiring.Component):
         return m
 
     def _fill(self, m: Module, ram: Ram, maxima: PipelineBuffer, room: Value) -> Value:
-        """Writes beats into the RAM and finds each row's maximum on the way; returns the strobe of a beat written."""
+        """Writes beats into the RAM and finds each row's maximum; returns the strobe of a written beat."""
         spec = self.spec
         beat = Signal(range(max(spec.beats, 2)))
         last = beat == spec.beats - 1
@@ -226,7 +232,10 @@ class RowQuantise(wiring.Component):
         return go
 
     def _scale(self, m: Module, maxima: PipelineBuffer) -> tuple[Signal, Signal, list[RowScale]]:
-        """Normalises and divides, all rows in step; returns: the scales are there, the strobe to take them, they."""
+        """Normalises and divides, all rows in step.
+
+        Returns whether the scales are valid, the strobe to take them, and the scales.
+        """
         spec = self.spec
         normalisers = [Normalise(VALUE_BITS) for _ in range(spec.rows)]
         numerator = spec.levels << RECIPROCAL_SHIFT
@@ -239,7 +248,7 @@ class RowQuantise(wiring.Component):
             m.d.comb += [
                 normalise.input.valid.eq(go),
                 normalise.input.payload.eq(Mux(limit == 0, maximum | (maximum == 0), limit)),
-                # The normalised maximum stays where it is until the quotient is taken: it is part of the scale.
+                # The normaliser holds its result until the quotient is taken, because it is part of the scale.
                 divide.input.valid.eq(normalise.output.valid),
                 divide.input.payload.numerator.eq(numerator),
                 divide.input.payload.denominator.eq(normalise.output.payload.value),
@@ -251,7 +260,7 @@ class RowQuantise(wiring.Component):
         return dividers[0].output.valid, take, scales
 
     def _send(self, m: Module, ram: Ram, there: Signal, take: Signal, scales: list[RowScale]) -> Value:
-        """Reads the tile at the head of the RAM, scales and sends it; returns the strobe of a beat read."""
+        """Reads the oldest tile of the RAM, scales and sends it; returns the strobe of a read beat."""
         spec = self.spec
         m.submodules.factors = factors = StreamBuffer(self.factors.payload.shape())
         m.submodules.buffer = buffer = PipelineBuffer(self.quantised.payload.shape(), spec.scale_stages + 2)
@@ -277,7 +286,7 @@ class RowQuantise(wiring.Component):
             places = Signal(range(RECIPROCAL_SHIFT + 1), name=f"places_{row}", reset_less=True)
             with m.If(take):
                 m.d.sync += [reciprocal.eq(scale.reciprocal), places.eq(RECIPROCAL_SHIFT - scale.shift)]
-            # Each waits for the data: one cycle to the multiplier beyond the RAM's, two more to the shift.
+            # Both wait for the data: the RAM's cycles and one to the multiplier, two more to the shift.
             reciprocal = delay(m, f"reciprocal_{row}", reciprocal, ram.spec.latency + 1)
             places = delay(m, f"places_{row}", places, ram.spec.latency + 3)
             for lane in range(spec.lanes):
@@ -287,16 +296,16 @@ class RowQuantise(wiring.Component):
         return read
 
     def _quantise(self, m: Module, name: str, value: Value, reciprocal: Value, places: Value) -> Value:
-        """A value times its row's reciprocal, less the offset; two registers after the multiplier, for the DSP's."""
+        """A value times its row's reciprocal, less the offset. The two registers after the product become the DSP's."""
         spec = self.spec
         shift = VariableShift(
             spec.product_bits,
-            OUTPUT_BITS,
+            ROW_BITS,
             shift_bits=len(places),
             is_signed=not spec.unsigned,
             symmetric=not spec.unsigned,
         )
         m.submodules[f"shift_{name}"] = shift
         m.d.comb += [shift.value.eq(delay(m, f"product_{name}", value * reciprocal, 2)), shift.shift.eq(places)]
-        # The offset is half the range: the first bit the other way round.
+        # The offset is half the range, so subtracting it inverts the highest bit.
         return shift.result ^ spec.offset

@@ -1,16 +1,16 @@
 """Row statistics: mean and reciprocal standard deviation of a row, from its sum and sum of squares, with integers only.
 
-With d features, L = ceil(log2 d), W even and no less than the bits of the largest V and 36, and a layer's epsilon:
+d: features. L = ceil(log2 d). W: bits of V (`RowStatisticsSpec.variance_bits`), an even number of at least 36.
 
     mean = round_shift(sum * MEAN, 16 + L)                 MEAN = round(2^(20 + L) / d): the mean, with 4 fraction bits
-    V = d * squares - sum^2 + epsilon.value                d^2 times the variance and the real epsilon
+    V = d * squares - sum^2 + epsilon.value                d^2 times (variance + epsilon)
     z even: V << z in [2^(W-2), 2^W)
     root = isqrt((V << z) >> (W - 36))                     in [2^17, 2^18)
     reciprocal = floor((2^34 - 1) / root)                  in [2^16, 2^17)
     places = 8 + W/2 - L - z/2 - epsilon.places
 
-so that ``(16 x - mean) * reciprocal * 2^-places`` is ``(x - mean) / deviation * 2^(12 + epsilon.places) * 2^L / d``:
-root is about ``d * deviation * 2^(z/2 + 18 - W/2)``, so the product is about
+Then ``(16 x - mean) * reciprocal * 2^-places`` is ``(x - mean) / deviation * 2^(12 + epsilon.places) * 2^L / d``,
+because root is about ``d * deviation * 2^(z/2 + 18 - W/2)``, and the product about
 ``(x - mean) / deviation * 2^(20 + W/2 - z/2) / d``.
 """
 
@@ -34,28 +34,30 @@ MEAN_FRACTION = 4
 """Fraction bits of the mean."""
 
 MEAN_FACTOR_BITS = 21
-"""Bits of MEAN, which is 2^20 for a power of two and less than 2^21 for others."""
+"""Bits of MEAN: it is 2^20 if d is a power of two, and always below 2^21."""
 
 RADICAND_BITS = 36
-"""Bits of V that the square root looks at: its result has 18 bits, 17 of them good."""
+"""Bits of V that the square root uses: its result has 18 bits, of which 17 are exact."""
 
 RECIPROCAL_BITS = 17
 
 NUMERATOR = (1 << (RADICAND_BITS // 2 - 1 + RECIPROCAL_BITS)) - 1
-"""2^34 - 1 divides as 2^34 does, except by 2^17, where its quotient still has 17 bits."""
+"""2^34 - 1 gives the same quotients as 2^34, except by 2^17: there its quotient still has 17 bits."""
 
 NORMALISED_FRACTION = 12
-"""Fraction bits of a normalised value, but for the factor 2^L / d."""
+"""Fraction bits of a normalised value, apart from the factor 2^L / d."""
 
-PLACES_BITS = 5
+RECIPROCAL_PLACES_BITS = 5
 
 NORMALISED_BITS = 20
-"""Width of a normalised value: no value is more than sqrt(d) deviations from the mean, nor with what mean and rounding
-add more than 1.07 sqrt(d); times 2^12 * 2^L / d that is below 2^19 for d up to 4096."""
+"""Width of a normalised value. No value is more than sqrt(d) deviations from the mean, or 1.07 sqrt(d) with the errors
+of mean and rounding. Times 2^12 * 2^L / d this is below 2^19 for d up to 4096."""
 
 EPSILON_HEADROOM = 8
-"""Bits by which the sum of V and epsilon is wider than V: where epsilon does not fit, V is below 2^-7 of it. Rows of
-more than 1,024 features have fewer, at last 4 (V below 2^-3 of epsilon), because epsilon's word ends at 60."""
+"""Bits by which the sum of V and epsilon is wider than V, so that V is below 2^-7 of an epsilon that does not fit.
+
+Rows of more than 1,024 features have fewer, down to 4 (V below 2^-3 of epsilon), because the word of epsilon has 60.
+"""
 
 
 class Statistics(NamedTuple):
@@ -71,7 +73,7 @@ class RowStatisticsSpec:
     """The statistics of rows of ``features`` signed values of ``input_bits``.
 
     Raises:
-        ValueError: for sizes outside of what the widths allow.
+        ValueError: for sizes that the widths do not allow.
     """
 
     features: int
@@ -85,7 +87,7 @@ class RowStatisticsSpec:
 
     @property
     def scale_bits(self) -> int:
-        """L: the features' number as a power of two, rounded up."""
+        """L: the number of features is at most 2^L."""
         return (self.features - 1).bit_length()
 
     @property
@@ -100,27 +102,27 @@ class RowStatisticsSpec:
 
     @property
     def largest_variance(self) -> int:
-        """V without epsilon of a row that is half of it at either end of the range."""
+        """V without epsilon of a row with half of its values at each end of the range."""
         return (self.features * ((1 << self.input_bits) - 1)) ** 2 // 4
 
     @property
     def variance_bits(self) -> int:
-        """W: even, and wider than V without epsilon by `EPSILON_HEADROOM`, or as far as epsilon's word has bits."""
+        """W: even, and wider than V without epsilon by `EPSILON_HEADROOM`, but no wider than the word of epsilon."""
         bits = self.largest_variance.bit_length()
         return max(RADICAND_BITS, min(bits + bits % 2 + EPSILON_HEADROOM, EpsilonWord["value"].width))
 
     @property
     def largest_epsilon(self) -> int:
-        """The most that fits into W bits beside the largest variance."""
+        """The largest epsilon whose sum with the largest variance has W bits."""
         return (1 << self.variance_bits) - 1 - self.largest_variance
 
     def epsilon(self, real: float) -> Epsilon:
-        """The parameter for a ``real`` epsilon, in the square of the values' last place; `largest_epsilon` at most.
+        """The parameter for a ``real`` epsilon, in the square of the values' last place; at most `largest_epsilon`.
 
-        It is rounded to an integer above 0, by 1 / d^2 at most, where the rounding of the values themselves has a
-        variance of 1/12. No value is further than 2^input_bits from the mean, so with sqrt(value) >= 2^s no normalised
-        value is beyond 2^(input_bits + 12 + L - s), and so many places more make it 2^19 at most, which
-        `NORMALISED_BITS` hold.
+        The value is rounded to an integer above 0. This changes epsilon by at most 1 / d^2; the rounding of the values
+        themselves has a variance of 1/12. No value is further than 2^input_bits from the mean. So if sqrt(value) is at
+        least 2^s, no normalised value is above 2^(input_bits + 12 + L - s), and `places` more binary places bring it to
+        at most 2^19, for which `NORMALISED_BITS` suffice.
         """
         exact = min(real * self.features**2, float(self.largest_epsilon))
         value = min(max(1, round(exact)), self.largest_epsilon)
@@ -130,12 +132,12 @@ class RowStatisticsSpec:
 
     @property
     def mean_factor(self) -> int:
-        """MEAN; rounded half up."""
+        """MEAN, rounded half up."""
         return ((1 << (MEAN_FACTOR_BITS + self.scale_bits)) // self.features + 1) >> 1
 
     @property
     def mean_shift(self) -> int:
-        """Places that leave `MEAN_FRACTION` bits of the product with MEAN."""
+        """The shift of the product with MEAN that leaves `MEAN_FRACTION` fraction bits."""
         return MEAN_FACTOR_BITS - 1 + self.scale_bits - MEAN_FRACTION
 
     @property
@@ -145,7 +147,7 @@ class RowStatisticsSpec:
 
     @property
     def greatest_places(self) -> int:
-        """The places that belong to z = 0."""
+        """The places for z = 0."""
         product_fraction = MEAN_FRACTION + self.variance_bits // 2 + RECIPROCAL_BITS - 1
         return product_fraction - self.scale_bits - NORMALISED_FRACTION
 
@@ -160,12 +162,12 @@ class RowStatisticsSpec:
         """LUT and FF, as Yosys maps them."""
         wide = self.variance_bits
         moments = self.sum_bits + self.square_bits + self.sum_bits + wide + self.mean_shift + self.mean_bits
-        # Sum, difference and normalisation of V's width; what depends little on sizes: mean, root and quotient.
+        # Sum, difference and normalisation have the width of V; mean, root and quotient depend little on sizes.
         return Resources(lut=7 * wide + 160, ff=moments + wide + 155)
 
     @property
     def sums(self) -> data.StructLayout:
-        """What is known of a row when it is complete."""
+        """The sums of a complete row."""
         return data.StructLayout({"total": signed(self.sum_bits), "squares": unsigned(self.square_bits)})
 
     @property
@@ -174,16 +176,16 @@ class RowStatisticsSpec:
         fields = {
             "mean": signed(self.mean_bits),
             "reciprocal": unsigned(RECIPROCAL_BITS),
-            "places": unsigned(PLACES_BITS),
+            "places": unsigned(RECIPROCAL_PLACES_BITS),
         }
         return data.StructLayout(fields)
 
     def reference(self, total: np.ndarray, squares: np.ndarray, epsilon: Epsilon) -> Statistics:
         """The statistics of rows of the given sums.
 
-        A row that is not constant has V >= d (one value that differs by 1), so that z <= W - L and places >= 8 - L/2.
-        Those of a constant row may be below 0, and are given modulo 32, as the hardware does: all its values equal the
-        mean, whose rounding is exact.
+        A row that is not constant has V >= d (if one value differs by 1), so z <= W - L and places >= 8 - L/2. The
+        places of a constant row may be below 0 and are given modulo 32, as in the hardware. They do not matter, because
+        all values of the row equal the mean, which is then exact.
 
         Raises:
             ValueError: for an epsilon above `largest_epsilon`.
@@ -197,20 +199,20 @@ class RowStatisticsSpec:
         radicand = (variance << z) >> (self.variance_bits - RADICAND_BITS)
         root = np.sqrt(radicand).astype(np.int64)  # exact: far below 2^52
         places = self.greatest_places - z // 2 - epsilon.places
-        return Statistics(mean, NUMERATOR // root, places % (1 << PLACES_BITS))
+        return Statistics(mean, NUMERATOR // root, places % (1 << RECIPROCAL_PLACES_BITS))
 
 
 class Moments(SerialUnit):
-    """``sum * MEAN`` and ``d * squares - sum^2``, a bit of sum and of d a cycle, the upper ones first."""
+    """``sum * MEAN`` and ``d * squares - sum^2``, with one bit of sum and of d per cycle, the highest first."""
 
     def __init__(self, spec: RowStatisticsSpec):
         self.spec = spec
-        self.steps = spec.sum_bits - 1  # the sign bit is dealt with while the operands are loaded
+        self.steps = spec.sum_bits - 1  # the sign bit is used while the operands are loaded
         result = data.StructLayout({"mean": signed(spec.mean_bits), "variance": unsigned(spec.variance_bits)})
         super().__init__({"input": In(stream.Signature(spec.sums)), "output": Out(stream.Signature(result))})
         self._sums = Signal(spec.sums, reset_less=True)
-        self._bits = Signal(self.steps, reset_less=True)  # of the sum, the next one on top
-        # Modulo 2^W: the parts of V may be too wide for it, V is not.
+        self._bits = Signal(self.steps, reset_less=True)  # of the sum; the next one is the highest
+        # Modulo 2^W: V fits, though its two parts may not.
         self._variance = Signal(spec.variance_bits, reset_less=True)
         self._mean = Signal(signed(spec.mean_shift + spec.mean_bits), reset_less=True)
 
@@ -244,7 +246,7 @@ class Moments(SerialUnit):
 
 
 class RowStatistics(wiring.Component):
-    """One row at a time, bit by bit: `RowStatisticsSpec.latency` cycles, and one more until the next row is taken.
+    """The statistics of one row at a time: `RowStatisticsSpec.latency` cycles, and one until it takes the next row.
 
     Members: ``input`` (stream of `RowStatisticsSpec.sums`), ``output`` (stream of `RowStatisticsSpec.layout`),
     ``epsilon`` (`EpsilonWord`, steady from a row's input until its output is taken).
@@ -271,7 +273,7 @@ class RowStatistics(wiring.Component):
         connect(m, self.input, moments.input)
         m.d.comb += [
             normalise.input.valid.eq(moments.output.valid),
-            # An addition between two registers: the variance's, and the one in which it is normalised.
+            # One addition between two registers: that of the variance, and that of the normaliser.
             normalise.input.payload.eq(moments.output.payload.variance + self.epsilon.value),
             root.input.valid.eq(normalise.output.valid),
             root.input.payload.eq(normalise.output.payload.value[-RADICAND_BITS:]),
@@ -284,7 +286,7 @@ class RowStatistics(wiring.Component):
             self.output.payload.places.eq(
                 spec.greatest_places - self.epsilon.places - normalise.output.payload.shift[1:]
             ),
-            # Every unit holds its result until the last one's is taken: mean and shift are among them.
+            # Every unit holds its result until the quotient is taken, since mean and shift are used with it.
             taken.eq(self.output.valid & self.output.ready),
         ]
         m.d.comb += [unit.output.ready.eq(taken) for unit in (moments, normalise, root, divide)]

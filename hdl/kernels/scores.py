@@ -11,18 +11,18 @@ from amaranth.hdl import Module, Mux, Signal
 
 from ..dsp import CASCADE
 from ..memory import ReplaySpec
-from ..pipeline import delay
-from .attention import AttentionSpec, AttentionUnit
+from .arrayspec import ArraySpec
+from .attention import AttentionUnit
+from .attentionspec import AttentionSpec
 from .banks import BankSpec, Placement
 from .linear import exact_matmul
-from .systolic import ArraySpec
 
 __all__ = ["Scores", "ScoresSpec"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoresSpec(AttentionSpec):
-    """Geometry of the scores unit: a column holds a key in each pass, a pass contracts over the head's features."""
+    """The size of a scores unit. In each pass a column holds one key; the pass adds over the features of the head."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,16 +35,16 @@ class ScoresSpec(AttentionSpec):
 
     @property
     def words(self) -> int:
-        """Words of queries a pass."""
+        """Words of queries in a pass."""
         return self.head_size // self.depth
 
     def passes(self, tokens: int) -> int:
-        """Passes a head and tile for a sequence of ``tokens``."""
+        """Passes per head and tile, over ``tokens`` keys."""
         return ceil(tokens / self.columns)
 
     @property
     def banks(self) -> BankSpec:
-        """Where a key lies: head, pass, word."""
+        """Where the keys lie: head, pass, word."""
         return self._banks(
             max_passes=self.passes(self.max_length), max_words=self.words, along="passes", shares=self.groups
         )
@@ -64,11 +64,8 @@ class ScoresSpec(AttentionSpec):
 
     @property
     def replay(self) -> ReplaySpec:
-        """The queries that wait for their layer's last key: at most those of a whole sequence, the tokens in flight.
-
-        With a cache they wait for no keys but their own, which come before them: a tile is read while the next arrives.
-        """
-        words = (2 if self.layers else self.max_tiles) * self.heads * self.words
+        """The queries that wait for keys: see `BankSpec.tiles_ahead`."""
+        words = self.banks.tiles_ahead * self.heads * self.words
         style = "ultra" if words > 1024 else "block" if words > 64 else "distributed"
         return ReplaySpec(self.rows * self.depth * 8, words, style, self.banks.max_passes)
 
@@ -85,7 +82,7 @@ class ScoresSpec(AttentionSpec):
 
 
 class Scores(AttentionUnit):
-    """The scores unit, with the key buffer and the queue of queries.
+    """The scores unit, with the banks of keys and the queue of queries.
 
     Members: those of `AttentionUnit`, with keys ``stored``, queries as ``activations``, and for every tile and head
     `ScoresSpec.passes` * ``columns`` keys' scores as ``sums``; those beyond the sequence are garbage.
@@ -96,16 +93,20 @@ class Scores(AttentionUnit):
     def placement(self) -> Placement:
         spec = self.spec
         beats = spec.head_size // spec.lanes_stored
-        return spec.banks.placement(steps=beats, steps_a_unit=spec.depth // spec.lanes_stored, unit_stride=1)
+        return spec.banks.placement(beats=beats, unit_beats=spec.depth // spec.lanes_stored, unit_stride=1)
 
     def bounds(self, order: Any) -> tuple[Any, Any]:
         return self.spec.words, order.passes
 
     def write(self, m: Module, ports: Sequence[Any], placement: Placement, accept: Signal) -> None:
-        """Writes each key's features as bytes of its column's words; a tile's keys lie in one group of columns of one
-        pass."""
+        """Writes each key's features as bytes of its column's words.
+
+        The keys of a tile lie in one group of ``rows`` columns of one pass. With 4 rows, 8 columns, words of 16 bytes
+        and beats of 2 features, the second beat of tile 3 has features 2 and 3 of the keys 12 to 15. It is written to
+        the bytes 2 and 3 of word 0 of pass 1, in the columns that compute keys 4 to 7 of each pass.
+        """
         spec = self.spec
-        group, pass_start = placement.share(m, "pass_start", spec.groups, spec.banks.pass_stride)
+        group, pass_start = placement.share(m, "pass_start")
         beat = Signal(self.stored.payload.shape(), reset_less=True)
         address, byte = Signal(spec.banks.address, reset_less=True), Signal.like(placement.within, reset_less=True)
         enable = Signal(spec.groups)
@@ -115,10 +116,7 @@ class Scores(AttentionUnit):
             byte.eq(placement.within),
             enable.eq(Mux(accept, 1 << group, 0)),
         ]
-        enables: list[Any] = [enable[group] for group in range(spec.groups) for _ in range(spec.rows)]
-        if spec.layers:
-            rows = delay(m, "rows", self.rows(placement), 1)
-            enables = [enables[key] & rows[key % spec.rows] for key in range(spec.columns)]
+        enables = placement.enables(m, enable)
         lanes = (1 << spec.lanes_stored) - 1
         for column, write in enumerate(ports):
             key = spec.array.feature(column)

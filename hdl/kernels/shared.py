@@ -1,10 +1,11 @@
-"""Arrays that share the columns of each matrix product: for decoding, and for layers too large to lie on chip.
+"""Arrays that share each matrix product: for decoding, and for layers that are too large to lie on chip.
 
-Every operator's output features are spread over the columns of all arrays, so all of them work on one product at a
-time, and weights stream through their RAMs once for each block of tokens.
+The output features of a product are spread over the columns of all arrays. So all arrays work on one product at a time,
+and its weights stream through their RAMs once for each block of tokens.
 
-They work in rounds, of one pass of every array: round j computes the features from j times all columns on, those of the
-first array's columns first. The figures stand here, the hardware around the arrays in `sharing`.
+The arrays work in rounds. In a round each array makes one pass. With arrays of 4 and 2 columns, round 0 computes the
+features 0 to 3 in the first array and 4 and 5 in the second, round 1 the features 6 to 9 and 10 and 11, and so on. This
+module has the figures; `sharing` has the hardware around the arrays.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from amaranth.hdl import Shape
 
 from ..resources import Resources, ram_blocks
 from ..stream import buffer_resources
-from .systolic import ACTIVATION_BITS, ArraySpec
+from .arrayspec import ACTIVATION_BITS, MAX_TERMS, ArraySpec
 
 __all__ = [
     "MAX_TERMS",
@@ -32,25 +33,24 @@ __all__ = [
     "weight_bytes",
 ]
 
-MAX_TERMS = 4096
-"""Longer contractions are cut in parts, whose sums are added after their scaling."""
+GROUP = 64
+"""Inputs of an output whose weights of 4 bits share a factor."""
 
-GROUP, FACTOR_BITS = 64, 4
-"""Weights of 4 bits that share a factor, and its bits."""
+GROUP_FACTOR_BITS = 4
 
 
 def weight_bytes(weights: int, bits: int) -> float:
-    """Bytes of so many weights in memory: 8 bits each, or 4 with a factor for each group of `GROUP`.
+    """Bytes of ``weights`` weights in memory: 8 bits each, or 4 with a factor for each group of `GROUP`.
 
     Raises:
         ValueError: for other widths.
     """
     check_bits(bits)
-    return weights if bits == 8 else weights * (4 + FACTOR_BITS / GROUP) / 8
+    return weights if bits == 8 else weights * (4 + GROUP_FACTOR_BITS / GROUP) / 8
 
 
 def check_bits(bits: int) -> None:
-    """Refuses weights of other widths than memory can hold.
+    """Checks that memory can hold weights of so many bits.
 
     Raises:
         ValueError: for other widths than 4 and 8.
@@ -60,22 +60,22 @@ def check_bits(bits: int) -> None:
 
 
 def product_pass(array: ArraySpec, inputs: int) -> int:
-    """Cycles of a pass of a product of ``inputs`` features, or of one of its parts where it is cut."""
+    """Cycles of a pass of a product of ``inputs`` features, or of one of the parts into which it is cut."""
     return array.pass_cycles(ceil(inputs / ceil(inputs / MAX_TERMS) / array.depth))
 
 
 def shared_cycles(features: int, passes: np.ndarray, columns: np.ndarray, chains: np.ndarray) -> np.ndarray:
-    """Cycles in which arrays cover ``features``, of cases side by side: ``passes`` (cycles of one), ``columns`` and
-    ``chains`` (beats of the sums of a pass) are [arrays, cases].
+    """Cycles in which arrays compute ``features``, for several cases at once.
 
-    A round takes the slowest array's pass, and no less than the beats of all sums, which leave one a cycle.
+    ``passes`` (cycles of a pass), ``columns``, and ``chains`` (beats of the sums of a pass) are [arrays, cases]. A
+    round takes as long as the slowest pass, and at least one cycle for each beat of all sums.
     """
     rounds = -(-features // columns.sum(axis=0))
     return np.asarray(rounds * np.maximum(passes.max(axis=0), chains.sum(axis=0)), dtype=np.int64)
 
 
 class Product(NamedTuple):
-    """A matrix of ``outputs`` x ``inputs`` weights of so many ``bits`` in memory, 4 or 8."""
+    """A matrix of ``outputs`` x ``inputs`` weights, of 4 or 8 ``bits`` in memory."""
 
     inputs: int
     outputs: int
@@ -84,11 +84,20 @@ class Product(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ProductShare:
-    """An array's share of a product of ``inputs`` and ``outputs``: the features from ``first`` on, as many as it has
-    columns, of every ``stride`` features. Those behind the product's last are padding. ``bits`` of a weight in memory.
+    """An array's share of a product: of each ``stride`` features those from ``first`` on, one for each column.
+
+    Features after the product's last are padding. In the example above, the second array's share has ``first`` 4 and
+    ``stride`` 6.
+
+    Attributes:
+        inputs: inputs of the product.
+        outputs: features of the product.
+        first: the share's first feature in each round.
+        stride: features of a round.
+        bits: bits of a weight in memory, 4 or 8.
 
     Raises:
-        ValueError: for other weights than of 4 or 8 bits.
+        ValueError: for other bits.
     """
 
     inputs: int
@@ -102,7 +111,7 @@ class ProductShare:
 
     @property
     def factors(self) -> int:
-        """Factors of an output, where weights have 4 bits."""
+        """Factors of an output's weights, if these have 4 bits."""
         return ceil(self.inputs / GROUP)
 
     @property
@@ -111,15 +120,17 @@ class ProductShare:
         return ceil(self.outputs / self.stride)
 
     def cut(self, values: np.ndarray, columns: int) -> np.ndarray:
-        """The share's rows of what there is of each output of the product, [outputs, any], as [rounds, columns, any];
-        padding is 0."""
+        """The share's rows of ``values`` [outputs, any], which belong to the product's outputs: [rounds, columns, any].
+
+        Padding is 0.
+        """
         padded = np.zeros((self.rounds * self.stride, values.shape[1]), dtype=values.dtype)
         padded[: self.outputs] = values
         return padded.reshape(self.rounds, self.stride, -1)[:, self.first : self.first + columns]
 
 
 def product_shares(columns: tuple[int, ...], products: tuple[Product, ...]) -> list[tuple[ProductShare, ...]]:
-    """The shares that arrays of so many columns have of ``products``, by array."""
+    """The shares of ``products`` for arrays with so many columns, by array."""
     firsts = [0, *accumulate(columns)]
     return [
         tuple(ProductShare(**p._asdict(), first=first, stride=firsts[-1]) for p in products) for first in firsts[:-1]
@@ -127,7 +138,7 @@ def product_shares(columns: tuple[int, ...], products: tuple[Product, ...]) -> l
 
 
 def check_own(arrays: int, products: int) -> None:
-    """Refuses products among which not every array has its own.
+    """Checks that every array has a product of its own.
 
     Raises:
         ValueError: for fewer products than arrays.
@@ -138,14 +149,18 @@ def check_own(arrays: int, products: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedColumnsSpec:
-    """``arrays`` of the same rows that work on one product at a time, with the activations of ``block`` tiles at hand.
+    """Arrays that work on one product at a time.
 
-    ``max_inputs`` is the longest row of activations. ``products`` are those that `Distribute` and `Collect` know, the
-    first of them the arrays' own: their inputs fill whole words of every array, their outputs whole beats of ``lanes``.
+    Attributes:
+        arrays: the arrays, which have the same rows.
+        block: tiles whose activations are buffered, and which share one reading of the weights.
+        max_inputs: features of the longest row of activations.
+        products: the products of `Distribute` and `Collect`, first the arrays' own. Their inputs fill whole words of
+            every array, their outputs whole beats of ``lanes``.
 
     Raises:
-        ValueError: where there is no array, or their rows differ; and for products, where the arrays' lanes or the
-            widths of their sums do, or a product does not fill words and beats.
+        ValueError: for no array, or arrays of different rows; with products, for arrays of different lanes or widths of
+            sums, and for a product that does not fill words and beats.
     """
 
     arrays: tuple[ArraySpec, ...]
@@ -154,10 +169,10 @@ class SharedColumnsSpec:
     products: tuple[Product, ...] = ()
 
     distribute_latency = 1
-    """Of `Distribute`: its buffers."""
+    """Latency of `Distribute`: its buffers."""
 
     collect_latency = 2
-    """Of `Collect`: buffers on both sides."""
+    """Latency of `Collect`: the buffers on both sides."""
 
     def __post_init__(self) -> None:
         if not self.arrays or len({array.rows for array in self.arrays}) != 1:
@@ -179,12 +194,12 @@ class SharedColumnsSpec:
 
     @property
     def rows(self) -> int:
-        """Tokens a tile."""
+        """Tokens of a tile."""
         return self.arrays[0].rows
 
     @property
     def lanes(self) -> int:
-        """Features a beat."""
+        """Features of a beat."""
         return self.arrays[0].lanes
 
     @property
@@ -204,7 +219,7 @@ class SharedColumnsSpec:
 
     @property
     def columns(self) -> int:
-        """Features a round."""
+        """Features of a round."""
         return sum(array.columns for array in self.arrays)
 
     @property
@@ -214,7 +229,7 @@ class SharedColumnsSpec:
 
     @cached_property
     def weights(self) -> int:
-        """Weights taken a cycle."""
+        """Weights read per cycle."""
         return sum(array.columns * array.depth for array in self.arrays)
 
     @property
@@ -223,17 +238,19 @@ class SharedColumnsSpec:
         return max(array.latency for array in self.arrays)
 
     def product_cycles(self, inputs: int, outputs: int, tiles: int = 1) -> int:
-        """Cycles for ``tiles`` tiles times ``inputs`` x ``outputs`` weights, weights and activations at hand."""
+        """Cycles for ``tiles`` tiles times ``inputs`` x ``outputs`` weights, if weights and activations are there."""
         figures = [(product_pass(array, inputs), array.columns, array.chain) for array in self.arrays]
         passes, columns, chains = np.array(figures).T[..., None]
         return int(shared_cycles(outputs * ceil(inputs / MAX_TERMS), passes, columns, chains)[0]) * tiles
 
     def sums_latency(self, inputs: int, outputs: int) -> int:
-        """Cycles from the entry of a product's last activations into the arrays, which is in the first round, to its
-        last sums behind `Collect`, weights at hand."""
+        """Cycles from the entry of a product's last activations into the arrays to its last sums after `Collect`.
+
+        The activations enter in the first round; the weights are there.
+        """
         beats, turn_starts = outputs // self.lanes, [0, *accumulate(self.chains)]
         rounds = ceil(outputs / self.columns)
-        # From a beat on that waits for its array they follow one a cycle: so it is one of the first round or the last.
+        # After a beat that waits for its array, beats follow one per cycle. That beat is in the first or last round.
         return self.collect_latency + max(
             array.latency + j * product_pass(array, inputs) + beats - 1 - (j * turn_starts[-1] + start)
             for array, start in zip(self.arrays, turn_starts, strict=False)
@@ -242,25 +259,25 @@ class SharedColumnsSpec:
         )
 
     def readings(self, tiles: int) -> int:
-        """How often the weights pass for so many tiles."""
+        """How often the weights are read for ``tiles`` tiles."""
         return ceil(tiles / self.block)
 
     @property
     def distribute_resources(self) -> Resources:
-        """LUT and FF of `Distribute`, estimated: the row chosen, and for each array its own or that one in a buffer."""
+        """LUT and FF of `Distribute`, estimated: the choice of the row, and a choice and a buffer for each array."""
         width, arrays = self.rows * self.lanes * ACTIVATION_BITS, len(self.arrays)
         return buffer_resources(width, 2) * arrays + Resources(lut=width * (arrays + 1) + 28, ff=10)
 
     @property
     def collect_resources(self) -> Resources:
-        """LUT and FF of `Collect`, estimated: buffers on both sides, the sums chosen, and what each product gets."""
+        """LUT and FF of `Collect`, estimated: buffers on both sides, the choice of the sums, and one per product."""
         width, products = self.rows * self.lanes * self.sum_bits, len(self.products)
         buffers = buffer_resources(width, 2) * (len(self.arrays) + products)
         return buffers + Resources(lut=width * (products + 1) + 50, ff=20)
 
     @property
     def buffer_resources(self) -> Resources:
-        """The activations of a block, those of a product that are read and those of the next that come in."""
+        """The buffer of activations of a block: those that are read, and those of the next product, which arrive."""
         width = self.rows * 8 * max(array.depth for array in self.arrays)
         depth = 2 * self.block * ceil(self.max_inputs * self.rows * 8 / width)
         blocks, ultras = (ram_blocks(width, depth, style) for style in ("block", "ultra"))

@@ -1,8 +1,8 @@
-"""What lets arrays work on one product together: their rows are dealt out to all, and their sums joined in order.
+"""Arrays that work on one product: `Distribute` sends its row to all of them, `Collect` joins their sums.
 
-Both have two ways of working, by a level that changes only while nothing is under way. Apart, each array has a product
-of its own and is passed through to. Shared, an order names the product, whose row goes to all arrays and whose sums
-come from each in turn (`SharedColumnsSpec`).
+Both work in two modes, which a level selects; it changes only while nothing is under way. Apart: each array computes a
+product of its own, and data passes through. Shared: an order names the product, its row goes to all arrays, and its
+sums come from the arrays in turn (`SharedColumnsSpec`).
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,17 @@ from amaranth.lib.wiring import In, Out
 
 from ..pipeline import advance
 from ..stream import StreamBuffer, connect, tile
+from .arrayspec import ACTIVATION_BITS
 from .linear import LinearSpec
 from .shared import Product, SharedColumnsSpec, check_own, product_shares
-from .systolic import ACTIVATION_BITS
 
 __all__ = ["Collect", "Distribute", "share"]
 
 
 def share(units: Sequence[LinearSpec], products: Sequence[Product]) -> tuple[tuple[LinearSpec, ...], SharedColumnsSpec]:
-    """Linear units that also compute ``products`` together, the first of which are their own (and say of how many bits
-    their weights are); and what joins them.
+    """Linear units that also compute ``products`` together, and the spec of the hardware around them.
+
+    The first products are the units' own; their bits are those of the units' weights in memory.
 
     Raises:
         ValueError: for units or products that cannot work together.
@@ -45,11 +46,13 @@ def share(units: Sequence[LinearSpec], products: Sequence[Product]) -> tuple[tup
 
 
 class Distribute(wiring.Component):
-    """Rows of activations to the arrays, a beat a cycle, `SharedColumnsSpec.distribute_latency` later.
+    """Sends rows of activations to the arrays, one beat per cycle; `SharedColumnsSpec.distribute_latency`.
 
-    Members: ``shared`` (level), ``order`` (stream: the number of a product), ``sources[p]`` (tile streams, int8: the
-    row of product p), ``arrays[i]`` (tile streams). Apart, ``sources[i]`` goes to ``arrays[i]``, all at once; shared,
-    the row of the product ordered goes to all arrays.
+    Members:
+        shared: level.
+        order: stream; the number of a product, with ``shared``.
+        sources[p]: tile streams of int8; the row of product p.
+        arrays[i]: tile streams. Apart, each gets ``sources[i]``; shared, all get the row of the ordered product.
     """
 
     def __init__(self, spec: SharedColumnsSpec):
@@ -97,12 +100,14 @@ class Distribute(wiring.Component):
 
 
 class Collect(wiring.Component):
-    """Sums of the arrays to what follows each product, a beat a cycle, `SharedColumnsSpec.collect_latency` later.
+    """Sends the sums of the arrays to the outputs, one beat per cycle; `SharedColumnsSpec.collect_latency`.
 
-    Members: ``shared`` (level), ``order`` (stream: the number of a product), ``arrays[i]`` (tile streams of sums),
-    ``outputs[p]`` (tile streams: the sums of product p, features in order). Apart, ``arrays[i]`` goes to
-    ``outputs[i]``, all at once; shared, a round's beats are taken from each array in turn, and those of features behind
-    the product's last are dropped.
+    Members:
+        shared: level.
+        order: stream; the number of a product, with ``shared``.
+        arrays[i]: tile streams of sums.
+        outputs[p]: tile streams; the sums of product p, features in order. Apart, each ``arrays[i]`` goes to
+            ``outputs[i]``; shared, the beats of a round come from the arrays in turn, and padding is dropped.
     """
 
     def __init__(self, spec: SharedColumnsSpec):
@@ -127,7 +132,7 @@ class Collect(wiring.Component):
         for buffer, sink in zip(outputs, self.outputs, strict=True):
             connect(m, buffer.output, sink)
         turn, go, keep = Signal(range(len(inputs))), Signal(), Signal()
-        # A run may end with the last sums that are kept: padding behind them is dropped all the same.
+        # The level may end with the last sums that are kept; the padding after them must still be dropped.
         together, begun = Signal(), Signal()
         m.d.comb += together.eq(self.shared | begun)
         with m.If(go):
@@ -154,10 +159,10 @@ class Collect(wiring.Component):
         return buffer
 
     def _count(self, m: Module, turn: Signal, go: Signal, keep: Signal) -> None:
-        """Whose turn it is, and whether its beat belongs to the product or is padding."""
+        """Counts beats: drives ``turn``, the array whose beat comes next, and ``keep``, whether it is no padding."""
         spec = self.spec
         beat, turn_ends, round_ends = Signal(range(max(spec.chains))), Signal(), Signal()
-        # Beats of the product so far, and whether that is all of them: the rest of the round is padding.
+        # Beats of the product so far, and whether these are all: the rest of the round is padding.
         sent, all_sent, last = Signal(range(spec.max_beats)), Signal(), Signal()
         m.d.comb += [
             turn_ends.eq(beat == Array(chain - 1 for chain in spec.chains)[turn]),

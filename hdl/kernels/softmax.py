@@ -1,8 +1,9 @@
-"""Streaming softmax between the scores and the weighted sums: no division on the way, one reciprocal a row and head.
+"""Streaming softmax between the scores and the weighted sums, with one reciprocal per row and head.
 
-Pass 1 stores a head's scores and finds each row's maximum M. Pass 2 reads them back and emits for every key
-``e = floor(127 * exp(-i / 16) + 0.5)`` with ``i = round_shift((M - s) * factor, shift)``, adding up D. The reciprocal
-of D follows as the row's factor, while the next heads are under way; the weighted sums of the numerators take it last.
+Pass 1 stores the scores of a head and finds the maximum M of each row. Pass 2 reads them back. For each key it gives
+the numerator ``e = floor(127 * exp(-i / 16) + 0.5)`` with ``i = round_shift((M - s) * factor, shift)``, and adds the
+numerators up to D. The reciprocal of D follows as the row's factor, while the next heads are under way; the
+requantiser after the weighted sums applies it.
 """
 
 from dataclasses import dataclass
@@ -22,12 +23,12 @@ from ..resources import Resources
 from ..stream import PipelineBuffer, connect, pipeline_resources, tile
 from .parameters import Block, ChannelParameters, ChannelWord, RowFactor, RowFactors
 from .softmax_parts import KeyCounter, RowReciprocals, ScoreStore
-from .softmax_row import EXPONENTIALS, FACTOR_BITS, NUMERATOR_ONE, RowMaximum, RowNumerators, RowSpec
+from .softmax_row import EXPONENTIALS, NUMERATOR_ONE, SCORE_FACTOR_BITS, RowMaximum, RowNumerators, RowSpec
 
 __all__ = ["Softmax", "SoftmaxSpec"]
 
 HEADS_AHEAD = 3
-"""Heads between the start of their first and the end of their second pass: one in each, and one turning round."""
+"""Heads between the start of their first and the end of their second pass: one in each pass, and one between them."""
 
 TOTALS_AHEAD = 3
 """Heads between the start of their second pass and the acceptance of their sum by the reciprocal."""
@@ -35,11 +36,19 @@ TOTALS_AHEAD = 3
 
 @dataclass(frozen=True, kw_only=True)
 class SoftmaxSpec:
-    """Softmax over up to ``max_length`` keys, ``rows`` queries at a time, ``lanes`` keys a beat, ``heads`` in turn.
+    """The size of a softmax.
 
-    Keys arrive in multiples of ``key_multiple`` (columns of the scores unit; those beyond the sequence are ignored) and
-    leave in multiples of ``value_multiple`` (zeros beyond the sequence). ``causal``: the query at position q sees the
-    keys 0..q, and for every tile come only the keys up to its own end, so that its cost grows with its place.
+    Attributes:
+        rows: queries of a tile.
+        lanes: keys of a beat.
+        heads: heads, which come in turn.
+        max_length: keys of the longest sequence.
+        score_bits: width of a signed score.
+        key_multiple: keys arrive in multiples of this (the columns of the scores unit); those after the sequence are
+            ignored.
+        value_multiple: keys leave in multiples of this, with zeros after the sequence.
+        causal: whether the query at position q sees only the keys 0..q; then each tile gets only the keys up to its
+            own end, so its cost grows with its position.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -95,12 +104,12 @@ class SoftmaxSpec:
 
     @property
     def row(self) -> RowSpec:
-        """What the parts of a row share."""
+        """The widths that the parts of a row share."""
         return RowSpec(lanes=self.lanes, score_bits=self.score_bits, sum_bits=self.sum_bits)
 
     @property
     def store(self) -> RamSpec:
-        """The ring between the passes: a head's scores, and those of the next until the second pass begins."""
+        """The ring between the passes: the scores of a head, and those of the next until the second pass begins."""
         beats = ceil(self.max_length / self.lanes) + self.turnaround
         return RamSpec(self.rows * self.lanes * self.score_bits, beats, "block" if beats > 64 else "distributed")
 
@@ -126,12 +135,12 @@ class SoftmaxSpec:
 
     @property
     def factor_cycles(self) -> int:
-        """Least cycles from a head's factors to the next head's."""
+        """Least cycles from the factors of a head to those of the next."""
         return RowReciprocals.interval
 
     @property
     def heads_ahead(self) -> int:
-        """Heads whose numerators can leave before the first factors are taken: queued, normalised, divided."""
+        """Heads whose numerators can leave before the first factors are taken: those queued, normalised and divided."""
         return TOTALS_AHEAD + 2
 
     @property
@@ -139,9 +148,9 @@ class SoftmaxSpec:
         """DSP, RAM, LUT and FF; LUT and FF are estimates."""
         rows, lanes, bits = self.rows, self.lanes, self.score_bits
         row = self.row.maximum_resources + self.row.numerator_resources
-        # Maximum and mask wait for the scores to be read; the scale waits longer, in a LUT a bit.
+        # Maximum and mask wait until the scores are read; the scale waits longer, in one LUT per bit.
         waiting = self.store.latency * (rows * bits + lanes * (rows if self.causal else 1))
-        scale = FACTOR_BITS + ChannelWord["shift"].width
+        scale = SCORE_FACTOR_BITS + ChannelWord["shift"].width
         pipelines = self.stages + self.row.sum_latency + 2 * self.row.maximum_latency
         queues = (
             (rows * lanes * 8, self.stages + 2),
@@ -158,15 +167,15 @@ class SoftmaxSpec:
         )
 
     def beats_in(self, tokens: int) -> int:
-        """Beats of scores a head and tile for a sequence of ``tokens``; causal: up to the tile's end."""
+        """Beats of scores per head and tile, for ``tokens`` of a sequence (causal: up to the tile's end)."""
         return ceil(tokens / self.key_multiple) * self.key_multiple // self.lanes
 
     def beats_out(self, tokens: int) -> int:
-        """Beats of numerators a head and tile for a sequence of ``tokens``; causal: up to the tile's end."""
+        """Beats of numerators per head and tile, for ``tokens`` of a sequence (causal: up to the tile's end)."""
         return ceil(tokens / self.value_multiple) * self.value_multiple // self.lanes
 
     def cycles(self, tokens: int) -> int:
-        """Cycles a tile (all heads) of a sequence of ``tokens``, in steady state; causal: up to the tile's end."""
+        """Cycles per tile (all heads) in steady state, for ``tokens`` of a sequence (causal: up to the tile's end)."""
         return self.heads * max(self.beats_in(tokens), self.beats_out(tokens), self.factor_cycles)
 
     def reference(
@@ -174,14 +183,14 @@ class SoftmaxSpec:
     ) -> tuple[np.ndarray, RowFactors]:
         """Numerators [heads, queries, keys] and row factors [heads, queries] of integer scores [heads, queries, keys].
 
-        ``scales`` has a word a head: factor (0..2**17-1) and shift count. Query q is at ``position`` + q of the
-        sequence: a whole prompt begins at 0, a tile where it lies; both give the same.
+        ``scales`` has a word for each head, of which factor (0..2**17-1) and shift are used. Query q has the position
+        ``position`` + q in the sequence.
 
         Raises:
-            ValueError: for a factor that is negative, which the hardware takes as unsigned.
+            ValueError: for a negative factor, because the hardware takes it as unsigned.
         """
         if scales.factor.min() < 0:
-            raise ValueError(f"softmax factor must be 0..{(1 << FACTOR_BITS) - 1}, not {scales.factor.min()}")
+            raise ValueError(f"softmax factor must be 0..{(1 << SCORE_FACTOR_BITS) - 1}, not {scales.factor.min()}")
         queries, keys = scores.shape[1:]
         valid = np.ones((queries, keys), dtype=bool)
         if self.causal:
@@ -196,13 +205,13 @@ class SoftmaxSpec:
 
 
 class Softmax(wiring.Component):
-    """A beat of scores in and a beat of numerators out in each cycle; heads, tiles and layers overlap.
+    """The softmax. It takes a beat of scores and gives a beat of numerators per cycle; heads, tiles and layers overlap.
 
     Members:
-        control: stream, a word a layer: its number of ``tokens``, 1..max_length; taken with the layer's last scores.
-            Causal: a word a tile: ``tokens`` up to the tile's end, and the ``tile``; taken with the tile's last scores.
+        control: stream, a word for each layer: its number of ``tokens``, 1..max_length; taken with the layer's last
+            scores. Causal: a word for each tile: ``tokens`` up to its end, and ``tile``; taken with its last scores.
         scores: tile stream, rows x lanes signed ``score_bits``; `SoftmaxSpec.beats_in` beats for each tile and head.
-        scales: stream of `ChannelWord`, one for each tile and head: factor (as unsigned 17 bits) and shift count.
+        scales: stream of `ChannelWord`, one for each tile and head: factor (as unsigned 17 bits) and shift.
         numerators: tile stream, rows x lanes signed 8, 0..127; `SoftmaxSpec.beats_out` beats for each tile and head.
         factors: stream, `RowFactor` x rows, for each tile and head: ``2**22`` over the sum of its numerators.
     """
@@ -220,7 +229,7 @@ class Softmax(wiring.Component):
         )
 
     def _head(self) -> data.StructLayout:
-        """What the second pass must know of a head."""
+        """What the first pass hands on to the second for each head."""
         maximum = data.ArrayLayout(signed(self.spec.score_bits), self.spec.rows)
         return data.StructLayout({"maximum": maximum} | self.spec.control.members)
 

@@ -17,15 +17,22 @@ from .softmax_row import NUMERATOR_BITS
 __all__ = ["KeyCounter", "RowReciprocals", "ScoreStore"]
 
 MANTISSA_BITS = 17
-"""Of a reciprocal, which is above 2**15 and at most 2**16."""
+"""Bits of a reciprocal's mantissa, which is 2**15 to 2**16."""
 
 
 class KeyCounter(wiring.Component):
-    """Walks over a head's keys in beats of ``lanes``, up to the first multiple of ``multiple`` that covers all tokens.
+    """Counts the keys of a head in beats of ``lanes``, up to the first multiple of ``multiple`` that covers all tokens.
 
-    No division: a head ends with the first whole multiple whose next key is not below ``tokens``. Members: ``tokens``,
-    ``tile`` (the queries'), ``step`` (strobe: on to the next beat); of the present beat: ``first`` and ``last`` of its
-    head, ``real`` (has a key below ``tokens``), ``valid[row]`` (a bit a lane: this query sees this key).
+    It needs no division: a head ends with the first whole multiple whose next key is not below ``tokens``. With 10
+    tokens, 2 lanes and multiples of 4, a head has 6 beats: the last has the keys 10 and 11, which are not real.
+
+    Members:
+        tokens: tokens of the sequence.
+        tile: the tile of the queries.
+        step: strobe; on to the next beat.
+        first, last: the present beat is the first or last of its head.
+        real: the present beat has a key below ``tokens``.
+        valid[row]: a bit for each lane; this query sees this key.
     """
 
     def __init__(self, *, rows: int, lanes: int, max_length: int, multiple: int, causal: bool):
@@ -45,7 +52,7 @@ class KeyCounter(wiring.Component):
 
     @staticmethod
     def resources(*, rows: int, lanes: int, max_length: int, causal: bool) -> Resources:
-        """LUT and FF: a counter and a comparison a lane, and another comparison a row where the mask is causal."""
+        """LUT and FF: a counter and a comparison per lane, and with a causal mask a comparison per row and lane."""
         bits = max_length.bit_length()
         seen = rows * lanes * bits // 2 if causal else 0
         return Resources(lut=22 + 13 * bits * lanes // 10 + seen, ff=14 + bits * lanes)
@@ -54,7 +61,7 @@ class KeyCounter(wiring.Component):
         m = Module()
         rows, lanes, parts = self.rows, self.lanes, self.multiple // self.lanes
         end = self.max_length + self.multiple + lanes
-        # The keys of this beat, and the first of the next.
+        # The keys of this beat, and the first of the next one.
         keys = [Signal(range(end), init=lane, name=f"key{lane}") for lane in range(lanes + 1)]
         part = Signal(range(max(parts, 2)))
         whole = part == parts - 1
@@ -71,7 +78,7 @@ class KeyCounter(wiring.Component):
 
 
 class ScoreStore(wiring.Component):
-    """A ring of beats between the passes: ``write`` one while there is ``room``; ``read`` lets the oldest go.
+    """A ring of beats between the passes. ``write`` adds one while there is ``room``; ``read`` takes the oldest.
 
     Members: ``room`` (registered), ``write`` with ``scores``, ``read``, ``stored`` (`RamSpec.latency` cycles later).
     """
@@ -82,7 +89,7 @@ class ScoreStore(wiring.Component):
 
     @staticmethod
     def resources(ram: RamSpec) -> Resources:
-        """The RAM, both pointers and the count of free places."""
+        """The RAM, both pointers, and the count of free words."""
         bits = ram.depth.bit_length()
         return ram.resources + Resources(lut=6 * bits, ff=3 * bits)
 
@@ -108,9 +115,9 @@ class ScoreStore(wiring.Component):
 
 
 class RowReciprocals(wiring.Component):
-    """The factors of all rows from the sums of their numerators, bit by bit, all rows in step.
+    """The factors of all rows from the sums of their numerators, one bit per cycle, all rows in step.
 
-    Members: ``totals`` (stream, ``sum_bits`` x rows; each 127 at least), ``factors`` (stream, `RowFactor` x rows).
+    Members: ``totals`` (stream, ``sum_bits`` x rows; each at least 127), ``factors`` (stream, `RowFactor` x rows).
     """
 
     def __init__(self, *, rows: int, sum_bits: int):
@@ -124,7 +131,7 @@ class RowReciprocals(wiring.Component):
 
     @staticmethod
     def reference(totals: np.ndarray, sum_bits: int) -> RowFactors:
-        """The factors of integer sums of any shape, ``2**22 / total`` to 16 bits."""
+        """The factors of integer sums of any shape: ``2**22 / total``, with a mantissa of 16 bits."""
         places = sum_bits - np.frexp(totals.astype(np.float64))[1]
         mantissa = (1 << (sum_bits + MANTISSA_BITS - 2)) // (totals << places)
         return RowFactors(mantissa=mantissa, exponent=sum_bits - NUMERATOR_BITS - places)
@@ -140,13 +147,13 @@ class RowReciprocals(wiring.Component):
         return Resources(lut=3 * sum_bits + 80, ff=4 * sum_bits + 20) * rows
 
     interval = divide_latency(MANTISSA_BITS) + 1
-    """Least cycles from factors to factors: a division, and the cycle in which its result is taken."""
+    """Least cycles between two sets of factors: a division, and the cycle in which its result is taken."""
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         bits = self.sum_bits
         for row in range(self.rows):
-            # All rows take the same number of cycles, so the first one speaks for all to the outside.
+            # All rows take the same number of cycles, so the handshakes of row 0 serve for all.
             normalise = Normalise(bits)
             divider = Divider(bits + MANTISSA_BITS - 1, bits, MANTISSA_BITS)
             m.submodules[f"normalise_{row}"] = normalise

@@ -14,32 +14,41 @@ from ..pipeline import delay, registered_tree, tree_levels, tree_registers
 from ..resources import Resources
 from .parameters import ChannelWord
 
-__all__ = ["EXPONENTIALS", "FACTOR_BITS", "NUMERATOR_BITS", "NUMERATOR_ONE", "RowMaximum", "RowNumerators", "RowSpec"]
+__all__ = [
+    "EXPONENTIALS",
+    "EXPONENTIAL_STEPS",
+    "NUMERATOR_BITS",
+    "NUMERATOR_ONE",
+    "SCORE_FACTOR_BITS",
+    "RowMaximum",
+    "RowNumerators",
+    "RowSpec",
+]
 
 NUMERATOR_ONE = 127
 """The numerator of the largest score of a row."""
 
 NUMERATOR_BITS = NUMERATOR_ONE.bit_length()
 
-EXPONENTIAL_STEP = 16
-"""Entries of the table for a factor of e."""
+EXPONENTIAL_STEPS = 16
+"""Entries of the table from a numerator to the one that is e times smaller: entry i is exp(-i / 16)."""
 
 INDEX_BITS = 7
-"""Ends the table where it has come down to zero: saturating the index to 127 or to 255 is the same."""
+"""Bits of an index: the last entries are 0, so a table of 256 entries would give the same."""
 
-EXPONENTIALS = np.floor(NUMERATOR_ONE * np.exp(-np.arange(1 << INDEX_BITS) / EXPONENTIAL_STEP) + 0.5).astype(np.int64)
+EXPONENTIALS = np.floor(NUMERATOR_ONE * np.exp(-np.arange(1 << INDEX_BITS) / EXPONENTIAL_STEPS) + 0.5).astype(np.int64)
 """Numerators by index."""
 
-FACTOR_BITS = 17
-"""Of a scale word's factor, which softmax takes as unsigned."""
+SCORE_FACTOR_BITS = 17
+"""Bits of a scale word's factor, which the softmax takes as unsigned."""
 
-SUM_FAN_IN = 4
+NUMERATOR_FAN_IN = 4
 """Numerators added between registers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowSpec:
-    """What a row's parts share: ``lanes`` scores of ``score_bits`` a beat, sums of numerators of ``sum_bits``."""
+    """The widths of a row: ``lanes`` scores of ``score_bits`` in a beat, sums of numerators of ``sum_bits``."""
 
     lanes: int
     score_bits: int
@@ -58,20 +67,20 @@ class RowSpec:
     @property
     def sum_latency(self) -> int:
         """Cycles from a score to the sum that includes its numerator: the tree, and the running sum."""
-        return self.numerator_latency + tree_levels(self.lanes, SUM_FAN_IN) + 1
+        return self.numerator_latency + tree_levels(self.lanes, NUMERATOR_FAN_IN) + 1
 
     @property
     def maximum_resources(self) -> Resources:
-        """LUT and FF of a `RowMaximum`: comparisons and multiplexers (the mask is in the registers' resets)."""
+        """LUT and FF of a `RowMaximum`: comparisons and multiplexers (the mask becomes resets of the registers)."""
         registers = self.lanes + tree_registers(self.lanes, 2) + 1
         return Resources(lut=(17 * self.lanes - 10) * self.score_bits // 10, ff=registers * self.score_bits + 1)
 
     @property
     def numerator_resources(self) -> Resources:
-        """DSP, LUT and FF of a `RowNumerators`; the registers around the products count outside the DSPs."""
-        # Difference; shifts of two LUTs a bit of the product each, and its rounding; the table's 14 and the sum's 8.
+        """DSP, LUT and FF of a `RowNumerators`; the registers around the products count as FF."""
+        # Difference; two shifts of two LUTs per bit of the product, and its rounding; the table's 14 and the sum's 8.
         lane = Resources(dsp=1, lut=6 * self.score_bits + 82, ff=5 * self.score_bits + 90)
-        sums = (NUMERATOR_BITS + 2) * tree_registers(self.lanes, SUM_FAN_IN) + self.sum_bits
+        sums = (NUMERATOR_BITS + 2) * tree_registers(self.lanes, NUMERATOR_FAN_IN) + self.sum_bits
         return lane * self.lanes + Resources(lut=self.lanes + 4, ff=sums + 15)
 
     @property
@@ -114,11 +123,11 @@ def greater(a: Any, b: Any) -> Any:
 
 
 class RowNumerators(wiring.Component):
-    """A row's numerators, a beat of scores a cycle, and their running sum since ``first``.
+    """A row's numerators, for a beat of scores per cycle, and their running sum since ``first``.
 
-    ``valid``, ``first`` and the head's ``maximum``, ``factor`` and ``shift`` come with the scores; there are the
-    ``numerators`` `RowSpec.numerator_latency` cycles later, the ``total`` `RowSpec.sum_latency` cycles later. A beat
-    without valid keys adds nothing, so it may come at any time.
+    ``valid``, ``first`` and the head's ``maximum``, ``factor`` and ``shift`` come with the scores. The ``numerators``
+    follow `RowSpec.numerator_latency` cycles later, the ``total`` `RowSpec.sum_latency` cycles later. A beat without
+    valid keys adds nothing, so it may come at any time.
     """
 
     def __init__(self, spec: RowSpec):
@@ -129,7 +138,7 @@ class RowNumerators(wiring.Component):
                 "valid": In(spec.lanes),
                 "first": In(1),
                 "maximum": In(signed(spec.score_bits)),
-                "factor": In(FACTOR_BITS),
+                "factor": In(SCORE_FACTOR_BITS),
                 "shift": In(ChannelWord["shift"].shape),
                 "numerators": Out(data.ArrayLayout(unsigned(NUMERATOR_BITS), spec.lanes)),
                 "total": Out(spec.sum_bits),
@@ -146,9 +155,9 @@ class RowNumerators(wiring.Component):
         shift = delay(m, "shift", self.shift, 2)
         valid = delay(m, "valid", self.valid, spec.numerator_latency)
         for lane in range(spec.lanes):
-            # Where a key is not valid its score can exceed the maximum; all of this is then discarded.
+            # The score of a key that is not valid can exceed the maximum; its results are discarded.
             difference = Signal(signed(spec.score_bits + 1), name=f"difference{lane}", reset_less=True)
-            product = Signal(signed(len(difference) + FACTOR_BITS), name=f"product{lane}", reset_less=True)
+            product = Signal(signed(len(difference) + SCORE_FACTOR_BITS), name=f"product{lane}", reset_less=True)
             scale = VariableShift(len(product), INDEX_BITS, is_signed=False)
             m.submodules[f"scale_{lane}"] = scale
             read = table.read_port()
@@ -161,7 +170,7 @@ class RowNumerators(wiring.Component):
             ]
         first = delay(m, "first", self.first, spec.sum_latency - 1)
         numerators = [self.numerators[lane] for lane in range(spec.lanes)]
-        beat = registered_tree(m, "beat", numerators, lambda a, b: a + b, fan_in=SUM_FAN_IN)
+        beat = registered_tree(m, "beat", numerators, lambda a, b: a + b, fan_in=NUMERATOR_FAN_IN)
         running = Signal(spec.sum_bits, reset_less=True)
         m.d.sync += running.eq(Mux(first, 0, running) + beat)
         m.d.comb += self.total.eq(running)

@@ -1,157 +1,61 @@
 """The systolic array: T rows x C columns x D deep of multipliers, shared by all linear units, scores and weighted sums.
 
-Output-stationary: each cycle one word of T x D activations enters at column 0 and travels a column a cycle; every
-column reads its own RAM for D weights, adds D products a row to T running sums, and at the last word of a pass hands
-them to a chain that carries them out. Wires run between neighbours only.
+The array is output-stationary. In each cycle one word of T x D activations enters at column 0 and then moves by one
+column per cycle. Each column reads D weights from its own RAM and adds D products per row to T running sums. With the
+last word of a pass it copies the sums to a chain, which carries them out. Wires run between neighbours only.
+
+Timing of an array with 3 columns, 1 lane and 1 cascade, in two passes of 2 words: words a0 and a1, then b0 and b1.
+A1 is the sum of the first pass in column 1. The lines are signals of `SystolicArray` and of its columns.
+
+    cycle                   0  1  2  3  4  5  6  7  8 .. 16 17 18 19 20 21 22 23 24 25 26 27
+    go                     a0 a1 b0  . b1  .  .  .  . ..  .  .  .  .  .  .  .  .  .  .  .  .
+    column 0: address       .  . a0 a1 b0  . b1  .  . ..  .  .  .  .  .  .  .  .  .  .  .  .
+    column 1: address       .  .  . a0 a1 b0  . b1  . ..  .  .  .  .  .  .  .  .  .  .  .  .
+    column 2: address       .  .  .  . a0 a1 b0  . b1 ..  .  .  .  .  .  .  .  .  .  .  .  .
+    column 0: its sum       .  .  .  .  .  .  .  .  . .. a0 a1 b0  . b1  .  .  .  .  .  .  .
+    column 1: its sum       .  .  .  .  .  .  .  .  . ..  . a0 a1 b0  . b1  .  .  .  .  .  .
+    column 2: its sum       .  .  .  .  .  .  .  .  . ..  .  . a0 a1 b0  . b1  .  .  .  .  .
+    column 0: accumulator   .  .  .  .  .  .  .  .  . ..  . a0 A0 b0 b0 B0 B0 B0 B0 B0 B0 B0
+    column 0: finished      .  .  .  .  .  .  .  .  . ..  .  .  . A0 A0 A0 B0 B0 B0 B0 B0 B0
+    column 1: finished      .  .  .  .  .  .  .  .  . ..  .  .  .  . A1 A1 A1 B1 B1 B1 B1 B1
+    column 2: finished      .  .  .  .  .  .  .  .  . ..  .  .  .  .  . A2 A2 A2 B2 B2 B2 B2
+    all:      load          .  .  .  .  .  .  .  .  . ..  .  .  .  .  .  1  .  .  1  .  .  .
+    column 0: outgoing      .  .  .  .  .  .  .  .  . ..  .  .  .  .  .  . A0 A1 A2 B0 B1 B2
+    column 1: outgoing      .  .  .  .  .  .  .  .  . ..  .  .  .  .  .  . A1 A2  . B1 B2  .
+    column 2: outgoing      .  .  .  .  .  .  .  .  . ..  .  .  .  .  .  . A2  .  . B2  .  .
+    leaving                 .  .  .  .  .  .  .  .  . ..  .  .  .  .  .  .  3  2  1  3  2  1
+    sums                    .  .  .  .  .  .  .  .  . ..  .  .  .  .  .  .  . A0 A1 A2 B0 B1
+
+A word is in column c after `ENTRY_DELAY` + c cycles, and its sum there `ArraySpec.sum_delay` (here 14) cycles later.
+The accumulator has a pass's sum one cycle after the sum of its last word, and ``finished`` has it one cycle later
+(`ArraySpec.finished`). ``finished`` keeps it until the next pass ends. So the columns of a lane load their chain
+together (``load``, `ArraySpec.load_delay`), when the last of them has finished. From the next cycle on, the chain
+moves the sums towards column 0, ``leaving`` counts those that remain, and the FIFO offers each one cycle later.
+
+A chain must be empty when it is loaded again. So the last words of two passes are at least ``chain`` (here 3) cycles
+apart: b1 waits in cycle 3.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from itertools import pairwise
-from math import ceil
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..dsp import CASCADE, SUM_BITS, Cascade
+from ..dsp import CASCADE, CASCADE_SUM_BITS, Cascade
 from ..hierarchy import place
-from ..memory import Ram, RamSpec
+from ..memory import Ram
 from ..pipeline import delay
-from ..resources import Resources
-from ..stream import StreamBuffer, buffer_resources, join, tile
+from ..stream import StreamBuffer, join, tile
+from .arrayspec import ACTIVATION_BITS, FLAGS, ArraySpec
 
 __all__ = ["ArraySpec", "SystolicArray", "WritePort"]
 
-ACTIVATION_BITS = 8
-
-
-def sum_bits(terms: int) -> int:
-    """Bits of a signed sum of ``terms`` products of int8 activations (-128..127) and weights (-127..127)."""
-    return (terms * 128 * 127).bit_length() + 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArraySpec:
-    """Geometry of a systolic array.
-
-    ``rows`` tokens (even) x ``columns`` output features or keys x ``cascades`` * 8 terms a cycle; ``lanes`` sums of a
-    row leave in a beat, ``least_words`` is the shortest pass at full pace (words of activations), ``terms`` the
-    longest contraction, ``ram_depth`` the words of each weight RAM, of ``ram_style``; ``byte_enables`` where weights
-    are written byte by byte.
-
-    Raises:
-        ValueError: for a geometry that cannot work, with the figure that is wrong.
-    """
-
-    rows: int
-    columns: int
-    cascades: int
-    lanes: int
-    terms: int
-    least_words: int
-    ram_depth: int
-    ram_style: str = "ultra"
-    byte_enables: bool = False
-
-    def __post_init__(self) -> None:
-        if self.rows not in (2, 4, 8):
-            raise ValueError(f"array rows must be 2, 4 or 8, not {self.rows}")
-        if self.columns < 1 or not 1 <= self.cascades <= 8:
-            raise ValueError(f"array must have a column and 1 to 8 cascades, not {self.columns} and {self.cascades}")
-        if self.lanes < 1 or self.columns % self.lanes:
-            raise ValueError(f"array lanes must divide its {self.columns} columns, not {self.lanes}")
-        if sum_bits(self.terms) > 27:
-            raise ValueError(f"array contraction must have at most 4096 terms, not {self.terms}")
-
-    @property
-    def depth(self) -> int:
-        """Terms a row and column takes each cycle, D."""
-        return self.cascades * CASCADE
-
-    @property
-    def chain(self) -> int:
-        """Columns that share a lane of the output."""
-        return self.columns // self.lanes
-
-    @property
-    def sum_bits(self) -> int:
-        """Width of a sum; no wrapping is possible."""
-        return sum_bits(self.terms)
-
-    @property
-    def macs(self) -> int:
-        """Multiplications a cycle."""
-        return self.rows * self.columns * self.depth
-
-    @property
-    def ram(self) -> RamSpec:
-        """The weight RAM of one cascade."""
-        return RamSpec(8 * CASCADE, self.ram_depth, self.ram_style, 8 if self.byte_enables else 0)
-
-    @property
-    def address_bits(self) -> int:
-        """Bits of a RAM's address."""
-        return Shape.cast(range(max(self.ram_depth, 2))).width
-
-    @property
-    def sum_delay(self) -> int:
-        """Cycles from a read address at a column to the column's finished sum of that word."""
-        return self.ram.latency + Cascade.latency + (1 if self.cascades > 1 else 0)
-
-    @property
-    def read_delay(self) -> int:
-        """Cycles from the acceptance of a read address to its reading in the last column."""
-        return 2 + self.columns
-
-    @property
-    def latency(self) -> int:
-        """Cycles from the acceptance of a pass's last word to the acceptance of its first beat of sums, no stalls."""
-        # Edge register, the sum, its accumulation and copy; the last lane's columns; load, FIFO.
-        return 1 + self.sum_delay + 2 + self.columns + 2
-
-    @property
-    def passes_in_flight(self) -> int:
-        """Passes the output FIFO has room for: those that start before a first pass has left, so that none waits."""
-        return ceil((self.latency + self.chain + 2) / self.pass_cycles(self.least_words)) + 1
-
-    def pass_cycles(self, words: int) -> int:
-        """Cycles a pass of so many words takes: no less than its sums need to leave."""
-        return max(words, self.chain)
-
-    @property
-    def fifo_depth(self) -> int:
-        """Beats of the output FIFO."""
-        return max(self.chain * self.passes_in_flight, 2)
-
-    def feature(self, column: int) -> int:
-        """Which of a pass's features a column computes, so that the lanes of a beat are consecutive features."""
-        return (column % self.chain) * self.lanes + column // self.chain
-
-    @property
-    def column_resources(self) -> Resources:
-        """DSPs, RAMs, LUT and FF of one column; LUT and FF are estimates."""
-        sums, adders = self.rows * self.sum_bits, self.rows * (SUM_BITS + 1) * (self.cascades - 1)
-        # The bytes of a weight wait 0..7 cycles: up to two in flip-flops, longer ones in shift-register LUTs.
-        skew = Resources(lut=5 * 8, ff=(1 + 2) * 8) * self.cascades
-        wave = self.rows * self.depth * ACTIVATION_BITS + self.ram_depth.bit_length() + FLAGS.size
-        totals = self.rows * (SUM_BITS + 2) if adders else 0
-        cascades = Cascade.resources * (self.rows // 2 * self.cascades)
-        own = Resources(lut=2 * sums + adders + 12, ff=wave + 3 * sums + totals + 2)
-        return cascades + self.ram.resources * self.cascades + skew + own
-
-    @property
-    def resources(self) -> Resources:
-        """DSPs, RAMs, LUT and FF of the whole array; LUT and FF are estimates."""
-        bits = self.rows * self.depth * ACTIVATION_BITS
-        # The edge delays byte i of every word by i and the RAM's cycles, three and more of them in shift-register LUTs.
-        edge = Resources(lut=bits + 60, ff=bits // CASCADE + self.ram_depth.bit_length() + 120)
-        fifo = buffer_resources(self.rows * self.sum_bits, self.fifo_depth) * self.lanes
-        return self.column_resources * self.columns + fifo + edge
-
 
 def WritePort(spec: ArraySpec) -> wiring.Signature:
-    """The write side of one column's RAMs: for each cascade an address, a word, and an enable a byte or a word."""
+    """The write ports of one column's RAMs. Each cascade has an address, a word, and an enable per byte or word."""
     enables = CASCADE if spec.byte_enables else 1
     return wiring.Signature(
         {
@@ -163,19 +67,15 @@ def WritePort(spec: ArraySpec) -> wiring.Signature:
 
 
 def activation_word(spec: ArraySpec) -> data.StructLayout:
-    """A word of activations, and whether it ends a pass."""
+    """A ``word`` of activations, and whether it is the ``last`` of a pass."""
     return data.StructLayout({"word": tile(spec.rows, spec.depth, signed(ACTIVATION_BITS)), "last": 1})
 
 
-FLAGS = data.StructLayout({"valid": 1, "first": 1, "last": 1})
-"""What a column must know of the word whose sum arrives."""
-
-
 def wave_members(spec: ArraySpec, direction: Any) -> dict[str, Any]:
-    """What travels from column to column: the read address, the activations (skewed), the flags (at the time of the
-    sum).
+    """The signals that move from column to column: a word's read address, its activations and its flags.
 
-    Activations are plain bits, [row][cascade][byte]: a view of each would name thousands of wires in the Verilog.
+    Byte i of the activations comes i cycles after byte 0, because element i of a cascade does. The flags come with the
+    word's sum. Activations are plain bits, [row][cascade][byte]; a view would name thousands of wires in the Verilog.
     """
     return {
         "address": direction(spec.address_bits),
@@ -204,7 +104,7 @@ class Column(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.spec
-        # Everything is registered here and used from the register, so a wire spans one column.
+        # The column registers all that enters and uses only the registers, so no wire is longer than one column.
         address = Signal.like(self.after.address, reset_less=True)
         activations = Signal.like(self.after.activations, reset_less=True)
         arrived = Signal(FLAGS)
@@ -222,6 +122,7 @@ class Column(wiring.Component):
         m.d.sync += [complete.eq(arrived.valid & arrived.last), load.eq(self.load)]
         sums = [self._cascades(m, platform, p, address, activations) for p in range(spec.cascades)]
         for row in range(spec.rows):
+            # These have a pass's sum from `ArraySpec.finished` - 1 and from `ArraySpec.finished` on.
             accumulator = self._accumulate(m, row, [cascade[row] for cascade in sums], arrived)
             finished = Signal.like(accumulator, name=f"finished{row}")
             outgoing = Signal.like(accumulator, name=f"outgoing{row}")
@@ -232,7 +133,7 @@ class Column(wiring.Component):
         return m
 
     def _cascades(self, m: Module, platform: Any, p: int, address: Signal, activations: Any) -> list[Any]:
-        """RAM p and its cascades, one for two rows; the sums of all rows."""
+        """Adds RAM p and its cascades, one for every two rows; returns the sums of all rows."""
         spec = self.spec
         ram = Ram(*astuple(spec.ram))
         m.submodules[f"ram_{p}"] = place(platform, ram)
@@ -253,14 +154,17 @@ class Column(wiring.Component):
                 cascade.weights.eq(Cat(skewed)),
                 cascade.activations.eq(Cat(activations.word_select(place, 8 * CASCADE) for place in places)),
             ]
-            sums += [cascade.sums[:SUM_BITS].as_signed(), cascade.sums[SUM_BITS:].as_signed()]
+            sums += [cascade.sums[:CASCADE_SUM_BITS].as_signed(), cascade.sums[CASCADE_SUM_BITS:].as_signed()]
         return sums
 
     def _accumulate(self, m: Module, row: int, parts: list[Any], arrived: Any) -> Signal:
+        """Adds the sums ``parts`` of a row's cascades to its accumulator, which begins anew with each pass."""
         if len(parts) == 1:
             total = parts[0]
         else:
-            total = Signal(signed(SUM_BITS + (len(parts) - 1).bit_length()), name=f"total{row}", reset_less=True)
+            total = Signal(
+                signed(CASCADE_SUM_BITS + (len(parts) - 1).bit_length()), name=f"total{row}", reset_less=True
+            )
             m.d.sync += total.eq(balanced(parts))
         accumulator = Signal(signed(self.spec.sum_bits), name=f"accumulator{row}", reset_less=True)
         with m.If(arrived.valid):
@@ -281,12 +185,15 @@ def skew(m: Module, name: str, values: list[Any], extra: int = 0) -> list[Any]:
 
 
 class SystolicArray(wiring.Component):
-    """C columns with their edge: a word of activations and a read address in each cycle, ``lanes`` sums a row out.
+    """C columns and their edge. It takes a word of activations and a read address per cycle, and gives tiles of sums.
 
-    Members: ``activations`` (stream of {word: T x D int8, last: ends a pass}), ``addresses`` (stream; the RAM address
-    of the same word's weights), ``write[c]`` (columns' RAMs), ``sums`` (tile stream, T x lanes signed
-    `ArraySpec.sum_bits`; ``columns`` features a pass). A pass starts only when the output FIFO has room for it, so
-    nothing inside ever stalls.
+    A pass starts only when the output FIFO has room for all its sums, so nothing inside the array ever stalls.
+
+    Members:
+        activations: stream of {``word``: T x D int8, ``last``: the word ends a pass}.
+        addresses: stream; the RAM address of the same word's weights.
+        write[c]: the write ports of column c's RAMs.
+        sums: tile stream, T x ``lanes`` signed `ArraySpec.sum_bits`; ``columns`` features in each pass.
     """
 
     def __init__(self, spec: ArraySpec):
@@ -309,23 +216,24 @@ class SystolicArray(wiring.Component):
             wiring.connect(m, wiring.flipped(self.write[c]), column.write)
             if c:
                 wiring.connect(m, columns[c - 1].after, column.before)
-        pass_ends = self._edge(m, columns[0])
-        self._drain(m, columns, pass_ends)
+        go, first = self._admit(m)
+        self._enter(m, columns[0], go, first)
+        self._drain(m, columns, go & self.activations.payload.last)
         return m
 
-    def _edge(self, m: Module, column: Column) -> Signal:
-        """Feeds column 0; returns a strobe for the word that ends a pass."""
-        spec = self.spec
+    def _admit(self, m: Module) -> tuple[Value, Signal]:
+        """Accepts words; returns whether one is accepted now, and whether it would be the first of its pass.
+
+        A first word needs room in the FIFO for its pass. A last word comes at least ``chain`` cycles after the one
+        before, so that the chain is empty when it is loaded.
+        """
+        spec, last = self.spec, self.activations.payload.last
         in_flight, beat = Signal(range(spec.passes_in_flight + 1)), Signal(range(max(spec.chain, 2)))
         first = Signal(init=1)
         room = Signal()
-        since_end = Signal(range(spec.chain + 1))  # cycles since a pass ended, counting to the chain's length
-        m.d.comb += room.eq(
-            (~first | (in_flight != spec.passes_in_flight))
-            & (~self.activations.payload.last | (since_end >= spec.chain - 1))
-        )
+        since_end = Signal(range(spec.chain + 1))  # cycles since a last word entered, up to the chain's length
+        m.d.comb += room.eq((~first | (in_flight != spec.passes_in_flight)) & (~last | (since_end >= spec.chain - 1)))
         go = join(m, [self.activations, self.addresses], room)
-        word, last = self.activations.payload.word, self.activations.payload.last
         left = self.sums.valid & self.sums.ready
         pass_left = left & (beat == spec.chain - 1)
         m.d.sync += in_flight.eq(in_flight + (go & first) - pass_left)
@@ -337,31 +245,37 @@ class SystolicArray(wiring.Component):
             m.d.sync += since_end.eq(0)
         with m.Elif(since_end != spec.chain):
             m.d.sync += since_end.eq(since_end + 1)
+        return go, first
 
+    def _enter(self, m: Module, column: Column, go: Value, first: Signal) -> None:
+        """Sends a word into column 0: its address at once, its activations and flags when they are due there."""
+        spec, word = self.spec, self.activations.payload.word
         sent = Signal(FLAGS)
-        m.d.comb += [sent.valid.eq(go), sent.first.eq(first), sent.last.eq(last)]
+        m.d.comb += [sent.valid.eq(go), sent.first.eq(first), sent.last.eq(self.activations.payload.last)]
         m.d.sync += column.before.address.eq(self.addresses.payload)
-        m.d.comb += column.before.flags.eq(delay(m, "flags", sent.as_value(), spec.sum_delay + 1, control=True))
-        # Byte i of every word is i cycles late, and all wait for the RAM.
-        chosen = [word.as_value().word_select(i, ACTIVATION_BITS) for i in range(spec.rows * spec.depth)]
-        late = skew(m, "activation", [Cat(chosen[i::CASCADE]) for i in range(CASCADE)], 1 + spec.ram.latency)
+        m.d.comb += column.before.flags.eq(delay(m, "flags", sent.as_value(), spec.flags_delay, control=True))
+        # Group i has byte i of every cascade of every row, which comes i cycles late.
+        values = [word.as_value().word_select(i, ACTIVATION_BITS) for i in range(spec.rows * spec.depth)]
+        late = skew(m, "activation", [Cat(values[i::CASCADE]) for i in range(CASCADE)], spec.activation_delay)
         for i, group in enumerate(late):
             for k in range(spec.rows * spec.cascades):
                 place = column.before.activations.word_select(k * CASCADE + i, ACTIVATION_BITS)
                 m.d.comb += place.eq(group.word_select(k, ACTIVATION_BITS))
-        return go & last
 
-    def _drain(self, m: Module, columns: list[Column], pass_ends: Any) -> None:
-        """Loads each lane's chain when its last column has finished, and shifts it out into the lane's FIFO."""
+    def _drain(self, m: Module, columns: list[Column], pass_ends: Value) -> None:
+        """Loads each lane's chain when its last column has finished, and moves it into the lane's FIFO.
+
+        ``pass_ends``: a pass's last word enters. The module's diagram shows ``load`` and ``leaving``.
+        """
         spec = self.spec
         fifos = []
         for lane in range(spec.lanes):
             group = columns[lane * spec.chain : (lane + 1) * spec.chain]
-            load = delay(m, f"load{lane}", pass_ends, (lane + 1) * spec.chain + spec.sum_delay + 2, control=True)
+            load = delay(m, f"load{lane}", pass_ends, spec.load_delay(lane), control=True)
             m.d.comb += [column.load.eq(load) for column in group]
             m.d.comb += [a.chain_in.eq(b.chain_out) for a, b in pairwise(group)]
-            leaving = Signal(range(spec.chain + 1), name=f"leaving{lane}")
-            loaded = delay(m, f"loaded{lane}", load, 1, control=True)
+            leaving = Signal(range(spec.chain + 1), name=f"leaving{lane}")  # sums in the chain
+            loaded = delay(m, f"loaded{lane}", load, 1, control=True)  # as the columns register it
             with m.If(loaded):
                 m.d.sync += leaving.eq(spec.chain)
             with m.Elif(leaving != 0):

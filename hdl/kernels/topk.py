@@ -1,9 +1,10 @@
-"""Top k: the k largest of a row of logits with their tokens, best first; of equal ones the lower token first.
+"""Top k: the k largest of a row of logits with their tokens, best first; of equal logits the lower token first.
 
-A sorted row of cells takes a candidate a cycle: a cell that is below it takes it, or what its better neighbour had.
-The candidates of a beat are the lanes above the k-th cell, so when the row has filled, most beats bring none and pass
-at one a cycle. This bound is some cycles old when a lane is held against it, and may let through what is too low by
-now: the cells compare again, and let it fall. Tokens come in order, so of equals the one in a cell is the lower.
+A sorted row of cells takes one candidate per cycle: each cell below the candidate takes the candidate or the content of
+its better neighbour. The candidates of a beat are the lanes above the k-th cell, the *bound*. Once the cells are full,
+most beats have no candidate and pass at one per cycle. The bound is some cycles old when a lane is compared with it, so
+a candidate may be too low already; the cells compare again and drop it. Tokens come in order, so among equal logits the
+one that is in a cell has the lower token.
 """
 
 from dataclasses import dataclass
@@ -29,11 +30,11 @@ EMPTY = -(1 << (LOGIT.width - 1)) - 1
 MAX_LARGEST = 64
 
 BOUND_LATENCY = 3
-"""Cycles from a candidate's leaving its beat to the bound that it changes: candidate, cell, bound."""
+"""Cycles from a candidate's leaving its beat to the bound that includes it: candidate, cell, bound."""
 
 
 class Candidate(NamedTuple):
-    """What is on its way from a beat to the cells."""
+    """A candidate on its way from a beat to the cells."""
 
     valid: Signal
     logit: Signal
@@ -42,7 +43,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TopKSpec:
-    """The up to ``largest`` best of ``features`` logits in one of ``rows`` rows, which come in beats of ``lanes``.
+    """The size of a top k: up to ``largest`` of the ``features`` logits of one of ``rows`` rows, in beats of ``lanes``.
 
     Raises:
         ValueError: for sizes below 1, and for more results than `MAX_LARGEST` or than there are logits.
@@ -63,12 +64,12 @@ class TopKSpec:
 
     @property
     def beats(self) -> int:
-        """Beats an order; the last one's lanes beyond ``features`` are ignored."""
+        """Beats of an order; the last one's lanes after ``features`` are ignored."""
         return ceil(self.features / self.lanes)
 
     @property
     def order(self) -> data.StructLayout:
-        """Which row, and how many results: 1 to ``largest``."""
+        """An order: the ``row``, and ``k``, the number of results: 1 to ``largest``."""
         return data.StructLayout(
             {"row": unsigned(max(1, (self.rows - 1).bit_length())), "k": unsigned(self.largest.bit_length())}
         )
@@ -80,36 +81,36 @@ class TopKSpec:
 
     @property
     def result(self) -> data.StructLayout:
-        """A token, its logit, and whether it is the order's last."""
+        """A result: ``token``, its ``logit``, and whether it is the order's ``last``."""
         return data.StructLayout({"token": unsigned(self.token_bits), "logit": LOGIT, "last": 1})
 
     @staticmethod
     def latency(candidates: int) -> int:
-        """Cycles from the acceptance of an order's last beat, of so many candidates, to its first result."""
+        """Cycles from the acceptance of an order's last beat, with so many candidates, to its first result."""
         return 2 + candidates
 
     def cycles(self, k: int) -> int:
-        """Cycles an order takes at best, one following the other: no logit is above the k-th of those before.
+        """Least cycles of an order, if one follows the other: no logit is above the k-th best of those before.
 
-        All lanes of a beat are candidates until k of them have changed the bound; then beats pass at one a cycle. In
-        beats that have more than one candidate later on, each but one costs a cycle more.
+        All lanes of a beat are candidates until k of them have changed the bound; then beats pass at one per cycle. A
+        later beat with several candidates takes a cycle for each.
         """
         blind = self.blind_beats(k)
         candidates = min(self.features, blind * self.lanes)
         return 1 + candidates + max(self.beats - blind, 1) + 1 + k
 
     def blind_beats(self, k: int) -> int:
-        """Beats at the beginning of an order all of whose lanes are candidates."""
+        """Beats at the beginning of an order of which all lanes are candidates."""
         return min(self.beats, ceil((k + BOUND_LATENCY) / self.lanes))
 
     def beat_cycles(self, k: int) -> np.ndarray:
-        """Least cycles from the beat before to each beat of an order, at best: [beats], see `cycles`."""
+        """Least cycles from the last beat to each beat of an order: [beats]; see `cycles`."""
         taken = np.ones(self.beats, dtype=np.int64)
         taken[1 : self.blind_beats(k) + 1] = self.lanes
         return taken
 
     def worst_cycles(self, k: int) -> int:
-        """Cycles an order takes at worst: every logit is above those before."""
+        """Most cycles of an order: every logit is above those before."""
         return 1 + self.features + 2 + k
 
     @property
@@ -130,10 +131,13 @@ class TopKSpec:
 
 
 class TopK(wiring.Component):
-    """Between `TopKSpec.cycles` and `TopKSpec.worst_cycles` an order, `TopKSpec.latency`.
+    """The top k: an order takes `TopKSpec.cycles` to `TopKSpec.worst_cycles`; `TopKSpec.latency`.
 
-    Members: ``order`` (stream of `TopKSpec.order`), ``logits`` (tile stream, rows x lanes signed 16, `TopKSpec.beats`
-    an order, lane i of beat b for token b * lanes + i), ``results`` (stream of `TopKSpec.result`, k an order).
+    Members:
+        order: stream of `TopKSpec.order`.
+        logits: tile stream, rows x lanes signed 16, `TopKSpec.beats` for each order; lane i of beat b is that of token
+            b * lanes + i.
+        results: stream of `TopKSpec.result`, k for each order.
     """
 
     def __init__(self, spec: TopKSpec):
@@ -171,21 +175,21 @@ class TopK(wiring.Component):
         m.d.sync += [
             busy.eq(take | (busy & ~ends)),
             searching.eq(take | (searching & ~searched)),
-            # The last candidate has left its beat a cycle ago: now it is in its cell.
+            # The last candidate left its beat a cycle ago, and is in its cell now.
             settled.eq(busy & ~searching & ~waiting & ~ends),
             bound.eq(Mux(ends, EMPTY, Array(keys)[last])),
         ]
         return m
 
     def _candidates(self, m: Module, searching: Value, row: Value, bound: Value) -> tuple[Value, Value, Candidate]:
-        """Takes beats, and sends their lanes that are above the bound on, one a cycle.
+        """Takes beats, and sends those of their lanes that are above the bound, one per cycle.
 
-        Returns: there is one to send, the strobe of the last beat, and the candidate.
+        Returns whether a lane waits, the strobe of the last beat, and the candidate.
         """
         spec = self.spec
         above = Signal(spec.lanes)
         logits = [Signal(LOGIT, name=f"logit_{lane}", reset_less=True) for lane in range(spec.lanes)]
-        # The tokens of lane 0, in the beat that is there and in the one to come.
+        # The tokens of lane 0 of the present beat and of the next one.
         token, coming = Signal(spec.token_bits, reset_less=True), Signal(spec.token_bits)
         last_token = (spec.beats - 1) * spec.lanes
         chosen = above & -above  # the lowest of those that wait
@@ -212,7 +216,7 @@ class TopK(wiring.Component):
         return above.any(), go & last_beat, candidate
 
     def _cells(self, m: Module, candidate: Candidate, step: Value, clear: Value) -> tuple[list[Signal], list[Signal]]:
-        """The sorted row, best first: takes a candidate, or moves up by a ``step``; returns its keys and tokens."""
+        """The sorted row, best first. It takes a candidate, or moves up with ``step``; returns its keys and tokens."""
         logit, token = candidate.logit, candidate.token
         largest = self.spec.largest
         keys = [Signal(KEY, name=f"key_{i}", init=EMPTY) for i in range(largest)]

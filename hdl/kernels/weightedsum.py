@@ -11,17 +11,18 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal
 
 from ..memory import ReplaySpec
-from .attention import AttentionSpec, AttentionUnit
+from .arrayspec import ArraySpec
+from .attention import AttentionUnit
+from .attentionspec import AttentionSpec
 from .banks import BankSpec, Placement
 from .linear import exact_matmul
-from .systolic import ArraySpec
 
 __all__ = ["WeightedSums", "WeightedSumsSpec"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedSumsSpec(AttentionSpec):
-    """Geometry of the weighted sums: a column holds a feature in each pass, a pass contracts over the tokens."""
+    """The size of a weighted-sums unit. In each pass a column holds one feature, and the pass adds over the tokens."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,16 +35,16 @@ class WeightedSumsSpec(AttentionSpec):
 
     @property
     def passes(self) -> int:
-        """Passes a head and tile."""
+        """Passes per head and tile."""
         return self.head_size // self.columns
 
     def words(self, tokens: int) -> int:
-        """Words of numerators a pass for a sequence of ``tokens``."""
+        """Words of numerators in a pass, over ``tokens`` keys."""
         return ceil(tokens / self.depth)
 
     @property
     def banks(self) -> BankSpec:
-        """Where a value lies: head, pass, word of tokens."""
+        """Where the values lie: head, pass, word of tokens."""
         return self._banks(
             max_passes=self.passes, max_words=self.words(self.max_length), along="words", shares=self.slots
         )
@@ -81,7 +82,7 @@ class WeightedSumsSpec(AttentionSpec):
 
 
 class WeightedSums(AttentionUnit):
-    """The weighted-sums unit, with the value buffer.
+    """The weighted-sums unit, with the banks of values.
 
     Members: those of `AttentionUnit`, with values ``stored``; ``activations`` are for every tile and head the
     numerators of `WeightedSumsSpec.words` * D keys in order, zero beyond the sequence.
@@ -93,15 +94,20 @@ class WeightedSums(AttentionUnit):
         spec = self.spec
         beats = spec.head_size // spec.lanes_stored
         turns = spec.columns // spec.lanes_stored  # beats that fill a pass's columns
-        return spec.banks.placement(steps=beats, steps_a_unit=turns, unit_stride=spec.banks.pass_stride)
+        return spec.banks.placement(beats=beats, unit_beats=turns, unit_stride=spec.banks.pass_stride)
 
     def bounds(self, order: Any) -> tuple[Any, Any]:
         return order.words, self.spec.passes
 
     def write(self, m: Module, ports: Sequence[Any], placement: Placement, accept: Signal) -> None:
-        """Writes a feature's T tokens as bytes of its column's word of tokens."""
+        """Writes a feature's T tokens as bytes of its column's word of tokens.
+
+        The values of a tile lie in one slot of ``rows`` bytes of one word. With 4 rows, 4 columns, words of 16 bytes
+        and beats of 2 features, the second beat of tile 5 has features 2 and 3 of the tokens 20 to 23. They are written
+        to the bytes 4 to 7 of word 1 of pass 0, in the columns that compute the features 2 and 3 of each pass.
+        """
         spec = self.spec
-        slot, word_start = placement.share(m, "word_start", spec.slots, 1)
+        slot, word_start = placement.share(m, "word_start")
         beat = Signal(self.stored.payload.shape(), reset_less=True)
         address, turn = Signal(spec.banks.address, reset_less=True), Signal(spec.columns // spec.lanes_stored)
         written = Signal(spec.depth, reset_less=True)  # bytes of the word
@@ -109,7 +115,7 @@ class WeightedSums(AttentionUnit):
             beat.eq(self.stored.payload),
             address.eq(placement.base + word_start),
             turn.eq(Mux(accept, 1 << placement.within, 0)),
-            written.eq(self.rows(placement) << (slot * spec.rows)),
+            written.eq(placement.rows << (slot * spec.rows)),
         ]
         for column, write in enumerate(ports):
             feature = spec.array.feature(column)

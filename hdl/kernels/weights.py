@@ -1,15 +1,27 @@
-"""The way of weights: how memory channels fill the RAMs of an array, and in which order their beats come.
+"""How memory channels fill the weight RAMs of an array, and the order of the words in their beats.
 
-A channel serves a share of the RAMs. It brings a word for each of them before the next address's, so that an address
-can be read as soon as all channels have reached it. So many addresses make a block, whose words follow each other
-without regard to beats: 13 RAMs get 8 words each out of 13 beats, where single words would take 2 beats each.
+A channel serves a share of the RAMs. It brings the words of one address for all its RAMs, then those of the next
+address, so that an address can be read as soon as all channels have reached it. A beat has room for 8 words.
+
+Some addresses form a *block*, whose words follow each other without regard to beats. With 13 RAMs and blocks of 3
+addresses, word w of RAM r is at position 13 * w + r of its block, and the 39 words take 5 beats:
+
+    beat     position in the beat
+             0    1    2    3    4    5    6    7
+    0       r0w0 r1w0 r2w0 r3w0 r4w0 r5w0 r6w0 r7w0
+    1       r8w0 r9w0 ...            r12w0 r0w1 r1w1 r2w1
+    2       r3w1 r4w1 ...
+    3       r11w1 r12w1 r0w2 ...
+    4       r6w2 r7w2 ...                      r12w2  -
+
+Without blocks, each address would take 2 beats, so 3 addresses would take 6.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from amaranth.hdl import Array, Module, Mux, Shape, Signal, unsigned
@@ -24,42 +36,61 @@ from ..resources import Resources
 __all__ = ["CHANNEL_RAMS", "LoadChannel", "WeightChannels", "beats_a_word", "block_words", "choice_cost"]
 
 CHANNEL_RAMS = CHANNEL_BITS // (8 * CASCADE)
-"""RAMs that a memory channel's beat has a word for."""
+"""Words of a beat of a memory channel."""
 
 MAX_BLOCK_WORDS = 8
-"""With so many words of each RAM, no block has more than a word's room left over."""
+"""The largest block: 8 words of each RAM leave no room in their last beat."""
 
 
 @cache
 def block_words(rams: int, divisor: int) -> int:
-    """Words of each of a channel's ``rams`` in a block that waste the least: of those that divide ``divisor``, the
-    fewest. A beat must not have two words of a RAM, so there is one where the RAMs are fewer than its words."""
+    """The size of the blocks that waste least of their beats, for a channel of so many ``rams``.
+
+    It divides ``divisor``; if several waste the same, it is the smallest. A beat must not have two words of one RAM, so
+    the size is 1 if a beat has more words than there are RAMs.
+    """
     choices = [words for words in range(1, MAX_BLOCK_WORDS + 1) if divisor % words == 0 and rams >= CHANNEL_RAMS]
     return min(choices, key=lambda words: (Fraction(ceil(words * rams / CHANNEL_RAMS), words), words), default=1)
 
 
 @cache
 def beats_a_word(rams: int, divisor: int) -> float:
-    """Beats in which each of a channel's RAMs gets a word, on average, with the best blocks."""
+    """Beats per address, on average, with the best blocks."""
     words = block_words(rams, divisor)
     return ceil(words * rams / CHANNEL_RAMS) / words
 
 
 @cache
 def choice_cost(rams: int, words: int) -> tuple[int, int]:
-    """LUT and FF of a RAM of a channel with so many, estimated: its enable, and what chooses among the places of a beat
-    where its words are, in blocks of so many: for each bit a LUT for up to 4, else 3."""
-    places = len({word * rams % CHANNEL_RAMS for word in range(words)})
-    each = 0 if places == 1 else 1 if places <= 4 else 3
-    return 8 * CASCADE * each + 6 * (places > 1), 2 + (places - 1).bit_length()
+    """LUT and FF for one RAM of a channel, estimated: its enable, and the choice of its word from a beat.
+
+    The channel has ``rams`` RAMs and blocks of ``words``. A RAM's words are at some positions of a beat. Each bit of
+    the choice takes 1 LUT for 2 to 4 positions, 3 LUTs for more.
+    """
+    positions = len({word * rams % CHANNEL_RAMS for word in range(words)})
+    luts = 0 if positions == 1 else 1 if positions <= 4 else 3
+    return 8 * CASCADE * luts + 6 * (positions > 1), 2 + (positions - 1).bit_length()
+
+
+class Delivery(NamedTuple):
+    """What a beat has for a RAM: whether a word, whether that is for the ``next_address`` after the one that the
+    channel is filling, and the word's ``position`` in the beat."""
+
+    present: bool
+    next_address: bool
+    position: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightChannels:
-    """``channels`` memory channels that fill the RAMs of ``columns`` x ``cascades``, a share of the RAMs each.
+    """Memory channels that fill the RAMs of ``columns`` x ``cascades``, each a share of them.
 
-    ``block`` words of each RAM lie side by side in memory, without regard to beats; what is loaded is a multiple of
-    them. ``whole_columns``: no two channels share a column.
+    Attributes:
+        columns: columns of the array.
+        cascades: cascades, and so RAMs, of each column.
+        channels: memory channels.
+        block: words of each RAM in a block; the words of a load must be a multiple of it.
+        whole_columns: whether all RAMs of a column belong to one channel.
 
     Raises:
         ValueError: for channels that have no RAM, and for blocks that give a RAM two words in a beat.
@@ -78,17 +109,17 @@ class WeightChannels:
             )
         if self.block > 1 and self.channel_rams < CHANNEL_RAMS:
             raise ValueError(
-                f"linear blocks of {self.block} words need {CHANNEL_RAMS} RAMs a channel, not {self.channel_rams}"
+                f"linear blocks of {self.block} words need {CHANNEL_RAMS} RAMs per channel, not {self.channel_rams}"
             )
 
     @property
     def rams(self) -> int:
-        """Weight RAMs, one a column and cascade."""
+        """Weight RAMs: one for each column and cascade."""
         return self.columns * self.cascades
 
     @property
     def channel_rams(self) -> int:
-        """RAMs a memory channel feeds."""
+        """RAMs of a channel; the last one may have fewer."""
         if self.whole_columns:
             return ceil(self.columns / self.channels) * self.cascades
         return ceil(self.rams / self.channels)
@@ -99,7 +130,7 @@ class WeightChannels:
         return ceil(self.block * self.channel_rams / CHANNEL_RAMS)
 
     def beats(self, words: int) -> int:
-        """Beats that bring so many words to each RAM.
+        """Beats that bring ``words`` words to each RAM.
 
         Raises:
             ValueError: for words that do not fill blocks.
@@ -110,8 +141,7 @@ class WeightChannels:
 
     @property
     def resources(self) -> Resources:
-        """LUT and FF of the loaders, estimated: a beat and counters for each channel; for each RAM its enable, and
-        where its words are in several places of a beat, what chooses."""
+        """LUT and FF of the loaders, estimated: a beat and counters per channel, and `choice_cost` per RAM."""
         lut, ff = choice_cost(self.channel_rams, self.block)
         choice = Resources(lut=lut, ff=ff)
         return Resources(lut=30, ff=CHANNEL_BITS + 60) * self.channels + choice * self.rams
@@ -121,22 +151,32 @@ class WeightChannels:
         first = index * self.channel_rams
         return [divmod(ram, self.cascades) for ram in range(first, min(first + self.channel_rams, self.rams))]
 
-    def slots(self, place: int) -> list[tuple[int, int]]:
-        """Beat of a block and place in the beat of each word of the RAM that is number ``place`` of a channel."""
-        return [divmod(word * self.channel_rams + place, CHANNEL_RAMS) for word in range(self.block)]
-
     def complete(self, beats: int) -> int:
-        """Words that so many beats of a block bring to all RAMs of a channel."""
+        """Words of each RAM that all RAMs of a channel have after so many beats of a block."""
         return min(self.block, beats * CHANNEL_RAMS // self.channel_rams)
 
     def begins(self, beat: int) -> bool:
-        """Whether a beat of a block has some of the word behind the one that it works on."""
-        word = self.complete(beat) + 1
-        return word < self.block and word * self.channel_rams < (beat + 1) * CHANNEL_RAMS
+        """Whether a beat of a block has words for two addresses: the end of one, and the beginning of the next."""
+        next_word = self.complete(beat) + 1
+        return next_word < self.block and next_word * self.channel_rams < (beat + 1) * CHANNEL_RAMS
+
+    def deliveries(self, ram: int) -> list[Delivery]:
+        """What each beat of a block has for number ``ram`` of a channel's RAMs.
+
+        In the example above, RAM 4 gets word 0 from beat 0 (position 4), word 1 from beat 2 (position 1) and word 2
+        from beat 3 (position 6). Beat 3 begins with the channel at word 1, so its word 2 is for the next address.
+        """
+        found = [Delivery(present=False, next_address=False, position=0)] * self.block_beats
+        for word in range(self.block):
+            beat, position = divmod(word * self.channel_rams + ram, CHANNEL_RAMS)
+            found[beat] = Delivery(present=True, next_address=word != self.complete(beat), position=position)
+        return found
 
     def pack(self, cut: np.ndarray) -> np.ndarray:
-        """The beats, uint8 [channels, `beats` of passes * words, 64], of weights int8 [passes, columns, inputs], the
-        columns in the order in which they stand and the inputs a multiple of their depth."""
+        """The beats, uint8 [channels, `beats` of passes * words, 64], of weights int8 [passes, columns, inputs].
+
+        The columns are in the order of the hardware; the inputs are a multiple of the depth of the array.
+        """
         passes, _, inputs = cut.shape
         words = inputs // (self.cascades * CASCADE)
         beats = self.beats(passes * words)
@@ -156,11 +196,14 @@ class WeightChannels:
 
 
 class LoadChannel(wiring.Component):
-    """A channel on its way into ``rams`` RAMs, which are rings of ``depth`` words.
+    """Writes the beats of a channel into its ``rams`` RAMs, which are rings of ``depth`` words.
 
-    Members: ``channel`` (512-bit beats), ``free`` (words of the rings that are free for the slowest channel),
-    ``written`` (strobe: all channels have written a word more), ``ahead`` (level: this one has written more than the
-    slowest); for each RAM, a cycle after a beat was accepted, a bit of ``enable``, ``address[i]`` and ``data[i]``.
+    Members:
+        channel: stream of 512-bit beats.
+        free: words of the rings that are free, counted from the slowest channel on.
+        written: strobe; the slowest channel has written one word more to all its RAMs.
+        ahead: level; this channel has written more words than the slowest.
+        enable, address[i], data[i]: the write port of RAM i, one cycle after a beat is accepted.
     """
 
     def __init__(self, spec: WeightChannels, rams: int, depth: int):
@@ -181,13 +224,14 @@ class LoadChannel(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, depth = self.channels, self.depth
+        # The present beat's number in its block, and the words that this channel has written ahead of the slowest.
         index, words = Signal(range(max(spec.block_beats, 2))), Signal(range(depth + 1))
         accept, completes, begins = Signal(), Signal(), Signal()
         beats = range(spec.block_beats)
         m.d.comb += [
             completes.eq(Array(spec.complete(beat + 1) - spec.complete(beat) for beat in beats)[index]),
             begins.eq(Array(spec.begins(beat) for beat in beats)[index]),
-            # A beat may need the place of two words.
+            # A beat that begins the next address needs two free words.
             self.channel.ready.eq((self.free != words) & (~begins | (self.free != words + 1))),
             accept.eq(self.channel.valid & self.channel.ready),
             self.ahead.eq(words != 0),
@@ -200,27 +244,25 @@ class LoadChannel(wiring.Component):
         return m
 
     def _write(self, m: Module, accept: Signal, index: Signal, address: Signal) -> None:
-        """Registers a beat, its word's address and the following, and for each RAM what it gets of the beat."""
-        spec, depth = self.channels, self.depth
+        """Registers the beat and the two addresses that it may be for, and gives each RAM its word of it."""
+        depth = self.depth
         beat = Signal(CHANNEL_BITS, reset_less=True)
         at, after = (Signal.like(address, name=name, reset_less=True) for name in ("at", "after"))
         m.d.sync += [beat.eq(self.channel.payload), at.eq(address), after.eq(Mux(address == depth - 1, 0, address + 1))]
         for ram in range(self.rams):
-            places = sorted({place for _, place in spec.slots(ram)})
-            # By the beat of a block: whether there is a word for the RAM, whether the next one, and where.
-            gets = [(0, 0, 0)] * spec.block_beats
-            for word, (when, place) in enumerate(spec.slots(ram)):
-                gets[when] = (1, word - spec.complete(when), places.index(place))
+            present, next_address, positions = zip(*self.channels.deliveries(ram), strict=True)
+            # The positions at which this RAM's words occur, and which of them each beat uses.
+            used = sorted({position for position, there in zip(positions, present, strict=True) if there})
+            choices = [used.index(position) if there else 0 for position, there in zip(positions, present, strict=True)]
             enable, following = Signal(name=f"enable{ram}"), Signal(name=f"following{ram}", reset_less=True)
-            chosen = Signal(range(max(len(places), 2)), name=f"chosen{ram}", reset_less=True)
-            enables, followings, choices = zip(*gets, strict=True)
+            chosen = Signal(range(max(len(used), 2)), name=f"chosen{ram}", reset_less=True)
             m.d.sync += [
-                enable.eq(accept & Array(enables)[index]),
-                following.eq(Array(followings)[index]),
+                enable.eq(accept & Array(present)[index]),
+                following.eq(Array(next_address)[index]),
                 chosen.eq(Array(choices)[index]),
             ]
             m.d.comb += [
                 self.enable[ram].eq(enable),
                 self.address[ram].eq(Mux(following, after, at)),
-                self.data[ram].eq(Array(beat.word_select(place, 8 * CASCADE) for place in places)[chosen]),
+                self.data[ram].eq(Array(beat.word_select(position, 8 * CASCADE) for position in used)[chosen]),
             ]

@@ -8,6 +8,8 @@ import numpy as np
 from ..kernels.layernorm import LayerNormSpec
 from ..kernels.normparameters import NormParameters
 from ..kernels.parameters import BIAS_FRACTION, ChannelParameters
+from ..kernels.requantise import REQUANTISE_FACTOR_BITS
+from ..kernels.softmax_row import EXPONENTIAL_STEPS, SCORE_FACTOR_BITS
 from .weights import Dense
 
 __all__ = [
@@ -38,21 +40,14 @@ TINY = 1e-6
 LEVELS = 127
 """The greatest magnitude of an int8 weight."""
 
-FACTOR_BITS = 16
-"""Bits of a requantiser's factor, which is normalised to use them all."""
-
 MAX_SHIFT = 47
 """The greatest shift of a requantiser's channel: with the greatest exponent of a row, 15, it stays below 63."""
 
-GAIN_LIMIT = 2.0**-BIAS_FRACTION * (1 - 2.0**-FACTOR_BITS)
+GAIN_LIMIT = 2.0**-BIAS_FRACTION * (1 - 2.0**-REQUANTISE_FACTOR_BITS)
 """The greatest gain of a requantiser's channel: all bits of the factor set, and no shift."""
 
 BIAS_LIMIT = (1 << 15) - 1
 """The greatest bias, in units of the output's last place."""
-
-SCORE_FACTOR_BITS = 17
-STEPS_PER_E_FOLD = 16
-"""The table of exponentials has exp(-i / 16)."""
 
 NORM_FACTOR_BITS = 17
 """Bits of LayerNorm's factor, gamma, beside its sign."""
@@ -143,7 +138,7 @@ def requantise_channels(gain: np.ndarray, bias: np.ndarray, column_sum: np.ndarr
     Raises:
         ValueError: for a gain or a bias beyond the words' ranges.
     """
-    factor, shift = normalised(gain, FACTOR_BITS, FACTOR_BITS + BIAS_FRACTION, MAX_SHIFT)
+    factor, shift = normalised(gain, REQUANTISE_FACTOR_BITS, REQUANTISE_FACTOR_BITS + BIAS_FRACTION, MAX_SHIFT)
     return ChannelParameters(
         factor=factor,
         shift=shift,
@@ -165,7 +160,7 @@ def attention_scales(gain: np.ndarray) -> ChannelParameters:
     Raises:
         ValueError: for a gain beyond the words' range.
     """
-    factor, shift = normalised(gain * STEPS_PER_E_FOLD, SCORE_FACTOR_BITS, 0, MAX_NORM_SHIFT)
+    factor, shift = normalised(gain * EXPONENTIAL_STEPS, SCORE_FACTOR_BITS, 0, MAX_NORM_SHIFT)
     zero = np.zeros_like(factor)
     return ChannelParameters(factor=factor, shift=shift, bias=zero, column_sum=zero)
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..kernels.arrayspec import ArraySpec
 from ..kernels.linear import LinearSpec
 from ..kernels.residual import ResidualSpec
-from ..kernels.systolic import ArraySpec
 from ..model.architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
 from ..serial import divide_latency
 from .parameters import LINEAR_UNITS

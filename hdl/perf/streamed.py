@@ -11,6 +11,7 @@ from math import ceil
 import numpy as np
 
 from ..kernels.activation import ActivationSpec
+from ..kernels.arrayspec import ArraySpec
 from ..kernels.kvcache import KvCacheSpec
 from ..kernels.layernorm import LayerNormSpec
 from ..kernels.requantise import RequantiseSpec
@@ -19,7 +20,6 @@ from ..kernels.rowquantise import RowQuantiseSpec
 from ..kernels.scores import ScoresSpec
 from ..kernels.shared import MAX_TERMS, SharedColumnsSpec
 from ..kernels.softmax import SoftmaxSpec
-from ..kernels.systolic import ArraySpec
 from ..kernels.weightedsum import WeightedSumsSpec
 from ..model.network import Network
 from ..resources import Resources

@@ -16,6 +16,7 @@ class OnChannel(wiring.Component):
 
     def __init__(self, component: wiring.Component, *, response: str, latency: int):
         self.component, self.answered, self.latency = component, response, latency
+        self.spec = (type(component), component.spec, response, latency)
         super().__init__(dict(component.signature.members))
 
     def elaborate(self, platform: Any) -> Module:

@@ -35,7 +35,7 @@ class LoadBench(wiring.Component):
                 "order": In(stream.Signature(spec.load_order)),
                 "m_requests": Out(stream.Signature(Request)).array(spec.channels),
                 "m_data": In(stream.Signature(BEAT)).array(spec.channels),
-                "blocks": Out(stream.Signature(Block(spec.unit))).array(spec.channels),
+                "blocks": Out(stream.Signature(Block(spec.unit.blocks))).array(spec.channels),
                 "released": In(stream.Signature(1)),
             }
         )

@@ -202,7 +202,9 @@ def sequences(spec: Attention) -> list[list[int]]:
 )
 def test_attention_equals_that_of_whole_sequences(name: str, simulator: str, gaps: int | None) -> None:
     spec = SPECS[name]
-    inputs, sums, mantissas, asked = stimulus(spec, sequences(spec), seed=1)
+    # The longest sequence, to the last position, only in the faster simulator.
+    chosen = sequences(spec)[1:] if simulator == "amaranth" else sequences(spec)
+    inputs, sums, mantissas, asked = stimulus(spec, chosen, seed=1)
     rows, lanes = spec.scores.rows, spec.sums.lanes
     beats = {"sums": sums.size // (rows * lanes), "factors": mantissas.size // rows}
     result = run_streams(CausalAttention(spec), inputs, beats, gaps=gaps, simulator=simulator)

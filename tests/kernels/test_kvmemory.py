@@ -198,15 +198,15 @@ def test_attention_sees_earlier_and_new_tokens(spec: KvMemorySpec, gaps: int | N
         np.testing.assert_array_equal(result.outputs["sums"][which], wanted[which])
 
 
-LARGE = {"rows": 4, "heads": 12, "head_size": 64, "max_length": 1024, "layers": 2, "lanes_stored": 2, "lanes": 2}
+LARGE = {"rows": 2, "heads": 12, "head_size": 64, "max_length": 1024, "layers": 2, "lanes_stored": 2, "lanes": 2}
 
 
 def test_resources_are_those_of_synthesis() -> None:
-    keys = ScoresSpec(columns=32, cascades=1, lanes_in=2, channels=2, **LARGE)
-    values = WeightedSumsSpec(columns=16, cascades=2, lanes_in=2, channels=2, **LARGE)
-    memories = [KvMemorySpec(unit=unit, layers=12, latency_cycles=80) for unit in (keys, values)]
+    keys = ScoresSpec(columns=16, cascades=1, lanes_in=2, channels=2, **LARGE)
+    values = WeightedSumsSpec(columns=8, cascades=2, lanes_in=2, channels=1, **LARGE)
+    memories = [KvMemorySpec(unit=unit, layers=12, latency_cycles=40) for unit in (keys, values)]
     ports = [port for spec in memories for port in (Load(spec), Store(spec))]
-    # bench/units.py has the unit that the values are of.
+    # bench/units.py has a unit with loaded values.
     unit, load_keys, store_keys, load_values, store_values = synthesise(Scores(keys), *ports)
     assert_resources(keys.resources, unit, about=keys)
     for spec, memory in zip(memories, (load_keys + store_keys, load_values + store_values), strict=True):
@@ -234,3 +234,9 @@ def test_impossible_units_are_refused(change: dict[str, int], message: str) -> N
     with pytest.raises(ValueError) as error:
         replace(SCORES, **change)
     assert str(error.value) == message
+
+
+def test_the_example_of_the_module() -> None:
+    spec = KvMemorySpec(unit=replace(SCORES, max_length=32), layers=2, latency_cycles=LATENCY)
+    assert (spec.blocks, spec.chunks, spec.layer_beats) == (4, 4, 8)
+    assert spec.place(layer=1, block=3, chunk=1) == (1, 13)

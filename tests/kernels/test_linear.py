@@ -1,6 +1,7 @@
 """The linear unit: bit-exact over geometries, layers and gaps; latency and cycles as its spec says."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from hdl.kernels.linear import Linear, LinearSpec, exact_matmul
 from hdl.kernels.shared import ProductShare
 
-from ..harness import run_streams
+from ..harness import run_streams, ways
 from ..synthesis import assert_mapped
 from .tensors import as_beats
 
@@ -53,18 +54,10 @@ def stimulus(spec: LinearSpec, tiles: list[int], seed: int) -> tuple[dict, np.nd
     return inputs, np.concatenate(sums)
 
 
-@pytest.mark.parametrize("gaps", [None, 3])
-@pytest.mark.parametrize("spec", GEOMETRIES.values(), ids=GEOMETRIES)
-def test_sums_equal_the_reference(spec: LinearSpec, gaps: int | None) -> None:
+@pytest.mark.parametrize(("spec", "simulator", "gaps"), ways(GEOMETRIES))
+def test_sums_equal_the_reference(spec: LinearSpec, simulator: Any, gaps: int | None) -> None:
     inputs, sums = stimulus(spec, [2, 1, 3], seed=1)
-    result = run_streams(Linear(spec), inputs, {"sums": len(sums)}, gaps=gaps)
-    np.testing.assert_array_equal(result.outputs["sums"], sums)
-
-
-@pytest.mark.parametrize("spec", GEOMETRIES.values(), ids=GEOMETRIES)
-def test_emitted_verilog_equals_the_reference(spec: LinearSpec) -> None:
-    inputs, sums = stimulus(spec, [2, 1, 3], seed=2)
-    result = run_streams(Linear(spec), inputs, {"sums": len(sums)}, gaps=5, simulator="verilator")
+    result = run_streams(Linear(spec), inputs, {"sums": len(sums)}, gaps=gaps, simulator=simulator)
     np.testing.assert_array_equal(result.outputs["sums"], sums)
 
 
@@ -73,7 +66,7 @@ def test_latency_and_cycles_are_the_specs(spec: LinearSpec) -> None:
     # One tile whose weights are there first (the activations wait for them), then many tiles at full speed.
     tiles = 6
     inputs, sums = stimulus(spec, [tiles], seed=3)
-    result = run_streams(Linear(spec), inputs, {"sums": len(sums)})
+    result = run_streams(Linear(spec), inputs, {"sums": len(sums)}, simulator="verilator")
     accepted = result.accepted["sums"]
     beats = spec.outputs // spec.lanes
     starts = accepted[::beats]
@@ -145,7 +138,7 @@ def test_a_share_of_a_product_in_turn_with_its_own(spec: LinearSpec, gaps: int |
     }
     for i, channel in enumerate(np.concatenate(packed, axis=1)):
         inputs[f"weights__{i}"] = [int.from_bytes(beat.tobytes(), "little") for beat in channel]
-    result = run_streams(Linear(spec), inputs, {"sums": sum(map(len, sums))}, gaps=gaps)
+    result = run_streams(Linear(spec), inputs, {"sums": sum(map(len, sums))}, gaps=gaps, simulator="verilator")
     np.testing.assert_array_equal(result.outputs["sums"], np.concatenate(sums))
     if gaps is None and spec == SHARING:
         ends = np.cumsum([len(each) for each in sums])
@@ -212,7 +205,7 @@ def test_weights_of_another_shape_are_refused(
         ({"cascades": 9}, "array must have a column and 1 to 8 cascades, not 4 and 9"),
         ({"lanes": 3}, "array lanes must divide its 4 columns, not 3"),
         ({"weight_bits": 6}, "weights must have 4 or 8 bits, not 6"),
-        ({"block": 2}, "linear blocks of 2 words need 8 RAMs a channel, not 4"),
+        ({"block": 2}, "linear blocks of 2 words need 8 RAMs per channel, not 4"),
         (
             {"weight_bits": 4, "inputs": 36},
             "linear inputs must be a multiple of the depth 8 of an array whose orders name products, not 36",
@@ -229,10 +222,9 @@ def test_impossible_specs_are_refused(changes: dict[str, int], message: str) -> 
 
 def test_resources_are_those_of_synthesis() -> None:
     # bench/units.py has units of 8 bits with blocks of one word.
+    shared = (ProductShare(inputs=128, outputs=110, first=0, stride=17),)
     specs = [
-        replace(
-            SMALL, rows=4, inputs=768, outputs=768, columns=8, cascades=4, ram_depth=4096, max_tiles=128, weight_bits=4
-        ),
-        replace(BLOCKS, ram_depth=4096, max_tiles=128, rows=4),
+        replace(SMALL, inputs=256, outputs=96, columns=2, ram_depth=4096, max_tiles=128, weight_bits=4),
+        replace(BLOCKS, columns=13, channels=1, lanes=1, products=shared, ram_depth=4096, max_tiles=128),
     ]
     assert_mapped((Linear(spec), spec.resources) for spec in specs)

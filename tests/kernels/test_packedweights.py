@@ -9,7 +9,7 @@ import pytest
 from hdl.kernels.packedweights import PackedWeightsSpec, UnpackWeights
 from hdl.kernels.weights import WeightChannels
 
-from ..harness import StreamResult, run_streams
+from ..harness import StreamResult, run_streams, ways
 from ..synthesis import assert_mapped
 
 SPEC = PackedWeightsSpec(
@@ -68,15 +68,9 @@ def run(spec: PackedWeightsSpec, orders: list[tuple[int, int, int]], **options: 
     return result
 
 
-@pytest.mark.parametrize("gaps", [None, 3])
-@pytest.mark.parametrize("spec", CASCADES.values(), ids=CASCADES)
-def test_int8_beats_come_out(spec: PackedWeightsSpec, gaps: int | None) -> None:
-    run(spec, ORDERS, gaps=gaps)
-
-
-@pytest.mark.parametrize("spec", CASCADES.values(), ids=CASCADES)
-def test_emitted_verilog_unpacks(spec: PackedWeightsSpec) -> None:
-    run(spec, ORDERS, gaps=5, simulator="verilator")
+@pytest.mark.parametrize(("spec", "simulator", "gaps"), ways(CASCADES))
+def test_int8_beats_come_out(spec: PackedWeightsSpec, simulator: str, gaps: int | None) -> None:
+    run(spec, ORDERS, gaps=gaps, simulator=simulator)
 
 
 def test_reset_in_the_middle() -> None:
@@ -86,10 +80,10 @@ def test_reset_in_the_middle() -> None:
 @pytest.mark.parametrize("spec", CASCADES.values(), ids=CASCADES)
 def test_cycles_and_latency_are_the_specs(spec: PackedWeightsSpec) -> None:
     passes, words = 20, 8
-    result = run(spec, [(1, passes, words), (1, passes, words)])
+    result = run(spec, [(1, passes, words), (1, passes, words)], simulator="verilator")
     beats = passes * words * spec.channels.block_beats
     assert result.latency("input", "output") == 1 + spec.latency  # behind the header
-    assert run(spec, [(0, 1, 1)]).latency("input", "output") == spec.latency
+    assert run(spec, [(0, 1, 1)], simulator="verilator").latency("input", "output") == spec.latency
     starts = result.accepted["output"][::beats]
     assert starts[1] - starts[0] == spec.cycles(passes, words)
     assert len(result.accepted["input"]) == 2 * spec.beats(passes, words)
@@ -118,7 +112,7 @@ def test_bytes_a_weight(columns: int, most: float) -> None:
     ("columns", "cascades", "message"),
     [
         (4, 3, "packed weights must be for 1, 2, 4 or 8 cascades, not 3"),
-        (129, 2, "packed weights must be for at most 128 columns a channel, not 129"),
+        (129, 2, "packed weights must be for at most 128 columns per channel, not 129"),
     ],
 )
 def test_impossible_specs_are_refused(columns: int, cascades: int, message: str) -> None:
@@ -134,3 +128,10 @@ def test_resources_are_those_of_synthesis() -> None:
     ]
     specs = [replace(SPEC, channels=shape, max_words=96, max_passes=524) for shape in shapes]
     assert_mapped((UnpackWeights(spec), spec.resources) for spec in specs)
+
+
+def test_the_example_of_the_layout() -> None:
+    layout = CASCADES["spans that fill a header"]._layout(passes=3, words=3)
+    assert (layout.headers, layout.total) == ([0, 49], 74)
+    assert layout.beat[[0, 1, 2, 95, 96, -1]].tolist() == [1, 1, 2, 48, 50, 73]
+    assert layout.half[[0, 1, 2]].tolist() == [0, 1, 0]

@@ -6,8 +6,8 @@ from math import ceil
 import numpy as np
 import pytest
 
+from hdl.kernels.arrayspec import ArraySpec
 from hdl.kernels.shared import Product, SharedColumnsSpec, product_shares, weight_bytes
-from hdl.kernels.systolic import ArraySpec
 
 WIDE = ArraySpec(rows=4, columns=32, cascades=4, lanes=2, terms=4096, least_words=16, ram_depth=512)
 DEEP = replace(WIDE, columns=24, cascades=2)

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.lib import wiring
 
 from hdl.kernels.linear import Linear, LinearSpec
 from hdl.kernels.shared import Product, SharedColumnsSpec
 from hdl.kernels.sharing import Collect, Distribute, share
+from hdl.resources import Resources
 
 from ..harness import StreamResult, run_streams
 from ..synthesis import assert_mapped
@@ -36,12 +38,15 @@ def geometry(*shapes: tuple[int, int], lanes: int, heads: Sequence[Product], bit
     return share(units, [*own, *heads])
 
 
+HEADS = [Product(16, 398), Product(80, 330), Product(48, 10), Product(160, 20)]
+"""The weights of the first are more than the RAMs hold, and its features fill no whole round. The sums' beats are more
+than a pass, or fewer; one round, not all of its features; a long row."""
+
 GEOMETRIES = {
-    # The head's weights are more than the RAMs hold, and its features fill no whole round.
-    "several lanes": geometry((4, 1), (2, 2), (6, 1), (4, 2), lanes=2, heads=[Product(16, 150), Product(48, 10)]),
+    "several lanes": geometry((4, 1), (2, 2), (6, 1), (4, 2), lanes=2, heads=HEADS),
     # The third array's own product, and two that are shared.
     "weights of 4 bits": geometry(
-        (4, 1), (2, 2), (6, 1), (4, 2), lanes=2, bits=(8, 8, 4, 8), heads=[Product(16, 150, 4), Product(144, 40, 4)]
+        (2, 1), (2, 2), (4, 1), (2, 2), lanes=2, bits=(8, 8, 4, 8), heads=[Product(16, 150, 4), Product(144, 40, 4)]
     ),
     "one lane": geometry((3, 2), (1, 1), (2, 2), (1, 1), lanes=1, heads=[Product(48, 17), Product(16, 30)]),
 }
@@ -64,9 +69,8 @@ def run(arrays: Arrays, runs: list[Prompt | Together], **options: Any) -> Stream
     return result
 
 
-@pytest.mark.parametrize("arrays", GEOMETRIES.values(), ids=GEOMETRIES)
-def test_prompts_and_shared_products_in_turn(arrays: Arrays) -> None:
-    run(arrays, [Prompt((2, 1)), Together((3, HEAD)), Prompt((1,))], gaps=1)
+def test_prompts_and_shared_products_in_turn() -> None:
+    run(GEOMETRIES["one lane"], [Prompt((2, 1)), Together((3, HEAD)), Prompt((1,))], gaps=1)
 
 
 @pytest.mark.parametrize("gaps", [None, 3])
@@ -81,17 +85,15 @@ def test_reset_in_the_middle(cycle: int) -> None:
     run(GEOMETRIES["one lane"], ALTERNATING[:3], gaps=2, reset_at=cycle, simulator="verilator")
 
 
-HEADS = [Product(16, 398), Product(80, 330), Product(48, 16), Product(160, 20)]
-"""The sums' beats are more than a pass, or fewer; one round, not all of its features; a long row."""
-
-
-@pytest.mark.parametrize("shapes", [((4, 1), (2, 2), (6, 1), (4, 2)), ((8, 1), (2, 2), (4, 2), (4, 1))])
-def test_latency_and_cycles_are_the_specs(shapes: Any) -> None:
+@pytest.mark.parametrize(
+    "arrays", [GEOMETRIES["several lanes"], geometry((8, 1), (2, 2), (4, 2), (4, 1), lanes=2, heads=HEADS)]
+)
+def test_latency_and_cycles_are_the_specs(arrays: Arrays) -> None:
     """Of products alone, whose weights are there before their activations; then of one behind the other."""
-    units, spec = geometry(*shapes, lanes=2, heads=HEADS)
+    units, spec = arrays
     following = (HEAD, HEAD + 1)  # whose next row has room in front of the arrays, and comes in less time
     runs = [*(Together((p,)) for p in range(HEAD, len(spec.products))), *(Together((p, p)) for p in following)]
-    accepted = run((units, spec), runs, simulator="verilator").accepted
+    accepted = run(arrays, runs, simulator="verilator").accepted
     for p, product in enumerate(HEADS, start=HEAD):
         rows = accepted[f"sources__{p}"].reshape(-1, product.inputs // spec.lanes)
         sums = accepted[f"sums__{p}"].reshape(-1, product.outputs // spec.lanes)
@@ -102,22 +104,19 @@ def test_latency_and_cycles_are_the_specs(shapes: Any) -> None:
             assert sums[2, 0] - sums[1, 0] == spec.product_cycles(product.inputs, product.outputs)
 
 
-@pytest.mark.parametrize("lanes", [1, 4])
-def test_resources_are_those_of_synthesis(lanes: int) -> None:
-    sizes = [Product(768, 2304), Product(768, 768), Product(768, 3072), Product(3072, 768)]
-    units = [
-        replace(OWN, rows=4, inputs=size.inputs, outputs=size.outputs, columns=columns, cascades=4, lanes_in=lanes,
-            lanes=lanes, ram_depth=4096)
-        for size, columns in zip(sizes, (24, 8, 32, 32), strict=True)
-    ]  # fmt: skip
-    sharing, spec = share(units, [*sizes, Product(768, 50260)])
-    assert_mapped(
-        [
-            (Distribute(spec), spec.distribute_resources),
-            (Collect(spec), spec.collect_resources),
-            (Linear(sharing[1]), sharing[1].resources),
-        ]
-    )
+def test_resources_are_those_of_synthesis() -> None:
+    """Of one lane and several; of an array that shares products."""
+    sizes = [Product(192, 576), Product(192, 192), Product(192, 768), Product(768, 192)]
+    mapped: list[tuple[wiring.Component, Resources]] = []
+    for lanes in (1, 4):
+        units = [
+            replace(OWN, inputs=size.inputs, outputs=size.outputs, columns=columns, cascades=2, lanes_in=lanes,
+                lanes=lanes, ram_depth=4096, ram_style="ultra")
+            for size, columns in zip(sizes, (12, 4, 16, 16), strict=True)
+        ]  # fmt: skip
+        sharing, spec = share(units, [*sizes, Product(192, 50260)])
+        mapped += [(Distribute(spec), spec.distribute_resources), (Collect(spec), spec.collect_resources)]
+    assert_mapped([*mapped, (Linear(sharing[1]), sharing[1].resources)])
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,13 @@ def test_refusals() -> None:
     spec = SPECS["two words in three beats"]
     with pytest.raises(ValueError, match="linear weights must fill blocks of 2 words, not be 3 words"):
         spec.beats(3)
-    with pytest.raises(ValueError, match="linear blocks of 2 words need 8 RAMs a channel, not 6"):
+    with pytest.raises(ValueError, match="linear blocks of 2 words need 8 RAMs per channel, not 6"):
         replace(spec, channels=2)
     with pytest.raises(ValueError, match="linear channels must be 1 to 3, one for each column at most, not 4"):
         replace(spec, channels=4)
+
+
+def test_the_example_of_the_module() -> None:
+    spec = SPECS["three words in five beats"]
+    found = [(beat, *one) for beat, one in enumerate(spec.deliveries(4)) if one.present]
+    assert found == [(0, True, False, 4), (2, True, False, 1), (3, True, True, 6)]

@@ -30,9 +30,7 @@ def test_a_point_is_both_estimates(tiny: Comparison) -> None:
     prompt, output = tiny.prompts[-1], tiny.outputs[0]
     point = tiny.at(prompt, output)
     assert point is not None
-    ours = estimate_design(
-        point.ours.design, load_device("u280"), Workload(prompt=prompt, output=output), counted=False
-    )
+    ours = estimate_design(point.ours.design, load_device("u280"), prompt=prompt, output=output)
     theirs = estimate_gpu("tiny-gpt2", "a100", prompt=prompt, output=output)
     assert (point.ours.seconds, point.theirs.seconds) == (ours.seconds, theirs.seconds)
     assert point.figures("latency") == (ours.seconds, theirs.seconds)

@@ -58,10 +58,10 @@ def scalar(where: Kind, point: Point) -> dict[str, float]:
     """A point's figures, built through its spec."""
     design, spec = point.design, point.spec
     clock, device = point.clock_mhz * 1e6, where.device
-    work = perf.Workload(prompt=where.prompt, output=where.output, clock_mhz=point.clock_mhz)
+    options: dict[str, Any] = {"prompt": where.prompt, "output": where.output, "clock_mhz": point.clock_mhz}
     if where.network.causal:
-        one = estimate_design(design, device, work)
-        many = estimate_design(design, device, replace(work, sequences=point.flight))
+        one = estimate_design(design, device, **options)
+        many = estimate_design(design, device, sequences=point.flight, **options)
         assert (one.token is None) == (one.decode is None) == (not where.output)
         first, token, cycles = one.first_token.seconds, one.token.seconds if one.token else 0.0, one.prefill.cycles
         throughput, token_cycles = many.tokens_a_second, one.decode.cycles if one.decode else 0

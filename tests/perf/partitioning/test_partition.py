@@ -10,7 +10,7 @@ from hdl.errors import InputError
 from hdl.model.load import load_network
 from hdl.model.network import Network
 from hdl.perf import Device, estimate, estimate_design, load_device, partition, scaling
-from hdl.perf.chooser import choose_geometry
+from hdl.perf.chooser import choose
 from hdl.perf.decoder import DecoderSpec
 from hdl.perf.design import SpatialDesign
 from hdl.perf.device import Link
@@ -128,7 +128,7 @@ def test_one_device_is_the_estimate(options: dict[str, Any]) -> None:
 
 
 def test_layers_are_balanced_and_the_head_is_last() -> None:
-    work = Workload(prompt=1, output=128, sequences=1, weight_bits=WeightBits.of(8))
+    work = Work(1, 128, 1, 8)
     even = split(NARROW, 3, work)
     assert [stage.layers for stage in even.stages] == [3, 3, 2]
     assert [stage.layers for stage in split(NARROW, 5, work).stages] == [2, 2, 2, 1, 1]
@@ -175,7 +175,7 @@ def test_throughput_follows_the_sequences_in_flight() -> None:
     assert rate(1, 4) == pytest.approx(alone, rel=0.01)
     assert rate(2, 4) == pytest.approx(2 * alone, rel=0.01)
     assert rate(4, 4) == pytest.approx(4 * alone, rel=0.05)
-    four = split(NARROW, 4, Workload(prompt=1, output=128, sequences=12, weight_bits=WeightBits.of(8)))
+    four = split(NARROW, 4, Work(1, 128, 12, 8))
     seconds = [stage.token_seconds for stage in four.stages]
     assert (four.group, four.groups) == (3, 4)
     assert four.token == max(sum(seconds), 4 * max(seconds))
@@ -222,12 +222,11 @@ def test_keys_and_values_of_all_sequences_are_in_memory() -> None:
 
 
 def test_a_cache_on_chip_holds_one_sequence() -> None:
-    network, device = load_network("tiny-gpt2"), load_device("u280")
-    work = Workload(prompt=64, output=32, held=3, tile=4)
-    several = estimate_design(estimated_design(network, device, work), device, work)
+    several = estimate("tiny-gpt2", "u280", prompt=64, output=32, tile=4, held=3)
+    assert several.sequences == 1
     assert several.design.cache_bytes > 0
     needed = {limit.name: limit.needed for limit in several.constraints}["memory capacity"]
-    assert needed == (network.parameters + 3 * several.design.cache_bytes) / 1e9
+    assert needed == (several.network.parameters + 3 * several.design.cache_bytes) / 1e9
 
 
 def test_what_newly_fits_on_chip_is_a_gain() -> None:
@@ -236,13 +235,13 @@ def test_what_newly_fits_on_chip_is_a_gain() -> None:
     network = replace(load_network("tiny-gpt2"), **shape, max_positions=128, vocabulary=260)
     device = load_device("u280")
     device = device.model_copy(update={"memories": (device.memory.model_copy(update={"bandwidth_gb_s": 0.1}),)})
-    spec = choose_geometry(network, 128, device.resources, rows=4, cache_channels=1)
+    spec = choose(network, 128, device.resources, rows=4)
     assert isinstance(spec, DecoderSpec)
     halves = replace(spec, max_layers=1, cache_on_chip=True)
 
     def stages(spec: DecoderSpec, layers: int, count: int) -> Split:
         design = SpatialDesign(replace(network, layers=layers), spec)
-        found = estimate_design(design, device, Workload(prompt=64, output=64))
+        found = estimate_design(design, device, prompt=64, output=64)
         one = Stage(layers=layers, tensor=1, estimate=found, prompt_links=Transfer(), token_links=Transfer())
         return Split(1, (one,) * count, 1, 1)
 
@@ -266,7 +265,7 @@ def test_an_encoder_is_divided_by_layers_alone() -> None:
 
 
 def test_limits_of_one_device_hold_on_all() -> None:
-    for stage in split(LLAMA, 3, Workload(prompt=128, output=64, sequences=4, weight_bits=WeightBits.of(8))).stages:
+    for stage in split(LLAMA, 3, Work(128, 64, 4, 8)).stages:
         assert all(limit.met for limit in stage.estimate.constraints)
         token = stage.estimate.decode
         assert token is not None
