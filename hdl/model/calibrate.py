@@ -37,7 +37,8 @@ def calibrate(weights: Weights, calibration: Iterable[Any]) -> NetworkRanges:
         InputError: for no texts, for ones that do not suit the model, and for weights that make nothing of them.
     """
     network = weights.network
-    check_words(weights.tables["word"], weights.source)
+    if "word" in weights.tables:
+        check_words(weights.tables["word"], weights.source)
     ranges = NetworkRanges(tuple({} for _ in weights.layers), {})
     outputs = Outputs()
     # What is not finite is refused, with the place where it is.

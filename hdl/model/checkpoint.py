@@ -52,15 +52,22 @@ def load_checkpoint(path: Path, network: Network) -> Checkpoint:
     )
     embedding = _parameters(reader, network.embedding.graph, "", layout.embedding)
     head = with_table(network.head, _parameters(reader, network.head, "", layout.head), tables)
+    closing = _parameters(reader, network.closing, "", layout.closing)
     weights = Weights(
-        network=network, tables=tables, embedding=embedding, layers=layers, head=head, source=f"weights of {path}"
+        network=network,
+        tables=tables,
+        embedding=embedding,
+        layers=layers,
+        head=head,
+        closing=closing,
+        source=f"weights of {path}",
     )
     return Checkpoint(weights, reader.rest(re.compile(layout.buffers), network.name))
 
 
 def _table(reader: TensorReader, layout: Layout, name: str, rows: int, hidden: int) -> np.ndarray:
     """A table. That of words may be stored as the head's matrix, or as both."""
-    stored, tied = f"{layout.tables[name]}.weight", layout.tied
+    stored, tied = layout.tables[name], layout.tied
     if name != "word" or not tied or tied not in reader.left:
         return reader.take(stored, rows, hidden)
     table = reader.take(tied, rows, hidden)

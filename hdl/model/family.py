@@ -5,8 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from .architecture import Graph
 from .shape import Shape
+
+COMMON = ("layers", "hidden", "heads", "intermediate", "max_positions", "vocabulary")
 
 __all__ = ["Embedding", "Family", "FamilyKeys", "Layout"]
 
@@ -53,8 +57,9 @@ class Layout:
 
     Attributes:
         tables: The tensor of each table.
-        embedding, layer, head: What a tensor's name holds, without ``.weight`` and ``.bias``: a norm, or parts of a
-            linear operator, one after the other. A layer's names begin with ``prefix``, whose place is its number.
+        embedding, layer, head, closing: What a tensor's name holds, without ``.weight`` and ``.bias``: a norm, or
+            parts of a linear operator, one after the other. A layer's names begin with ``prefix``, whose place is its
+            number.
         transposed: Whether the matrices of the layers are stored [inputs, outputs].
         modules: Names of modules around the plain model, which may stand before the names.
         renamed: Parts of names that some files have, and the plain ones.
@@ -67,6 +72,7 @@ class Layout:
     layer: Mapping[str, tuple[str, ...]]
     embedding: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     head: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    closing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     transposed: bool = False
     modules: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
@@ -82,20 +88,27 @@ class Family:
         name: The ``model_type`` of its configurations.
         title: Its name in sentences.
         keys: Its configurations.
-        fields: The fields that a YAML file of a network has, besides those of every network.
+        common: The fields that a YAML file of a network has whatever its family; a family may lack some.
+        fields: The fields that it has besides.
         complete: All fields of a shape for those that are given.
         layer: The graph of a layer.
         head: The graph from the last layer's output to the logits of the next token; None without one.
+        closing: The graph after the last layer that the host computes; None without one.
         embedding: What stands before the first layer.
+        embed: The features [rows, hidden] of an input that is no text, of its tables and of the parameters of the
+            embedding's graph; None for texts.
         layout: Its checkpoints; None for a family of which no hardware can be made yet.
     """
 
     name: str
     title: str
     keys: FamilyKeys
+    common: Sequence[str] = COMMON
     fields: Sequence[str]
     complete: Callable[[dict[str, Any]], dict[str, Any]]
     layer: Callable[[Shape], Graph]
     embedding: Callable[[Shape], Embedding]
     head: Callable[[Shape], Graph | None] = lambda shape: None
+    closing: Callable[[Shape], Graph | None] = lambda shape: None
+    embed: Callable[[Any, Mapping[str, np.ndarray], Mapping[str, Any], Shape], np.ndarray] | None = None
     layout: Layout | None = None

@@ -12,7 +12,18 @@ from .functions import FUNCTIONS
 from .network import Network
 from .weights import Dense, NormWeights, Parameters, Weights
 
-__all__ = ["FloatDecoder", "Trace", "attend", "check_tokens", "dense", "embed", "encode", "normalise", "run_graph"]
+__all__ = [
+    "FloatDecoder",
+    "Trace",
+    "attend",
+    "check_tokens",
+    "close",
+    "dense",
+    "embed",
+    "encode",
+    "normalise",
+    "run_graph",
+]
 
 Trace = dict[str, np.ndarray]
 """The tensors of a graph [tokens, features], by name, in the order of the data."""
@@ -39,13 +50,16 @@ def check_tokens(token_ids: Sequence[int], network: Network, start: int = 0) -> 
     return ids
 
 
-def embed(token_ids: Sequence[int], weights: Weights, start: int = 0) -> np.ndarray:
-    """Features [tokens, hidden] of tokens from position ``start`` on, all of kind 0.
+def embed(token_ids: Any, weights: Weights, start: int = 0) -> np.ndarray:
+    """Features [tokens, hidden] of tokens from position ``start`` on, all of kind 0; or of another input that the
+    family embeds, such as an image.
 
     Raises:
         InputError: see `check_tokens`.
     """
     network = weights.network
+    if network.traits.embed:
+        return network.traits.embed(token_ids, weights.tables, weights.embedding, network)
     ids = check_tokens(token_ids, network, start)
     rows: dict[str, Any] = {"word": ids, "position": slice(start, start + len(ids)), "token_type": 0}
     total = reduce(np.add, (weights.tables[name][rows[name]] for name in network.embedding.tables))
@@ -64,8 +78,8 @@ def run_graph(
     return trace
 
 
-def encode(token_ids: Sequence[int], weights: Weights) -> np.ndarray:
-    """The last layer's output [tokens, hidden] for a text.
+def encode(token_ids: Any, weights: Weights) -> np.ndarray:
+    """The output [tokens, hidden] of an encoder for a text, or for another input.
 
     Raises:
         InputError: see `check_tokens`.
@@ -73,7 +87,13 @@ def encode(token_ids: Sequence[int], weights: Weights) -> np.ndarray:
     x = embed(token_ids, weights)
     for layer in weights.layers:
         x = run_graph(weights.network.layer, x, layer, weights.network)[weights.network.layer.output]
-    return x
+    return close(x, weights.closing, weights.network)
+
+
+def close(x: np.ndarray, parameters: Parameters, network: Network) -> np.ndarray:
+    """What the host makes of the last layer's output [tokens, hidden]."""
+    graph = network.closing
+    return run_graph(graph, x, parameters, network)[graph.output] if graph else x
 
 
 def attend(query: np.ndarray, key: np.ndarray, value: np.ndarray, heads: int, *, causal: bool) -> np.ndarray:

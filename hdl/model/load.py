@@ -14,9 +14,6 @@ from .network import Network
 
 __all__ = ["load_model", "load_network", "networks", "presets"]
 
-COMMON = ("layers", "hidden", "heads", "intermediate", "max_positions", "vocabulary")
-"""The fields that a YAML file of every network has, beside its family."""
-
 
 @cache
 def networks() -> tuple[str, ...]:
@@ -73,7 +70,7 @@ def of_mapping(name: str, values: Any, source: str) -> Network:
     family = values.get("family")
     if family not in tuple(FAMILIES):
         raise InputError(f"family of model {name!r} must be {of_families()}, not {shown(family)}")
-    check_fields(values, {"family", *COMMON, *FAMILIES[family].fields}, source)
+    check_fields(values, {"family", *FAMILIES[family].common, *FAMILIES[family].fields}, source)
     return Network.of(name, family, {key: value for key, value in values.items() if key != "family"})
 
 

@@ -71,6 +71,11 @@ class Network(Shape):
         return self.traits.head(self)
 
     @cached_property
+    def closing(self) -> Graph | None:
+        """The graph after the last layer that the host computes; None without one."""
+        return self.traits.closing(self)
+
+    @cached_property
     def embedding(self) -> Embedding:
         """What stands before the first layer."""
         return self.traits.embedding(self)

@@ -3,8 +3,9 @@
 `calibrate` finds the ranges of all tensors, `streams` the units of the residual path, `graphquantiser` the rest.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ __all__ = ["quantise"]
 
 def quantise(
     weights: Weights,
-    calibration: Iterable[Sequence[int]],
+    calibration: Iterable[Any],
     *,
     static: bool = False,
     balance: bool = True,
@@ -62,6 +63,7 @@ def quantise(
         network=network,
         tables=_tables(weights, layers[0]) if head else weights.tables,
         embedding=weights.embedding,
+        closing=weights.closing,
         layers=tuple(layers),
         head=head,
         group_factors=factors | own.factors,

@@ -1,8 +1,9 @@
 """A quantised network: integers exactly as the hardware takes them, and what the host needs around it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from ..fixed import saturate
 from ..kernels.activation import ActivationSpec
 from ..kernels.normparameters import NormParameters
 from ..kernels.parameters import ChannelParameters
-from .floating import check_tokens, embed
+from .floating import check_tokens, close, embed
 from .network import Network
 from .pooling import MEAN, Pooling
 from .weightbits import WeightBits
@@ -57,7 +58,7 @@ class Quantised:
 
     ``layers``, and ``head`` where the network has one. ``tables`` by name: with a head int16 [rows, hidden], in the
     unit of the first layer's input, which the device adds with saturation; without one float32, for the host, as are
-    the parameters of the ``embedding``'s graph.
+    the parameters of the graphs ``embedding`` and ``closing``.
 
     ``group_factors``: of weights of 4 bits, uint8 [outputs, groups] by layer and operator, as ``0.qkv``, and ``head``:
     the weights are multiples of these (`groups`). Those that have none here have 8 bits. ``source``: where the weights
@@ -67,6 +68,7 @@ class Quantised:
     network: Network
     tables: Mapping[str, np.ndarray]
     embedding: Parameters
+    closing: Parameters
     layers: tuple[QuantisedGraph, ...]
     head: QuantisedGraph | None
     group_factors: Mapping[str, np.ndarray]
@@ -86,7 +88,7 @@ class Quantised:
         assert self.head, f"{self.network.name} has no head"
         return float(self.head.units[graph.output])
 
-    def embed(self, token_ids: Sequence[int], start: int = 0) -> np.ndarray:
+    def embed(self, token_ids: Any, start: int = 0) -> np.ndarray:
         """The first layer's input, int16 [tokens, hidden], for tokens from position ``start`` on.
 
         Raises:
@@ -94,7 +96,7 @@ class Quantised:
         """
         if self.head is None:
             weights = Weights(
-                network=self.network, tables=self.tables, embedding=self.embedding, layers=(), head={},
+                network=self.network, tables=self.tables, embedding=self.embedding, layers=(), head={}, closing={},
                 source=self.source,
             )  # fmt: skip
             return self.integers(embed(token_ids, weights, start))
@@ -115,7 +117,7 @@ class Quantised:
 
     def pool(self, outputs: np.ndarray) -> np.ndarray:
         """A text's embedding [hidden], of the last layer's output [tokens, hidden]: the host's last share."""
-        return self.pooling.of(self.real(outputs))
+        return self.pooling.of(close(self.real(outputs), self.closing, self.network))
 
 
 @cache

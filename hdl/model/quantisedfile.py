@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from .network import Network
 from .pooling import Pooling
 from .quantised import Quantised, QuantisedGraph
 from .safetensors import SafeTensors, write_safetensors
-from .weights import NormWeights
+from .weights import Dense, NormWeights, Parameters
 
 __all__ = ["is_quantised", "load_quantised", "save_quantised"]
 
@@ -27,9 +27,8 @@ Tensors = dict[str, np.ndarray]
 def save_quantised(path: Path, model: Quantised) -> None:
     """Writes a quantised model to a file, which appears when it is complete."""
     tensors = _named("table", model.tables) | _named("factors", model.group_factors)
-    for name, norm in model.embedding.items():
-        assert isinstance(norm, NormWeights), "only norms are computed by the host"
-        tensors |= {f"embedding.{name}.gamma": norm.gamma, f"embedding.{name}.beta": norm.beta}
+    for graph, parameters in (("embedding", model.embedding), ("closing", model.closing)):
+        tensors |= _named(graph, _real(parameters))
     for index, layer in enumerate(model.layers):
         tensors |= _named(f"layer.{index}", _tensors(layer))
     if model.head:
@@ -61,14 +60,12 @@ def load_quantised(path: Path) -> Quantised:
     if _checksum(tensors) != file.metadata.get("checksum"):
         raise InputError(f"{path} is damaged: its checksum is wrong; quantise the model again")
     network = Network(**json.loads(file.metadata["network"]))
-    norms = {name.split(".")[1] for name in tensors if name.startswith("embedding.")}
     head = _under("head", tensors)
     return Quantised(
         network=network,
         tables=_under("table", tensors),
-        embedding={
-            name: NormWeights(tensors[f"embedding.{name}.gamma"], tensors[f"embedding.{name}.beta"]) for name in norms
-        },
+        embedding=_parameters(_under("embedding", tensors)),
+        closing=_parameters(_under("closing", tensors)),
         layers=tuple(_graph(_under(f"layer.{index}", tensors)) for index in range(network.layers)),
         head=_graph(head) if head else None,
         group_factors=_under("factors", tensors),
@@ -83,6 +80,22 @@ def is_quantised(path: Path) -> bool:
         return SafeTensors(path).metadata.get("format") == FORMAT
     except InputError:
         return False
+
+
+def _real(parameters: Parameters) -> Tensors:
+    """The host's parameters as arrays by name."""
+    return {
+        f"{name}.{field.name}": getattr(own, field.name) for name, own in parameters.items() for field in fields(own)
+    }
+
+
+def _parameters(tensors: Tensors) -> Parameters:
+    """The inverse of `_real`."""
+    found: dict[str, Dense | NormWeights] = {}
+    for name in {name.rpartition(".")[0] for name in tensors}:
+        own = _under(name, tensors)
+        found[name] = Dense(**own) if "weight" in own else NormWeights(**own)
+    return found
 
 
 def _tensors(graph: QuantisedGraph) -> Tensors:

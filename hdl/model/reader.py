@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from math import prod
 
 import numpy as np
 
@@ -25,6 +26,13 @@ def without(name: str, prefixes: tuple[str, ...]) -> str:
     while prefix := next((one for one in prefixes if name.startswith(one)), ""):
         name = name.removeprefix(prefix)
     return name
+
+
+def _same(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether a tensor of the shape ``found`` has the numbers of one of the ``shape`` in the same order: dimensions of
+    1 do not count, and the last one may be stored as several, as of a convolution over whole patches."""
+    own, wanted = (tuple(size for size in one if size > 1) for one in (found, shape))
+    return own == wanted or (len(own) > len(wanted) > 1 and own[0] == wanted[0] and prod(own) == prod(wanted))
 
 
 class TensorReader:
@@ -55,9 +63,9 @@ class TensorReader:
             raise InputError(f"{self.file.path} lacks the tensor {name!r}; is it another model's?")
         own = self.left.pop(name)
         found = self.file.entries[own].shape
-        if found != shape:
+        if not _same(found, shape):
             raise InputError(f"{self.file.path}: tensor {own!r} must be of shape {list(shape)}, not {list(found)}")
-        return self.file.floats(own)
+        return self.file.floats(own).reshape(shape)
 
     def dense(self, name: str, outputs: int, inputs: int, *, transposed: bool = False) -> Dense:
         """A linear operator whose weights are stored [outputs, inputs], or ``transposed``; see `take`."""

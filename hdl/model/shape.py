@@ -18,8 +18,9 @@ class Shape:
     ``layers`` layers on tokens of ``hidden`` features. ``heads`` heads of queries share ``kv_heads`` heads of keys and
     values, all of ``head_size`` features. The feed-forward part has ``intermediate`` features and the function
     ``activation``. Token ids are below ``vocabulary``; a text has at most ``max_positions`` tokens, of
-    ``token_types`` kinds (0: the network knows no kinds). ``norm_eps``: the epsilon of the norms. ``tied``: the matrix
-    of the head is that of the embedding.
+    ``token_types`` kinds (0: the network knows no kinds). ``image``: channels, height and width, and height and width
+    of a patch, where the inputs are images and not texts; there is no vocabulary then. ``norm_eps``: the epsilon of the
+    norms. ``tied``: the matrix of the head is that of the embedding.
 
     Raises:
         InputError: for a number that no network has, with its name.
@@ -39,11 +40,14 @@ class Shape:
     norm_eps: float
     activation: str
     tied: bool
+    image: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "image", tuple(self.image))  # a list, where it comes from a file
+        none = {"token_types", "vocabulary"} if self.image else {"token_types"}
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type is int and not (field.name == "token_types" and type(value) is int and value == 0):
+            if field.type is int and not (field.name in none and type(value) is int and value == 0):
                 check_whole(self.name, field.name, value)
             if field.type is bool and type(value) is not bool:
                 raise InputError(f"{field.name} of model {self.name!r} must be true or false, not {shown(value)}")

@@ -42,10 +42,10 @@ class Outputs:
         self.tokens: set[int] = set()
         self.low, self.high, self.largest = np.float32(np.inf), np.float32(-np.inf), 0.0
 
-    def widen(self, token_ids: Sequence[int], outputs: np.ndarray, centre: bool = False) -> None:
-        """Takes the outputs [tokens, features] of a text. ``centre``: only their differences in a token count, as of
-        logits."""
-        self.tokens.update(token_ids)
+    def widen(self, inputs: Sequence[int] | np.ndarray, outputs: np.ndarray, centre: bool = False) -> None:
+        """Takes the outputs [tokens, features] of a text, by its ids, or of an image. ``centre``: only their
+        differences in a token count, as of logits."""
+        self.tokens.update([hash(inputs.tobytes())] if isinstance(inputs, np.ndarray) else inputs)
         self.largest = max(self.largest, float(np.abs(outputs).max()))
         own = outputs - outputs.mean(axis=1, keepdims=True) if centre else outputs
         self.low, self.high = np.minimum(self.low, own.min(axis=0)), np.maximum(self.high, own.max(axis=0))

@@ -39,9 +39,9 @@ Parameters = Mapping[str, Dense | NormWeights]
 class Weights:
     """A whole network.
 
-    ``tables`` [rows, hidden] by name; ``embedding`` and ``head``: parameters of the graphs before the first layer and
-    after the last, empty without one; ``layers``: those of each layer. ``source`` says in a few words where the weights
-    come from.
+    ``tables`` [rows, hidden] by name; ``embedding``, ``head`` and ``closing``: parameters of the graphs before the
+    first layer and after the last, empty without one; ``layers``: those of each layer. ``source`` says in a few words
+    where the weights come from.
     """
 
     network: Network
@@ -49,6 +49,7 @@ class Weights:
     embedding: Parameters
     layers: tuple[Parameters, ...]
     head: Parameters
+    closing: Parameters
     source: str
 
 
@@ -61,6 +62,9 @@ def joined(operator: Linear, parameters: Parameters) -> Dense:
 
 GAINS = {"keys": 1.4, "queries": 1.4, "projection": 0.7}
 """The deviations of what linear operators make of inputs of deviation 1, where they are not 1: attention is unequal."""
+
+WORD_SPREAD = 0.14
+"""Of the words' vectors that enter a residual stream as they are."""
 
 OUTLIER = 8
 """How much larger the outlier features of a residual stream are."""
@@ -117,16 +121,18 @@ def random_weights(network: Network, seed: int) -> Weights:
     Raises:
         InputError: see `Draw`.
     """
-    draw, stream = Draw(network, seed), network.embedding.graph is None
+    draw = Draw(network, seed)
+    stream = not isinstance(network.layer.maker(network.layer.output), Norm)
     # Without a norm, the spreads of the published GPT-2's tables.
-    spreads = {"word": 0.14, "position": 0.05} if stream else {"word": 1.0, "position": 0.3, "token_type": 0.1}
+    spreads = {"position": 0.05} if stream else {"word": 1.0, "position": 0.3, "token_type": 0.1}
     tables = {
-        name: draw.normal(rows, network.hidden, spread=spreads[name]) for name, rows in network.embedding.tables.items()
+        name: draw.normal(rows, network.hidden, spread=spreads.get(name, WORD_SPREAD))
+        for name, rows in network.embedding.tables.items()
     }
     features = network.hidden
     outliers = draw.generator.choice(features, max(1, features // 256) if stream else 0, replace=False)
     if stream:
-        tables["position"][:, outliers] += OUTLIER * spreads["word"]
+        tables["position"][:, outliers] += OUTLIER * WORD_SPREAD
     layers = []
     for _ in range(network.layers):
         layer = draw.graph(network.layer)
@@ -139,6 +145,7 @@ def random_weights(network: Network, seed: int) -> Weights:
         embedding=draw.graph(network.embedding.graph),
         layers=tuple(layers),
         head=with_table(network.head, draw.graph(network.head), tables),
+        closing=draw.graph(network.closing),
         source=f"random weights, seed {seed}",
     )
 

@@ -5,10 +5,11 @@ from .bert import BERT
 from .gpt2 import GPT2
 from .llama import LLAMA
 from .opt import OPT
+from .vit import DEIT, VIT
 
 __all__ = ["BUILT", "FAMILIES", "of_families"]
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (BERT, GPT2, OPT, LLAMA)}
+FAMILIES: dict[str, Family] = {family.name: family for family in (BERT, GPT2, OPT, LLAMA, VIT, DEIT)}
 
 BUILT: tuple[str, ...] = tuple(name for name, family in FAMILIES.items() if family.layout)
 """The families of which hardware can be made."""

@@ -48,9 +48,9 @@ BERT = Family(
     embedding=embedding,
     layout=Layout(
         tables={
-            "word": "embeddings.word_embeddings",
-            "position": "embeddings.position_embeddings",
-            "token_type": "embeddings.token_type_embeddings",
+            "word": "embeddings.word_embeddings.weight",
+            "position": "embeddings.position_embeddings.weight",
+            "token_type": "embeddings.token_type_embeddings.weight",
         },
         embedding={"embeddings.LayerNorm": ("norm",)},
         prefix="encoder.layer.{}.",

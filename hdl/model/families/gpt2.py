@@ -67,7 +67,7 @@ GPT2 = Family(
     head=tied_head,
     embedding=embedding,
     layout=Layout(
-        tables={"word": "wte", "position": "wpe"},
+        tables={"word": "wte.weight", "position": "wpe.weight"},
         prefix="h.{}.",
         layer={
             "attn.c_attn": ("queries", "keys", "values"),
