@@ -24,6 +24,28 @@ def test_families_and_specs_decide() -> None:
 
 
 @pytest.mark.parametrize("model", ["tiny-bert", "tiny-gpt2"])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"hidden": 8192, "intermediate": 64}, "array contraction must have at most 4096 terms, not 8192"),
+        ({"hidden": 4104, "intermediate": 64}, "layer norm features must be 8 to 4096, not 4104"),
+        ({"intermediate": 5000}, "array contraction must have at most 4096 terms, not 5000"),
+        ({"intermediate": 20_000}, "array contraction must have at most 4096 terms, not 20000"),
+    ],
+)
+def test_kernels_limit_the_features(model: str, change: dict[str, int], reason: str) -> None:
+    hidden = change.get("hidden", 32)
+    heads = {"heads": hidden // 8, "kv_heads": hidden // 8, "head_size": 8, "hidden": hidden}
+    assert not_built(replace(load_network(model), **heads | change)) == reason
+
+
+@pytest.mark.parametrize("model", ["tiny-bert", "tiny-gpt2"])
+def test_the_widest_networks_are_built(model: str) -> None:
+    sizes = {"hidden": 4096, "heads": 64, "kv_heads": 64, "head_size": 64, "intermediate": 4096}
+    assert not_built(replace(load_network(model), **sizes)) is None
+
+
+@pytest.mark.parametrize("model", ["tiny-bert", "tiny-gpt2"])
 def test_a_shape_without_arrays_is_refused_as_planning_does(model: str) -> None:
     odd = replace(load_network(model), hidden=36, heads=3, kv_heads=3, head_size=12)
     reason = "hidden size 36 with 3 heads has no geometry; the head size must be a multiple of 8"

@@ -57,7 +57,7 @@ def test_an_earlier_output_is_replaced_and_nothing_else(capsys: pytest.CaptureFi
     out, mine = model.parent / "out", model.parent / "mine"
     assert quantise(capsys, model, out).code == 0
     assert quantise(capsys, model, out, "--static").code == 0
-    assert all(load_quantised(out).layers[0].limits)
+    assert all(load_quantised(out).layers[0].limits.values())
     for contents in (b"mine", b"", (model / "model.safetensors").read_bytes()):
         mine.write_bytes(contents)
         said = quantise(capsys, model, mine).complaint()
