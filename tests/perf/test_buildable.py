@@ -23,20 +23,27 @@ def test_families_and_specs_decide() -> None:
             assert reason is None
 
 
-@pytest.mark.parametrize("model", ["tiny-bert", "tiny-gpt2"])
+FEATURES, TERMS = (
+    "layer norm features must be 8 to 4096, not {}",
+    "array contraction must have at most 4096 terms, not {}",
+)
+
+
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("model", "change", "reason"),
     [
-        ({"hidden": 8192, "intermediate": 64}, "array contraction must have at most 4096 terms, not 8192"),
-        ({"hidden": 4104, "intermediate": 64}, "layer norm features must be 8 to 4096, not 4104"),
-        ({"intermediate": 5000}, "array contraction must have at most 4096 terms, not 5000"),
-        ({"intermediate": 20_000}, "array contraction must have at most 4096 terms, not 20000"),
+        ("tiny-bert", {"hidden": 4104}, FEATURES.format(4104)),
+        ("tiny-gpt2", {"hidden": 4104}, FEATURES.format(4104)),
+        ("tiny-bert", {"hidden": 8192}, TERMS.format(8192)),
+        ("tiny-gpt2", {"hidden": 8192}, FEATURES.format(8192)),
+        ("tiny-bert", {"intermediate": 5000}, TERMS.format(5000)),
+        ("tiny-gpt2", {"intermediate": 20_000}, TERMS.format(20_000)),
     ],
 )
 def test_kernels_limit_the_features(model: str, change: dict[str, int], reason: str) -> None:
     hidden = change.get("hidden", 32)
-    heads = {"heads": hidden // 8, "kv_heads": hidden // 8, "head_size": 8, "hidden": hidden}
-    assert not_built(replace(load_network(model), **heads | change)) == reason
+    sizes = {"hidden": hidden, "heads": hidden // 8, "kv_heads": hidden // 8, "head_size": 8, "intermediate": 64}
+    assert not_built(replace(load_network(model), **sizes | change)) == reason
 
 
 @pytest.mark.parametrize("model", ["tiny-bert", "tiny-gpt2"])
