@@ -97,16 +97,12 @@ class Decoder:
     @cached_property
     def network(self) -> Network:
         """What it computes."""
-        return Network.from_spec(self._model)
-
-    @property
-    def _model(self) -> Network:
         return load_model(self.model)
 
     @cached_property
     def spec(self) -> BuiltDecoderSpec:
         """Its geometry, with keys and values on chip where they have room."""
-        found = plan(self._model, DEVICE, max_length=self.max_length, weight_bits=WeightBits.of(self.weight_bits))
+        found = plan(self.network, DEVICE, max_length=self.max_length, weight_bits=WeightBits.of(self.weight_bits))
         assert isinstance(found, BuiltDecoderSpec)
         return found
 

@@ -82,7 +82,7 @@ def main(
     quantised, part = quantised_with_prompt(some, prompt, weight_bits, origin)
     timing = MemoryTiming.of_device(device)
     table = headed(f"{model} on {device.board} at {device.clock_mhz} MHz, its memory's timing")
-    design, wrong, candidates = SpatialDesign(Network.from_spec(some), spec), False, spec.largest
+    design, wrong, candidates = SpatialDesign(some, spec), False, spec.largest
     image = build_decoder_image(quantised, spec)
     with DecoderSimulation.verilated(spec, sources, image, timing=timing) as simulation:
         console.print(f"built in {time.monotonic() - started:.0f} s")

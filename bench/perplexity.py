@@ -2,6 +2,7 @@
 last hidden state is at the size of gpt2. ``python -m bench.perplexity``."""
 
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from rich.console import Console
@@ -41,9 +42,8 @@ def _perplexity(console: Console) -> bool:
     texts = windows(prepared.tokens.ids(text), spec.max_positions + 1)
     weights = prepared.weights
 
-    def float_logits(ids: list[int]) -> np.ndarray:
-        decoder = FloatDecoder(weights)
-        return decoder.logits(decoder.extend(ids))
+    def float_logits(ids: Sequence[int]) -> np.ndarray:
+        return FloatDecoder(weights).extend(ids)["logits"]
 
     def of(model: Quantised) -> float:
         return perplexity(lambda ids: Decoder(model).prefill(ids).logits * model.logit_unit, texts)
@@ -77,12 +77,10 @@ def _full_size(console: Console) -> bool:
     for seed in (1, 2):
         weights, generator = random_weights(spec, seed), np.random.default_rng(seed)
         *calibration, ids = generator.integers(0, spec.vocabulary, (5, TOKENS)).tolist()
-        model, decoder = quantise(weights, calibration), FloatDecoder(weights)
-        step, hidden = Decoder(model).prefill(ids), decoder.extend(ids)
-        cosines = [
-            _cosine(step.head["norm"] * model.norm_units, hidden).min(),
-            _cosine(step.logits * model.logit_unit, decoder.logits(hidden)).min(),
-        ]
+        model = quantise(weights, calibration)
+        assert model.head is not None
+        step, real = Decoder(model).prefill(ids), FloatDecoder(weights).extend(ids)
+        cosines = [_cosine(step.head[name] * model.head.units[name], real[name]).min() for name in ("norm", "logits")]
         near &= cosines[0] >= LEAST_COSINE
         table.add_row(str(seed), *(f"{cosine:.5f}" for cosine in cosines))
     console.print(table)

@@ -21,8 +21,8 @@ class Operator:
     name: str
 
     @property
-    def reads(self) -> tuple[str, ...]:
-        """The tensors that the operator reads."""
+    def reads(self) -> dict[str, int]:
+        """The tensors that the operator reads, and the features of each."""
         raise NotImplementedError
 
     @property
@@ -50,9 +50,9 @@ class Linear(Operator):
     bias: bool = True
 
     @property
-    def reads(self) -> tuple[str, ...]:
+    def reads(self) -> dict[str, int]:
         """See `Operator`."""
-        return (self.source,)
+        return {self.source: self.inputs}
 
     @property
     def gives(self) -> dict[str, int]:
@@ -80,9 +80,9 @@ class Norm(Operator):
     root_mean_square: bool = False
 
     @property
-    def reads(self) -> tuple[str, ...]:
+    def reads(self) -> dict[str, int]:
         """See `Operator`."""
-        return (self.source,)
+        return {self.source: self.features}
 
     @property
     def gives(self) -> dict[str, int]:
@@ -104,9 +104,10 @@ class Attention(Operator):
     causal: bool
 
     @property
-    def reads(self) -> tuple[str, ...]:
+    def reads(self) -> dict[str, int]:
         """See `Operator`."""
-        return (self.queries, self.keys, self.values)
+        shared = self.kv_heads * self.head_size
+        return {self.queries: self.heads * self.head_size, self.keys: shared, self.values: shared}
 
     @property
     def gives(self) -> dict[str, int]:
@@ -123,9 +124,9 @@ class Table(Operator):
     function: str
 
     @property
-    def reads(self) -> tuple[str, ...]:
+    def reads(self) -> dict[str, int]:
         """See `Operator`."""
-        return (self.source,)
+        return {self.source: self.features}
 
     @property
     def gives(self) -> dict[str, int]:
@@ -142,9 +143,9 @@ class Add(Operator):
     features: int
 
     @property
-    def reads(self) -> tuple[str, ...]:
+    def reads(self) -> dict[str, int]:
         """See `Operator`."""
-        return (self.skip, self.branch)
+        return {self.skip: self.features, self.branch: self.features}
 
     @property
     def gives(self) -> dict[str, int]:
@@ -161,9 +162,9 @@ class Gate(Operator):
     features: int
 
     @property
-    def reads(self) -> tuple[str, ...]:
+    def reads(self) -> dict[str, int]:
         """See `Operator`."""
-        return (self.gate, self.values)
+        return {self.gate: self.features, self.values: self.features}
 
     @property
     def gives(self) -> dict[str, int]:
@@ -181,9 +182,9 @@ class Rotary(Operator):
     head_size: int
 
     @property
-    def reads(self) -> tuple[str, ...]:
+    def reads(self) -> dict[str, int]:
         """See `Operator`."""
-        return (self.source,)
+        return {self.source: self.features}
 
     @property
     def gives(self) -> dict[str, int]:
@@ -211,12 +212,15 @@ class Graph:
     def __post_init__(self) -> None:
         widths = {self.input: self.features}
         for operator in self.operators:
-            for tensor in operator.reads:
+            where = f"operator {operator.name} must"
+            for tensor, features in operator.reads.items():
                 if tensor not in widths:
-                    raise ValueError(f"operator {operator.name} must read tensors that are there, not {tensor}")
+                    raise ValueError(f"{where} read tensors that are there, not {tensor}")
+                if features != widths[tensor]:
+                    raise ValueError(f"{where} read {features} features, not the {widths[tensor]} of {tensor}")
             for tensor, features in operator.gives.items():
                 if tensor in widths:
-                    raise ValueError(f"operator {operator.name} must give a new tensor, not {tensor} again")
+                    raise ValueError(f"{where} give a new tensor, not {tensor} again")
                 widths[tensor] = features
         if self.output not in widths:
             raise ValueError(f"output of a graph must be one of its tensors, not {self.output}")

@@ -1,6 +1,6 @@
 """Networks by name or from a file: presets, Hugging Face configurations, and YAML files like the presets."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -27,9 +27,11 @@ def presets() -> tuple[str, ...]:
     return tuple(name for name in networks() if _preset(name)["family"] in BUILT)
 
 
-def load_network(name_or_path: str) -> Network:
+def load_network(name_or_path: str, known: Collection[str] | None = None) -> Network:
     """The built-in network of that name, or that of a `config.json`, of a folder with one, or of a YAML file like a
     built-in one's.
+
+    ``known``: the names that an error tells, by default all.
 
     Raises:
         InputError: for an unknown name, and for a file that is not there, not readable, or not of a network that is
@@ -37,7 +39,7 @@ def load_network(name_or_path: str) -> Network:
     """
     if name_or_path in networks():
         return of_mapping(name_or_path, _preset(name_or_path), f"preset {name_or_path!r}")
-    name, path, values = read_values(name_or_path, networks())
+    name, path, values = read_values(name_or_path, known or networks())
     if path.suffix in YAML:
         return of_mapping(name, values, str(path))
     return of_config(name, Configuration.of(values, str(path)))
@@ -49,7 +51,7 @@ def load_model(name_or_path: str) -> Network:
     Raises:
         InputError: see `load_network`; and for a network of a family that is only estimated.
     """
-    network = load_network(name_or_path)
+    network = load_network(name_or_path, presets())
     if network.family not in BUILT:
         raise InputError(
             f"model {network.name!r} must be of the family {of_families(BUILT)} to be built, not {network.family}; "
@@ -67,7 +69,9 @@ def of_mapping(name: str, values: Any, source: str) -> Network:
     """
     if not isinstance(values, Mapping):
         raise InputError(f"{source} must be a mapping of fields to values, not {shown(values)}")
-    family = values.get("family")
+    if "family" not in values:
+        raise InputError(f"{source} lacks the field 'family', which must be {of_families()}")
+    family = values["family"]
     if family not in tuple(FAMILIES):
         raise InputError(f"family of model {name!r} must be {of_families()}, not {shown(family)}")
     check_fields(values, {"family", *FAMILIES[family].common, *FAMILIES[family].fields}, source)

@@ -1,6 +1,7 @@
 """Operators as kernels: the specs of the units that compute a graph. The numbers that a unit computes follow from the
 graph; how many of them it computes at a time is the geometry's part, which the caller gives."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..kernels.rowquantise import RowQuantiseSpec
 from ..kernels.scores import ScoresSpec
 from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
-from .architecture import Add, Attention, Graph, Linear, Norm, Table
+from .architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
 from .edges import Edge, edges
 
 __all__ = ["SUM_BITS", "Lowering", "NumericSpecs"]
@@ -77,11 +78,24 @@ class NumericSpecs(Lowering):
     """The specs for a graph's integer reference. Their geometry, which has no part in the numbers, is the simplest.
 
     ``max_length``: tokens of the longest text.
+
+    Raises:
+        ValueError: for numbers that a kernel does not take.
     """
 
     def __init__(self, graph: Graph, *, looped: bool, max_length: int):
         super().__init__(graph, looped=looped)
         self.max_length = max_length
+        makers: dict[type[Operator], Callable[..., Any]] = {
+            Linear: self.of_linear,
+            Attention: self.of_attention,
+            Norm: self.of_norm,
+            Add: self.of_add,
+            Table: self.of_table,
+        }
+        # At once: a kernel that does not take the graph's numbers refuses them before anything is computed.
+        for operator in graph:
+            makers[type(operator)](operator)
 
     @classmethod
     @cache

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from ..errors import InputError, shown
 from .architecture import Attention, Gate, Graph, Linear
+from .bounds import check_whole
 from .families import FAMILIES, of_families
 from .family import Embedding, Family
 from .functions import FUNCTIONS, function_of
@@ -26,16 +27,10 @@ class Network(Shape):
         if self.family not in tuple(FAMILIES):
             raise InputError(f"family of model {self.name!r} must be {of_families()}, not {shown(self.family)}")
         super().__post_init__()
+        if "token_types" in self.traits.fields:
+            check_whole(self.name, "token_types", self.token_types)
         if "head_size" not in self.traits.fields:
-            if self.hidden % self.heads:
-                raise InputError(
-                    f"hidden of model {self.name!r} must be a multiple of its {self.heads} heads, not {self.hidden}"
-                )
-            if self.head_size != self.hidden // self.heads:
-                raise InputError(
-                    f"head_size of model {self.name!r} must be {self.hidden // self.heads}, its hidden size over its"
-                    f" {self.heads} heads, not {self.head_size}"
-                )
+            self._check_divided()
         if self.traits.layout and self.activation not in tuple(FUNCTIONS):
             raise InputError(
                 f"activation of model {self.name!r} must be {' or '.join(FUNCTIONS)}, not {shown(self.activation)}"
@@ -53,7 +48,22 @@ class Network(Shape):
             own["norm_eps"] = 0.0
         if function := function_of(own["activation"]):
             own["activation"] = function.name
-        return cls(name=name, family=family, **own)
+        found = cls(name=name, family=family, **own)
+        if "head_size" not in values:
+            found._check_divided()
+        return found
+
+    def _check_divided(self) -> None:
+        """Refuses heads that do not share the hidden features equally."""
+        if self.hidden % self.heads:
+            raise InputError(
+                f"hidden of model {self.name!r} must be a multiple of its {self.heads} heads, not {self.hidden}"
+            )
+        if self.head_size != self.hidden // self.heads:
+            raise InputError(
+                f"head_size of model {self.name!r} must be {self.hidden // self.heads}, its hidden size over its "
+                f"{self.heads} heads, not {self.head_size}"
+            )
 
     @property
     def traits(self) -> Family:

@@ -10,7 +10,7 @@ from .checkpoint import load_checkpoint
 from .network import Network
 from .origin import Origin
 from .pooling import MEAN, read_pooling
-from .quantise import quantise
+from .quantise import check_quantisable, quantise
 from .quantised import Quantised
 from .reader import heads
 from .tokens import Tokens, load_tokens
@@ -56,8 +56,9 @@ def prepare(
     of the origin. ``tokens``: its tokeniser, where that is loaded already.
 
     Raises:
-        InputError: for files of the origin that do not suit.
+        InputError: for a network that cannot be quantised, and for files of the origin that do not suit.
     """
+    check_quantisable(network)  # before weights are loaded
     # An encoder's output becomes an embedding of the text; a decoder's goes through its head.
     pooling = MEAN if network.causal else read_pooling(origin)
     tokens = tokens or load_tokens(network, origin)

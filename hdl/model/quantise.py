@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from .calibrate import NetworkRanges, calibrate
 from .graphquantiser import GraphQuantiser
 from .lowering import NumericSpecs
+from .network import Network
 from .pooling import MEAN, Pooling
 from .quantised import Quantised, QuantisedGraph
 from .rounding import NearestRounding, group_roundings
@@ -20,7 +22,21 @@ from .streams import Streams, residual_path
 from .weightbits import W8, WeightBits
 from .weights import Weights
 
-__all__ = ["quantise"]
+__all__ = ["check_quantisable", "quantise"]
+
+
+def check_quantisable(network: Network) -> None:
+    """Refuses a network whose numbers the hardware's kernels do not take.
+
+    Raises:
+        InputError: with the kernel's reason.
+    """
+    try:
+        NumericSpecs.of(network.layer, True, network.max_positions)
+        if network.head:
+            NumericSpecs.of(network.head, False, network.max_positions)
+    except ValueError as error:
+        raise InputError(f"model {network.name!r} cannot be quantised: {error}") from None
 
 
 def quantise(
@@ -39,10 +55,11 @@ def quantise(
     in groups (`groups`), product by product.
 
     Raises:
-        InputError: for no texts or ones that do not suit the model, and for weights that the integer formats cannot
-            hold, with layer and operator.
+        InputError: see `check_quantisable`; for no texts or ones that do not suit the model; and for weights that the
+            integer formats cannot hold, with layer and operator.
     """
     network, texts = weights.network, list(calibration)
+    check_quantisable(network)
     ranges = calibrate(weights, texts)
     roundings: Iterator[NearestRounding] = (
         group_roundings(weights, texts, weight_bits) if weight_bits.packed else repeat(NearestRounding())

@@ -24,8 +24,8 @@ def not_built(network: Network) -> str | None:
     for rows in DECODER_TILES if network.causal else DECODER_TILES[:1]:
         try:
             spec = smallest(network, min(MAX_LENGTH, network.max_positions), rows)
-            if isinstance(spec, DecoderSpec):
-                BuiltDecoderSpec.of(spec)
+            built = BuiltDecoderSpec.of(spec) if isinstance(spec, DecoderSpec) else spec
+            assert built.resources  # which makes the specs of all units
         except ValueError as error:
             refusals.append(str(error))
         else:

@@ -269,7 +269,7 @@ class PipelineSpec:
         tiles, tensor = 1, add.branch
         while tensor != add.skip and (maker := self.layer.maker(tensor)):
             tiles += self.tiles_in(maker)
-            tensor = maker.values if isinstance(maker, Attention) else maker.reads[0]
+            tensor = maker.values if isinstance(maker, Attention) else next(iter(maker.reads))
         return tiles
 
     def tiles_in(self, operator: Operator) -> int:

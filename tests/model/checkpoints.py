@@ -11,79 +11,78 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from hdl.model.network import Network
 from hdl.model.safetensors import write_safetensors
-from hdl.model.weights import Weights
-from hdl.model.weights import random_weights as random_bert
-from hdl.model.weights import random_weights as random_gpt2
+from hdl.model.weights import Dense, NormWeights, Weights, random_weights
 
-from .networks import bert, gpt2
+from .networks import bert, dense, gpt2
 
-BERT = bert(
-    name="bert", layers=1, hidden=16, heads=2, intermediate=32, max_positions=16, vocabulary=8, token_types=2,
-    norm_eps=1e-12, activation="gelu",
-)  # fmt: skip
-GPT2 = gpt2(
-    name="gpt2", layers=1, hidden=16, heads=2, intermediate=64, max_positions=16, vocabulary=8, norm_eps=1e-5,
-    activation="gelu_new",
-)  # fmt: skip
+BERT = bert("bert", layers=1, hidden=16, heads=2, intermediate=32, max_positions=16, vocabulary=8)
+GPT2 = gpt2("gpt2", layers=1, hidden=16, heads=2, intermediate=64, max_positions=16, vocabulary=8)
 """The least models of either family."""
 
 WORDS = ("[UNK]", "the", "cat", "sat", "on", "a", "mat", "dog")
 """The vocabulary of both."""
 
 
+BERT_NAMES = {
+    "queries": "attention.self.query",
+    "keys": "attention.self.key",
+    "values": "attention.self.value",
+    "projection": "attention.output.dense",
+    "norm1": "attention.output.LayerNorm",
+    "ffn1": "intermediate.dense",
+    "ffn2": "output.dense",
+    "norm2": "output.LayerNorm",
+}
+GPT2_NAMES = {
+    "norm1": "ln_1", "projection": "attn.c_proj", "norm2": "ln_2", "ffn1": "mlp.c_fc", "ffn2": "mlp.c_proj",
+}  # fmt: skip
+"""Parts of a layer by their names in this project, and their names in checkpoints."""
+
+
+def stored(name: str, part: Dense | NormWeights, *, transposed: bool = False) -> dict[str, np.ndarray]:
+    """A part's two tensors."""
+    if isinstance(part, NormWeights):
+        return {f"{name}.weight": part.gamma, f"{name}.bias": part.beta}
+    return {f"{name}.weight": part.weight.T if transposed else part.weight, f"{name}.bias": part.bias}
+
+
 def bert_tensors(weights: Weights) -> dict[str, np.ndarray]:
     """A checkpoint's tensors, as Hugging Face names them, written out independently of the reader."""
-    table = weights.embedding
     found = {
-        "embeddings.word_embeddings.weight": table.word,
-        "embeddings.position_embeddings.weight": table.position,
-        "embeddings.token_type_embeddings.weight": table.token_type,
-        "embeddings.LayerNorm.weight": table.norm.gamma,
-        "embeddings.LayerNorm.bias": table.norm.beta,
-    }
+        "embeddings.word_embeddings.weight": weights.tables["word"],
+        "embeddings.position_embeddings.weight": weights.tables["position"],
+        "embeddings.token_type_embeddings.weight": weights.tables["token_type"],
+    } | stored("embeddings.LayerNorm", weights.embedding["norm"])
     for index, layer in enumerate(weights.layers):
-        start = f"encoder.layer.{index}"
-        for name, dense in (
-            ("attention.self.query", layer.query),
-            ("attention.self.key", layer.key),
-            ("attention.self.value", layer.value),
-            ("attention.output.dense", layer.projection),
-            ("intermediate.dense", layer.ffn1),
-            ("output.dense", layer.ffn2),
-        ):
-            found |= {f"{start}.{name}.weight": dense.weight, f"{start}.{name}.bias": dense.bias}
-        for name, norm in (("attention.output.LayerNorm", layer.norm1), ("output.LayerNorm", layer.norm2)):
-            found |= {f"{start}.{name}.weight": norm.gamma, f"{start}.{name}.bias": norm.beta}
+        for own, name in BERT_NAMES.items():
+            found |= stored(f"encoder.layer.{index}.{name}", layer[own])
     return found
 
 
 def gpt2_tensors(weights: Weights) -> dict[str, np.ndarray]:
     """A checkpoint's tensors, as Hugging Face names and lays them out, written out independently of the reader."""
-    found = {"wte.weight": weights.word, "wpe.weight": weights.position}
-    found |= {"ln_f.weight": weights.norm.gamma, "ln_f.bias": weights.norm.beta}
+    found = {"wte.weight": weights.tables["word"], "wpe.weight": weights.tables["position"]}
+    found |= stored("ln_f", weights.head["norm"])
     for index, layer in enumerate(weights.layers):
-        parts = (layer.query, layer.key, layer.value)
+        for own, name in GPT2_NAMES.items():
+            found |= stored(f"h.{index}.{name}", layer[own], transposed=True)
+        parts = [dense(layer, name) for name in ("queries", "keys", "values")]
         found |= {
-            f"h.{index}.ln_1.weight": layer.norm1.gamma,
-            f"h.{index}.ln_1.bias": layer.norm1.beta,
             f"h.{index}.attn.c_attn.weight": np.hstack([part.weight.T for part in parts]),
             f"h.{index}.attn.c_attn.bias": np.hstack([part.bias for part in parts]),
-            f"h.{index}.attn.c_proj.weight": layer.projection.weight.T,
-            f"h.{index}.attn.c_proj.bias": layer.projection.bias,
-            f"h.{index}.ln_2.weight": layer.norm2.gamma,
-            f"h.{index}.ln_2.bias": layer.norm2.beta,
-            f"h.{index}.mlp.c_fc.weight": layer.ffn1.weight.T,
-            f"h.{index}.mlp.c_fc.bias": layer.ffn1.bias,
-            f"h.{index}.mlp.c_proj.weight": layer.ffn2.weight.T,
-            f"h.{index}.mlp.c_proj.bias": layer.ffn2.bias,
         }
     return found
+
+
+def tensors(weights: Weights) -> dict[str, np.ndarray]:
+    """A checkpoint's tensors, as Hugging Face has them for the family."""
+    return {"bert": bert_tensors, "gpt2": gpt2_tensors}[weights.network.family](weights)
 
 
 def config(spec: Network) -> dict[str, Any]:
     """The `config.json` of a model."""
     shared = {"model_type": spec.family, "vocab_size": spec.vocabulary}
-    if isinstance(spec, Network):
+    if spec.family == "bert":
         return shared | {
             "num_hidden_layers": spec.layers,
             "hidden_size": spec.hidden,
@@ -112,14 +111,13 @@ def write_model(folder: Path, spec: Network, *, shards: int = 0, **extra: np.nda
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config(spec)))
-    bert = isinstance(spec, Network)
-    tensors = bert_tensors(random_bert(spec, 7)) if bert else gpt2_tensors(random_gpt2(spec, 7))
+    found = tensors(random_weights(spec, 7))
     if shards:
-        write_shards(folder, tensors | extra, shards)
+        write_shards(folder, found | extra, shards)
     else:
-        write_safetensors(folder / "model.safetensors", tensors | extra, {})
+        write_safetensors(folder / "model.safetensors", found | extra, {})
     write_tokeniser(folder)
-    return tensors
+    return found
 
 
 def write_shards(folder: Path, tensors: dict[str, np.ndarray], shards: int) -> None:

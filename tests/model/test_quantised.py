@@ -1,73 +1,78 @@
-"""Quantised models in files: whole, or refused."""
+"""Quantised networks in memory: blocks of parameters, units, and the host's share."""
 
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hdl.errors import InputError
-from hdl.model import reference
-from hdl.model.quantise import quantise
-from hdl.model.quantised import LINEAR_UNITS, Quantised
-from hdl.model.safetensors import SafeTensors, write_safetensors
+from hdl.model import floating
+from hdl.model.pooling import MEAN
+from hdl.model.weightbits import W4, W8, WeightBits
 from hdl.model.weights import random_weights
 
-from .networks import SMALL, texts
+from .networks import SMALL_BERT, SMALL_GPT2, quantised
 
-QUANTISED = quantise(random_weights(SMALL, 5), texts(SMALL, [20] * 2), static=True)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "folder" / "model.quantised"
+BERT, GPT2 = quantised(SMALL_BERT), quantised(SMALL_GPT2)
 
 
-def refused(path: Path) -> str:
-    with pytest.raises(InputError) as error:
-        Quantised.load(path)
-    return str(error.value).replace(str(path), "FILE")
+def test_limits_are_words_by_the_names_of_their_operators() -> None:
+    limits = {"qkv": 1, "projection": 2, "ffn1": 3, "ffn2": 4}
+    layer = replace(BERT.layers[0], limits=limits)
+    assert {name: layer.block(f"limit_{name}").tolist() for name in limits} == {n: [v] for n, v in limits.items()}
 
 
-def test_what_was_saved_is_loaded(path: Path) -> None:
-    QUANTISED.save(path)
-    found = Quantised.load(path)
-    assert (found.spec, found.source) == (SMALL, "random weights, seed 5")
-    for own, again in zip(QUANTISED.layers, found.layers, strict=True):
-        assert own.limits == again.limits
-        assert all(limit > 0 for limit in again.limits)
-        np.testing.assert_array_equal(own.activation, again.activation)
-        for field in fields(own):
-            if field.name not in ("limits", "activation") and not field.name.endswith("weight"):
-                np.testing.assert_array_equal(own.block(field.name), again.block(field.name))
-    tokens = QUANTISED.embed([1, 2, 3])
-    np.testing.assert_array_equal(found.embed([1, 2, 3]), tokens)
-    last = reference.run(found, tokens)[-1]
-    np.testing.assert_array_equal(last, reference.run(QUANTISED, tokens)[-1])
-    np.testing.assert_array_equal(found.pool(last), QUANTISED.pool(last))
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+def test_blocks_are_the_words_of_operators() -> None:
+    layer = GPT2.layers[0]
+    for name in ("qkv", "scores", "context", "residual1"):
+        np.testing.assert_array_equal(layer.block(name), layer.channels[name].words())
+    words = layer.norms["norm1"].words()
+    np.testing.assert_array_equal(np.concatenate([layer.block("epsilon_norm1"), layer.block("norm1")]), words)
+    assert layer.block("activation").shape == (512,)
+    assert GPT2.head is not None
+    np.testing.assert_array_equal(GPT2.head.block("head"), GPT2.head.channels["head"].words())
+    assert GPT2.head.block("limit_head").tolist() == [0]
+    with pytest.raises(KeyError):
+        layer.block("nothing")
 
 
-def test_a_file_of_another_kind(path: Path) -> None:
-    write_safetensors(path, {"a": np.zeros(2)}, {})
-    assert refused(path) == "FILE must be a quantised model, as written by this program"
+def test_an_encoders_input_is_the_float_networks() -> None:
+    ids = [7, 3, 9]
+    real, found = floating.embed(ids, random_weights(SMALL_BERT, 1)), BERT.embed(ids)
+    assert found.dtype == np.int16
+    units = BERT.layers[0].units["tokens"]
+    assert (np.abs(BERT.real(found, 0) - real) <= 0.501 * units).all()
+    np.testing.assert_array_equal(BERT.integers(real), found)
 
 
-def test_a_file_of_another_version(path: Path) -> None:
-    QUANTISED.save(path)
-    file = SafeTensors(path)
-    write_safetensors(path, {name: file.raw(name) for name in file.entries}, file.metadata | {"version": "0"})
-    assert refused(path) == "FILE must be of version 2, not 0; quantise the model again"
+def test_a_decoders_input_is_the_sum_of_its_tables() -> None:
+    found = GPT2.embed([7, 3, 9], start=2)
+    word, position = GPT2.tables["word"].astype(int), GPT2.tables["position"].astype(int)
+    np.testing.assert_array_equal(found, word[[7, 3, 9]] + position[2:5])
 
 
-def test_a_single_wrong_bit(path: Path) -> None:
-    QUANTISED.save(path)
-    contents = bytearray(path.read_bytes())
-    contents[-100] ^= 4
-    path.write_bytes(contents)
-    assert refused(path) == "FILE is damaged: its checksum is wrong; quantise the model again"
+def test_real_values_and_the_texts_embedding() -> None:
+    outputs = np.random.default_rng(1).integers(-32768, 32768, (5, 48))
+    units = BERT.layers[-1].units["norm2"]
+    np.testing.assert_array_equal(BERT.real(outputs), outputs * units)
+    np.testing.assert_array_equal(BERT.real(outputs, 1), outputs * BERT.layers[1].units["tokens"])
+    np.testing.assert_array_equal(BERT.pool(outputs), MEAN.of(outputs * units))
 
 
-def test_limits_are_words_by_the_names_of_their_units() -> None:
-    layer = replace(QUANTISED.layers[0], limits=(1, 2, 3, 4))
-    assert [layer.block(f"limit_{unit}").tolist() for unit in LINEAR_UNITS] == [[1], [2], [3], [4]]
+def test_bits_of_weights_follow_from_the_factors() -> None:
+    assert BERT.weight_bits == GPT2.weight_bits == W8
+    assert quantised(SMALL_GPT2, weight_bits=W4).weight_bits == W4
+    mixed = WeightBits.of(4, ("head", "ffn1"))
+    assert quantised(SMALL_GPT2, weight_bits=mixed).weight_bits == mixed
+
+
+@pytest.mark.parametrize("model", [BERT, GPT2], ids=["bert", "gpt2"])
+def test_texts_that_do_not_suit(model: object) -> None:
+    for ids, message in (
+        ([], "text for model 'small' must have at least 1 token, not 0"),
+        ([1, 50], "token ids for model 'small' must be 0..49, not 50; is it another tokeniser's?"),
+        ([1] * 21, "text for model 'small' must have at most 20 tokens, not 21; shorten it"),
+    ):
+        with pytest.raises(InputError) as error:
+            model.embed(ids)
+        assert str(error.value) == message

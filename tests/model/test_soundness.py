@@ -10,7 +10,6 @@ from hdl.errors import InputError
 from hdl.model.network import Network
 from hdl.model.origin import Origin
 from hdl.model.prepare import prepare
-from hdl.model.prepare import prepare as prepare_decoder
 from hdl.model.safetensors import write_safetensors
 
 from .checkpoints import BERT, GPT2, write_model
@@ -30,10 +29,7 @@ def prepare_changed(folder: Path, spec: Network, change: Change) -> str:
     write_safetensors(folder / "model.safetensors", tensors, {})
     origin, texts = Origin.of(str(folder)), ["the cat sat on a mat", "the dog"]
     try:
-        if isinstance(spec, Network):
-            prepare(spec, origin, texts=texts)
-        else:
-            prepare_decoder(spec, origin, texts=texts)
+        prepare(spec, origin, texts=texts)
     except InputError as error:
         return str(error).removeprefix(f"weights of {folder / 'model.safetensors'}: ")
     return ""
@@ -69,10 +65,10 @@ def test_weights_that_make_the_same_of_every_text(tmp_path: Path, spec: Network,
     assert prepare_changed(tmp_path, spec, change) == said
 
 
-@pytest.mark.parametrize(("spec", "value"), [(BERT, "-inf"), (GPT2, "inf")], ids=["bert", "gpt2"])
-def test_weights_whose_products_pass_float32(tmp_path: Path, spec: Network, value: str) -> None:
+@pytest.mark.parametrize("spec", [BERT, GPT2], ids=["bert", "gpt2"])
+def test_weights_whose_products_pass_float32(tmp_path: Path, spec: Network) -> None:
     said = prepare_changed(tmp_path, spec, lambda name, tensor: tensor * np.float32(1e20))
     assert said == (
-        f"layer 0 keys in float32 must be finite on the calibration texts, but is {value}; "
+        "layer 0 keys in float32 must be finite on the calibration texts, but is inf; "
         "are these the weights of a trained model?"
     )

@@ -5,12 +5,14 @@ from collections.abc import Collection
 import pytest
 
 from hdl.errors import InputError
-from hdl.model.quantised import LINEAR_UNITS
+from hdl.model.architecture import Linear
 from hdl.model.weightbits import W4, W8, WeightBits
+
+from .networks import SMALL_GPT2
 
 
 def test_products_are_those_of_a_layer_and_the_head() -> None:
-    assert WeightBits._fields == (*LINEAR_UNITS, "head")
+    assert WeightBits._fields == (*(linear.name for linear in SMALL_GPT2.layer.of(Linear)), "head")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from hdl.perf.exploration.spatial.space import AXES, SpatialSpace
 from hdl.perf.geometry import TOLERANCE, balanced
 from hdl.perf.spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
 
+from ..model.networks import bert, gpt2
+
 ROWS = 4
 
 SHARE = 1.03
@@ -27,11 +29,9 @@ RUN = 250
 
 
 def network(hidden: int, heads: int, intermediate: int, family: str) -> Network:
-    causal = family != "bert"
-    return Network(
-        name="small", family=family, layers=2, hidden=hidden, heads=heads, kv_heads=heads, head_size=hidden // heads,
-        intermediate=intermediate, gated=False, max_positions=512, vocabulary=64 if causal else 100, tied=True,
-    )  # fmt: skip
+    of, vocabulary = (bert, 100) if family == "bert" else (gpt2, 64)
+    sizes = {"hidden": hidden, "heads": heads, "intermediate": intermediate, "vocabulary": vocabulary}
+    return of("small", layers=2, max_positions=512, **sizes)
 
 
 def device(dsp: int) -> Device:

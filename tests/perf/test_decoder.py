@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from hdl.model.load import load_model
-from hdl.model.network import Network
 from hdl.model.weightbits import W4, W8, WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decoder import loads
@@ -34,7 +33,7 @@ def planned(name: str, bits: WeightBits) -> tuple[BuiltDecoderSpec, SpatialDesig
     model = load_model(name)
     spec = plan(model, U280, max_length=LENGTHS[name], weight_bits=bits)
     assert isinstance(spec, BuiltDecoderSpec)
-    design = SpatialDesign(Network.from_spec(model), spec)
+    design = SpatialDesign(model, spec)
     share = U280.memory.sustained * design.bandwidth(U280.memory) / U280.memory.bandwidth_gb_s
     return spec, design, share * U280.memory.bytes_a_cycle(U280.clock_mhz)
 
@@ -82,7 +81,7 @@ def test_the_last_tiles_of_a_long_prompt_wait_for_attention() -> None:
     linear = max(slow.full_tile_cycles(4)[name] for name in LINEAR_UNITS)
     first, last = (slow.full_tile_cycles(tokens)["scores"] for tokens in (4, 256))
     assert first < linear < last
-    design = SpatialDesign(Network.from_spec(load_model("tiny-gpt2")), slow)
+    design = SpatialDesign(load_model("tiny-gpt2"), slow)
     for tokens in (64, 128, 256):
         assert design.prefill(tokens).cycles == pytest.approx(decoder_cycles(slow, tokens, 0, TIMING), rel=0.05)
         assert slow.busy_cycles(tokens) > tokens // 4 * linear

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from hdl.model.network import Network
 from hdl.model.weightbits import WeightBits
 from hdl.perf.decoder import DecoderSpec
 from hdl.perf.design import SpatialDesign
@@ -14,12 +13,7 @@ from hdl.perf.weightloads import loaded, product_bytes
 from ..model.networks import gpt2
 from ..top.decoder.designs import MIXED, PACKED, TINY
 
-NETWORK = Network.from_spec(
-    gpt2(
-        name="test", layers=2, hidden=32, heads=2, intermediate=64, max_positions=32, vocabulary=90,
-        norm_eps=1e-5, activation="gelu_new",
-    )
-)  # fmt: skip
+NETWORK = gpt2("test", layers=2, hidden=32, heads=2, intermediate=64, max_positions=32, vocabulary=90)
 
 LAYER = {"qkv": 3 * 32 * 32, "projection": 32 * 32, "ffn1": 32 * 64, "ffn2": 64 * 32}
 HEAD = 32 * 90

@@ -16,7 +16,7 @@ from sim.decoder import DecoderSimulation
 from sim.generate import first_mismatch
 from tests.top.decoder.designs import SMALL
 
-GOLDEN = Path(__file__).parents[1] / "model/gpt2/golden"
+GOLDEN = Path(__file__).parents[1] / "model/golden"
 """A checkpoint of 2 layers, 16 features and 40 tokens."""
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,-!"

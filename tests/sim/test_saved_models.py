@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hdl.model.quantised import Quantised
+from hdl.model.quantisedfile import load_quantised
 from hdl.top.cli import main as generate_hardware
 from sim import demonstration
 from sim.command import main
@@ -93,4 +93,4 @@ def test_a_gpt2_quantised(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert generate_hardware(command("hdl.top", 2)) == 0
     size = (here / "my-gpt2-int8.safetensors").stat().st_size
     assert capsys.readouterr().out.splitlines() == [told("my-gpt2"), f"my-gpt2-int8.safetensors: {size:,} bytes"]
-    assert Quantised.load(here / "my-gpt2-int8.safetensors").spec.vocabulary == 300
+    assert load_quantised(here / "my-gpt2-int8.safetensors").network.vocabulary == 300

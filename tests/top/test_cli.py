@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hdl.model.load import load_model, networks, presets
-from hdl.model.quantised import Quantised
+from hdl.model.quantisedfile import load_quantised
 from hdl.model.weightbits import WeightBits
 from hdl.perf.device import Region, devices, load_device
 from hdl.perf.plan import plan
@@ -241,7 +241,7 @@ def test_quantise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
             "pooling: the mean of the tokens, scaled to length 1 (assumed, as the model says none)",
             f"{out}: {out.stat().st_size:,} bytes",
         ]
-        limits = [layer.limits for layer in Quantised.load(out).layers]
+        limits = [layer.limits.values() for layer in load_quantised(out).layers]
         assert all(all(limit) if flags else not any(limit) for limit in limits)
 
 
@@ -249,7 +249,7 @@ def test_products_of_other_bits(capsys: pytest.CaptureFixture[str], quick: list[
     wanted, out = ["--weight-bits", "4", "--int8", "head", "--int8", "ffn1"], tmp_path / "out"
     run = Run(capsys, "quantise", "--model", "tiny-gpt2", "--out", str(out), *wanted)
     assert (run.code, run.err) == (0, "")
-    assert Quantised.load(out).weight_bits == WeightBits.of(4, ("ffn1", "head"))
+    assert load_quantised(out).weight_bits == WeightBits.of(4, ("ffn1", "head"))
     run = Run(capsys, "emit", "--model", "tiny-gpt2", "--max-length", "16", "--out", str(tmp_path / "folder"), *wanted)
     assert (run.code, run.err) == (0, "")
     assert [spec.weight_bits for spec in quick] == [WeightBits.of(4, ("ffn1", "head"))]

@@ -70,6 +70,33 @@ def test_estimate_and_build_refuse_alike(
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+FEATURES = "layer norm features must be 8 to 4096, not 4104"
+TERMS = "array contraction must have at most 4096 terms, not 20000"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"hidden_size": 4104, "num_attention_heads": 513}, FEATURES), ({"intermediate_size": 20_000}, TERMS)],
+    ids=["hidden", "intermediate"],
+)
+def test_sizes_that_no_kernel_takes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path / "m", BERT | change)
+    for command in ("describe", "emit"):
+        assert Run(capsys, "--model", "m", command).complaint() == f"model 'm' cannot be built yet: {reason}"
+    assert simulate(["--model", "m", "--random-weights", "--text", "A"]) == 2
+    assert capsys.readouterr().err == f"error: model 'm' cannot be built yet: {reason}\n"
+    quantise = ["--model", "m", "quantise", "--random-weights", "--out", "q"]
+    if reason == FEATURES:
+        assert Run(capsys, *quantise).complaint() == f"model 'm' cannot be quantised: {reason}"
+        assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    else:
+        # Its integers exist, though no array is long enough for them.
+        assert Run(capsys, *quantise).code == 0
+
+
 def test_networks_that_are_estimated_only(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     model = folder(tmp_path / "m", LLAMA)
     message = "error: model {!r} must be of the family bert or gpt2 to be built, not llama; estimate knows it\n"

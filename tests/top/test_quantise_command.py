@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hdl.model.quantised import Quantised
+from hdl.model.quantisedfile import load_quantised
 from hdl.model.shards import tensor_files
 
 from ..model.checkpoints import BERT, GPT2, write_model
@@ -40,7 +40,7 @@ def test_the_first_line_says_what_was_quantised(capsys: pytest.CaptureFixture[st
         f"pooling: the first token, not scaled ({model / 'pool' / 'config.json'})",
         f"{out}: {out.stat().st_size:,} bytes",
     ]
-    assert Quantised.load(out).source == f"weights of {model / 'model.safetensors'}"
+    assert load_quantised(out).source == f"weights of {model / 'model.safetensors'}"
 
 
 def test_weights_in_shards(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_an_earlier_output_is_replaced_and_nothing_else(capsys: pytest.CaptureFi
     out, mine = model.parent / "out", model.parent / "mine"
     assert quantise(capsys, model, out).code == 0
     assert quantise(capsys, model, out, "--static").code == 0
-    assert all(Quantised.load(out).layers[0].limits)
+    assert all(load_quantised(out).layers[0].limits.values())
     for contents in (b"mine", b"", (model / "model.safetensors").read_bytes()):
         mine.write_bytes(contents)
         said = quantise(capsys, model, mine).complaint()
@@ -67,7 +67,7 @@ def test_an_earlier_output_is_replaced_and_nothing_else(capsys: pytest.CaptureFi
         )
         assert mine.read_bytes() == contents
     assert quantise(capsys, model, mine, "--force").code == 0
-    Quantised.load(mine)
+    load_quantised(mine)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_is_read_is_never_replaced(capsys: pytest.CaptureFixture[str], mode
 
 def test_the_built_in_weights_are_never_replaced(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     link = tmp_path / "out"
-    link.symlink_to(Path(__file__).parents[2] / "hdl/model/gpt2/tiny/model.safetensors")
+    link.symlink_to(Path(__file__).parents[2] / "hdl/model/trained/tiny-gpt2/model.safetensors")
     said = Run(capsys, "quantise", "--model", "tiny-gpt2", "--out", str(link), "--force").complaint()
     assert said == f"output file {link} must not be one that quantise reads; choose another --out"
 

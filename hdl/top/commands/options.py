@@ -168,8 +168,7 @@ def model_names(context: click.Context, parameter: click.Parameter, begun: str) 
     """What completes a model that has been ``begun``: built-in names, or a path."""
     from ...builtin import built_in
 
-    names = sorted((*built_in("hdl", "model/presets"), *built_in("hdl", "model/networks")))
-    return begun_by(begun, names) or [CompletionItem(begun, type="file")]
+    return begun_by(begun, sorted(built_in("hdl", "model/presets"))) or [CompletionItem(begun, type="file")]
 
 
 def fpga_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:

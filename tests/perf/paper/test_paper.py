@@ -7,7 +7,6 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.model.load import load_network
-from hdl.model.network import Network
 from hdl.perf import (
     PaperMapping,
     kernel_cycles,
@@ -20,12 +19,11 @@ from hdl.perf.constraints import binding
 from hdl.perf.paper.kernels import KERNELS, array_cycles
 from hdl.perf.paper.mapping import UNITS, balanced
 
+from ...model.networks import gpt2
+
 U280 = load_device("u280")
 
-SMALL = Network(
-    name="small", family="gpt2", layers=4, hidden=16, heads=2, kv_heads=2, head_size=8, intermediate=64, gated=False,
-    max_positions=32, vocabulary=100, tied=True,
-)  # fmt: skip
+SMALL = gpt2("small", layers=4, hidden=16, heads=2, intermediate=64, max_positions=32, vocabulary=100)
 
 
 def small(**changes: Any) -> PaperMapping:

@@ -45,7 +45,7 @@ def test_every_position_has_a_row_and_no_place_of_padding(rows: int, padding: in
     parameters = build_decoder_image(model, spec).channels["parameters"][spec.embedding_base :]
     assert len(parameters) == (spec.vocabulary + 32 - padding) * table.row_beats
     found = parameters[spec.vocabulary * table.row_beats :].view("<i2").reshape(spec.positions, -1)[:, : spec.hidden]
-    np.testing.assert_array_equal(found, model.position)
+    np.testing.assert_array_equal(found, model.tables["position"])
 
 
 @pytest.mark.parametrize("spec", [MIXED, PACKED, TINY], ids=["mixed", "packed", "tiny"])
@@ -59,8 +59,8 @@ def test_every_weight_is_where_the_arrays_look_for_it(spec: BuiltDecoderSpec) ->
         for index in range(unit.channels):
             left = channels[f"weights_{name}__{index}"]
             for number, product, weights in [
-                *((number, product, layer.weights(product)) for number, product, layer in order),
-                (*products[-1], model.head_weight),
+                *((number, product, layer.weights[product]) for number, product, layer in order),
+                (*products[-1], model.head.weights["head"]),
             ]:
                 beats = unit.product_beats(number)
                 np.testing.assert_array_equal(

@@ -1,23 +1,21 @@
 """Weights of 4 bits: they are multiples, they follow the inputs, and the decoder follows the float32 one."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
-from hdl.model.gpt2.rounding import GroupRounding, NearestRounding, group_roundings
 
-from hdl.model.floating import FloatDecoder, embed, run_layer
-from hdl.model.groups import group_of, nibbles
+from hdl.model.floating import FloatDecoder, embed, run_graph
+from hdl.model.groups import nibbles
 from hdl.model.quantise import quantise
-from hdl.model.quantised import LINEAR_UNITS, Quantised
+from hdl.model.quantised import Quantised
 from hdl.model.reference import Decoder
+from hdl.model.rounding import GroupRounding, NearestRounding, group_roundings
 from hdl.model.weightbits import W4, W8, WeightBits
 from hdl.model.weights import random_weights
 
-from .networks import SMALL, texts
+from .networks import dense, gpt2, texts
 
-SPEC = replace(SMALL, hidden=96, intermediate=200)
+SPEC = gpt2("small", layers=3, hidden=96, heads=3, intermediate=200, max_positions=20, vocabulary=50)
+LINEAR_UNITS = ("qkv", "projection", "ffn1", "ffn2")
 WEIGHTS = random_weights(SPEC, 1)
 TEXTS = texts(SPEC, [20] * 20)
 MODEL, WIDE = quantise(WEIGHTS, TEXTS, weight_bits=W4), quantise(WEIGHTS, TEXTS)
@@ -25,10 +23,9 @@ MODEL, WIDE = quantise(WEIGHTS, TEXTS, weight_bits=W4), quantise(WEIGHTS, TEXTS)
 
 def units(model: Quantised) -> dict[str, np.ndarray]:
     """All matrices by the names of their factors."""
-    found = {
-        f"{index}.{unit}": layer.weights(unit) for index, layer in enumerate(model.layers) for unit in LINEAR_UNITS
-    }
-    return found | {"head": model.head_weight}
+    assert model.head is not None
+    found = {f"{index}.{unit}": own for index, layer in enumerate(model.layers) for unit, own in layer.weights.items()}
+    return found | dict(model.head.weights)
 
 
 def test_all_weights_are_multiples_of_their_groups_factors() -> None:
@@ -62,8 +59,7 @@ def test_products_of_either_width_are_those_of_models_that_have_only_that(int8: 
 
 def test_logits_follow_the_float_decoders() -> None:
     (ids,) = texts(SPEC, [20], seed=9)
-    decoder = FloatDecoder(WEIGHTS)
-    expected = decoder.logits(decoder.extend(ids))
+    expected = FloatDecoder(WEIGHTS).extend(ids)["logits"]
 
     def correlation(model: Quantised) -> float:
         found = Decoder(model).prefill(ids).logits * model.logit_unit
@@ -72,11 +68,16 @@ def test_logits_follow_the_float_decoders() -> None:
     assert 0.97 < correlation(MODEL) < correlation(WIDE)
 
 
+def first_layers(name: str) -> np.ndarray:
+    """The rows of a tensor of the first layer, of all texts."""
+    traces = [run_graph(SPEC.layer, embed(ids, WEIGHTS), WEIGHTS.layers[0], SPEC) for ids in TEXTS]
+    return np.concatenate([trace[name] for trace in traces])
+
+
 def test_the_inputs_that_texts_cause_count() -> None:
     roundings = list(group_roundings(WEIGHTS, TEXTS, W4))
     assert [sorted(rounding.hessians) for rounding in roundings] == [sorted(LINEAR_UNITS)] * 3 + [["head"]]
-    rows = np.concatenate([run_layer(embed(ids, WEIGHTS), WEIGHTS.layers[0], SPEC)["activation"] for ids in TEXTS])
-    weight = WEIGHTS.layers[0].ffn2.weight
+    rows, weight = first_layers("activation"), dense(WEIGHTS.layers[0], "ffn2").weight
     integers, scale = roundings[0]("ffn2", weight, np.ones(200))
     blind, blind_scale = GroupRounding({"ffn2": np.eye(200)})("ffn2", weight, np.ones(200))
     error, blind_error = (
@@ -88,10 +89,10 @@ def test_the_inputs_that_texts_cause_count() -> None:
 
 def test_units_of_the_inputs_are_taken_in() -> None:
     rounding = next(group_roundings(WEIGHTS, TEXTS, W4))
-    weight = WEIGHTS.layers[0].ffn1.weight
+    weight = dense(WEIGHTS.layers[0], "ffn1").weight
     input_units = np.exp2(np.arange(96) % 5 - 2.0)
     integers, scale = rounding("ffn1", weight * input_units, input_units)
-    rows = np.concatenate([run_layer(embed(ids, WEIGHTS), WEIGHTS.layers[0], SPEC)["norm2"] for ids in TEXTS])
+    rows = first_layers("norm2")
     real = integers * scale[:, None] / input_units
     assert np.linalg.norm(rows @ (real - weight).T) < 0.2 * np.linalg.norm(rows @ weight.T)
 
@@ -102,13 +103,3 @@ def test_outputs_of_zeros() -> None:
         integers, scale = rounding("ffn1", weight, np.ones(96))
         assert not integers.any()
         assert not scale.any()
-
-
-def test_factors_survive_the_file(tmp_path: Path) -> None:
-    MODEL.save(tmp_path / "m.safetensors")
-    loaded = Quantised.load(tmp_path / "m.safetensors")
-    assert loaded.group_factors.keys() == MODEL.group_factors.keys()
-    for name, factors in MODEL.group_factors.items():
-        np.testing.assert_array_equal(loaded.group_factors[name], factors)
-    spread = MODEL.group_factors["head"][:, group_of(96)].astype(np.int64)
-    np.testing.assert_array_equal(nibbles(loaded.head_weight, loaded.group_factors["head"]) * spread, MODEL.head_weight)

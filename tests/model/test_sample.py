@@ -9,7 +9,7 @@ from hdl.errors import InputError
 from hdl.model.reference import Candidates, Decoder, best_candidates
 from hdl.model.sample import Sampler, Sampling, generate
 
-from .networks import SMALL, quantised
+from .networks import SMALL_GPT2, quantised
 
 CANDIDATES = Candidates(np.array([7, 3, 9, 1]), np.array([300, 200, 200, -32768]))
 UNIT = 0.01
@@ -42,9 +42,11 @@ def test_the_seed_fixes_what_is_drawn() -> None:
 
 
 def test_generated_tokens_follow_from_the_texts_before() -> None:
-    model = quantised()
+    model = quantised(SMALL_GPT2)
     prompt = [4, 30, 2]
-    found = list(generate(Decoder(model).offer, prompt, 18, Sampler(Sampling(temperature=0), model.logit_unit), SMALL))
+    found = list(
+        generate(Decoder(model).offer, prompt, 18, Sampler(Sampling(temperature=0), model.logit_unit), SMALL_GPT2)
+    )
     text = list(prompt)
     for token in found:
         assert token == best_candidates(Decoder(model).prefill(text).logits[-1], 1).ids[0]
@@ -91,5 +93,5 @@ def test_texts_that_are_refused_before_anything_is_computed(prompt: list[int], t
         raise AssertionError
 
     with pytest.raises(InputError) as error:
-        generate(offer, prompt, tokens, Sampler(Sampling(), UNIT), SMALL)
+        generate(offer, prompt, tokens, Sampler(Sampling(), UNIT), SMALL_GPT2)
     assert str(error.value) == message
