@@ -67,4 +67,4 @@ DEEP = replace(HEAVY, max_length=64, max_layers=3, scores=ArrayShape(4, 1), sums
 """Its loop, its weights, its keys and its values lie in URAM."""
 
 MOVED = replace(DEEP, block_rams=("loop", "qkv", "projection", "ffn2", "scores", "sums"))
-"""All but one of them in block RAM."""
+"""All but one of them in block RAM; a token waits for its weights, as in `HEAVY`, which no test simulates."""
