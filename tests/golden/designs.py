@@ -81,7 +81,10 @@ def emission(spec: PipelineSpec, name: str) -> dict[str, str]:
     """SHA-256 of the emitted Verilog, and of the other files."""
     files = files_of(spec, device(), name)
     verilog = {path.removeprefix(RTL): text for path, text in files.items() if path.startswith(RTL)}
-    return {"verilog": digest(verilog), "others": digest({path: files[path] for path in files if not path.startswith(RTL)})}
+    return {
+        "verilog": digest(verilog),
+        "others": digest({path: files[path] for path in files if not path.startswith(RTL)}),
+    }
 
 
 def digest(texts: Mapping[str, str]) -> str:
