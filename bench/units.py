@@ -28,6 +28,9 @@ UNITS: dict[str, wiring.Component] = {
     "scores, an encoder's": Scores(ScoresSpec(columns=24, cascades=1, **TWO_LANES, **BERT)),
     "weighted sums, an encoder's": WeightedSums(WeightedSumsSpec(columns=8, cascades=3, **ONE_LANE, **BERT)),
     "scores with keys": Scores(ScoresSpec(columns=16, cascades=2, layers=12, **ONE_LANE, **GPT2)),
+    "scores with loaded keys": Scores(
+        ScoresSpec(columns=32, cascades=1, layers=2, channels=2, **TWO_LANES, **GPT2)
+    ),
     "weighted sums with values": WeightedSums(
         WeightedSumsSpec(columns=16, cascades=1, layers=2, **TWO_LANES, **GPT2 | {"max_length": 256})
     ),
@@ -37,6 +40,12 @@ UNITS: dict[str, wiring.Component] = {
     "linear, deep": Linear(
         LinearSpec(
             inputs=768, outputs=768, columns=8, cascades=4, lanes=1, ram_depth=4096, max_tiles=128, **ARRAY
+        )
+    ),
+    "linear, deep, weights of 4 bits": Linear(
+        LinearSpec(
+            inputs=768, outputs=768, columns=8, cascades=4, lanes=1, ram_depth=4096, max_tiles=128, weight_bits=4,
+            **ARRAY
         )
     ),
     "linear, wide": Linear(

@@ -1,1 +1,1 @@
-"""The kernel library: one kernel a file, each with its spec, integer reference and hardware."""
+"""The kernel library: one kernel per file, each with its spec, integer reference and hardware."""

@@ -59,7 +59,7 @@ class AttentionSpec:
         if self.heads < 1 or self.max_length < 1:
             raise ValueError(f"attention must have a head and a token, not {self.heads} and {self.max_length}")
         if self.layers < 0:
-            raise ValueError(f"attention layers must be those of its cache, or 0 without, not {self.layers}")
+            raise ValueError(f"attention layers must be at least 1 with a cache, or 0 without, not {self.layers}")
         if self.head_size % CASCADE:
             raise ValueError(f"attention head size must be a multiple of {CASCADE}, not {self.head_size}")
         if self.layers and self.max_length % self.rows:

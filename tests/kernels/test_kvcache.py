@@ -193,7 +193,7 @@ def test_impossible_caches_are_refused() -> None:
     assert str(error.value) == "attention with a cache must have whole tiles of 2 tokens, not 13 tokens"
     with pytest.raises(ValueError) as error:
         replace(SUMS, layers=-1)
-    assert str(error.value) == "attention layers must be those of its cache, or 0 without, not -1"
+    assert str(error.value) == "attention layers must be at least 1 with a cache, or 0 without, not -1"
 
 
 def test_size_is_that_of_the_paper() -> None:

@@ -206,7 +206,7 @@ def test_resources_are_those_of_synthesis() -> None:
     values = WeightedSumsSpec(columns=8, cascades=2, lanes_in=2, channels=1, **LARGE)
     memories = [KvMemorySpec(unit=unit, layers=12, latency_cycles=40) for unit in (keys, values)]
     ports = [port for spec in memories for port in (Load(spec), Store(spec))]
-    # bench/units.py has a unit with loaded values.
+    # bench/units.py has larger units with loaded keys and with loaded values.
     unit, load_keys, store_keys, load_values, store_values = synthesise(Scores(keys), *ports)
     assert_resources(keys.resources, unit, about=keys)
     for spec, memory in zip(memories, (load_keys + store_keys, load_values + store_values), strict=True):

@@ -221,7 +221,7 @@ def test_impossible_specs_are_refused(changes: dict[str, int], message: str) -> 
 
 
 def test_resources_are_those_of_synthesis() -> None:
-    # bench/units.py has units of 8 bits with blocks of one word.
+    # bench/units.py has a large one of 4 bits, and those of 8 bits with blocks of one word.
     shared = (ProductShare(inputs=128, outputs=110, first=0, stride=17),)
     specs = [
         replace(SMALL, inputs=256, outputs=96, columns=2, ram_depth=4096, max_tiles=128, weight_bits=4),

@@ -17,7 +17,7 @@ from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
 
 from ..top.designs import ODD, TINY, random_model, texts
-from ..top.sources import emitted
+from ..top.sources import EFFORT, emitted
 
 TOLERANCE = 0.01
 """The project promises 5 %; the estimates are exact here, and a bound of 5 % would hide a stage that is forgotten."""
@@ -25,7 +25,21 @@ TOLERANCE = 0.01
 DESIGNS = {
     "two rows": ODD,
     "four rows": TINY,
-    "eight rows, slow attention": replace(TINY, rows=8, scores=ArrayShape(8, 1), score_lanes=1, sums=ArrayShape(2, 1)),
+    "eight rows, slow attention": replace(
+        TINY,
+        rows=8,
+        hidden=16,
+        intermediate=32,
+        lanes=1,
+        ffn_lanes=1,
+        score_lanes=1,
+        qkv=ArrayShape(4, 1),
+        projection=ArrayShape(2, 1),
+        ffn1=ArrayShape(2, 1),
+        ffn2=ArrayShape(2, 1),
+        scores=ArrayShape(8, 1),
+        sums=ArrayShape(1, 1),
+    ),
 }
 
 
@@ -36,7 +50,7 @@ def test_estimates_are_what_is_simulated(spec: PipelineSpec) -> None:
     model = random_model(spec, layers)
     sources = emitted(Pipeline, spec, "pipeline")
     image = build_image(model.layers, spec)
-    with Accelerator.verilated(spec, sources, image, threads=1, optimise="-O0") as accelerator:
+    with Accelerator.verilated(spec, sources, image, threads=1, optimise=EFFORT) as accelerator:
         for tokens, count in runs:
             (text,) = texts(spec, [tokens], seed=3)
             simulated = accelerator.run(model.embed(text), layers=count).cycles

@@ -7,7 +7,7 @@ from hdl.perf.decodercycles import decoder_cycles
 from hdl.perf.device import load_device
 from hdl.perf.memorytiming import IDEAL, MemoryTiming
 
-from ..top.decoder.designs import FAR, FARTHER, HEAVY, MIXED, ODD, PACKED
+from ..top.decoder.designs import FAR, FARTHER, MIXED, MOVED, ODD
 from ..top.decoder.simulations import started, words
 
 U280 = MemoryTiming.of(load_device("u280").memory, 300)
@@ -28,8 +28,8 @@ RUNS = ((1, True), (5, True), (1, False), (3, False), (1, False), (1, False))
 @pytest.mark.parametrize("timing", [IDEAL, U280], ids=["ideal", "u280"])
 @pytest.mark.parametrize(
     ("spec", "tolerance"),
-    [(PACKED, 0), (MIXED, 0), (ODD, 0), (HEAVY, REFRESH), (FAR, 0), (FARTHER, REFRESH)],
-    ids=["packed", "mixed", "odd", "heavy", "far", "farther"],
+    [(MIXED, 0), (ODD, 0), (MOVED, REFRESH), (FAR, 0), (FARTHER, REFRESH)],
+    ids=["mixed", "odd", "moved", "far", "farther"],
 )
 def test_cycles_are_what_is_simulated(spec: BuiltDecoderSpec, tolerance: float, timing: MemoryTiming) -> None:
     with started(spec, timing) as simulation:

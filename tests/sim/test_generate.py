@@ -15,6 +15,7 @@ from sim.command import main
 from sim.decoder import DecoderSimulation
 from sim.generate import first_mismatch
 from tests.top.decoder.designs import SMALL
+from tests.top.sources import SharedEmitter
 
 GOLDEN = Path(__file__).parents[1] / "model/golden"
 """A checkpoint of 2 layers, 16 features and 40 tokens."""
@@ -28,6 +29,7 @@ def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     model does not. A device's worth of hardware would take long to build: it gets as little as there can be."""
     spec = replace(SMALL, intermediate=64, max_layers=2, vocabulary=len(LETTERS))
     monkeypatch.setattr(demonstration, "plan", lambda *model, **options: spec)
+    monkeypatch.setattr(demonstration, "Emitter", SharedEmitter)
     monkeypatch.setattr(DecoderSimulation, "verilated", partial(DecoderSimulation.verilated, optimise="-O0"))
     for name in ("config.json", "model.safetensors"):
         shutil.copy(GOLDEN / name, tmp_path)

@@ -10,7 +10,7 @@ from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
 
 from .designs import ODD, TINY, expected_layers, random_model, texts
-from .sources import emitted
+from .sources import EFFORT, emitted
 
 
 def check(
@@ -20,7 +20,7 @@ def check(
     model = random_model(spec, max(layers), static=static)
     image = build_image(model.layers, spec)
     with Accelerator.verilated(
-        spec, emitted(Pipeline, spec, "pipeline"), image, threads=1, optimise="-O0"
+        spec, emitted(Pipeline, spec, "pipeline"), image, threads=1, optimise=EFFORT
     ) as accelerator:
         for text, count in zip(texts(spec, lengths, seed=7), layers, strict=True):
             tokens = model.embed(text)

@@ -17,7 +17,7 @@ TINY = BuiltDecoderSpec(
 """A decoder in which every unit takes several passes, words and tiles, and the head is no multiple of the columns."""
 
 PACKED = replace(TINY, weight_bits=W4)
-"""With weights of 4 bits."""
+"""With weights of 4 bits; `FARTHER` has them in a simulation."""
 
 MIXED = replace(TINY, weight_bits=WeightBits.of(4, ("projection", "head")), channels=(2, 1, 1, 1), padding=3)
 """With weights of 4 bits and of 8, of which a product of either follows one of the other; 29 positions."""
@@ -35,11 +35,11 @@ FAR = replace(
 
 FARTHER = BuiltDecoderSpec(
     layer=layer("gpt2", 96, 3, 192), max_length=40, max_layers=2, rows=2, lanes=2, ffn_lanes=2, score_lanes=4,
-    qkv=ArrayShape(8, 2), projection=ArrayShape(4, 3), ffn1=ArrayShape(8, 2), ffn2=ArrayShape(8, 3),
+    qkv=ArrayShape(8, 2), projection=ArrayShape(4, 4), ffn1=ArrayShape(8, 2), ffn2=ArrayShape(8, 2),
     scores=ArrayShape(16, 2), sums=ArrayShape(16, 3), channels=(2, 1, 2, 1),
-    head=head("gpt2", 96, 101), cache_on_chip=False, cache_channels=2, cache_banks=3,
+    head=head("gpt2", 96, 101), cache_on_chip=False, cache_channels=2, cache_banks=3, weight_bits=W4,
 )  # fmt: skip
-"""Two channels for keys and two for values, arrays of several cascades."""
+"""Two channels for keys and two for values, arrays of several cascades, weights of 4 bits, those of the head too."""
 
 ODD = BuiltDecoderSpec(
     layer=layer("gpt2", 96, 3, 192), max_length=24, max_layers=3, rows=2, lanes=1, ffn_lanes=1, score_lanes=3,
@@ -69,4 +69,4 @@ DEEP = replace(HEAVY, max_length=64, max_layers=3, scores=ArrayShape(4, 1), sums
 """Its loop, its weights, its keys and its values lie in URAM."""
 
 MOVED = replace(DEEP, block_rams=("loop", "qkv", "projection", "ffn2", "scores", "sums"))
-"""All but one of them in block RAM."""
+"""All but one of them in block RAM; a token waits for its weights, as in `HEAVY`, which no test simulates."""

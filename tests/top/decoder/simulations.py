@@ -14,7 +14,7 @@ from hdl.top.decoder.pipeline import DecoderPipeline
 from sim.decoder import DecoderSimulation
 
 from ...model.networks import gpt2
-from ..sources import emitted
+from ..sources import EFFORT, emitted
 
 
 @cache
@@ -44,5 +44,5 @@ def started(
     """A simulation with its own instance; the build is shared."""
     image = build_decoder_image(model_of(spec), spec)
     return DecoderSimulation.verilated(
-        spec, sources(spec), image, timing=timing, cache_timing=cache_timing, threads=1, optimise="-O0"
+        spec, sources(spec), image, timing=timing, cache_timing=cache_timing, threads=1, optimise=EFFORT
     )

@@ -10,11 +10,11 @@ from hdl.perf.memorytiming import MemoryTiming
 from hdl.top.decoder.orders import Outcome
 from sim.decoder import DecoderSimulation, RefusedError
 
-from .designs import MIXED, ODD, PACKED, TINY
+from .designs import FARTHER, MIXED, ODD, TINY
 from .simulations import model_of, started, words
 
 
-@pytest.fixture(params=[PACKED, MIXED, ODD], ids=["packed", "mixed", "odd"])
+@pytest.fixture(params=[MIXED, ODD, FARTHER], ids=["mixed", "odd", "farther"])
 def simulation(request: pytest.FixtureRequest) -> Iterator[DecoderSimulation]:
     with started(request.param) as one:
         yield one
