@@ -16,6 +16,9 @@ MOST = {
     "max_positions": (1 << 24, "the longest published texts have 10,000,000 tokens"),
     "vocabulary": (1 << 20, "the largest published vocabularies have about 900,000 words"),
     "token_types": (1 << 10, "BERT has 2"),
+    "channels": (1 << 10, "images have 1 to 4, satellites' some hundred"),
+    "image_size": (1 << 14, "published models have 224 to 1,024 pixels"),
+    "patch_size": (1 << 14, "published models have 8 to 32 pixels"),
 }
 """The most of each number of a shape, above all published models; and the reason, in words.
 

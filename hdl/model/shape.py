@@ -51,6 +51,8 @@ class Shape:
                 check_whole(self.name, field.name, value)
             if field.type is bool and type(value) is not bool:
                 raise InputError(f"{field.name} of model {self.name!r} must be true or false, not {shown(value)}")
+        if self.image:
+            self._check_image()
         if self.heads % self.kv_heads:
             raise InputError(
                 f"kv_heads of model {self.name!r} must be a divisor of its {self.heads} heads, not {self.kv_heads}"
@@ -59,3 +61,10 @@ class Shape:
             raise InputError(
                 f"norm_eps of model {self.name!r} must be a number from 0 to {MAX_EPS}, not {shown(self.norm_eps)}"
             )
+
+    def _check_image(self) -> None:
+        for name, value in zip(("channels", "image_size", "patch_size"), self.image, strict=True):
+            check_whole(self.name, name, value)
+        _, size, patch = self.image
+        if size % patch:
+            raise InputError(f"patch_size of model {self.name!r} must be a divisor of {size}, not {patch}")

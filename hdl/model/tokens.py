@@ -67,6 +67,11 @@ def load_tokens(network: Network, origin: Origin) -> Tokens:
     Raises:
         InputError: where there is none, or it cannot be read.
     """
+    if network.image:
+        raise InputError(
+            f"model {network.name!r} must take texts here, but takes images; hdl.model.quantise and sim.accelerator run "
+            "it from Python"
+        )
     if (path := origin.find(TOKENISER)) is not None:
         return from_file(path)
     if origin.weights is not None:

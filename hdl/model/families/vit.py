@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import InputError
 from ..architecture import Graph, Linear, Norm, Part
 from ..family import Embedding, Family, FamilyKeys, Layout
 from ..shape import Shape
@@ -25,7 +26,7 @@ def embed(image: Any, tables: Mapping[str, np.ndarray], operators: Mapping[str, 
     pixels = np.asarray(image, dtype=np.float32)
     if pixels.shape != (channels, size, size):
         found = " x ".join(map(str, pixels.shape))
-        raise ValueError(f"image must be {channels} x {size} x {size}, not {found}")
+        raise InputError(f"image for model {shape.name!r} must be {channels} x {size} x {size}, not {found}")
     cut = pixels.reshape(channels, size // patch, patch, size // patch, patch).transpose(1, 3, 0, 2, 4)
     patches = cut.reshape(-1, channels * patch * patch) @ operators["patches"].weight.T + operators["patches"].bias
     tokens = [table for name, table in tables.items() if name != "position"]
@@ -38,13 +39,11 @@ def family(name: str, title: str, tokens: Mapping[str, str], classes: str) -> Fa
 
     def complete(values: dict[str, Any]) -> dict[str, Any]:
         own = dict(values)
-        channels, size, patch = image = tuple(own.pop(key) for key in ("channels", "image_size", "patch_size"))
-        if not all(type(one) is int and one > 0 for one in (channels, size, patch)) or size % patch:
-            raise ValueError(
-                f"image must be whole patches of at least 1 pixel, not {size} pixels in patches of {patch}"
-            )
-        found = {"image": image, "max_positions": (size // patch) ** 2 + len(tokens)}
-        return equal_heads(own) | found | {"vocabulary": 0, "token_types": 0, "tied": True} | own
+        image = tuple(own.pop(key) for key in ("channels", "image_size", "patch_size"))
+        whole = all(type(one) is int and one > 0 for one in image) and image[1] % image[2] == 0
+        positions = (image[1] // image[2]) ** 2 + len(tokens) if whole else 1  # else the shape is refused
+        text = {"vocabulary": 0, "token_types": 0, "tied": True}
+        return equal_heads(own) | text | {"image": image, "max_positions": positions} | own
 
     def embedding(shape: Shape) -> Embedding:
         pixels = shape.image[0] * shape.image[2] ** 2
