@@ -69,8 +69,8 @@ def load_tokens(network: Network, origin: Origin) -> Tokens:
     """
     if network.image:
         raise InputError(
-            f"model {network.name!r} must take texts here, but takes images; hdl.model.quantise and sim.accelerator run "
-            "it from Python"
+            f"model {network.name!r} must take texts here, but takes images; from Python, hdl.model.quantise "
+            "and sim.accelerator run it"
         )
     if (path := origin.find(TOKENISER)) is not None:
         return from_file(path)

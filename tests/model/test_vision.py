@@ -55,7 +55,7 @@ def test_integers_are_near_float32(name: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs, reference.run(model, model.embed(image))[-1])
     found = floating.close(again.real(outputs), again.closing, network)
     cosine = (found * expected).sum() / (np.linalg.norm(found) * np.linalg.norm(expected))
-    assert cosine > 0.999
+    assert cosine > 0.998
 
 
 def test_a_published_configuration(tmp_path: Path) -> None:
