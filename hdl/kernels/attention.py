@@ -32,7 +32,7 @@ from ..stream import Fork, Pack, connect, tile
 from .arrayspec import ACTIVATION_BITS
 from .attentionspec import OFF_CHIP_LAYERS, AttentionSpec
 from .banks import Placement, Repeat
-from .kvblocks import Block, merge_blocks
+from .kvblocks import KvBlock, merge_blocks
 from .systolic import SystolicArray
 
 __all__ = ["OFF_CHIP_LAYERS", "AttentionSpec", "AttentionUnit"]
@@ -46,7 +46,7 @@ class AttentionUnit(wiring.Component):
         stored: tile stream of int8; keys or values, head after head.
         activations: tile stream of int8; each head's are replayed for every pass.
         sums: tile stream.
-        earlier[c]: streams of `Block`, the earlier tokens from channel c. This and the next only with channels.
+        earlier[c]: streams of `KvBlock`, the earlier tokens from channel c. This and the next only with channels.
         loaded: strobe; all earlier tokens of a layer have come, so its new ones may be stored.
         released: strobe; a layer has been read to the end.
     """
@@ -61,7 +61,7 @@ class AttentionUnit(wiring.Component):
             "sums": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.array.sum_bits)))),
         }
         if spec.channels:
-            members["earlier"] = In(stream.Signature(Block(spec.blocks))).array(spec.channels)
+            members["earlier"] = In(stream.Signature(KvBlock(spec.blocks))).array(spec.channels)
             members |= {"loaded": In(1), "released": Out(1)}
         super().__init__(members)
 

@@ -10,7 +10,7 @@ from ..resources import Resources
 from .arrayspec import ArraySpec
 from .banks import BankSpec
 from .barrier import BarrierSpec
-from .kvblocks import BLOCK, BlockSpec
+from .kvblocks import BLOCK, KvBlockSpec
 from .kvcache import CacheSpec
 from .loadedcache import LoadedCacheSpec
 
@@ -113,10 +113,10 @@ class AttentionSpec:
         return LoadedCacheSpec(layers=self.layers, **layout)
 
     @property
-    def blocks(self) -> BlockSpec:
+    def blocks(self) -> KvBlockSpec:
         """The blocks of earlier tokens that the channels bring."""
         banks = self.banks
-        return BlockSpec(
+        return KvBlockSpec(
             columns=self.columns, cascades=self.cascades, channels=self.channels, address=banks.address,
             keys=banks.along == "passes",
         )  # fmt: skip

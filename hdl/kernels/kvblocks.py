@@ -12,14 +12,14 @@ from ..dsp import CASCADE
 from ..resources import Resources
 from .systolic import SystolicArray
 
-__all__ = ["BLOCK", "Block", "BlockSpec", "merge_blocks"]
+__all__ = ["BLOCK", "KvBlock", "KvBlockSpec", "merge_blocks"]
 
 BLOCK = CASCADE
 """Tokens, and features, of a block: the bytes of a RAM's word."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlockSpec:
+class KvBlockSpec:
     """Blocks for an array of ``columns`` x ``cascades``, whose RAMs have addresses of the shape ``address``.
 
     The columns are in groups of 8, one for each block of tokens (``keys``) or features (values). The groups are dealt
@@ -50,14 +50,14 @@ class BlockSpec:
     def merge_resources(self) -> Resources:
         """LUT and FF of `merge_blocks`, estimated: a choice of data, address and enables for each column."""
         column = Resources(lut=4 * self.cascades * CASCADE + self.address.width + 4)
-        return column * self.columns + Resources(ff=(Block(self).size + 1) * self.channels)
+        return column * self.columns + Resources(ff=(KvBlock(self).size + 1) * self.channels)
 
 
-class Block(data.StructLayout):
+class KvBlock(data.StructLayout):
     """A ``beat`` of 8 tokens x 8 features, int8 [token][feature], and where it goes: the ``address`` of the word, the
     ``group`` of the channel's columns, and the ``cascade`` whose RAMs take it."""
 
-    def __init__(self, spec: BlockSpec):
+    def __init__(self, spec: KvBlockSpec):
         super().__init__(
             {
                 "address": spec.address,
@@ -69,9 +69,9 @@ class Block(data.StructLayout):
 
 
 def merge_blocks(
-    m: Module, spec: BlockSpec, array: SystolicArray, blocks: Sequence[Any], accept: Signal
+    m: Module, spec: KvBlockSpec, array: SystolicArray, blocks: Sequence[Any], accept: Signal
 ) -> Sequence[Any]:
-    """Writes blocks (streams of `Block`, one for each channel) into the columns' RAMs; new tokens go first.
+    """Writes blocks (streams of `KvBlock`, one for each channel) into the columns' RAMs; new tokens go first.
 
     Returns write ports for the new tokens, one for each column. They may be driven only a cycle after ``accept``, in
     which no block is taken.
@@ -80,7 +80,7 @@ def merge_blocks(
     m.d.sync += writing.eq(accept)
     taken = []
     for channel, source in enumerate(blocks):
-        block = Signal(Block(spec), name=f"block_{channel}", reset_less=True)
+        block = Signal(KvBlock(spec), name=f"block_{channel}", reset_less=True)
         valid = Signal(name=f"block_{channel}_valid")
         m.d.comb += source.ready.eq(~accept)
         m.d.sync += [block.eq(source.payload), valid.eq(source.valid & source.ready)]

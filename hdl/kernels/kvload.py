@@ -10,7 +10,7 @@ from ..channel import CHANNEL_BITS, Request
 from ..stream import StreamBuffer, connect
 from .banks import nested
 from .fetch import ADDRESS_BITS, Fetch
-from .kvblocks import Block
+from .kvblocks import KvBlock
 from .kvcache import scaled
 from .kvmemory import KvMemorySpec
 
@@ -25,7 +25,7 @@ class Load(wiring.Component):
     Members:
         order: stream of `KvMemorySpec.load_order`, one for each layer; it leaves when the layer is loaded.
         requests[c], data[c]: those of channel c, as of `Fetch`.
-        blocks[c]: streams of `Block`, to the unit.
+        blocks[c]: streams of `KvBlock`, to the unit.
         loaded: strobe; the unit has taken the layer's last block.
         released: strobe; a layer has been read to the end.
     """
@@ -37,7 +37,7 @@ class Load(wiring.Component):
                 "order": In(stream.Signature(spec.load_order)),
                 "requests": Out(stream.Signature(Request)).array(spec.channels),
                 "data": In(stream.Signature(unsigned(CHANNEL_BITS))).array(spec.channels),
-                "blocks": Out(stream.Signature(Block(spec.unit.blocks))).array(spec.channels),
+                "blocks": Out(stream.Signature(KvBlock(spec.unit.blocks))).array(spec.channels),
                 "loaded": Out(1),
                 "released": In(1),
             }
@@ -117,7 +117,7 @@ class Places(wiring.Component):
         pass            0   0   0   0   0   0   0   0 |  0   0   0
 
     Members: ``restart`` (strobe: a layer begins, in the next bank), ``beats`` (stream of 512 bits), ``blocks`` (stream
-    of `Block`, one cycle later).
+    of `KvBlock`, one cycle later).
     """
 
     def __init__(self, spec: KvMemorySpec):
@@ -126,14 +126,14 @@ class Places(wiring.Component):
             {
                 "restart": In(1),
                 "beats": In(stream.Signature(unsigned(CHANNEL_BITS))),
-                "blocks": Out(stream.Signature(Block(spec.unit.blocks))),
+                "blocks": Out(stream.Signature(KvBlock(spec.unit.blocks))),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         banks, blocks = self.spec.banks, self.spec.unit.blocks
-        m.submodules.buffer = buffer = StreamBuffer(Block(blocks))
+        m.submodules.buffer = buffer = StreamBuffer(KvBlock(blocks))
         connect(m, buffer.output, self.blocks)
         go = self.beats.valid & buffer.input.ready
         m.d.comb += [buffer.input.valid.eq(self.beats.valid), self.beats.ready.eq(buffer.input.ready)]

@@ -26,7 +26,7 @@ from ..resources import Resources
 from ..stream import buffer_resources
 from .attentionspec import AttentionSpec
 from .fetch import FetchSpec
-from .kvblocks import BLOCK, Block
+from .kvblocks import BLOCK, KvBlock
 from .kvcache import ADDRESS_FAN_IN
 from .loadedcache import LoadedCacheSpec
 
@@ -171,7 +171,7 @@ class KvMemorySpec:
     @property
     def resources(self) -> Resources:
         """BRAM, LUT and FF of loader and storer; LUT and FF are estimates."""
-        load = self.fetch.resources + buffer_resources(Block(self.unit.blocks).size, 2) + Resources(lut=40, ff=70)
+        load = self.fetch.resources + buffer_resources(KvBlock(self.unit.blocks).size, 2) + Resources(lut=40, ff=70)
         # The bits of a stored beat that are not copies: a tile's rows, and a strobe for each token.
         tile = BLOCK * 8 * self.unit.rows
         store = buffer_resources(tile + BLOCK + Request["address"].width, 2) + Resources(lut=30, ff=20)

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.channel import CHANNEL_BITS, Request, Written
 from hdl.kernels.kvahead import LoadOrders
-from hdl.kernels.kvblocks import Block
+from hdl.kernels.kvblocks import KvBlock
 from hdl.kernels.kvload import Load
 from hdl.kernels.kvmemory import KvMemorySpec
 from hdl.kernels.kvstore import Store
@@ -35,7 +35,7 @@ class LoadBench(wiring.Component):
                 "order": In(stream.Signature(spec.load_order)),
                 "m_requests": Out(stream.Signature(Request)).array(spec.channels),
                 "m_data": In(stream.Signature(BEAT)).array(spec.channels),
-                "blocks": Out(stream.Signature(Block(spec.unit.blocks))).array(spec.channels),
+                "blocks": Out(stream.Signature(KvBlock(spec.unit.blocks))).array(spec.channels),
                 "released": In(stream.Signature(1)),
             }
         )
