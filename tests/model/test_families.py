@@ -100,10 +100,10 @@ def test_embeddings_and_heads() -> None:
 
 
 def test_families_in_sentences() -> None:
-    assert tuple(FAMILIES) == ("bert", "gpt2", "opt", "llama")
-    assert BUILT == ("bert", "gpt2")
-    assert of_families() == "bert, gpt2, opt or llama"
-    assert of_families(BUILT) == "bert or gpt2"
+    assert tuple(FAMILIES) == ("bert", "gpt2", "opt", "llama", "vit", "deit")
+    assert BUILT == ("bert", "gpt2", "vit", "deit")
+    assert of_families() == "bert, gpt2, opt, llama, vit or deit"
+    assert of_families(BUILT) == "bert, gpt2, vit or deit"
     assert of_families(("bert",)) == "bert"
 
 

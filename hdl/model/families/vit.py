@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import shown
 from ..architecture import Graph, Linear, Norm, Part
 from ..family import Embedding, Family, FamilyKeys, Layout
 from ..shape import Shape
@@ -41,7 +42,8 @@ def family(name: str, title: str, tokens: Mapping[str, str], classes: str) -> Fa
         channels, size, patch = image = tuple(own.pop(key) for key in ("channels", "image_size", "patch_size"))
         if not all(type(one) is int and one > 0 for one in (channels, size, patch)) or size % patch:
             raise ValueError(
-                f"image must be whole patches of at least 1 pixel, not {size} pixels in patches of {patch}"
+                "image must have at least 1 channel and be whole patches of at least 1 pixel, not "
+                f"{shown(channels)} channels of {shown(size)} pixels in patches of {shown(patch)}"
             )
         found = {"image": image, "max_positions": (size // patch) ** 2 + len(tokens)}
         return equal_heads(own) | found | {"vocabulary": 0, "token_types": 0, "tied": True} | own
