@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.model.load import load_model
-from hdl.model.network import Network
 from hdl.model.quantise import quantise
 from hdl.model.weights import random_weights
 from hdl.perf.device import load_device
@@ -21,6 +20,7 @@ from hdl.top.emitter import Emitter
 from hdl.top.image import MemoryImage, build_image
 from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
+from tests.model.networks import bert, layer
 
 EACH, MEAN = 0.05, 0.02
 """The greatest and the mean difference that are allowed."""
@@ -33,31 +33,31 @@ HEADINGS = ("design", "hidden", "tile", "MAC/cycle", "tokens", "layers", "estima
 
 # Every unit takes several passes.
 BASE = PipelineSpec(
-    hidden=32, heads=2, intermediate=64, max_length=32, max_layers=4, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,
+    layer=layer("bert", 32, 2, 64), max_length=32, max_layers=4, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,
     qkv=ArrayShape(4, 2), projection=ArrayShape(4, 1), ffn1=ArrayShape(4, 2), ffn2=ArrayShape(4, 2),
     scores=ArrayShape(4, 1), sums=ArrayShape(4, 1), channels=(1, 1, 1, 1),
 )  # fmt: skip
 # Sizes that are no powers of two.
 ODD = PipelineSpec(
-    hidden=96, heads=3, intermediate=200, max_length=21, max_layers=2, rows=2, lanes=1, ffn_lanes=2, score_lanes=3,
+    layer=layer("bert", 96, 3, 200), max_length=21, max_layers=2, rows=2, lanes=1, ffn_lanes=2, score_lanes=3,
     qkv=ArrayShape(6, 3), projection=ArrayShape(3, 3), ffn1=ArrayShape(10, 2), ffn2=ArrayShape(8, 3),
     scores=ArrayShape(6, 1), sums=ArrayShape(4, 3), channels=(2, 1, 2, 1),
 )  # fmt: skip
 # Attention sets the pace.
 LONG = PipelineSpec(
-    hidden=64, heads=4, intermediate=128, max_length=160, max_layers=3, rows=4, lanes=2, ffn_lanes=4, score_lanes=2,
+    layer=layer("bert", 64, 4, 128), max_length=160, max_layers=3, rows=4, lanes=2, ffn_lanes=4, score_lanes=2,
     qkv=ArrayShape(16, 2), projection=ArrayShape(8, 2), ffn1=ArrayShape(16, 2), ffn2=ArrayShape(16, 2),
     scores=ArrayShape(4, 1), sums=ArrayShape(4, 1), channels=(2, 1, 2, 2),
 )  # fmt: skip
 # One unit is slower than the others.
 NARROW = PipelineSpec(
-    hidden=128, heads=4, intermediate=384, max_length=64, max_layers=3, rows=8, lanes=4, ffn_lanes=8, score_lanes=4,
+    layer=layer("bert", 128, 4, 384), max_length=64, max_layers=3, rows=8, lanes=4, ffn_lanes=8, score_lanes=4,
     qkv=ArrayShape(12, 4), projection=ArrayShape(8, 1), ffn1=ArrayShape(24, 1), ffn2=ArrayShape(4, 2),
     scores=ArrayShape(16, 1), sums=ArrayShape(8, 2), channels=(1, 1, 1, 1),
 )  # fmt: skip
 # Arrays are so fast that streams and row-wise units set the pace.
 FAST = PipelineSpec(
-    hidden=64, heads=2, intermediate=128, max_length=48, max_layers=4, rows=2, lanes=1, ffn_lanes=1, score_lanes=1,
+    layer=layer("bert", 64, 2, 128), max_length=48, max_layers=4, rows=2, lanes=1, ffn_lanes=1, score_lanes=1,
     qkv=ArrayShape(32, 4), projection=ArrayShape(32, 2), ffn1=ArrayShape(32, 4), ffn2=ArrayShape(32, 4),
     scores=ArrayShape(16, 2), sums=ArrayShape(16, 2), channels=(3, 2, 4, 4),
 )  # fmt: skip
@@ -93,9 +93,8 @@ def designs() -> Iterator[Design]:
 
 def random_image(spec: PipelineSpec, layers: int) -> MemoryImage:
     """The memory of a network of a pipeline's shape with random weights: cycles do not depend on values."""
-    sizes = {"layers": layers, "hidden": spec.hidden, "heads": spec.heads, "intermediate": spec.intermediate}
-    others = {"max_positions": spec.max_length, "vocabulary": 100, "token_types": 2}
-    network = Network.of("random", "bert", sizes | others | {"norm_eps": 1e-12, "activation": "gelu"})
+    sizes = {"hidden": spec.hidden, "heads": spec.heads, "intermediate": spec.intermediate}
+    network = bert("random", layers=layers, max_positions=spec.max_length, vocabulary=100, **sizes)
     texts = np.random.default_rng(SEED).integers(0, network.vocabulary, (2, 8)).tolist()
     return build_image(quantise(random_weights(network, SEED), texts).layers, spec)
 

@@ -22,6 +22,7 @@ from hdl.perf.plan import plan
 from hdl.perf.spec import ArrayShape
 from hdl.top.decoder.image import build_decoder_image
 from sim.decoder import DecoderSimulation
+from tests.model.networks import head, layer
 from tests.top.decoder.designs import FAR, HEAVY, ODD, TINY
 from tests.top.decoder.simulations import model_of, sources, words
 
@@ -56,10 +57,10 @@ MEASURED = {(128, 0): 919_393, (1, 128): 93_684}
 """Cycles of `bench.decoder` for gpt2, by tokens and how many are before them, in this design."""
 
 FULL = BuiltDecoderSpec(
-    hidden=768, heads=12, intermediate=3072, max_length=132, max_layers=12, rows=4, lanes=4, ffn_lanes=4, score_lanes=3,
+    layer=layer("gpt2", 768, 12, 3072), max_length=132, max_layers=12, rows=4, lanes=4, ffn_lanes=4, score_lanes=3,
     qkv=ArrayShape(24, 4), projection=ArrayShape(8, 4), ffn1=ArrayShape(32, 4), ffn2=ArrayShape(32, 4),
     scores=ArrayShape(12, 1), sums=ArrayShape(4, 3), channels=(8, 3, 10, 10),
-    kv_heads=12, gated=False, vocabulary=50257, cache_on_chip=True,
+    head=head("gpt2", 768, 50257), cache_on_chip=True,
 )  # fmt: skip
 
 

@@ -232,8 +232,12 @@ class Graph:
         return tuple(operator for operator in self.operators if isinstance(operator, kind))
 
     def __getitem__(self, name: str) -> Operator:
-        """The operator of that name."""
-        return next(operator for operator in self.operators if operator.name == name)
+        """The operator of that name.
+
+        Raises:
+            KeyError: where there is none.
+        """
+        return {operator.name: operator for operator in self.operators}[name]
 
     def __iter__(self) -> Iterator[Operator]:
         """The operators, in their order."""

@@ -90,7 +90,7 @@ class Family:
         keys: Its configurations.
         common: The fields that a YAML file of a network has whatever its family; a family may lack some.
         fields: The fields that it has besides.
-        complete: All fields of a shape for those that are given.
+        complete: All fields of a shape for those that are given; a ValueError for what makes none.
         layer: The graph of a layer.
         head: The graph from the last layer's output to the logits of the next token; None without one.
         closing: The graph after the last layer that the host computes; None without one.

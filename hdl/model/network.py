@@ -43,7 +43,10 @@ class Network(Shape):
         Raises:
             InputError: see `Network`.
         """
-        own = FAMILIES[family].complete(values)
+        try:
+            own = FAMILIES[family].complete(values)
+        except ValueError as error:
+            raise InputError(f"model {name!r}: {error}") from None
         if type(own["norm_eps"]) is int and own["norm_eps"] == 0:
             own["norm_eps"] = 0.0
         if function := function_of(own["activation"]):

@@ -89,6 +89,8 @@ def test_operators_by_kind_and_by_name() -> None:
     assert tuple(GRAPH) == GRAPH.of(Operator) == OPERATORS
     assert GRAPH["up"] is UP
     assert GRAPH["sum"] is ADD
+    with pytest.raises(KeyError, match="gate"):
+        GRAPH["gate"]
 
 
 def test_what_operators_read_and_give() -> None:

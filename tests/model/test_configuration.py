@@ -222,13 +222,14 @@ def test_configurations_whose_family_cannot_be_told() -> None:
         "c.json must be a Hugging Face configuration with a model_type; take the file beside the weights"
     )
     assert refused(SIZES | {"architectures": ["RobertaModel"]}) == (
-        "c.json has no model_type, which must be bert, gpt2, opt or llama, and is of the class 'RobertaModel'"
+        "c.json has no model_type, which must be bert, gpt2, opt, llama, vit or deit, "
+        "and is of the class 'RobertaModel'"
     )
     for contents, text in (([1], "[1]"), (None, "null"), ("bert", "'bert'"), (1.5, "1.5")):
         assert refused(contents) == f"c.json must be a Hugging Face configuration, a JSON object, not {text}"
     for family in ("roberta", ["bert"], {"bert": 1}, 1, True):
         assert refused(SIZES | {"model_type": family}).startswith(
-            "model_type in c.json must be bert, gpt2, opt or llama, not "
+            "model_type in c.json must be bert, gpt2, opt, llama, vit or deit, not "
         )
 
 

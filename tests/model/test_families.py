@@ -52,6 +52,31 @@ def test_graphs_and_tables_have_the_published_parameters_exactly(name: str, publ
     assert found + parameters(network.head, tied=network.tied) == published
 
 
+VISION = {"channels": 3, "image_size": 224, "patch_size": 16, "norm_eps": 1e-12, "activation": "gelu"}
+
+
+@pytest.mark.parametrize(
+    ("family", "hidden", "heads", "published"),
+    [
+        ("vit", 768, 12, 86_567_656 - 769_000),
+        ("deit", 768, 12, 87_338_192 - 2 * 769_000),
+        ("vit", 192, 3, 5_717_416 - 193_000),
+    ],
+)
+def test_vision_transformers_have_the_published_parameters_exactly(
+    family: str, hidden: int, heads: int, published: int
+) -> None:
+    """Without the heads of the 1,000 classes of ImageNet. DeiT has a second one, for its token of distillation."""
+    network = Network.of(
+        "v", family, VISION | {"layers": 12, "hidden": hidden, "heads": heads, "intermediate": 4 * hidden}
+    )
+    tables = hidden * sum(network.embedding.tables.values())
+    found = tables + parameters(network.embedding.graph) + network.layers * parameters(network.layer)
+    assert found + parameters(network.closing) == published
+    assert network.max_positions == 14 * 14 + (2 if family == "deit" else 1)
+    assert not network.causal
+
+
 def names(operators: Iterable[Operator]) -> list[str]:
     return [operator.name for operator in operators]
 
@@ -100,10 +125,10 @@ def test_embeddings_and_heads() -> None:
 
 
 def test_families_in_sentences() -> None:
-    assert tuple(FAMILIES) == ("bert", "gpt2", "opt", "llama")
-    assert BUILT == ("bert", "gpt2")
-    assert of_families() == "bert, gpt2, opt or llama"
-    assert of_families(BUILT) == "bert or gpt2"
+    assert tuple(FAMILIES) == ("bert", "gpt2", "opt", "llama", "vit", "deit")
+    assert BUILT == ("bert", "gpt2", "vit", "deit")
+    assert of_families() == "bert, gpt2, opt, llama, vit or deit"
+    assert of_families(BUILT) == "bert, gpt2, vit or deit"
     assert of_families(("bert",)) == "bert"
 
 
@@ -124,12 +149,22 @@ def test_marks_tell_the_families_apart(config: dict) -> None:
             assert not family.keys.marks & config.keys()
 
 
-@pytest.mark.parametrize("network", [BERT, GPT2], ids=["bert", "gpt2"])
+VIT, DEIT = (
+    Network.of("v", family, VISION | {"layers": 1, "hidden": 16, "heads": 2, "intermediate": 32})
+    for family in ("vit", "deit")
+)
+
+
+@pytest.mark.parametrize("network", [BERT, GPT2, VIT, DEIT], ids=["bert", "gpt2", "vit", "deit"])
 def test_layouts_name_all_that_the_graphs_need(network: Network) -> None:
     layout = network.traits.layout
     assert layout is not None
     assert layout.tables.keys() == network.embedding.tables.keys()
-    for graph, stored in ((network.layer, layout.layer), (network.embedding.graph, layout.embedding)):
+    for graph, stored in (
+        (network.layer, layout.layer),
+        (network.embedding.graph, layout.embedding),
+        (network.closing, layout.closing),
+    ):
         operators = graph.operators if graph else ()
         needed = [part.name for linear in operators if isinstance(linear, Linear) for part in linear.parts]
         needed += [norm.name for norm in operators if isinstance(norm, Norm)]

@@ -40,7 +40,7 @@ ALL = (
     "bert-base, bert-large, gpt2, gpt2-large, gpt2-medium, gpt2-xl, llama-2-7b, llama-3.2-1b, minilm-l6, "
     "opt-1.3b, opt-125m, opt-6.7b, smollm2-1.7b, smollm2-135m, smollm2-360m, tiny-bert, tiny-gpt2, tinyllama-1.1b"
 )
-ESTIMATED = "model {!r} must be of the family bert or gpt2 to be built, not {}; estimate knows it"
+ESTIMATED = "model {!r} must be of the family bert, gpt2, vit or deit to be built, not {}; estimate knows it"
 
 
 def refused(name: str | Path, load: Callable[[str], Network] = load_network) -> str:
@@ -145,8 +145,14 @@ def test_files_that_are_no_json_or_yaml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (BERT | {"model_type": "roberta"}, "model_type in PATH must be bert, gpt2, opt or llama, not 'roberta'"),
-        (GPT2 | {"model_type": "mistral"}, "model_type in PATH must be bert, gpt2, opt or llama, not 'mistral'"),
+        (
+            BERT | {"model_type": "roberta"},
+            "model_type in PATH must be bert, gpt2, opt, llama, vit or deit, not 'roberta'",
+        ),
+        (
+            GPT2 | {"model_type": "mistral"},
+            "model_type in PATH must be bert, gpt2, opt, llama, vit or deit, not 'mistral'",
+        ),
         (BERT | {"vocab_size": None}, "PATH lacks the field 'vocab_size'"),
         (GPT2 | {"n_layer": None}, "PATH lacks the field 'n_layer'"),
         (BERT | {"hidden_act": "relu"}, "activation of model 'c' must be gelu or gelu_new, not 'relu'"),
@@ -193,6 +199,27 @@ def test_configurations_that_are_refused(tmp_path: Path, config: Any, message: s
     assert refused(path) == message.replace("PATH", str(path))
 
 
+VIT = {"model_type": "vit", "num_hidden_layers": 3, "hidden_size": 64, "num_attention_heads": 4}
+VIT |= {"intermediate_size": 128, "image_size": 32, "patch_size": 8}
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"patch_size": 0}, "3 channels of 32 pixels in patches of 0"),
+        ({"patch_size": 5}, "3 channels of 32 pixels in patches of 5"),
+        ({"image_size": "32"}, "3 channels of '32' pixels in patches of 8"),
+        ({"num_channels": -1}, "-1 channels of 32 pixels in patches of 8"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::hdl.notices.Notice")
+def test_images_that_are_no_whole_patches(tmp_path: Path, change: dict[str, Any], found: str) -> None:
+    assert imported(tmp_path, VIT).image == (3, 32, 8)
+    assert refused(written(tmp_path, "c.json", VIT | change)) == (
+        f"model 'c': image must have at least 1 channel and be whole patches of at least 1 pixel, not {found}"
+    )
+
+
 @pytest.mark.parametrize("key", ["n_layer", "n_embd", "n_head", "n_positions", "vocab_size", "n_inner"])
 def test_numbers_of_a_shape_are_bounded(tmp_path: Path, key: str) -> None:
     message = refused(written(tmp_path, "c.json", GPT2 | {key: 10**12}))
@@ -206,9 +233,13 @@ def test_numbers_of_a_shape_are_bounded(tmp_path: Path, key: str) -> None:
         ("llama", {"hiden": 64}, "PATH has an unknown field 'hiden', did you mean 'hidden'?"),
         ("gpt2", {"layer_norm_eps": 1e-5}, "PATH has an unknown field 'layer_norm_eps', did you mean 'norm_eps'?"),
         ("llama", {"gated": True}, "PATH has an unknown field 'gated', did you mean 'tied'?"),
-        ("llama", {"family": "mistral"}, "family of model 'm' must be bert, gpt2, opt or llama, not 'mistral'"),
-        ("gpt2", {"family": ["gpt2"]}, "family of model 'm' must be bert, gpt2, opt or llama, not ['gpt2']"),
-        ("gpt2", {"family": None}, "family of model 'm' must be bert, gpt2, opt or llama, not null"),
+        (
+            "llama",
+            {"family": "mistral"},
+            "family of model 'm' must be bert, gpt2, opt, llama, vit or deit, not 'mistral'",
+        ),
+        ("gpt2", {"family": ["gpt2"]}, "family of model 'm' must be bert, gpt2, opt, llama, vit or deit, not ['gpt2']"),
+        ("gpt2", {"family": None}, "family of model 'm' must be bert, gpt2, opt, llama, vit or deit, not null"),
         ("opt", {"tied": "yes"}, "tied of model 'm' must be true or false, not 'yes'"),
         ("llama", {"layers": True}, "layers of model 'm' must be a whole number of at least 1, not true"),
         (
@@ -236,7 +267,7 @@ def test_yaml_that_is_incomplete(tmp_path: Path, family: str, lacking: str) -> N
 
 def test_yaml_without_a_family_or_fields(tmp_path: Path) -> None:
     path = written(tmp_path, "m.yaml", FIELDS["bert"])
-    assert refused(path) == f"{path} lacks the field 'family', which must be bert, gpt2, opt or llama"
+    assert refused(path) == f"{path} lacks the field 'family', which must be bert, gpt2, opt, llama, vit or deit"
     path = written(tmp_path, "m.yaml", [1, 2])
     assert refused(path) == f"{path} must be a mapping of fields to values, not [1, 2]"
 

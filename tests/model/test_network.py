@@ -149,8 +149,16 @@ def test_multiplications_that_make_no_sense() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("tiny-gpt2", {"family": "mistral"}, "family of model '{}' must be bert, gpt2, opt or llama, not 'mistral'"),
-        ("tiny-gpt2", {"family": ["gpt2"]}, "family of model '{}' must be bert, gpt2, opt or llama, not ['gpt2']"),
+        (
+            "tiny-gpt2",
+            {"family": "mistral"},
+            "family of model '{}' must be bert, gpt2, opt, llama, vit or deit, not 'mistral'",
+        ),
+        (
+            "tiny-gpt2",
+            {"family": ["gpt2"]},
+            "family of model '{}' must be bert, gpt2, opt, llama, vit or deit, not ['gpt2']",
+        ),
         ("tiny-gpt2", {"hidden": 130}, "hidden of model '{}' must be a multiple of its 4 heads, not 130"),
         (
             "tiny-gpt2",

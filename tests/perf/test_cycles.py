@@ -16,6 +16,7 @@ from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
 
+from ..model.networks import layer
 from ..top.designs import ODD, TINY, random_model, texts
 from ..top.sources import EFFORT, emitted
 
@@ -28,8 +29,7 @@ DESIGNS = {
     "eight rows, slow attention": replace(
         TINY,
         rows=8,
-        hidden=16,
-        intermediate=32,
+        layer=layer("bert", 16, 2, 32),
         lanes=1,
         ffn_lanes=1,
         score_lanes=1,

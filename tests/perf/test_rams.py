@@ -91,9 +91,9 @@ def test_all_urams_of_a_unit_become_blocks_and_nothing_else_changes() -> None:
 
 def test_units_without_urams_keep_their_rams() -> None:
     small = replace(DEEP, max_length=4, max_layers=1)
-    style = small.residual2.style
+    style = small.residual("residual2").style
     assert style != "ultra"
-    assert replace(small, block_rams=("residual2",)).residual2.style == style
+    assert replace(small, block_rams=("residual2",)).residual("residual2").style == style
 
 
 @pytest.mark.parametrize(

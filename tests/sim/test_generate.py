@@ -14,6 +14,7 @@ from sim import demonstration
 from sim.command import main
 from sim.decoder import DecoderSimulation
 from sim.generate import first_mismatch
+from tests.model.networks import head, layer
 from tests.top.decoder.designs import SMALL
 from tests.top.sources import SharedEmitter
 
@@ -27,7 +28,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,-!"
 def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The arguments that name a small decoder, whose tokens are letters; its tokeniser knows one, ``?``, that the
     model does not. A device's worth of hardware would take long to build: it gets as little as there can be."""
-    spec = replace(SMALL, intermediate=64, max_layers=2, vocabulary=len(LETTERS))
+    spec = replace(SMALL, layer=layer("gpt2", 16, 2, 64), head=head("gpt2", 16, len(LETTERS)), max_layers=2)
     monkeypatch.setattr(demonstration, "plan", lambda *model, **options: spec)
     monkeypatch.setattr(demonstration, "Emitter", SharedEmitter)
     monkeypatch.setattr(DecoderSimulation, "verilated", partial(DecoderSimulation.verilated, optimise="-O0"))

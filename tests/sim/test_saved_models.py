@@ -17,6 +17,7 @@ from sim import demonstration
 from sim.command import main
 from sim.decoder import DecoderSimulation
 from tests.fixtures.make_models import make_models
+from tests.model.networks import head, layer
 from tests.top.decoder.designs import SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +78,7 @@ def test_text_through_a_bert(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("here")
 def test_text_out_of_a_gpt2(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     # A device's worth of hardware would take long to build: it gets little.
-    spec = replace(SMALL, hidden=32, intermediate=64, max_length=32, vocabulary=300)
+    spec = replace(SMALL, layer=layer("gpt2", 32, 2, 64), head=head("gpt2", 32, 300), max_length=32)
     monkeypatch.setattr(demonstration, "plan", lambda *model, **options: spec)
     monkeypatch.setattr(DecoderSimulation, "verilated", partial(DecoderSimulation.verilated, optimise="-O0"))
     assert main(command("sim", 1)) == 0

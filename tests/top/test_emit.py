@@ -22,11 +22,13 @@ from hdl.top import emit as emission
 from hdl.top.emit import emit
 from hdl.version import VERSION
 
+from ..model.networks import layer
+
 ROOT = Path(__file__).parents[2]
 U280 = load_device("u280")
 
 SMALL = PipelineSpec(
-    hidden=16, heads=2, intermediate=32, max_length=24, max_layers=4, rows=2, lanes=1, ffn_lanes=2, score_lanes=1,
+    layer=layer("bert", 16, 2, 32), max_length=24, max_layers=4, rows=2, lanes=1, ffn_lanes=2, score_lanes=1,
     qkv=ArrayShape(6, 3), projection=ArrayShape(2, 1), ffn1=ArrayShape(2, 2), ffn2=ArrayShape(1, 1),
     scores=ArrayShape(2, 1), sums=ArrayShape(1, 1), channels=(2, 1, 1, 1),
 )  # fmt: skip

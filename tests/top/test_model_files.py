@@ -99,7 +99,9 @@ def test_sizes_that_no_kernel_takes(
 
 def test_networks_that_are_estimated_only(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     model = folder(tmp_path / "m", LLAMA)
-    message = "error: model {!r} must be of the family bert or gpt2 to be built, not llama; estimate knows it\n"
+    message = (
+        "error: model {!r} must be of the family bert, gpt2, vit or deit to be built, not llama; estimate knows it\n"
+    )
     for name, own in ((model, "m"), ("llama-2-7b", "llama-2-7b")):
         run = Run(capsys, "--model", name, "describe")
         assert (run.code, run.err) == (2, message.format(own))

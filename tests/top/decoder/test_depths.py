@@ -7,6 +7,7 @@ from functools import cache
 import pytest
 
 from hdl.memory import ReplaySpec
+from hdl.model.architecture import Add
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.top.decoder.image import build_decoder_image
 from sim.decoder import DecoderSimulation
@@ -22,29 +23,22 @@ LONG = replace(SMALL, max_length=64, max_layers=2)
 class Deep(BuiltDecoderSpec):
     """A decoder whose tiles find more room at both additions."""
 
-    @property
-    def attention_tiles(self) -> int:
-        return super().attention_tiles + 4
-
-    @property
-    def feed_forward_tiles(self) -> int:
-        return super().feed_forward_tiles + 4
+    def tiles_in_branch(self, add: Add) -> int:
+        return super().tiles_in_branch(add) + 4
 
 
 class ShallowAttention(BuiltDecoderSpec):
     """A decoder with room for one tile at its first addition."""
 
-    @property
-    def attention_tiles(self) -> int:
-        return 1
+    def tiles_in_branch(self, add: Add) -> int:
+        return 1 if add.name == "residual1" else super().tiles_in_branch(add)
 
 
 class ShallowFeedForward(BuiltDecoderSpec):
     """A decoder with room for one tile at its second addition."""
 
-    @property
-    def feed_forward_tiles(self) -> int:
-        return 1
+    def tiles_in_branch(self, add: Add) -> int:
+        return 1 if add.name == "residual2" else super().tiles_in_branch(add)
 
 
 class ShallowLoop(BuiltDecoderSpec):
@@ -65,7 +59,7 @@ def cycles(kind: type[BuiltDecoderSpec]) -> int:
 
 
 def test_deeper_fifos_are_no_faster() -> None:
-    assert LONG.max_tiles > max(LONG.attention_tiles, LONG.feed_forward_tiles)
+    assert LONG.max_tiles > max(map(LONG.tiles_in_branch, LONG.layer.of(Add)))
     assert cycles(BuiltDecoderSpec) == cycles(Deep)
 
 
