@@ -43,10 +43,7 @@ class Network(Shape):
         Raises:
             InputError: see `Network`.
         """
-        try:
-            own = FAMILIES[family].complete(values)
-        except ValueError as error:
-            raise InputError(f"model {name!r}: {error}") from None
+        own = FAMILIES[family].complete(values)
         if type(own["norm_eps"]) is int and own["norm_eps"] == 0:
             own["norm_eps"] = 0.0
         if function := function_of(own["activation"]):

@@ -204,20 +204,18 @@ VIT |= {"intermediate_size": 128, "image_size": 32, "patch_size": 8}
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("change", "requirement"),
     [
-        ({"patch_size": 0}, "3 channels of 32 pixels in patches of 0"),
-        ({"patch_size": 5}, "3 channels of 32 pixels in patches of 5"),
-        ({"image_size": "32"}, "3 channels of '32' pixels in patches of 8"),
-        ({"num_channels": -1}, "-1 channels of 32 pixels in patches of 8"),
+        ({"patch_size": 0}, "patch_size of model 'c' must be a whole number of at least 1, not 0"),
+        ({"patch_size": 5}, "patch_size of model 'c' must be a divisor of 32, not 5"),
+        ({"image_size": "32"}, "image_size of model 'c' must be a whole number of at least 1, not '32'"),
+        ({"num_channels": -1}, "channels of model 'c' must be a whole number of at least 1, not -1"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::hdl.notices.Notice")
-def test_images_that_are_no_whole_patches(tmp_path: Path, change: dict[str, Any], found: str) -> None:
+def test_images_that_are_no_whole_patches(tmp_path: Path, change: dict[str, Any], requirement: str) -> None:
     assert imported(tmp_path, VIT).image == (3, 32, 8)
-    assert refused(written(tmp_path, "c.json", VIT | change)) == (
-        f"model 'c': image must have at least 1 channel and be whole patches of at least 1 pixel, not {found}"
-    )
+    assert refused(written(tmp_path, "c.json", VIT | change)) == requirement
 
 
 @pytest.mark.parametrize("key", ["n_layer", "n_embd", "n_head", "n_positions", "vocab_size", "n_inner"])

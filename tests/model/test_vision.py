@@ -65,22 +65,6 @@ def test_a_published_configuration(tmp_path: Path) -> None:
     assert network.layer_weights == 4 * 768**2 + 2 * 768 * 3072
 
 
-@pytest.mark.parametrize(
-    ("patch", "requirement"),
-    [
-        (0, "a whole number of at least 1, not 0"),
-        ("16", "a whole number of at least 1, not '16'"),
-        (15, "a divisor of 224, not 15"),
-    ],
-)
-def test_patches_that_do_not_fill_the_image(patch: object, requirement: str, tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(GOOGLE | {"patch_size": patch}))
-    with pytest.raises(InputError) as error:
-        load_network(str(path))
-    assert str(error.value) == f"patch_size of model {tmp_path.name!r} must be {requirement}"
-
-
 def test_an_image_of_another_size() -> None:
     network = load_model(str(FIXTURES / "vit"))
     weights = load_checkpoint(FIXTURES / "vit" / "model.safetensors", network).weights
