@@ -91,9 +91,12 @@ def test_the_manifest_s_version_is_the_project_s() -> None:
 
 def test_the_manifest_says_what_was_made_for_what(manifest: dict[str, Any]) -> None:
     assert manifest["generator"] == {"name": "spatial-llm", "version": VERSION}
-    assert manifest["model"] == {
-        "name": "small", "hidden": 16, "heads": 2, "intermediate": 32, "max_length": 24, "max_layers": 4
-    }  # fmt: skip
+    sizes = {"hidden": 16, "heads": 2, "kv_heads": 2, "head_size": 8, "intermediate": 32}
+    model = {"name": "small", "max_length": 24, "max_layers": 4} | sizes
+    assert {name: value for name, value in manifest["model"].items() if name != "layer"} == model
+    operators = [(operator["kind"], operator["name"]) for operator in manifest["model"]["layer"]]
+    assert operators == [(type(operator).__name__, operator.name) for operator in SMALL.layer]
+    assert operators[0] == ("Linear", "qkv")
     assert manifest["device"]["part"] == "xcu280-fsvh2892-2L-e"
     assert manifest["geometry"]["qkv"] == {"columns": 6, "cascades": 3}
     assert manifest["geometry"]["rows"] == 2
