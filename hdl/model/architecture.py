@@ -71,13 +71,11 @@ class Linear(Operator):
 
 
 @dataclass(frozen=True)
-class Norm(Operator):
-    """The normalisation of a row of ``features`` features, with a factor and, unless ``root_mean_square``, a mean taken
-    off and a bias added: LayerNorm, or RMSNorm."""
+class RowOperator(Operator):
+    """An operator whose result has as many ``features`` as its ``source``."""
 
     source: str
     features: int
-    root_mean_square: bool = False
 
     @property
     def reads(self) -> dict[str, int]:
@@ -88,6 +86,29 @@ class Norm(Operator):
     def gives(self) -> dict[str, int]:
         """See `Operator`."""
         return {self.name: self.features}
+
+
+@dataclass(frozen=True)
+class Norm(RowOperator):
+    """The normalisation of a row, with a factor and, unless ``root_mean_square``, a mean taken off and a bias added:
+    LayerNorm, or RMSNorm."""
+
+    root_mean_square: bool = False
+
+
+@dataclass(frozen=True)
+class Table(RowOperator):
+    """A function of a single value, by its name in `functions`, of all values."""
+
+    function: str
+
+
+@dataclass(frozen=True)
+class Rotary(RowOperator):
+    """Rotary positions: pairs of features of each head of ``head_size`` features, turned by angles that grow with the
+    position of the token (https://arxiv.org/abs/2104.09864)."""
+
+    head_size: int
 
 
 @dataclass(frozen=True)
@@ -113,25 +134,6 @@ class Attention(Operator):
     def gives(self) -> dict[str, int]:
         """See `Operator`."""
         return {self.name: self.heads * self.head_size}
-
-
-@dataclass(frozen=True)
-class Table(Operator):
-    """A function of a single value, by its name in `functions`, of all values of ``source``."""
-
-    source: str
-    features: int
-    function: str
-
-    @property
-    def reads(self) -> dict[str, int]:
-        """See `Operator`."""
-        return {self.source: self.features}
-
-    @property
-    def gives(self) -> dict[str, int]:
-        """See `Operator`."""
-        return {self.name: self.features}
 
 
 @dataclass(frozen=True)
@@ -165,26 +167,6 @@ class Gate(Operator):
     def reads(self) -> dict[str, int]:
         """See `Operator`."""
         return {self.gate: self.features, self.values: self.features}
-
-    @property
-    def gives(self) -> dict[str, int]:
-        """See `Operator`."""
-        return {self.name: self.features}
-
-
-@dataclass(frozen=True)
-class Rotary(Operator):
-    """Rotary positions: pairs of features of each head of ``head_size`` features, turned by angles that grow with the
-    position of the token (https://arxiv.org/abs/2104.09864)."""
-
-    source: str
-    features: int
-    head_size: int
-
-    @property
-    def reads(self) -> dict[str, int]:
-        """See `Operator`."""
-        return {self.source: self.features}
 
     @property
     def gives(self) -> dict[str, int]:
