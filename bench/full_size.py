@@ -10,6 +10,7 @@ from rich.table import Table
 
 from hdl.model import reference
 from hdl.model.load import load_model
+from hdl.model.network import Network
 from hdl.model.origin import Origin
 from hdl.model.prepare import prepare
 from hdl.perf.device import load_device
@@ -24,12 +25,12 @@ GOALS = {128: 0.65, 512: 0.80}
 """The least share of the limit, by tokens."""
 
 
-def shares(spec: PipelineSpec, tokens: int, layers: int, cycles: int) -> dict[str, float]:
+def shares(spec: PipelineSpec, network: Network, tokens: int, cycles: int) -> dict[str, float]:
     """Where the cycles go, as shares of them; they add up to 1."""
-    tiles = -(-tokens // spec.rows)
+    tiles, layers = -(-tokens // spec.rows), network.layers
     pace = max(spec.row_cycles, *spec.tile_cycles(tokens).values())
-    limit = layers * spec.layer_macs(tokens) / (2 * spec.resources.dsp)
-    arrays = layers * spec.layer_macs(tokens) / spec.macs
+    limit = layers * network.layer_macs(tokens) / (2 * spec.resources.dsp)
+    arrays = layers * network.layer_macs(tokens) / spec.macs
     steady = layers * tiles * pace
     return {
         "the limit: all DSPs multiply, two products each": limit / cycles,
@@ -61,7 +62,7 @@ def main() -> int:
             run = accelerator.run(embedded)
             simulated = time.monotonic()
             exact = np.array_equal(run.layers, np.stack(reference.run(prepared.quantised, embedded)))
-            parts = shares(spec, tokens, network.layers, run.cycles)
+            parts = shares(spec, network, tokens, run.cycles)
             table = Table(title=f"bert-base, {network.layers} layers, {tokens} tokens: {run.cycles:,} cycles")
             table.add_column("share of the cycles")
             table.add_column("", justify="right")

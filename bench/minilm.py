@@ -44,7 +44,7 @@ def main() -> int:
             tokens = prepared.quantised.embed(ids)
             run = accelerator.run(tokens)
             equal = np.array_equal(run.layers, np.stack(reference.run(prepared.quantised, tokens)))
-            limit = network.layers * spec.layer_macs(len(ids)) / (2 * spec.resources.dsp)
+            limit = network.layers * network.layer_macs(len(ids)) / (2 * spec.resources.dsp)
             exact += equal
             table.add_row(
                 str(len(ids)), f"{run.cycles:,}", f"{limit / run.cycles:.1%}", "equal" if equal else "DIFFERENT"

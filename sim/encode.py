@@ -88,7 +88,7 @@ def report(results: Sequence[Result], prepared: Prepared, spec: PipelineSpec, de
     for heading in ("text", "tokens", "cosine to float", "cycles", "share of the limit", time):
         table.add_column(heading, justify="left" if heading == "text" else "right")
     for result in results:
-        limit = network.layers * spec.layer_macs(result.tokens) / (2 * dsps)
+        limit = network.layers * network.layer_macs(result.tokens) / (2 * dsps)
         similar = cosine(result.embedding, result.float_embedding)
         shown = result.text if len(result.text) <= 44 else f"{result.text[:41]}..."
         table.add_row(

@@ -1,6 +1,7 @@
 """The figures of a systolic array (`systolic`): its sizes, its delays, its cycles and its resources."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 
 from amaranth.hdl import Shape
@@ -11,7 +12,7 @@ from ..memory import RamSpec
 from ..resources import Resources
 from ..stream import buffer_resources
 
-__all__ = ["ACTIVATION_BITS", "FLAGS", "MAX_TERMS", "ArraySpec"]
+__all__ = ["ACTIVATION_BITS", "FLAGS", "MAX_TERMS", "ArraySpec", "pass_cycles"]
 
 ACTIVATION_BITS = 8
 
@@ -36,6 +37,11 @@ FLAGS = data.StructLayout({"valid": 1, "first": 1, "last": 1})
 def sum_bits(terms: int) -> int:
     """Bits of a signed sum of ``terms`` products of int8 activations (-128..127) and weights (-127..127)."""
     return (terms * 128 * 127).bit_length() + 1
+
+
+def pass_cycles(words: int, columns: int, lanes: int) -> int:
+    """Cycles of a pass of ``words``; its sums need a cycle for each column of a lane to leave, so it takes no fewer."""
+    return max(words, columns // lanes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +127,7 @@ class ArraySpec:
         """
         return ENTRY_DELAY + self.ram.latency - 1
 
-    @property
+    @cached_property
     def sum_delay(self) -> int:
         """Cycles from a word's address in a column to the column's sum of that word's terms."""
         cascades_added = 1 if self.cascades > 1 else 0
@@ -162,7 +168,7 @@ class ArraySpec:
 
     def pass_cycles(self, words: int) -> int:
         """Cycles of a pass of ``words``; its sums need ``chain`` cycles to leave, so it takes no fewer."""
-        return max(words, self.chain)
+        return pass_cycles(words, self.columns, self.lanes)
 
     @property
     def fifo_depth(self) -> int:

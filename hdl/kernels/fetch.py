@@ -12,6 +12,7 @@ the beat's arrival until it can leave.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -73,7 +74,7 @@ class FetchSpec:
         """Cycles from the acceptance of an order to its first request, if there is room."""
         return 3
 
-    @property
+    @cached_property
     def data_latency(self) -> int:
         """Cycles from a beat's arrival from memory to its leaving."""
         return ReplaySpec(CHANNEL_BITS, 1, "block", max_repeat=1).latency
@@ -87,7 +88,7 @@ class FetchSpec:
         """Cycles for ``beats`` beats, of one segment or several: segments follow each other without a gap."""
         return beats
 
-    @property
+    @cached_property
     def ahead(self) -> int:
         """The most beats that are requested and have not left: the FIFO's depth."""
         turn = 2 + self.data_latency  # the count of room, the buffer of requests, the FIFO

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
+from typing import Any
 
 import numpy as np
 
 from ..dsp import CASCADE
-from ..memory import ReplaySpec
+from ..memory import BLOCK_DEPTH, ReplaySpec
 from ..resources import Resources
 from .arrayspec import ArraySpec
 from .packedweights import PackedWeightsSpec
@@ -28,6 +28,17 @@ def exact_matmul(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     if bound >= 2**53:
         raise OverflowError(f"matrix product must stay below 2**53 to be exact in float64, not reach {bound:.3g}")
     return np.rint(left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
+
+
+def pass_words(inputs: Any, cascades: Any) -> Any:
+    """Words of activations of a pass over so many inputs, ceil(K/D). Numbers, or arrays of them."""
+    return -(-inputs // (CASCADE * cascades))
+
+
+def ram_depth(layer_words: Any, layers: Any) -> Any:
+    """Words of a RAM for the weights of so many layers: of one layer at least, of more only as far as they fit one
+    URAM288. Numbers, or arrays of them."""
+    return np.maximum(layer_words, np.minimum(layers * layer_words, BLOCK_DEPTH["ultra"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +103,7 @@ class LinearSpec:
                 )
         _ = [self.loader.beats(words) for words in self.ram_words], self.packing
 
-    @property
+    @cached_property
     def array(self) -> ArraySpec:
         """The systolic array inside."""
         return ArraySpec(
@@ -124,7 +135,7 @@ class LinearSpec:
         """Whether any weights have 4 bits in memory."""
         return any(share.bits == 4 for share in self.shares)
 
-    @property
+    @cached_property
     def packing(self) -> PackedWeightsSpec | None:
         """How weights of 4 bits lie in memory, if there are any."""
         if not self.packed:
@@ -151,10 +162,10 @@ class LinearSpec:
             whole_columns=self.packed,
         )  # fmt: skip
 
-    @property
+    @cached_property
     def product_words(self) -> tuple[int, ...]:
         """Words of activations in a pass, ceil(K/D), of each product."""
-        return tuple(ceil(share.inputs / (self.cascades * CASCADE)) for share in self.shares)
+        return tuple(pass_words(share.inputs, self.cascades) for share in self.shares)
 
     @property
     def words(self) -> int:
@@ -166,7 +177,7 @@ class LinearSpec:
         """Passes for a tile of its own product, N/C."""
         return self.outputs // self.columns
 
-    @property
+    @cached_property
     def ram_words(self) -> tuple[int, ...]:
         """Words of each product's weights in each RAM."""
         return tuple(words * share.rounds for words, share in zip(self.product_words, self.shares, strict=True))

@@ -33,13 +33,26 @@ from ..dsp import CASCADE
 from ..pipeline import advance
 from ..resources import Resources
 
-__all__ = ["CHANNEL_RAMS", "LoadChannel", "WeightChannels", "beats_a_word", "block_words", "choice_cost"]
+__all__ = [
+    "CHANNEL_RAMS",
+    "LoadChannel",
+    "WeightChannels",
+    "beats_a_word",
+    "block_words",
+    "channel_rams",
+    "choice_cost",
+]
 
 CHANNEL_RAMS = CHANNEL_BITS // (8 * CASCADE)
 """Words of a beat of a memory channel."""
 
 MAX_BLOCK_WORDS = 8
 """The largest block: 8 words of each RAM leave no room in their last beat."""
+
+
+def channel_rams(rams: Any, channels: Any) -> Any:
+    """RAMs of each of so many channels; the last one may have fewer. Numbers, or arrays of them."""
+    return -(-rams // channels)
 
 
 @cache
@@ -121,8 +134,8 @@ class WeightChannels:
     def channel_rams(self) -> int:
         """RAMs of a channel; the last one may have fewer."""
         if self.whole_columns:
-            return ceil(self.columns / self.channels) * self.cascades
-        return ceil(self.rams / self.channels)
+            return int(channel_rams(self.columns, self.channels)) * self.cascades
+        return int(channel_rams(self.rams, self.channels))
 
     @property
     def block_beats(self) -> int:

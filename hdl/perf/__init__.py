@@ -1,5 +1,6 @@
 """The analytical model: devices, geometries and their chooser, estimates, and what follows from many of them."""
 
+from .choice import Choice, choose
 from .comparison.compare import Comparison, compare
 from .comparison.gpu import GpuEstimate, estimate_gpu
 from .device import Device, devices, load_device
@@ -9,8 +10,10 @@ from .paper.kernels import kernel_cycles
 from .paper.mapping import PaperMapping, largest_mapping
 from .paper.published import PaperDesign, load_paper_design, paper_designs
 from .partitioning.partition import Partition, partition, scaling
+from .workload import Workload
 
 __all__ = [
+    "Choice",
     "Comparison",
     "Device",
     "Estimate",
@@ -19,6 +22,8 @@ __all__ = [
     "PaperDesign",
     "PaperMapping",
     "Partition",
+    "Workload",
+    "choose",
     "compare",
     "devices",
     "estimate",

@@ -7,9 +7,13 @@ from ..model.network import Network
 from .builtdecoder import BuiltDecoderSpec
 from .decoder import DecoderSpec
 from .geometry import smallest
-from .plan import DECODER_TILES, MAX_LENGTH
+from .workload import MAX_LENGTH
 
-__all__ = ["not_built"]
+__all__ = ["BUILT_TILES", "not_built"]
+
+BUILT_TILES = (4, 2)
+"""Tokens of the tiles that are tried where no number is given. An encoder has the first that fits, and a decoder the
+best; where both are about as good, the first, which is faster with prompts."""
 
 
 @cache
@@ -19,9 +23,10 @@ def not_built(network: Network) -> str | None:
     The specs of the smallest geometry are made, and what they refuse is the reason.
     """
     if network.family not in BUILT:
-        return f"networks of the family {network.family} are only estimated; hardware is for {' and '.join(BUILT)}"
+        families = f"{', '.join(BUILT[:-1])} and {BUILT[-1]}"
+        return f"networks of the family {network.family} are only estimated; hardware is for {families}"
     refusals = []
-    for rows in DECODER_TILES if network.causal else DECODER_TILES[:1]:
+    for rows in BUILT_TILES:
         try:
             spec = smallest(network, min(MAX_LENGTH, network.max_positions), rows)
             built = BuiltDecoderSpec.of(spec) if isinstance(spec, DecoderSpec) else spec

@@ -31,7 +31,7 @@ from ..resources import Resources
 from ..stream import buffer_resources
 from .decoder import MEMORY_LATENCY, DecoderSpec
 from .parameters import ParameterBlock, blocks_beats
-from .spec import ARRAYS, LINEAR_UNITS, OperatorUnit, Unit, bank_style, ordered_blocks, unit_resources
+from .spec import ARRAYS, LINEAR_UNITS, ArrayShape, OperatorUnit, Unit, bank_style, ordered_blocks, unit_resources
 
 __all__ = ["LARGEST", "MOVABLE", "PRODUCTS", "BuiltDecoderSpec"]
 
@@ -121,9 +121,9 @@ class BuiltDecoderSpec(DecoderSpec):
         """What lets the linear units work on one product together."""
         return self._sharing[1]
 
-    def weight_block(self, name: str) -> int:
+    def weight_block(self, name: str, shape: ArrayShape) -> int:
         """As a decoder's; where any weights have 4 bits, all come in single words."""
-        return 1 if self.weight_bits.packed else super().weight_block(name)
+        return 1 if self.weight_bits.packed else super().weight_block(name, shape)
 
     def _linear_unit(self, name: str) -> LinearSpec:
         return self._sharing[0][LINEAR_UNITS.index(name)]

@@ -1,7 +1,7 @@
-"""The designs that are worth an estimate: the spatial one where a layer lies on chip, and streamed ones."""
+"""Designs of work that nothing is built for yet: spatial ones where a layer lies on chip, and streamed ones. They are
+estimated only."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from itertools import product
 from math import ceil
@@ -9,19 +9,20 @@ from math import ceil
 from ..errors import InputError
 from ..model.network import Network
 from ..resources import Resources
-from .budget import scaled, shortfall
+from .budget import SHARES, scaled, shortfall
 from .channels import copy_channels, weight_channels
-from .chooser import choose
-from .decoder import DecoderSpec
+from .chooser import choose_geometry
+from .constraints import Constraint, binding, check_memory, constraints
+from .cost import cycles_of, work_cycles
 from .design import Design, SpatialDesign, StreamedDesign
 from .device import Device
 from .geometry import divisors
 from .offchip import cache_choices
-from .plan import TILES
 from .spec import ArrayShape, PipelineSpec
 from .streamed import StreamedSpec
+from .workload import TILES, Workload
 
-__all__ = ["MAX_STREAM_COLUMNS", "blocks", "candidates", "not_spatial"]
+__all__ = ["MAX_STREAM_COLUMNS", "blocks", "candidates", "estimated_design", "not_spatial"]
 
 STREAM_CASCADES = (2, 4, 8)
 STREAM_LANES = (4, 8, 16)
@@ -30,33 +31,58 @@ MAX_BLOCK_TOKENS = 512
 """Tokens whose activations are held while weights pass once."""
 
 
-def candidates(
-    network: Network,
-    device: Device,
-    *,
-    max_length: int,
-    tile: int | None,
-    weight_bits: int,
-    cost: Callable[[Design], float],
-    share: float = 1.0,
-) -> list[Design]:
-    """Designs of ``network`` that fit ``device``, for sequences of up to ``max_length``.
+def estimated_design(network: Network, device: Device, workload: Workload) -> Design:
+    """The fastest of the `candidates` that meets all constraints of a device, whether or not `emit` makes it.
+
+    Raises:
+        InputError: where none fits, with the constraint that refuses it.
+    """
+    bits = set(workload.weight_bits)
+    if len(bits) > 1:
+        raise InputError(f"int8 must be left out for model {network.name!r}: only designs that emit makes mix weights")
+    check_memory(
+        network, device, tokens=workload.length, sequences=workload.held, weight_bits=min(workload.weight_bits)
+    )
+    board = workload.clocked(device)
+    refused: list[Constraint] = []
+    for share in SHARES:
+        try:
+            designs = candidates(network, board, workload, share=share)
+        except InputError:
+            if refused:
+                break
+            raise
+        # A cache on chip has room for one sequence.
+        designs = [design for design in designs if workload.held == 1 or not network.causal or design.cache_bytes]
+        if not designs and not refused:  # and with less room there is none either
+            raise InputError(
+                f"model {network.name!r} on device {board.name!r}: no design holds {workload.held} sequences at once"
+            )
+        for design in sorted(designs, key=lambda one: work_cycles(one, board, workload)):
+            found = constraints(
+                design, board, tokens=workload.length, sequences=workload.held, clock_mhz=board.clock_mhz
+            )
+            missed = binding(found)
+            if missed is None:
+                return design
+            refused.append(missed)
+    least = min(refused, key=lambda one: one.used)
+    raise InputError(f"model {network.name!r} does not fit device {board.name!r}: {least}")
+
+
+def candidates(network: Network, device: Device, workload: Workload, *, share: float = 1.0) -> list[Design]:
+    """Designs of ``network`` that fit ``device``, for a workload.
 
     Args:
-        tile: only of that size.
-        cost: what a design is judged by, where there is a choice: less is better.
         share: of the resources that are planned to be used, for designs that leave more room.
 
     Raises:
         InputError: where none fits, with what each kind of design lacks.
     """
     available = scaled(device.resources, share)
-    channels = weight_channels(device, causal=network.causal, weight_bits=weight_bits)
-    kinds: dict[str, Iterator[Design | str]] = {
-        "spatial": _spatial(network, available, channels, device, max_length, tile, weight_bits, cost)
-    }
+    kinds: dict[str, Iterator[Design | str]] = {"spatial": _spatial(network, available, device, workload)}
     if network.causal:
-        kinds["streamed"] = _streamed(network, available, device.memory.ports, max_length, tile, weight_bits)
+        kinds["streamed"] = _streamed(network, available, device.memory.ports, workload)
     found: list[Design] = []
     refusals: dict[str, str] = {}
     for kind, designs in kinds.items():
@@ -71,55 +97,37 @@ def candidates(
     return found
 
 
-def _spatial(
-    network: Network,
-    available: Resources,
-    channels: int,
-    device: Device,
-    max_length: int,
-    tile: int | None,
-    weight_bits: int,
-    cost: Callable[[Design], float],
-) -> Iterator[Design | str]:
+def _spatial(network: Network, available: Resources, device: Device, workload: Workload) -> Iterator[Design | str]:
     """The best pipeline for each tile, and for keys and values on chip and off it, through ports of their own; or why
     there is none."""
     if why := not_spatial(network):
         yield why
         return
-    choices = (0, *cache_choices(network.head_size)) if network.causal else (0,)
-    for rows in (tile,) if tile else TILES:
-        for ports in choices:
-            build = partial(_ported, network, weight_bits, ports)
+    bits = min(workload.weight_bits)
+    channels = weight_channels(device, causal=network.causal, weight_bits=bits)
+
+    def cost(spec: PipelineSpec) -> float:
+        return work_cycles(SpatialDesign(network, spec, bits), device, workload)
+
+    for rows in (workload.tile,) if workload.tile else TILES:
+        for ports in (0, *cache_choices(network.head_size)) if network.causal else (0,):
             own = int(copy_channels(channels, device, 1, 2 * ports))
             try:
-                spec = choose(
-                    network, max_length, available, rows=rows, channels=own, cache=network.causal and not ports,
-                    cost=partial(_judged, cost, build),
-                )  # fmt: skip
-                yield (found := build(spec))
+                spec = choose_geometry(
+                    network, workload.length, available, rows=rows, channels=own, cache_channels=ports, cost=cost
+                )
             except (InputError, ValueError) as error:
                 yield str(error)
                 continue
-            if ports and not _waits(found, device, max_length - 1):
+            yield (found := SpatialDesign(network, spec, bits))
+            if ports and not _waits(found, device, workload.length - 1):
                 break
 
 
-def _ported(network: Network, weight_bits: int, ports: int, spec: PipelineSpec) -> SpatialDesign:
-    """The design of a geometry, a decoder's with so many ports for keys off chip, and as many for values."""
-    ported = replace(spec, cache_channels=ports) if isinstance(spec, DecoderSpec) else spec
-    return SpatialDesign(network, ported, weight_bits)
-
-
-def _judged(cost: Callable[[Design], float], build: Callable[[PipelineSpec], Design], spec: PipelineSpec) -> float:
-    """The cost of what is built of a geometry."""
-    return cost(build(spec))
-
-
 def _waits(design: Design, device: Device, context: int) -> bool:
-    """Whether a token behind so many others would be faster with more ports for keys and values."""
+    """Whether a token after so many others would be faster with more ports for keys and values."""
     phase = design.decode(context)
-    given, beside = (device.sustained(drawn(device.memory)) for drawn in (design.bandwidth, design.cache_bandwidth))
-    return phase.cycles_at(given, beside) > phase.cycles_at(given)
+    return cycles_of(phase, design, device) > phase.cycles_at(device.sustained(design.bandwidth(device.memory)))
 
 
 def not_spatial(network: Network) -> str | None:
@@ -130,20 +138,19 @@ def not_spatial(network: Network) -> str | None:
     return f"heads must share the {network.hidden} hidden features, not have {network.head_size} each"
 
 
-def _streamed(
-    network: Network, available: Resources, channels: int, max_length: int, tile: int | None, weight_bits: int
-) -> Iterator[Design | str]:
+def _streamed(network: Network, available: Resources, channels: int, workload: Workload) -> Iterator[Design | str]:
     """For each shape of tile and column, and each block, as many columns as fit; or what even the smallest array
     lacks."""
-    for rows, cascades, lanes in product((tile,) if tile else TILES, STREAM_CASCADES, STREAM_LANES):
-        for (scores, sums), block in product(_attention(network, rows, max(1, lanes // 8)), blocks(rows, max_length)):
+    tiles, length = (workload.tile,) if workload.tile else TILES, workload.length
+    for rows, cascades, lanes in product(tiles, STREAM_CASCADES, STREAM_LANES):
+        for (scores, sums), block in product(_attention(network, rows, max(1, lanes // 8)), blocks(rows, length)):
             build = partial(
                 StreamedSpec, network=network, rows=rows, block=block, lanes=lanes, scores=scores, sums=sums,
-                max_length=max_length, channels=channels,
+                max_length=length, channels=channels,
             )  # fmt: skip
             try:
                 spec = _widest(build, available, lanes, cascades)
-                yield StreamedDesign(network, spec, weight_bits)
+                yield StreamedDesign(network, spec, min(workload.weight_bits))
             except (InputError, ValueError) as error:
                 yield str(error)
 

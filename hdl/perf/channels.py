@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.weights import CHANNEL_RAMS
+from ..kernels.weights import CHANNEL_RAMS, channel_rams
 from .device import Device
 
 __all__ = ["copy_channels", "shared_channels", "usable_channels", "weight_channels"]
@@ -43,5 +43,5 @@ def shared_channels(channels: int | np.ndarray, rams: np.ndarray, columns: np.nd
 def usable_channels(channels: np.ndarray, rams: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """So many channels of each linear unit, but at least one, a beat of `CHANNEL_RAMS` RAMs each, and no more than
     columns, nor than equal shares of RAMs need."""
-    found = np.maximum(1, np.minimum(np.minimum(channels, -(-rams // CHANNEL_RAMS)), columns))
-    return -(-rams // -(-rams // found))
+    found = np.maximum(1, np.minimum(np.minimum(channels, channel_rams(rams, CHANNEL_RAMS)), columns))
+    return np.asarray(channel_rams(rams, channel_rams(rams, found)))

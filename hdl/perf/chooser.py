@@ -1,4 +1,4 @@
-"""The chooser: the best pipeline of a network that a device has room for."""
+"""The choice of a geometry: the best pipeline of a network that a device has room for."""
 
 from ..model.network import Network
 from ..resources import Resources
@@ -6,17 +6,17 @@ from .climb import climb
 from .geometry import TOLERANCE, Cost, balanced
 from .spec import PipelineSpec
 
-__all__ = ["choose"]
+__all__ = ["choose_geometry"]
 
 
-def choose(
+def choose_geometry(
     network: Network,
     max_length: int,
     available: Resources,
     *,
     rows: int = 4,
     channels: int = 24,
-    cache: bool = False,
+    cache_channels: int = 0,
     cost: Cost | None = None,
     packed: bool = False,
 ) -> PipelineSpec:
@@ -27,7 +27,7 @@ def choose(
     Args:
         rows: tokens a tile.
         channels: memory channels for weights.
-        cache: a decoder's keys and values lie on chip.
+        cache_channels: memory channels for a decoder's keys, and as many for its values; with 0 these lie on chip.
         cost: what counts; by default the cycles of a run of ``max_length`` tokens through all layers.
         packed: arrays can have weights of 4 bits.
 
@@ -39,6 +39,8 @@ def choose(
         return spec.run_cycles(max_length, network.layers)
 
     cost = cost or cycles
-    start = balanced(network, max_length, available, cost, rows=rows, channels=channels, cache=cache, packed=packed)
+    start = balanced(
+        network, max_length, available, cost, rows=rows, channels=channels, cache_channels=cache_channels, packed=packed
+    )
     climbed = climb(network, start, available, cost, channels=channels, packed=packed)
     return start if cost(start) <= TOLERANCE * cost(climbed) else climbed

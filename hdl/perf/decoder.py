@@ -20,7 +20,7 @@ from ..kernels.scores import ScoresSpec
 from ..kernels.shared import SharedColumnsSpec
 from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
-from ..kernels.weights import block_words
+from ..kernels.weights import block_words, channel_rams
 from ..model.architecture import Add, Graph, Linear
 from .parameters import padded
 from .spec import LINEAR_UNITS, ArrayShape, PipelineSpec, Unit
@@ -37,11 +37,16 @@ __all__ = [
     "MEMORY_LATENCY",
     "AttentionUnit",
     "DecoderSpec",
+    "attention_cycles",
     "average_tile",
+    "block_divisor",
+    "filling",
+    "held_weights",
     "loads",
     "prompt_cycles",
     "ring_cycles",
     "tiles_cycles",
+    "unheld_bytes",
 ]
 
 
@@ -81,12 +86,11 @@ class DecoderSpec(PipelineSpec):
         """Outputs of the head."""
         return self.head.of(Linear)[0].outputs
 
-    def weight_block(self, name: str) -> int:
+    def weight_block(self, name: str, shape: ArrayShape) -> int:
         """Words of each RAM of a linear unit that lie side by side in memory, whose beats they are to fill: tokens wait
         for weights. All products' words come in such blocks."""
-        array: ArrayShape = getattr(self, name)
-        rams = ceil(array.columns * array.cascades / self.channels[LINEAR_UNITS.index(name)])
-        return block_words(rams, gcd(self.hidden, self.intermediate) // (CASCADE * array.cascades))
+        rams = channel_rams(shape.columns * shape.cascades, self.channels[LINEAR_UNITS.index(name)])
+        return block_words(rams, block_divisor(self.hidden, self.intermediate, shape.cascades))
 
     @cached_property
     def cache(self) -> KvCacheSpec:
@@ -182,12 +186,13 @@ class DecoderSpec(PipelineSpec):
             name: self.shared.product_cycles(self.linear(name).inputs, self.linear(name).outputs) + self.shared.latency
             for name in LINEAR_UNITS
         }
-        tile, reading = self.full_tile_cycles(min(context + 1, self.max_length)), self.cache.cycles(context)
+        tile = self.full_tile_cycles(min(context + 1, self.max_length))
         arrays = {"scores": self.scores_unit.array, "sums": self.sums_unit.array}
-        scores, sums = (max(tile[name], reading // 2) for name in arrays)
-        busy = overlapped(scores, sums, self.heads)
-        attention = {name: int(one) + arrays[name].latency for name, one in zip(arrays, busy, strict=True)}
-        stages = products | attention | {"rows": self.stream_cycles}
+        attention = attention_cycles(
+            [tile[name] for name in arrays], [array.latency for array in arrays.values()], self.cache.cycles(context),
+            self.heads,
+        )  # fmt: skip
+        stages = products | dict(zip(arrays, map(int, attention), strict=True)) | {"rows": self.stream_cycles}
         layer, rest = sum(stages.values()), self.head_cycles() + self.end_cycles
         return stages | {"loading": int(self.loading_wait(layer, products["ffn2"], rest, self.token_load))}
 
@@ -207,12 +212,17 @@ class DecoderSpec(PipelineSpec):
         return self.activation.latency + self.activation.cycles() + rows.latency + rows.beats + last
 
     @cached_property
+    def weight_products(self) -> list[tuple[int, int, int]]:
+        """The products of a token: inputs, outputs, and how often; the head last."""
+        units = [self.linear(name) for name in LINEAR_UNITS]
+        return [*((unit.inputs, unit.outputs, self.max_layers) for unit in units), (self.hidden, self.vocabulary, 1)]
+
+    @cached_property
     def _loads(self) -> tuple[float, float]:
         """As `loads`, of the linear units."""
         units = [self.linear(name) for name in LINEAR_UNITS]
-        own = [(unit.inputs, unit.outputs, self.max_layers) for unit in units]
         found = loads(
-            [*own, (self.hidden, self.vocabulary, 1)],
+            self.weight_products,
             columns=self.shared.columns,
             depths=np.array([unit.array.depth for unit in units]),
             beats_a_word=np.array([unit.load_cycles(0) / unit.ram_words[0] for unit in units]),
@@ -227,11 +237,8 @@ class DecoderSpec(PipelineSpec):
 
     @property
     def filling(self) -> float:
-        """Share of what its memory channels could bring that a token's weights are: the unit whose channels have the
-        most beats sets the pace, and not every beat is full."""
-        own = sum(self.linear(name).inputs * self.linear(name).outputs for name in LINEAR_UNITS)
-        weights = self.max_layers * own + self.hidden * self.vocabulary
-        return float(weights / (BEAT_BYTES * sum(self.channels) * self._loads[0]))
+        """As `filling`, of the linear units."""
+        return float(filling(self.weight_products, sum(self.channels), self._loads[0]))
 
     @property
     def end_cycles(self) -> int:
@@ -260,6 +267,39 @@ def loads(products: Sequence[tuple[int, int, int]], *, columns: Any, depths: Any
     words = [times * -(-outputs // columns) * -(-inputs // depths) for inputs, outputs, times in products]
     behind = np.maximum(0, words[-1] - held) * beats_a_word
     return (sum(words) * beats_a_word).max(axis=0), behind.max(axis=0)
+
+
+def held_weights(columns: Any, cascades: Any, depths: Any) -> Any:
+    """Weights that the RAMs of all arrays hold, of so many words each. Arrays [units] or [units, cases]."""
+    return (columns * cascades * CASCADE * depths).sum(axis=0)
+
+
+def unheld_bytes(head: Any, held: Any) -> Any:
+    """Bytes of the head's weights behind those that the RAMs hold already. Numbers, or arrays of them."""
+    return np.maximum(0.0, head - held)
+
+
+def filling(products: Sequence[tuple[int, int, int]], channels: Any, load: Any) -> Any:
+    """Share of what so many memory channels could bring that a token's weights are, which are loaded in ``load``
+    cycles: the unit whose channels have the most beats sets the pace, and not every beat is full. Products as `loads`
+    has them; numbers, or arrays of them."""
+    weights = sum(inputs * outputs * times for inputs, outputs, times in products)
+    return weights / (BEAT_BYTES * channels * load)
+
+
+def block_divisor(hidden: int, intermediate: int, cascades: Any) -> Any:
+    """What the words of a block of weights must divide, so that all products are of whole blocks: the words of each
+    product in each RAM of an array of so many cascades are a multiple of it. A number, or an array of them."""
+    return gcd(hidden, intermediate) // (CASCADE * cascades)
+
+
+def attention_cycles(full: Any, latencies: Any, reading: Any, heads: int) -> list[Any]:
+    """Cycles of a token's scores and weighted sums, which take ``full`` cycles each for all heads, and no fewer than
+    half of the cycles for ``reading`` keys and values; with the latencies of their arrays. Numbers, or arrays of
+    them."""
+    scores, sums = (np.maximum(one, reading // 2) for one in full)
+    busy = overlapped(scores, sums, heads)
+    return [one + latency for one, latency in zip(busy, latencies, strict=True)]
 
 
 def overlapped(scores: Any, sums: Any, heads: int) -> tuple[Any, Any]:

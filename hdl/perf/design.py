@@ -1,16 +1,18 @@
 """A design of a network, of either kind, and what it does in a phase: cycles, bytes, and what bounds them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from math import ceil, inf
 from typing import Any, Protocol
 
-from ..dsp import CASCADE
+import numpy as np
+
 from ..kernels.shared import weight_bytes
 from ..model.network import Network
 from ..resources import Resources
-from .decoder import DecoderSpec
+from .builtdecoder import BuiltDecoderSpec
+from .decoder import DecoderSpec, held_weights, unheld_bytes
 from .device import Memory
 from .phase import Phase
 from .spec import LINEAR_UNITS, PipelineSpec
@@ -88,12 +90,16 @@ class Design(Protocol):
 
 @dataclass(frozen=True)
 class SpatialDesign:
-    """Every operator of a layer has a unit of its own, and a layer's weights lie on chip. A decoder that is built says
-    the bits of its weights itself, whatever ``weight_bits`` are."""
+    """Every operator of a layer has a unit of its own, and a layer's weights lie on chip.
+
+    ``banks``: layers whose keys and values lie in RAMs at once, if they are loaded ahead. A decoder that is built says
+    the bits of its weights and its banks itself, whatever is given here.
+    """
 
     network: Network
     spec: PipelineSpec
     weight_bits: int = 8
+    banks: int = field(default=0, kw_only=True)
 
     kind = "spatial"
     copies = 1
@@ -121,6 +127,12 @@ class SpatialDesign:
     @property
     def _cache_ports(self) -> int:
         return self.spec.cache_ports if isinstance(self.spec, DecoderSpec) else 0
+
+    @property
+    def ahead(self) -> float:
+        """Share of a token's keys and values that have banks while the head of the token before works."""
+        banks = self.spec.cache_banks if isinstance(self.spec, BuiltDecoderSpec) else self.banks
+        return banks / self.network.layers if self._cache_ports else 0.0
 
     def bandwidth(self, memory: Memory) -> float:
         """GB/s that it can draw from a memory, at the peak: through the channels of its weights, a decoder's as far as
@@ -153,8 +165,8 @@ class SpatialDesign:
     def tail_bytes(self) -> float:
         """Weights of the head that the RAMs of the linear units do not hold."""
         units = [self.spec.linear(name) for name in LINEAR_UNITS]
-        held = sum(unit.columns * unit.cascades * CASCADE * unit.ram_depth for unit in units)
-        return max(0.0, self.head_bytes - product_bytes(self.spec, "head", held, self.weight_bits))
+        held = int(held_weights(*np.array([(unit.columns, unit.cascades, unit.ram_depth) for unit in units]).T))
+        return float(unheld_bytes(self.head_bytes, product_bytes(self.spec, "head", held, self.weight_bits)))
 
     def prefill(self, tokens: int) -> Phase:
         """A prompt; its last token through the head."""
@@ -200,6 +212,8 @@ def _spatial_token(design: SpatialDesign, context: int, sequences: int) -> Phase
         cycles=network.layers * sum(stages.values()) + tiles * spec.head_cycles() + spec.end_cycles,
         bytes=network.layers * design.layer_bytes + design.head_bytes + cached,
         beside=cached if spec.cache_ports else 0.0,
+        ahead=design.ahead,
+        head_bytes=design.head_bytes,
         macs=sequences * (network.layers * network.layer_macs(1, context) + network.head_weights),
         stages=stages,
     )

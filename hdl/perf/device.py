@@ -77,6 +77,11 @@ class Memory(_Figures):
             return SUSTAINED
         return 1 - self.timing.refresh_ns / self.timing.refresh_interval_ns
 
+    def sustained_bytes(self, gb_s: Any, clock_mhz: Any) -> Any:
+        """Bytes in a cycle of that clock that long bursts in order get, of ports that give so many GB/s at the peak.
+        Numbers, or arrays of them."""
+        return gb_s * (self.sustained * 1e3 / clock_mhz)
+
     def bytes_a_cycle(self, clock_mhz: float) -> float:
         """Bytes that it gives in a cycle of that clock, at the peak."""
         return self.bandwidth_gb_s * 1e3 / clock_mhz
@@ -128,7 +133,7 @@ class Device(_Figures):
     board: str
     family: str
     part: str | None = None
-    clock_mhz: Annotated[int, Field(ge=1)]
+    clock_mhz: Annotated[int | float, Field(ge=1)]
     slrs: tuple[Region, ...] = ()
     crossings: Count = 0
     tops: dict[str, Positive]
@@ -161,7 +166,7 @@ class Device(_Figures):
 
     def sustained(self, gb_s: float) -> float:
         """Bytes a cycle of the clock that is planned for, of ports of its memory that give so many GB/s at the peak."""
-        return gb_s * (self.memory.sustained * 1e3 / self.clock_mhz)
+        return float(self.memory.sustained_bytes(gb_s, self.clock_mhz))
 
 
 def devices() -> tuple[str, ...]:

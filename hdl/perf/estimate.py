@@ -9,28 +9,29 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..bounds import CLOCK, SEQUENCES
 from ..errors import InputError
 from ..model.load import load_network
 from ..model.network import Network
+from ..model.weightbits import WeightBits
 from ..resources import Resources
-from .budget import SHARES
-from .candidates import candidates
-from .constraints import Constraint, binding, check_memory, constraints
-from .design import Design, Phase
+from .builtdecoder import BuiltDecoderSpec
+from .choice import choose
+from .constraints import Constraint, constraints
+from .cost import cycles_of, generation_cycles
+from .decodercycles import decoder_cycles
+from .design import Design, Phase, SpatialDesign
 from .device import Device, load_device
 from .limits import Limits
-from .plan import check_tile
+from .memorytiming import MemoryTiming
+from .workload import Workload
 
-__all__ = ["Estimate", "Timing", "checked_output", "estimate", "estimate_design"]
+__all__ = ["FAMILIES", "Estimate", "Timing", "check_device", "estimate", "estimate_design"]
 
 FAMILIES = ("ultrascale+", "versal")
 """FPGAs whose DSPs do what the kernels' cascades ask, two int8 products each: the DSP48E2 and its successor."""
 
-WEIGHT_BITS = (8, 4)
-
-OUTPUT = 64
-"""Tokens that are generated where no number is asked for, if the model has so many positions left."""
+ESTIMATE_ERROR = 0.07
+"""By what share the estimates of a decoder's cycles may be off those that are counted, which a test holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,38 +61,73 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Time, throughput and energy of a design on a device.
+    """Time, throughput and energy of a design for a workload on a device.
 
-    The work is ``prompt`` and ``output`` tokens of each of ``sequences``. ``clock_mhz`` is an assumption.
-    ``first_token``: the whole prompt; for an encoder the whole text. ``token``: one token of every sequence in the
-    middle of the output; None for an encoder. ``watts``: the power of the board, and ``watts_source`` where it is from.
-    ``held``: sequences whose keys and values are in memory.
+    ``refusal``: why `emit` makes no design for the workload, so that this one is only estimated; empty if `emit` makes
+    it. ``device``: at the clock of the workload, which is an assumption. ``first_token``: the whole prompt; for an
+    encoder the whole text. ``token``: one token of every sequence in the middle of the output; None for an encoder.
+    ``later_seconds``: all tokens of the output after the first; they may be wrong by ``later_error``, a share, since
+    only some of them are looked at (`generation_cycles`). ``counted``: the cycles are counted, as `describe` and the
+    manifest of `emit` have them; if not, they follow from formulas. ``watts``: the power of the board, and
+    ``watts_source`` where it is from.
     """
 
     network: Network
     device: Device
     design: Design
-    prompt: int
-    output: int
-    sequences: int
-    clock_mhz: float
+    workload: Workload
+    refusal: str
     first_token: Timing
     token: Timing | None
+    later_seconds: float
+    later_error: float
+    counted: bool
     watts: float
     watts_source: str
     prefill: Phase
     decode: Phase | None
-    held: int
+
+    @property
+    def prompt(self) -> int:
+        """Tokens that are given."""
+        return self.workload.prompt
+
+    @property
+    def output(self) -> int:
+        """Tokens that are generated."""
+        return self.workload.output
+
+    @property
+    def sequences(self) -> int:
+        """Sequences in flight."""
+        return self.workload.sequences
+
+    @property
+    def clock_mhz(self) -> float:
+        """The clock."""
+        return self.device.clock_mhz
 
     @property
     def seconds(self) -> float:
         """The whole work: the prompts one after the other, then the tokens of all sequences together."""
-        token = self.token.seconds if self.token else 0.0
-        return (
-            self.sequences * self.first_token.seconds + (self.output - 1) * token
-            if self.output
-            else (self.sequences * self.first_token.seconds)
-        )
+        return self.sequences * self.first_token.seconds + self.later_seconds
+
+    @property
+    def accuracy(self) -> str:
+        """How the cycles are found, and how exact they are."""
+        if not self.network.causal:
+            return "counted tile by tile, as in describe and the manifest of emit"
+        if self.counted:
+            return "counted tile by tile and word by word, as in describe and the manifest of emit"
+        if isinstance(self.design.spec, BuiltDecoderSpec):
+            return f"estimated, within {ESTIMATE_ERROR:.0%} of the counted ones that describe shows"
+        if self.design.kind == SpatialDesign.kind:
+            return f"estimated; for GPT-2 these estimates are within {ESTIMATE_ERROR:.0%} of the counted cycles"
+        return "estimated, and compared with no hardware, since no design of this kind has been built"
+
+    def cycles(self, timing: Timing) -> int:
+        """Cycles of one of its times, with waits for memory."""
+        return round(timing.seconds * self.clock_mhz * 1e6)
 
     @property
     def tokens_a_second(self) -> float:
@@ -113,10 +149,13 @@ class Estimate:
     @cached_property
     def constraints(self) -> tuple[Constraint, ...]:
         """All constraints, met or not. They are computed on first use, since the floorplan takes most of the time."""
-        tokens = self.prompt + self.output
+        work = self.workload
         return tuple(
-            constraints(self.design, self.device, tokens=tokens, sequences=self.held, clock_mhz=self.clock_mhz)
-        )
+            constraints(
+                self.design, self.device, tokens=work.length, sequences=max(work.sequences, work.held),
+                clock_mhz=self.clock_mhz,
+            )
+        )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON: seconds, hertz, bytes."""
@@ -142,7 +181,10 @@ class Estimate:
             "watts_source": self.watts_source,
             "joules_a_token": self.joules_a_token,
             "resources": vars(self.resources),
-            "cycles": {"prefill": self.prefill.cycles, "token": self.decode.cycles if self.decode else None},
+            "cycles": {
+                "counted": self.counted, "first_token": self.cycles(self.first_token),
+                "token": None if self.token is None else self.cycles(self.token),
+            },
             "stages": {
                 "prefill": dict(self.prefill.stages), "token": dict(self.decode.stages) if self.decode else None
             },
@@ -160,138 +202,81 @@ def estimate(
     prompt: int = 128,
     output: int | None = None,
     sequences: int = 1,
-    held: int | None = None,
-    weight_bits: int = 8,
+    weight_bits: int | WeightBits = 8,
     tile: int | None = None,
     clock_mhz: float | None = None,
+    counted: bool = True,
 ) -> Estimate:
-    """The fastest design of ``model`` on ``device`` for prompts of ``prompt`` tokens and ``output`` tokens (`OUTPUT`
-    where not given; an encoder has none).
+    """The estimate of the design that `choose` finds for prompts of ``prompt`` tokens and ``output`` tokens (`OUTPUT`
+    where not given; an encoder has none): the one that `emit` makes, where it makes one.
 
     Args:
         model: a network, the name of a built-in one, or the path of a `config.json`.
         device: a device, or the name of a built-in one.
         sequences: how many are in flight at once.
-        held: how many have keys and values in memory, where they are more than those in flight here.
-        weight_bits: 8, or 4 with a scale for each group of 64.
-        tile: tokens worked on at once; all sizes are tried where not given.
+        weight_bits: 8, or 4 with a scale for each group of 64; or both, by product.
+        tile: tokens worked on at once; the best is found where not given.
         clock_mhz: the device's planning clock where not given.
+        counted: count the cycles of a decoder that `emit` makes, which takes seconds; if not, estimate them.
 
     Raises:
         InputError: for what is out of range or unknown, and where no design fits, with the constraint that refuses it.
     """
     network = load_network(model) if isinstance(model, str) else model
     board = load_device(device) if isinstance(device, str) else device
-    tokens = checked_output(network, board, prompt, output, sequences, weight_bits, tile, clock_mhz)
-    clock = clock_mhz or board.clock_mhz
-    kept = max(sequences, held or 1)
-    check_memory(network, board, tokens=prompt + tokens, sequences=kept, weight_bits=weight_bits)
-
-    def estimated(design: Design) -> Estimate:
-        return estimate_design(
-            design, board, prompt=prompt, output=tokens, sequences=sequences, held=kept, clock_mhz=clock
-        )
-
-    refused: list[Constraint] = []
-    for share in SHARES:
-        try:
-            designs = candidates(
-                network, board, max_length=prompt + tokens, tile=tile, weight_bits=weight_bits,
-                cost=lambda design: estimated(design).seconds, share=share,
-            )  # fmt: skip
-        except InputError:
-            if refused:
-                break
-            raise
-        # A cache on chip has room for one sequence.
-        designs = [design for design in designs if kept == 1 or not network.causal or design.cache_bytes]
-        if not designs and not refused:  # and with less room there is none either
-            raise InputError(
-                f"model {network.name!r} on device {board.name!r}: no design holds {kept} sequences at once"
-            )
-        for found in sorted(map(estimated, designs), key=lambda one: one.seconds):
-            missed = binding(found.constraints)
-            if missed is None:
-                return found
-            refused.append(missed)
-    least = min(refused, key=lambda one: one.used)
-    raise InputError(f"model {network.name!r} does not fit device {board.name!r}: {least}")
+    check_device(board)
+    workload = Workload.of(
+        network, prompt=prompt, output=output, sequences=sequences, weight_bits=weight_bits, tile=tile,
+        clock_mhz=clock_mhz,
+    )  # fmt: skip
+    chosen = choose(network, board, workload)
+    return estimate_design(chosen.design, board, workload, refusal=chosen.refusal, counted=counted)
 
 
 def estimate_design(
-    design: Design,
-    device: Device,
-    *,
-    prompt: int,
-    output: int,
-    sequences: int = 1,
-    held: int | None = None,
-    clock_mhz: float | None = None,
+    design: Design, device: Device, workload: Workload, *, refusal: str = "", counted: bool = True
 ) -> Estimate:
-    """The estimate of one design, whether or not its constraints are met."""
-    clock = (clock_mhz or device.clock_mhz) * 1e6
-    given, beside = (
-        device.memory.sustained * (drawn(device.memory) * 1e9) for drawn in (design.bandwidth, design.cache_bandwidth)
-    )
-    prefill = design.prefill(prompt)
-    decode = design.decode(prompt + output // 2, sequences) if design.network.causal and output else None
+    """The estimate of one design, whether or not its constraints are met; ``refusal`` and ``counted`` as `Estimate` and
+    `estimate` have them."""
+    board, work, network = workload.clocked(device), workload, design.network
+    counts = counted and isinstance(design.spec, BuiltDecoderSpec) and work.sequences == 1
+    clock = board.clock_mhz * 1e6
+    prefill, middle = design.prefill(work.prompt), work.prompt + work.output // 2
+    decode = design.decode(middle, work.sequences) if network.causal and work.output else None
 
-    def timing(phase: Phase) -> Timing:
-        limits = Limits.of(phase.macs, design.resources.dsp, phase.bytes, device.memory.bytes_a_cycle(clock / 1e6))
-        return Timing(
-            seconds=phase.cycles_at(given / clock, beside / clock) / clock,
-            compute_limit=limits.compute / clock,
-            memory_limit=limits.memory / clock,
-        )
+    def timing(phase: Phase, cycles: float) -> Timing:
+        limits = Limits.of(phase.macs, design.resources.dsp, phase.bytes, board.memory.bytes_a_cycle(board.clock_mhz))
+        return Timing(seconds=cycles / clock, compute_limit=limits.compute / clock, memory_limit=limits.memory / clock)
 
+    def token(context: int) -> float:
+        if counts:
+            return decoder_cycles(design.spec, 1, context, MemoryTiming.of_device(board))
+        return cycles_of(design.decode(context, work.sequences), design, board)
+
+    if counts:
+        first: float = decoder_cycles(design.spec, work.prompt, 0, MemoryTiming.of_device(board))
+    else:
+        first = cycles_of(prefill, design, board)
+    later, error = 0.0, 0.0
+    if work.output > 1:
+        later, error = generation_cycles(token, work.prompt, middle, work.length - 2)
     return Estimate(
-        network=design.network, device=device, design=design, prompt=prompt, output=output, sequences=sequences,
-        clock_mhz=clock / 1e6, first_token=timing(prefill), token=None if decode is None else timing(decode),
-        watts=device.power.watts, watts_source=device.power.source,
-        prefill=prefill, decode=decode, held=max(sequences, held or 1),
+        network=network, device=board, design=design, workload=work, refusal=refusal,
+        first_token=timing(prefill, first),
+        token=None if decode is None else timing(decode, token(middle)),
+        later_seconds=max(0, work.output - 1) * later / clock, later_error=error / later if later else 0.0,
+        counted=counts or not network.causal, watts=board.power.watts, watts_source=board.power.source,
+        prefill=prefill, decode=decode,
     )  # fmt: skip
 
 
-def checked_output(
-    network: Network,
-    device: Device,
-    prompt: int,
-    output: int | None,
-    sequences: int,
-    weight_bits: int,
-    tile: int | None = None,
-    clock_mhz: float | None = None,
-) -> int:
-    """The output tokens, `OUTPUT` of a decoder where not given.
+def check_device(device: Device) -> None:
+    """Refuses a device that no design is estimated for.
 
     Raises:
-        InputError: for what is out of range.
+        InputError: with the families that there are estimates for.
     """
-    if output is None:
-        output = min(OUTPUT, max(0, network.max_positions - prompt)) if network.causal else 0
     if device.kind != "fpga" or device.family not in FAMILIES:
         known = " and ".join(FAMILIES)
         other = "a GPU; compare takes it with --against" if device.kind == "gpu" else f"of the family {device.family}"
         raise InputError(f"estimates are for FPGAs of the families {known}, not for {device.name!r}, {other}")
-    if output and not network.causal:
-        raise InputError(f"output of model {network.name!r}, an encoder, must be 0 tokens, not {output}")
-    if prompt < 1:
-        raise InputError(f"prompt must be at least 1 token, not {prompt}")
-    if output < 0:
-        raise InputError(f"output must be at least 0 tokens, not {output}")
-    asked = prompt + output
-    if asked > network.max_positions:
-        raise InputError(
-            f"prompt and output of model {network.name!r} must be at most its {network.max_positions} positions, "
-            f"not {asked}"
-        )
-    SEQUENCES.check(sequences)
-    if weight_bits not in WEIGHT_BITS:
-        raise InputError(f"weight-bits must be 8 or 4, not {weight_bits}")
-    if weight_bits != 8 and not network.causal:
-        raise InputError(f"weight-bits of model {network.name!r}, an encoder, must be 8, not {weight_bits}")
-    if tile is not None:
-        check_tile(tile)
-    if clock_mhz is not None:
-        CLOCK.check(clock_mhz)
-    return output

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..kernels.arrayspec import pass_cycles
+from ..kernels.linearspec import pass_words
 from ..kernels.weights import CHANNEL_RAMS
 from ..model.network import Network
 from ..resources import Resources
 from .budget import shortfall
 from .channels import shared_channels
-from .decoder import DecoderSpec
+from .decoder import DecoderSpec, block_divisor
 from .spec import LINEAR_UNITS, ArrayShape, PipelineSpec
 
 __all__ = ["TOLERANCE", "Cost", "balanced", "divisors", "lane_choices", "menus_for", "smallest"]
@@ -58,12 +60,12 @@ def balanced(
     *,
     rows: int,
     channels: int,
-    cache: bool,
+    cache_channels: int = 0,
     packed: bool = False,
 ) -> PipelineSpec:
     """The best geometry whose arrays keep one pace, for sequences of up to ``max_length`` tokens; of those about as
-    good, the one with the fewest DSPs. ``cache``: a decoder's keys and values lie on chip;
-    ``packed``: its weights may be of 4 bits.
+    good, the one with the fewest DSPs. ``cache_channels``: memory channels for a decoder's keys, and as many for its
+    values; with 0 these lie on chip. ``packed``: its weights may be of 4 bits.
 
     Raises:
         InputError: where even the smallest does not fit, with the resource that lacks and by how much.
@@ -76,7 +78,9 @@ def balanced(
             continue
         paces = sorted({option.cycles for menu in menus.values() for option in menu})
         paces = [pace for pace in paces if all(menu[0].cycles <= pace for menu in menus.values())]
-        build = partial(assemble, network, max_length, rows, lanes, menus, channels=channels, cache=cache)
+        build = partial(
+            assemble, network, max_length, rows, lanes, menus, channels=channels, cache_channels=cache_channels
+        )
         least = build(paces[-1])
         least_of_all = least_of_all or least
         # Arrays faster than what works row by row would only wait for it.
@@ -121,7 +125,7 @@ def smallest(network: Network, max_length: int, rows: int) -> PipelineSpec:
         if menus is not None:
             pace = max(menu[-1].cycles for menu in menus.values())
             channels = len(LINEAR_UNITS)
-            return assemble(network, max_length, rows, lanes, menus, pace, channels=channels, cache=network.causal)
+            return assemble(network, max_length, rows, lanes, menus, pace, channels=channels)
     raise no_geometry(network)
 
 
@@ -149,7 +153,7 @@ def menus_for(
     share = 0.5 if network.causal else 1.0
     sizes = {operator.name: (operator.inputs, operator.outputs) for operator in network.operators}
     # Shared products fill whole words of every array.
-    words = gcd(network.hidden, network.intermediate) // 8 if network.causal else 0
+    words = block_divisor(network.hidden, network.intermediate, 1) if network.causal else 0
     if packed:  # a group's factors are for whole words
         words = gcd(words, CHANNEL_RAMS)
     menus = {
@@ -164,13 +168,13 @@ def menus_for(
         if columns % score_lanes == 0:
             for cascades in [p for p in divisors(head_size // 8) if p <= MAX_CASCADES] if head_size % 8 == 0 else []:
                 if 8 * cascades % lanes == 0:
-                    words = max(head_size // (8 * cascades), columns // score_lanes)
+                    words = pass_cycles(pass_words(head_size, cascades), columns, score_lanes)
                     cycles = heads * ceil(share * ceil(max_length / columns) * words)
                     menus["scores"].append(option(rows, columns, cascades, cycles))
     for columns in divisors(head_size):
         for cascades in range(1, MAX_CASCADES + 1):
             if 8 * cascades % score_lanes == 0 and columns % lanes == 0:
-                words = max(ceil(share * ceil(max_length / (8 * cascades))), columns // lanes)
+                words = pass_cycles(ceil(share * pass_words(max_length, cascades)), columns, lanes)
                 menus["sums"].append(option(rows, columns, cascades, heads * head_size // columns * words))
     menus = {name: worthwhile(menu) for name, menu in menus.items()}
     return menus if all(menus.values()) else None
@@ -182,7 +186,7 @@ def linear_options(rows: int, inputs: int, outputs: int, lanes_in: int, lanes: i
     for columns in divisors(outputs):
         for cascades in (p for p in range(1, MAX_CASCADES + 1) if multiple % p == 0):
             if columns <= MAX_COLUMNS and columns % lanes == 0 and 8 * cascades % lanes_in == 0:
-                words = max(ceil(inputs / (8 * cascades)), columns // lanes)
+                words = pass_cycles(pass_words(inputs, cascades), columns, lanes)
                 # The beats of the activations and of the sums pass a beat a cycle.
                 cycles = max(outputs // columns * words, inputs // lanes_in, outputs // lanes)
                 found.append(option(rows, columns, cascades, cycles))
@@ -212,7 +216,7 @@ def assemble(
     pace: int,
     *,
     channels: int,
-    cache: bool,
+    cache_channels: int = 0,
 ) -> PipelineSpec:
     """The smallest pipeline in which every unit keeps the pace."""
     shapes = {name: next(o for o in reversed(menu) if o.cycles <= pace).shape for name, menu in menus.items()}
@@ -226,4 +230,4 @@ def assemble(
     if not network.causal:
         return PipelineSpec(**common)
     assert network.head is not None, f"{network.name} has no head"
-    return DecoderSpec(head=network.head, cache_on_chip=cache, **common)
+    return DecoderSpec(head=network.head, cache_on_chip=not cache_channels, cache_channels=cache_channels, **common)

@@ -42,7 +42,7 @@ class MemoryTiming:
             raise ValueError(f"memory that is up to {self.late} cycles late must have a seed")
 
     @classmethod
-    def of(cls, memory: Memory, clock_mhz: int) -> Self:
+    def of(cls, memory: Memory, clock_mhz: float) -> Self:
         """A port of a device's memory for a design at that clock, times rounded to the worse side.
 
         Raises:
@@ -50,11 +50,10 @@ class MemoryTiming:
         """
         if memory.timing is None:
             raise ValueError(f"memory {memory.name} must have a timing; its device's file has none")
-        beats_a_second = Fraction(str(memory.bandwidth_gb_s)) * 10**9 / memory.ports / BEAT_BYTES
-        cycles_a_ns = Fraction(clock_mhz, 1000)
+        cycles_a_ns = Fraction(str(clock_mhz)) / 1000
         timing = memory.timing
         return cls(
-            rate=min(Fraction(1), beats_a_second / (clock_mhz * 10**6)),
+            rate=_rate(memory, clock_mhz),
             latency=ceil(Fraction(str(timing.latency_ns)) * cycles_a_ns),
             activation=ceil(Fraction(str(timing.activation_ns)) * cycles_a_ns),
             refresh=ceil(Fraction(str(timing.refresh_ns)) * cycles_a_ns),
@@ -63,13 +62,22 @@ class MemoryTiming:
 
     @classmethod
     def of_device(cls, device: Device) -> Self:
-        """A port of a device's memory at its clock; ideal where the device's file has no timing."""
-        return cls() if device.memory.timing is None else cls.of(device.memory, device.clock_mhz)
+        """A port of a device's memory at its clock; where the device's file has no timing, one that answers at once, at
+        the rate that is assumed of it."""
+        if device.memory.timing is None:
+            return cls(rate=_rate(device.memory, device.clock_mhz) * Fraction(str(device.memory.sustained)))
+        return cls.of(device.memory, device.clock_mhz)
 
     def first_cycle(self, place: int, count: int) -> int:
         """Where in its refresh interval the ``place``-th of ``count`` channels begins: spread evenly, for independent
         controllers do not refresh at once."""
         return self.refresh_interval * place // count
+
+
+def _rate(memory: Memory, clock_mhz: float) -> Fraction:
+    """Beats a cycle that a port gives at the peak."""
+    beats_a_second = Fraction(str(memory.bandwidth_gb_s)) * 10**9 / memory.ports / BEAT_BYTES
+    return min(Fraction(1), beats_a_second / (Fraction(str(clock_mhz)) * 10**6))
 
 
 IDEAL = MemoryTiming()

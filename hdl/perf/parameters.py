@@ -56,17 +56,18 @@ def blocks_beats(blocks: Iterable[ParameterBlock], width: int) -> int:
     return ceil(sum(padded(block, width) for block in blocks) / PARAMETER_WORDS_A_BEAT)
 
 
-def joint_resources(spec: "PipelineSpec") -> Resources:
-    """What joins the units: the buffers of all parameters, the orders, and the buffers between units."""
+def joint_resources(spec: "PipelineSpec", order_bits: int, heads_in_sums: int) -> Resources:
+    """What joins the units: the buffers of all parameters, orders of so many bits, the buffers between units, and so
+    many heads' reciprocals in front of the weighted sums."""
     blocks = [block for block in spec.parameters if not block.table]
     beat, factors = spec.rows * spec.lanes * 16, spec.rows * RowFactor.size
     buffers = [
-        *[(spec.order_bits, 2)] * ORDER_READERS,
+        *[(order_bits, 2)] * ORDER_READERS,
         *[(spec.max_tiles.bit_length(), 2)] * len(spec.parameters),
         *[(64 * block.lanes, 2) for block in blocks],
         (CHANNEL_BITS, 2),
         *[(factors, 4)] * len(LINEAR_UNITS),
-        (factors, spec.heads_in_sums),
+        (factors, heads_in_sums),
         *[(beat, 2)] * 6,  # two forks, and the exit
         *[(beat // 2, 2)] * 3,  # keys, values, queries
     ]

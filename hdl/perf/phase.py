@@ -31,7 +31,8 @@ class Phase:
 
     ``tail_cycles`` and ``tail_bytes`` of them come behind all else: those of a prompt's head, which works for one token
     only, and of whose weights a part has room on chip before; of a token's, where it has 8 bits and others have 4.
-    ``beside``: bytes that come through ports of their own.
+    ``beside``: bytes of keys and values that come through ports of their own; where banks of RAMs are loaded ahead, so
+    large a share of them (``ahead``) as there are banks for while the head works, whose weights are ``head_bytes``.
     ``loads``: a token's weights, where some have other bits than others.
     """
 
@@ -42,13 +43,18 @@ class Phase:
     tail_cycles: int = 0
     tail_bytes: float = 0.0
     beside: float = 0.0
+    ahead: float = 0.0
+    head_bytes: float = 0.0
     loads: Loads = NOTHING
 
     def cycles_at(self, bytes_a_cycle: float, beside_a_cycle: float = inf) -> float:
         """Cycles where memory gives so much, and so much ``beside`` it: prefetch runs ahead, so the longest counts."""
         reading = max((self.bytes - self.beside) / bytes_a_cycle, self.loads.cycles_at(bytes_a_cycle))
         found = phase_cycles(self.cycles, reading, self.tail_cycles, self.tail_bytes / bytes_a_cycle)
-        return float(np.maximum(found, self.beside / beside_a_cycle))
+        loading = self.beside / beside_a_cycle
+        if self.ahead:
+            loading += max(0.0, self.head_bytes / bytes_a_cycle - self.ahead * loading)
+        return float(np.maximum(found, loading))
 
 
 def phase_cycles(cycles: Any, reading: Any, tail: Any, tail_reading: Any) -> Any:

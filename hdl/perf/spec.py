@@ -1,14 +1,14 @@
 """The geometry of a pipeline: how every unit of a layer is laid out, and what follows from it."""
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import ceil
 from typing import Any, NamedTuple, Protocol
 
 from ..kernels.activation import ActivationSpec
 from ..kernels.layernorm import LayerNormSpec
-from ..kernels.linear import LinearSpec
+from ..kernels.linearspec import LinearSpec, pass_words, ram_depth
 from ..kernels.parameters import Block
 from ..kernels.requantise import RequantiseSpec
 from ..kernels.residual import ResidualSpec
@@ -178,55 +178,72 @@ class PipelineSpec:
         return {}
 
     def _linear_unit(self, name: str) -> LinearSpec:
+        return self.linear_of(name, getattr(self, name), self.weight_layers)
+
+    def linear_of(self, name: str, shape: ArrayShape, weight_layers: int) -> LinearSpec:
+        """The linear unit ``name`` with an array of that shape, and room for the weights of so many layers."""
         product = self.product(name)
         inputs, outputs = product.inputs, product.outputs
         lanes_in, lanes = self.lanes_of(product.source), self.lanes_of(product.parts[0].name)
-        shape: ArrayShape = getattr(self, name)
-        layer_words = outputs // shape.columns * ceil(inputs / (8 * shape.cascades))
-        # Two layers only where one URAM288 holds them; at least one always.
-        depth = max(layer_words, min(self.weight_layers * layer_words, 4096))
+        depth = int(ram_depth(outputs // shape.columns * pass_words(inputs, shape.cascades), weight_layers))
         return LinearSpec(
             rows=self.rows, inputs=inputs, outputs=outputs, columns=shape.columns, cascades=shape.cascades,
             lanes_in=lanes_in, lanes=lanes, channels=self.channels[LINEAR_UNITS.index(name)], ram_depth=depth,
-            max_tiles=self.max_tiles, ram_style="ultra" if depth > 512 else "block", block=self.weight_block(name),
+            max_tiles=self.max_tiles, ram_style="ultra" if depth > 512 else "block",
+            block=self.weight_block(name, shape),
         )  # fmt: skip
 
-    def weight_block(self, name: str) -> int:
+    def weight_block(self, name: str, shape: ArrayShape) -> int:
         """Words of each RAM of a linear unit that lie side by side in memory."""
         return 1
 
     @property
     def scores_unit(self) -> ScoresSpec:
         """Queries times keys."""
-        return ScoresSpec(
+        return self.scores_of(self.scores)
+
+    def scores_of(self, shape: ArrayShape) -> ScoresSpec:
+        """Queries times keys, in an array of that shape."""
+        units = self._scores_units
+        if shape not in units:
+            units[shape] = self._scores_unit(shape)
+        return units[shape]
+
+    @cached_property
+    def _scores_units(self) -> dict[ArrayShape, ScoresSpec]:
+        return {}
+
+    def _scores_unit(self, shape: ArrayShape) -> ScoresSpec:
+        unit = ScoresSpec(
             rows=self.rows, heads=self.heads, head_size=self.head_size, max_length=self.max_length,
-            columns=self.scores.columns, cascades=self.scores.cascades, lanes_in=self.lanes, lanes_stored=self.lanes,
-            lanes=self.score_lanes, ram_style=self._bank_style,
+            columns=shape.columns, cascades=shape.cascades, lanes_in=self.lanes, lanes_stored=self.lanes,
+            lanes=self.score_lanes,
         )  # fmt: skip
+        return replace(unit, ram_style=bank_style(unit.banks.depth))
 
     @property
     def sums_unit(self) -> WeightedSumsSpec:
-        """Numerators times values."""
+        """Numerators times values, in RAMs as those of the keys."""
+        return replace(self.sums_of(self.sums), ram_style=self.scores_of(self.scores).ram_style)
+
+    def sums_of(self, shape: ArrayShape) -> WeightedSumsSpec:
+        """Numerators times values, in an array of that shape."""
         return WeightedSumsSpec(
             rows=self.rows, heads=self.heads, head_size=self.head_size, max_length=self.max_length,
-            columns=self.sums.columns, cascades=self.sums.cascades, lanes_in=self.score_lanes, lanes_stored=self.lanes,
-            lanes=self.lanes, ram_style=self._bank_style,
+            columns=shape.columns, cascades=shape.cascades, lanes_in=self.score_lanes, lanes_stored=self.lanes,
+            lanes=self.lanes,
         )  # fmt: skip
-
-    @property
-    def _bank_style(self) -> str:
-        words = (
-            2 * self.heads * ceil(self.max_length / self.scores.columns) * self.head_size // (8 * self.scores.cascades)
-        )
-        return bank_style(words)
 
     @property
     def softmax(self) -> SoftmaxSpec:
         """Softmax over the scores of a head."""
+        return self.softmax_of(self.scores_of(self.scores), self.sums.cascades)
+
+    def softmax_of(self, scores: ScoresSpec, cascades: int) -> SoftmaxSpec:
+        """Softmax after such scores, and before weighted sums of so many cascades."""
         return self.lowering.softmax(
             self.attention, rows=self.rows, lanes=self.score_lanes, max_length=self.max_length,
-            score_bits=self.scores_unit.array.sum_bits, key_multiple=self.scores.columns,
-            value_multiple=8 * self.sums.cascades,
+            score_bits=scores.array.sum_bits, key_multiple=scores.columns, value_multiple=8 * cascades,
         )  # fmt: skip
 
     def requantise(self, name: str) -> RequantiseSpec:
@@ -283,7 +300,10 @@ class PipelineSpec:
     @property
     def heads_in_sums(self) -> int:
         """Heads between softmax and the requantiser of its weighted sums: in its buffer, and passes in flight."""
-        unit = self.sums_unit
+        return self.heads_in_sums_with(self.sums_unit)
+
+    def heads_in_sums_with(self, unit: WeightedSumsSpec) -> int:
+        """`heads_in_sums` with other weighted sums."""
         return unit.replay.depth + ceil(unit.array.passes_in_flight / unit.passes) + 2
 
     @cached_property
@@ -343,12 +363,16 @@ class PipelineSpec:
     @property
     def parameter_resources(self) -> Resources:
         """What joins the units: the buffers of all parameters, the orders, and the buffers between units."""
-        return joint_resources(self)
+        return joint_resources(self, self.order_bits, self.heads_in_sums)
 
     @property
     def order_bits(self) -> int:
         """Bits of a layer's order: three flags, tokens, tiles, passes over the keys, words of values."""
-        bounds = self.scores_unit.banks.max_passes, self.sums_unit.banks.max_words
+        return self.order_bits_with(self.scores_unit, self.sums_unit)
+
+    def order_bits_with(self, scores: ScoresSpec, sums: WeightedSumsSpec) -> int:
+        """`order_bits` with another attention."""
+        bounds = scores.banks.max_passes, sums.banks.max_words
         return 3 + sum(bound.bit_length() for bound in (self.max_length, self.max_tiles, *bounds))
 
     @cached_property
@@ -375,8 +399,12 @@ class PipelineSpec:
     def row_cycles(self) -> int:
         """Cycles a tile takes the slowest of what works row by row: quantisers, normalisations, softmax's
         reciprocals."""
+        return self.row_cycles_with(self.softmax)
+
+    def row_cycles_with(self, softmax: SoftmaxSpec) -> int:
+        """`row_cycles` with another softmax."""
         rows = max(self.row_quantise(name).cycles() for name in LINEAR_UNITS)
-        return max(rows, self.norm.cycles(), self.softmax.cycles(1))
+        return max(rows, self.norm.cycles(), softmax.cycles(1))
 
     def run_cycles(self, tokens: int, layers: int) -> int:
         """Cycles of a run, from the first beat of tokens accepted to the last beat of the last layer's outputs."""
@@ -385,11 +413,6 @@ class PipelineSpec:
     def layer_cycles(self, tokens: int) -> int:
         """Cycles that a layer more takes."""
         return self.run_cycles(tokens, 2) - self.run_cycles(tokens, 1)
-
-    def layer_macs(self, tokens: int) -> int:
-        """Multiplications of a layer over a sequence (paper, section 4: 4 l d^2 + 2 l d dFFN + 2 l^2 d)."""
-        weights = sum(product.weights for product in self.layer.of(Linear))
-        return tokens * weights + 2 * tokens**2 * self.heads * self.head_size
 
 
 @lru_cache(maxsize=1 << 12)

@@ -58,7 +58,8 @@ def show(*parts: Any) -> None:
     width = None if sys.stdout.isatty() else PLAIN_WIDTH
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     for part in parts:
-        console.print(part)
+        # What must not be broken says so itself, but rich forgets it.
+        console.print(part, soft_wrap=bool(getattr(part, "no_wrap", False)))
 
 
 def run_command(command: click.Command, name: str, arguments: Sequence[str] | None = None) -> int:

@@ -12,12 +12,14 @@ from ..memory import ReplaySpec
 from ..model.load import load_network, networks
 from ..perf.buildable import not_built
 from ..perf.builtdecoder import BuiltDecoderSpec
+from ..perf.decodercycles import decoder_cycles as counted
 from ..perf.device import Device, devices, load_device
 from ..perf.estimate import FAMILIES
-from ..perf.plan import FAMILY
+from ..perf.memorytiming import MemoryTiming
+from ..perf.plan import pluggable
 from ..perf.spec import PipelineSpec
+from ..perf.workload import Workload
 from ..resources import Resources
-from .decoder.manifest import decoder_cycles
 from .manifest import cycles, unit_cycles
 from .platforms import BOARDS
 
@@ -68,14 +70,22 @@ def counts(resources: Resources) -> list[str]:
     return [f"{count:,g}" if isinstance(count, float) else f"{count:,}" for count in astuple(resources)]
 
 
-def summary(spec: PipelineSpec, device: Device) -> str:
-    """The cycles of the longest sequence, in a sentence."""
+def summary(spec: PipelineSpec, device: Device, workload: Workload | None = None) -> str:
+    """The cycles of the longest sequence, or of a decoder's workload, in a sentence."""
     if isinstance(spec, BuiltDecoderSpec):
-        longest, moved = decoder_cycles(spec, device)[-1], ", ".join(spec.block_rams)
+        moved = ", ".join(spec.block_rams)
+        if workload is None:
+            prompt = context = spec.positions
+            token = "the last token of a text of that length"
+        else:
+            prompt, context = workload.prompt, min(workload.prompt + workload.output // 2 + 1, spec.positions)
+            token = f"a token after {context - 1} others"
+        timing = MemoryTiming.of_device(device)
+        cycles_each = counted(spec, prompt, 0, timing), counted(spec, 1, context - 1, timing)
+        ms = [each / device.clock_mhz / 1000 for each in cycles_each]
         return (
-            f"a prompt of {longest['tokens']} tokens: {longest['prompt_estimate']:,} cycles, "
-            f"{longest['prompt_estimate_ms']:.2f} ms; the last token of a text of that length: "
-            f"{longest['token_estimate']:,} cycles, {longest['token_estimate_ms']:.3f} ms; the cycles are counted by a "
+            f"a prompt of {prompt} tokens: {cycles_each[0]:,} cycles, {ms[0]:.2f} ms; {token}: "
+            f"{cycles_each[1]:,} cycles, {ms[1]:.3f} ms; the cycles are counted by a "
             f"model of the design and of its memory, and the clock of {device.clock_mhz} MHz is an assumption; "
             f"weights of {spec.weight_bits}" + (f"; in block RAM, because URAM is short: {moved}" if moved else "")
         )
@@ -134,8 +144,8 @@ def devices_table() -> Table:
 def device_lines() -> list[str]:
     """Which commands take which devices."""
     known = [load_device(name) for name in devices()]
-    built = [one.name for one in known if one.family == FAMILY]
-    timed = [one.name for one in known if one.family == FAMILY and one.memory.timing]
+    built = [one.name for one in known if pluggable(one)]
+    timed = [one.name for one in known if pluggable(one) and one.memory.timing]
     estimated = [one.name for one in known if one.kind == "fpga" and one.family in FAMILIES]
     return [
         f"estimate, explore, scale, compare and report take {', '.join(estimated)}; describe and sim take "

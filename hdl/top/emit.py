@@ -14,6 +14,7 @@ from ..output import reason
 from ..perf.builtdecoder import BuiltDecoderSpec
 from ..perf.device import Device
 from ..perf.spec import PipelineSpec
+from ..perf.workload import Workload
 from ..version import GENERATOR
 from .console import Progress
 from .decoder.manifest import decoder_cycles, decoder_memory
@@ -46,10 +47,12 @@ def emit(
     out: Path,
     model_name: str,
     *,
+    workload: Workload | None = None,
     force: bool = False,
     progress: Progress = lambda doing: None,
 ) -> Path:
-    """Writes the folder ``out``: rtl/*.v, constraints/*.xdc, synth.tcl and manifest.json; returns it.
+    """Writes the folder ``out``: rtl/*.v, constraints/*.xdc, synth.tcl and manifest.json; returns it. The manifest has
+    the cycles of some lengths, and of the ``workload``, if one is given.
 
     It appears when it is complete. One that is there already is replaced, whole, if it is empty or an earlier
     emission; with ``force`` also where files of others have come into that. The same pipeline gives the same bytes.
@@ -62,7 +65,7 @@ def emit(
     try:
         ancestor = next(path for path in target.parents if path.exists())
         with TemporaryDirectory(prefix=".emitting-", dir=ancestor, ignore_cleanup_errors=True) as workshop:
-            files = files_of(spec, device, model_name, progress=progress)
+            files = files_of(spec, device, model_name, workload=workload, progress=progress)
             progress("writing")
             write_files(Path(workshop, "new"), files)
             put_in_place(Path(workshop, "new"), target, Path(workshop, "old"))
@@ -72,14 +75,19 @@ def emit(
 
 
 def files_of(
-    spec: PipelineSpec, device: Device, model_name: str, *, progress: Progress = lambda doing: None
+    spec: PipelineSpec,
+    device: Device,
+    model_name: str,
+    *,
+    workload: Workload | None = None,
+    progress: Progress = lambda doing: None,
 ) -> dict[str, str]:
     """The contents of an emission, by path."""
     progress("composing the pipeline and converting it to Verilog")
     emitter = Emitter()
     told: dict[str, Any]
     if isinstance(spec, BuiltDecoderSpec):
-        told = {"memory": decoder_memory(spec), "cycles": decoder_cycles(spec, device)}
+        told = {"memory": decoder_memory(spec), "cycles": decoder_cycles(spec, device, workload)}
     else:
         told = {"memory": encoder_memory(spec), "cycles": cycles(spec, device)}
     pipeline, top = top_of(spec)

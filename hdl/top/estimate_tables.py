@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from ..perf.constraints import BANDWIDTH, Constraint
+from ..perf.cost import cycles_of
 from ..perf.design import Phase
 from ..perf.estimate import Estimate, Timing
 from .describe import new_table
@@ -98,7 +99,8 @@ def bounds(found: Estimate) -> list[str]:
 
 def _bound(name: str, found: Estimate, phase: Phase, timing: Timing) -> str:
     units = phase.cycles / (found.clock_mhz * 1e6)
-    waits = "they set its time" if units >= timing.seconds * (1 - CLOSE) else "they wait for memory"
+    reading = cycles_of(phase, found.design, found.device)
+    waits = "they set its time" if phase.cycles >= reading * (1 - CLOSE) else "they wait for memory"
     return (
         f"{name} needs {figure(phase.macs / MEGA)} M multiplications, at least {_time(timing.compute_limit)} in the "
         f"design's DSPs, and {figure(phase.bytes / MEGA)} MB from memory, at least {_time(timing.memory_limit)} at "
@@ -107,10 +109,20 @@ def _bound(name: str, found: Estimate, phase: Phase, timing: Timing) -> str:
     )
 
 
+def _output(found: Estimate) -> str:
+    if not found.later_seconds:
+        return ""
+    return (
+        f"All tokens after the first take {_time(found.later_seconds)}, within {found.later_error:.1%}, since only "
+        "some of them are looked at. "
+    )
+
+
 def assumptions(found: Estimate) -> str:
     """What the figures rest on."""
     return (
-        f"Assumed: a clock of {found.clock_mhz:g} MHz and {found.watts:g} W ({found.watts_source}). Weights have "
-        f"{found.design.weight_bits} bits. The limit of compute counts two products per cycle in each DSP of the "
-        "design; the limit of memory counts the peak bandwidth. The longer of both times is the limit."
+        f"The cycles are {found.accuracy}. {_output(found)}Assumed: a clock of {found.clock_mhz:g} MHz and "
+        f"{found.watts:g} W ({found.watts_source}). Weights have {found.workload.weight_bits}. The limit of compute "
+        "counts two products per cycle in each DSP of the design; the limit of memory counts the peak bandwidth. The "
+        "longer of both times is the limit."
     )

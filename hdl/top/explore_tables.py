@@ -5,14 +5,17 @@ from pathlib import Path
 
 from rich.table import Table
 
-from ..perf.design import SpatialDesign
+from ..errors import InputError
 from ..perf.exploration.explore import Exploration
 from ..perf.exploration.point import Point
 from ..perf.exploration.points import CONSTRAINTS
 from ..perf.exploration.results import point_name
+from ..perf.plan import built_design
 from ..perf.streamed import StreamedSpec
+from ..perf.workload import Workload
 from .describe import new_table
-from .emitted import described, emitted
+from .emitted import described, emit_command
+from .platforms import check_board
 from .point import not_emitted
 
 __all__ = ["counts_table", "design_lines", "front_table", "sentence"]
@@ -42,12 +45,17 @@ def design_lines(found: Exploration, folder: Path, model: str) -> list[str]:
             f"emit makes {count} of the {len(front)} designs of the front{rest}. The fastest that it makes:",
             shlex.join(["python", "-m", "hdl.top", "emit", "--point", point]),
         ]
-    none = f"emit makes none of the {len(front)} designs of the front"
-    made = emitted(space.network, space.device, model=model, tokens=space.prompt + space.output)
-    if made.spec is None or made.refusal:
-        return [f"{none}: {made.refusal}."]
-    other = described(SpatialDesign(space.network, made.spec))
-    return [f"{none}: {refusals[0]}. It makes another design, which describe shows ({other}):", made.command]
+    none = f"Estimated only: emit makes none of the {len(front)} designs of the front"
+    workload = Workload(prompt=space.prompt, output=space.output)
+    try:
+        other = described(built_design(space.network, space.device, workload))
+        check_board(space.device)
+    except InputError as error:
+        return [f"{none}: {error}."]
+    return [
+        f"{none}: {refusals[0]}. It makes another design, which estimate and describe show ({other}):",
+        emit_command(model, space.network, space.device, workload),
+    ]
 
 
 def front_table(found: Exploration) -> Table:
@@ -103,7 +111,11 @@ def sentence(found: Exploration, folder: Path) -> str:
     rate = "no point was evaluated anew"
     if found.evaluated:
         rate = f"{found.evaluated:,} points were evaluated now, {found.rate:,.0f} per second and core"
+    times = "All points are screened by a formula; the cycles of the front are counted tile by tile"
+    if found.space.network.causal:
+        times = "All times are estimates by formulas; of the design that emit makes, estimate counts the cycles"
     return (
+        f"{times}. "
         f"Picture of the front: {folder}/front.svg and front.png. Tables: front.json, points.csv and points.parquet in "
         f"the same folder; each point of the front: {folder}/front. {rate[0].upper()}{rate[1:]}. J is a proxy for "
         "energy, to compare designs with; the clock is an assumption."

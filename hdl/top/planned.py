@@ -1,16 +1,29 @@
 """From the options of a command to the model, the device and the pipeline."""
 
+from typing import Any, NamedTuple
+
 from ..errors import InputError
 from ..model.load import load_model, presets
 from ..model.network import Network
-from ..model.weightbits import WeightBits
+from ..model.weightbits import W8, WeightBits
 from ..perf.buildable import not_built
 from ..perf.device import Device, load_device
-from ..perf.plan import plan
+from ..perf.plan import built_design
 from ..perf.spec import PipelineSpec
+from ..perf.workload import Workload
 from .commands.options import chosen_name
 
-__all__ = ["check_built", "chosen_model", "planned"]
+__all__ = ["Planned", "check_built", "chosen_model", "planned"]
+
+
+class Planned(NamedTuple):
+    """What is to be made: the ``model``'s name, the ``device`` at its clock, and the pipeline's ``spec``; and the
+    ``workload`` that it was chosen for, if more than the longest sequence was given."""
+
+    model: str
+    device: Device
+    spec: PipelineSpec
+    workload: Workload | None = None
 
 
 def chosen_model(name: str | None) -> Network:
@@ -35,17 +48,31 @@ def check_built(model: Network) -> None:
 def planned(
     model: str | None,
     device: str,
-    tile: int | None,
-    max_length: int | None,
-    weight_bits: WeightBits,
+    *,
+    max_length: int | None = None,
+    prompt: int | None = None,
+    output: int | None = None,
+    tile: int | None = None,
+    clock_mhz: float | None = None,
+    weight_bits: WeightBits = W8,
     share: float = 1.0,
-) -> tuple[Network, Device, PipelineSpec]:
-    """The model, the device and the pipeline that the options ask for.
+) -> Planned:
+    """What the options ask for.
 
     Raises:
-        InputError: as `chosen_model` and `plan`; a model that cannot be built on any device is refused before planning.
+        InputError: as `chosen_model` and `built_design`; for lengths that are given twice; a model that cannot be built
+            on any device is refused before planning.
     """
     network, board = chosen_model(model), load_device(device)
     check_built(network)
-    spec = plan(network, board, tile=tile, max_length=max_length, weight_bits=weight_bits, share=share)
-    return network, board, spec
+    asked: dict[str, Any] = {"tile": tile, "clock_mhz": clock_mhz, "weight_bits": weight_bits}
+    if prompt is None:
+        if output is not None:
+            raise InputError("--output must be given with --prompt; without it, --max-length is the whole sequence")
+        workload = Workload.up_to(network, max_length, **asked)
+    else:
+        if max_length is not None:
+            raise InputError("--max-length must be left out with --prompt: it is the sum of --prompt and --output")
+        workload = Workload.of(network, prompt=prompt, output=output, **asked)
+    spec = built_design(network, board, workload, share).spec
+    return Planned(network.name, workload.clocked(board), spec, None if prompt is None else workload)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..perf.buildable import not_built
-from ..perf.device import Device, load_device
+from ..perf.device import load_device
 from ..perf.exploration.point import Point
 from ..perf.spec import PipelineSpec
 from ..textfile import parse_json, read_text
+from .planned import Planned
 from .platforms import check_board
 
 __all__ = ["not_emitted", "pointed", "read_point"]
@@ -48,11 +49,12 @@ def read_point(path: Path, model: str | None = None) -> tuple[Point, PipelineSpe
     return point, point.spec
 
 
-def pointed(path: Path, model: str | None) -> tuple[str, Device, PipelineSpec]:
-    """The name of the model, the device at the point's clock, and the pipeline of a point.
+def pointed(path: Path, model: str | None) -> Planned:
+    """What a point says is to be made, at the point's clock.
 
     Raises:
         InputError: see `read_point`.
     """
     point, spec = read_point(path, model)
-    return point.network.name, load_device(point.device).model_copy(update={"clock_mhz": point.clock_mhz}), spec
+    device = load_device(point.device).model_copy(update={"clock_mhz": point.clock_mhz})
+    return Planned(point.network.name, device, spec)

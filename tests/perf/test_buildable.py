@@ -11,7 +11,7 @@ from hdl.perf.plan import plan
 
 
 def test_families_and_specs_decide() -> None:
-    family = "networks of the family {} are only estimated; hardware is for bert and gpt2"
+    family = "networks of the family {} are only estimated; hardware is for bert, gpt2, vit and deit"
     for name in networks():
         network = load_network(name)
         reason = not_built(network)

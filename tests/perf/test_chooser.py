@@ -8,7 +8,7 @@ import pytest
 from hdl.model.load import load_network
 from hdl.model.network import Network
 from hdl.perf.budget import shortfall
-from hdl.perf.chooser import choose
+from hdl.perf.chooser import choose_geometry
 from hdl.perf.climb import allowed, climb
 from hdl.perf.device import Device, Region, load_device
 from hdl.perf.exploration.evaluate import evaluate
@@ -99,7 +99,7 @@ def best_of_all(space: SpatialSpace) -> int:
 def test_the_chosen_geometry_is_near_the_best_of_all(shape: tuple[int, int, int, str], length: int, dsps: int) -> None:
     small, board = network(*shape), device(dsps)
     best = best_of_all(SpatialSpace(network=small, device=board, prompt=length, output=0))
-    chosen = choose(small, length, board.resources, rows=ROWS)
+    chosen = choose_geometry(small, length, board.resources, rows=ROWS, cache_channels=1)
     assert shortfall(chosen.resources, board.resources) is None
     assert chosen.run_cycles(length, small.layers) <= SHARE * best
 
@@ -110,17 +110,17 @@ def test_of_geometries_about_as_good_the_smaller_is_taken() -> None:
     def cost(spec: PipelineSpec) -> float:
         return spec.run_cycles(128, filling.layers)
 
-    start = balanced(filling, 128, board.resources, cost, rows=8, channels=24, cache=False)
+    start = balanced(filling, 128, board.resources, cost, rows=8, channels=24, cache_channels=1)
     climbed = climb(filling, start, board.resources, cost, channels=24)
-    chosen = choose(filling, 128, board.resources, rows=8)
+    chosen = choose_geometry(filling, 128, board.resources, rows=8, cache_channels=1)
     assert cost(start) <= TOLERANCE * cost(climbed)
     assert chosen == start
 
 
 def test_a_cost_of_its_own_is_followed() -> None:
     small, board = network(32, 1, 64, "gpt2"), device(600)
-    fastest = choose(small, 64, board.resources, rows=ROWS)
-    smallest = choose(small, 64, board.resources, rows=ROWS, cost=lambda spec: spec.resources.dsp)
+    fastest = choose_geometry(small, 64, board.resources, rows=ROWS)
+    smallest = choose_geometry(small, 64, board.resources, rows=ROWS, cost=lambda spec: spec.resources.dsp)
     assert smallest.resources.dsp < fastest.resources.dsp
     assert smallest.run_cycles(64, 2) > fastest.run_cycles(64, 2)
 
@@ -131,7 +131,7 @@ def test_a_climb_ends_where_nothing_fits_that_gains() -> None:
     def cost(spec: PipelineSpec) -> float:
         return spec.run_cycles(32, small.layers)
 
-    start = balanced(small, 32, board.resources, cost, rows=ROWS, channels=24, cache=False)
+    start = balanced(small, 32, board.resources, cost, rows=ROWS, channels=24, cache_channels=1)
     climbed = climb(small, start, board.resources, cost, channels=24)
     assert cost(climbed) < cost(start)
     assert climb(small, climbed, board.resources, cost, channels=24) == climbed
@@ -141,7 +141,9 @@ def test_a_climb_ends_where_nothing_fits_that_gains() -> None:
 
 def test_a_step_shares_the_channels_out_anew() -> None:
     network, board = load_network("gpt2-medium"), load_device("u280")
-    start = balanced(network, 192, board.resources, lambda spec: spec.resources.dsp, rows=2, channels=27, cache=False)
+    start = balanced(
+        network, 192, board.resources, lambda spec: spec.resources.dsp, rows=2, channels=27, cache_channels=1
+    )
     wider = start.projection._replace(columns=2 * start.projection.columns)
     (step,) = allowed(start, 27, {"projection": wider})
     assert step.projection == wider

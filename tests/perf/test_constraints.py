@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from hdl.model.load import load_network
-from hdl.perf.chooser import choose
+from hdl.perf.chooser import choose_geometry
 from hdl.perf.constraints import binding, constraints
 from hdl.perf.design import SpatialDesign
 from hdl.perf.device import Device, Memory, load_device
@@ -18,7 +18,9 @@ TOKENS = 192
 @cache
 def gpt2() -> SpatialDesign:
     """A design with its keys and values in memory."""
-    return SpatialDesign(load_network("gpt2"), choose(load_network("gpt2"), TOKENS, U280.resources))
+    return SpatialDesign(
+        load_network("gpt2"), choose_geometry(load_network("gpt2"), TOKENS, U280.resources, cache_channels=1)
+    )
 
 
 def missed(device: Device, sequences: int = 1) -> list[str]:

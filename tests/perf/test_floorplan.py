@@ -3,7 +3,7 @@
 from functools import cache
 
 from hdl.model.load import load_network
-from hdl.perf.chooser import choose
+from hdl.perf.chooser import choose_geometry
 from hdl.perf.device import load_device
 from hdl.perf.floorplan import Floorplan, floorplan
 from hdl.perf.spec import PipelineSpec
@@ -14,7 +14,7 @@ U280 = load_device("u280")
 
 @cache
 def spec() -> PipelineSpec:
-    return choose(load_network("bert-base"), 512, U280.resources)
+    return choose_geometry(load_network("bert-base"), 512, U280.resources)
 
 
 @cache

@@ -47,5 +47,5 @@ def test_a_share_is_above_0_and_at_most_1(share: float) -> None:
 def test_a_share_that_is_too_small() -> None:
     with pytest.raises(InputError) as error:
         plan(BERT, U280, share=0.001)
-    text = "model 'small' on 0.001 of device 'u280' with tiles of 4: the smallest geometry does not fit: "
+    text = "model 'small' on 0.001 of device 'u280' with tiles of 4 or 2: the smallest geometry does not fit: "
     assert str(error.value).startswith(text)

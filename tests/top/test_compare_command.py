@@ -24,8 +24,9 @@ def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert (run.code, run.err) == (0, "")
     assert max(map(len, run.out.splitlines())) <= PLAIN_WIDTH
     found = compare("tiny-gpt2", "u280", "a100", max_length=64)
-    assert run.out.startswith(f"Design of u280 at all lengths: {described(found.chosen.design)}.\n")
-    assert run.printed == [["--model", "tiny-gpt2", "emit", "--device", "u280", "--max-length", "64"]]
+    assert run.out.startswith(f"emit makes this design: {described(found.chosen.design)}.\n")
+    assert run.printed == [["--model", "tiny-gpt2", "emit", "--device", "u280", "--prompt", "32", "--output", "32"]]
+    assert "u280 has this design at all lengths." in run.out
     point = found.at(16, 32)
     assert point is not None
     rows = [line.split() for line in run.out.splitlines() if line.split()[:1] == ["16"]]
@@ -35,7 +36,8 @@ def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
     said, wins = " ".join(run.out.split()), found.wins("latency")
     start = "Figures: times that u280 is better than a100. It wins above 1, at"
     assert f"{start} {wins} of {len(found.points)} pairs of lengths." in said
-    assert "All figures are estimates for 1 sequence at once. Assumed for u280: 8-bit weights, 300 MHz" in said
+    assert "All figures are estimates for 1 sequence at once; cycles are estimated, within 7% of the counted" in said
+    assert "Assumed for u280: weights of 8 bits, 300 MHz" in said
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

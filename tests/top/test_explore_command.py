@@ -62,12 +62,12 @@ def test_what_is_shown(
     assert max(map(len, out.splitlines())) <= 110
     assert "500 points were evaluated now, " in " ".join(out.split())
     (command,) = [shlex.split(line) for line in out.splitlines() if line.startswith("python -m hdl.top ")]
-    assert command[3:] == ["--model", "tiny-gpt2", "emit", "--device", "u280", "--max-length", "24"]
+    assert command[3:] == ["--model", "tiny-gpt2", "emit", "--device", "u280", "--prompt", "16", "--output", "8"]
     first = " ".join(out.split())
-    assert first.startswith("emit makes none of the ")
+    assert first.startswith("Estimated only: emit makes none of the ")
     assert main(command[3:]) == 0
     other = f"spatial, tiles of {emitted[0][0].rows} tokens, {emitted[0][0].resources.dsp:,} DSPs"
-    assert f"It makes another design, which describe shows ({other}): python" in first
+    assert f"It makes another design, which estimate and describe show ({other}): python" in first
     capsys.readouterr()
     rows = {words[0]: words[1:] for line in out.splitlines() if (words := line.split())}
     assert rows["name"] == ["spatial", "share", "streamed", "share"]
@@ -101,8 +101,8 @@ def test_an_encoder_s_front_names_a_command_that_works(
 def test_a_front_of_which_emit_makes_nothing_says_why(tmp_path: Path) -> None:
     network = replace(load_network("tiny-gpt2"), family="opt")
     found = explore(network, "u280", points=60, prompt=16, output=8)
-    reason = "networks of the family opt are only estimated; hardware is for bert and gpt2"
-    none = f"emit makes none of the {len(found.front)} designs of the front"
+    reason = "networks of the family opt are only estimated; hardware is for bert, gpt2, vit and deit"
+    none = f"Estimated only: emit makes none of the {len(found.front)} designs of the front"
     assert design_lines(found, tmp_path, "mine") == [f"{none}: {reason}."]
 
 

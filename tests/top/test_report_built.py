@@ -6,15 +6,13 @@ from math import ceil
 
 import pytest
 
-from hdl.model.load import load_model
-from hdl.perf import Estimate, estimate, load_device
+from hdl.perf import Estimate, Workload, estimate, load_device
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decodercycles import counted_run, decoder_cycles
+from hdl.perf.design import SpatialDesign
 from hdl.perf.memorytiming import IDEAL, MemoryTiming
-from hdl.perf.plan import plan
 from hdl.perf.spec import LINEAR_UNITS
 from hdl.top.decoder.manifest import decoder_cycles as told_cycles
-from hdl.top.emitted import Emitted, emitted_for
 from hdl.top.report.built import built_timelines
 from hdl.top.report.occupancy import timelines
 from hdl.top.report.text import duration, number
@@ -35,44 +33,24 @@ def found() -> Estimate:
     return estimate("tiny-gpt2", U280, prompt=32, output=2, tile=2)
 
 
-def built(made: Emitted) -> BuiltDecoderSpec:
-    assert isinstance(made.spec, BuiltDecoderSpec)
-    return made.spec
-
-
 def lengths(spans: list[Span]) -> float:
     return sum(one.work for one in spans)
 
 
 def test_what_is_shown_is_what_describe_and_emit_tell(found: Estimate) -> None:
-    made = emitted_for(found, "tiny-gpt2", 2)
-    spec = built(made)
-    assert spec == plan(load_model("tiny-gpt2"), U280, tile=2, max_length=34)
-    shown = built_timelines(found, spec, U280)
-    told = {one["tokens"]: one for one in told_cycles(spec, U280)}
+    shown = timelines(found)
+    told = {one["tokens"]: one for one in told_cycles(found.design.spec, U280)}
     prompt, token = (one for one in shown if one.title in ("The prompt", "A token after 33 others"))
     assert (prompt.start, prompt.end) == (0, told[32]["prompt_estimate"])
     assert (token.start, token.end) == (0, told[34]["token_estimate"])
+    assert found.token is not None
+    assert (prompt.end, token.end) == (found.cycles(found.first_token), found.cycles(found.token))
     for one in (prompt, token):
-        assert "describe shows for 34 tokens: tiles of 2 tokens, keys and values on chip. It takes" in one.note
+        assert "Schedule of the design for 34 tokens: tiles of 2 tokens, keys and values on chip. It takes" in one.note
         assert f"It takes {number(one.end)} cycles, {duration(one.end / 300e6)}, counted as in describe" in one.note
-        assert "The estimate at the top is of another design (a spatial design, too): " in one.note
     assert [one.title for one in shown] == [
         "The prompt", "The first 2 layers of the prompt", "A token after 33 others", "Layer 3 of 4 of the token",
     ]  # fmt: skip
-    assert found.design.kind == "spatial"
-    assert timelines(found, U280, made) == shown
-
-
-def test_the_stages_of_a_streamed_design_stand_behind_the_schedule() -> None:
-    streamed = estimate("tiny-gpt2", U280, prompt=16, output=8, tile=4)
-    assert streamed.design.kind == "streamed"
-    made = emitted_for(streamed, "tiny-gpt2", 4)
-    shown = timelines(streamed, U280, made)
-    assert [one.exact for one in shown] == [True] * 4 + [False] * 2
-    assert "The estimate at the top is of another design (a streamed design): " in shown[0].note
-    assert [one.title for one in shown[4:]] == ["The prompt, by stages", "A token of each sequence, by stages"]
-    assert shown[0].end == decoder_cycles(built(made), 16, 0, TIMING)
 
 
 @pytest.mark.parametrize("timing", [IDEAL, TIMING], ids=["ideal", "u280"])
@@ -152,7 +130,8 @@ def test_keys_and_values_off_chip_are_loaded_layer_by_layer_before_they_are_read
 @pytest.mark.parametrize("tokens", [1, 9])
 def test_long_prompts_show_their_first_tiles(found: Estimate, monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
     monkeypatch.setattr("hdl.top.report.built.TILES", 3)
-    shown = built_timelines(replace(found, prompt=tokens, output=0, token=None), FAR, U280)
+    design = SpatialDesign(found.network, FAR)
+    shown = built_timelines(replace(found, design=design, workload=Workload(prompt=tokens, output=0), token=None))
     assert [one.title for one in shown] == [
         "The prompt",
         f"The first {'3 tiles' if tokens == 9 else '2 layers'} of the prompt",
@@ -166,7 +145,12 @@ def test_long_prompts_show_their_first_tiles(found: Estimate, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("model", "board", "options", "reason"),
     [
-        ("llama-3.2-1b", "u280", {}, "networks of the family llama are only estimated; hardware is for bert and gpt2"),
+        (
+            "llama-3.2-1b",
+            "u280",
+            {},
+            "networks of the family llama are only estimated; hardware is for bert, gpt2, vit and deit",
+        ),
         ("tiny-gpt2", "vck5000", {}, "pipelines are for devices of the family ultrascale+, not versal as 'vck5000'"),
         ("tiny-gpt2", "u280", {"sequences": 2}, "a decoder works on one sequence at a time, not 2"),
         ("gpt2-xl", "u280", {}, "array contraction must have at most 4096 terms, not 6400"),
@@ -175,9 +159,8 @@ def test_long_prompts_show_their_first_tiles(found: Estimate, monkeypatch: pytes
 def test_where_nothing_is_built_stages_say_why(model: str, board: str, options: dict[str, int], reason: str) -> None:
     device = load_device(board)
     other = estimate(model, device, prompt=16, output=4, tile=4, **options)
-    made = emitted_for(other, model, 4)
-    assert (made.spec, made.command, made.refusal) == (None, "", reason)
-    prompt, token = timelines(other, device, made)
+    assert other.refusal == reason
+    prompt, token = timelines(other)
     start = f"There is no schedule of this work, since emit makes no design for it ({reason}). "
     assert prompt.note.startswith(start)
     assert "A model of stages" in prompt.note

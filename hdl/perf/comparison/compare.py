@@ -14,6 +14,7 @@ from typing import Any, Literal
 from ...errors import InputError
 from ...model.load import load_network
 from ...model.network import Network
+from ...model.weightbits import WeightBits
 from ..device import Device, devices, load_device
 from ..estimate import Estimate, estimate, estimate_design
 from .gpu import GpuEstimate, estimate_gpu
@@ -106,8 +107,9 @@ class Comparison:
         ours, theirs = self.points[0].ours, self.points[0].theirs
         efficiency = theirs.efficiency
         return (
-            f"All figures are estimates for {ours.sequences} sequence{'s' if ours.sequences > 1 else ''} at once. "
-            f"Assumed for {self.device.name}: {ours.design.weight_bits}-bit weights, {ours.clock_mhz:g} MHz, "
+            f"All figures are estimates for {ours.sequences} sequence{'s' if ours.sequences > 1 else ''} at once; "
+            f"cycles are {ours.accuracy}. "
+            f"Assumed for {self.device.name}: weights of {ours.workload.weight_bits}, {ours.clock_mhz:g} MHz, "
             f"{ours.watts:g} W ({ours.watts_source}). Assumed for {self.against.name}: {theirs.number_format}, "
             f"{theirs.software} kernel launches, {efficiency.compute:.0%} of the peak operations, "
             f"{efficiency.memory:.0%} of the peak bandwidth, {efficiency.launch_seconds * 1e6:g} us per layer to "
@@ -161,7 +163,7 @@ def compare(
     prompts: Sequence[int] | None = None,
     outputs: Sequence[int] | None = None,
     sequences: int = 1,
-    weight_bits: int = 8,
+    weight_bits: int | WeightBits = 8,
     clock_mhz: float | None = None,
     number_format: str = "fp16",
     software: str = "captured",
@@ -201,13 +203,13 @@ def compare(
     generated = longest // 2 if network.causal else 0
     chosen = estimate(
         network, board, prompt=longest - generated, output=generated, sequences=sequences, weight_bits=weight_bits,
-        clock_mhz=clock_mhz,
+        clock_mhz=clock_mhz, counted=False,
     )  # fmt: skip
     points = tuple(
         Point(
             ours=estimate_design(
-                chosen.design, board, prompt=one.prompt, output=one.output, sequences=sequences,
-                clock_mhz=chosen.clock_mhz,
+                chosen.design, board, chosen.workload.lasting(one.prompt, one.output), refusal=chosen.refusal,
+                counted=False,
             ),
             theirs=one,
         )

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ...bounds import SEQUENCES
 from ...errors import InputError
 from ...model.load import load_network
 from ...model.network import Network
 from ..device import Device, devices, load_device
-from ..estimate import OUTPUT, Timing
+from ..estimate import Timing
+from ..workload import Workload
 
 __all__ = ["SOFTWARE", "GpuEfficiency", "GpuEstimate", "estimate_gpu"]
 
@@ -174,10 +174,8 @@ def estimate_gpu(
     """
     network = load_network(model) if isinstance(model, str) else model
     gpu = load_device(device) if isinstance(device, str) else device
-    tokens = output
-    if tokens is None:
-        tokens = min(OUTPUT, max(0, network.max_positions - prompt)) if network.causal else 0
-    _check(network, gpu, prompt, tokens, sequences, number_format, software)
+    _check(gpu, number_format, software)
+    tokens = Workload.of(network, prompt=prompt, output=output, sequences=sequences).output
     weights = network.weights * FORMAT_BYTES[number_format]
     cache = network.layers * network.kv_features * CACHE_BYTES if network.causal else 0
     needed = (network.parameters * FORMAT_BYTES[number_format] + sequences * (prompt + tokens) * cache) / 1e9
@@ -209,10 +207,8 @@ def estimate_gpu(
     )  # fmt: skip
 
 
-def _check(
-    network: Network, gpu: Device, prompt: int, output: int, sequences: int, number_format: str, software: str
-) -> None:
-    """Raises InputError for what is out of range."""
+def _check(gpu: Device, number_format: str, software: str) -> None:
+    """Raises InputError for what no GPU, or not this one, has."""
     if gpu.kind != "gpu":
         known = ", ".join(name for name in devices() if load_device(name).kind == "gpu")
         raise InputError(f"device {gpu.name!r} must be a GPU, not an FPGA; known: {known}")
@@ -221,15 +217,3 @@ def _check(
         raise InputError(f"format of device {gpu.name!r} must be {known}, not {number_format!r}")
     if software not in SOFTWARE:
         raise InputError(f"software of a GPU must be {' or '.join(SOFTWARE)}, not {software!r}")
-    if output and not network.causal:
-        raise InputError(f"output of model {network.name!r}, an encoder, must be 0 tokens, not {output}")
-    if prompt < 1:
-        raise InputError(f"prompt must be at least 1 token, not {prompt}")
-    if output < 0:
-        raise InputError(f"output must be at least 0 tokens, not {output}")
-    if prompt + output > network.max_positions:
-        raise InputError(
-            f"prompt and output of model {network.name!r} must be at most its {network.max_positions} positions, "
-            f"not {prompt + output}"
-        )
-    SEQUENCES.check(sequences)

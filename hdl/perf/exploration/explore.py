@@ -23,7 +23,8 @@ from ...bounds import JOBS, POINTS, SEED
 from ...model.load import load_network
 from ...model.network import Network
 from ..device import Device, load_device
-from ..estimate import checked_output
+from ..estimate import check_device
+from ..workload import Workload
 from .evaluate import Evaluated, evaluate
 from .front import Candidate, check, final, merged
 from .points import CONSTRAINTS
@@ -119,7 +120,8 @@ def explore(
     """
     shape = load_network(network) if isinstance(network, str) else network
     board = load_device(device) if isinstance(device, str) else device
-    tokens = checked_output(shape, board, prompt, output, sequences=1, weight_bits=8)
+    check_device(board)
+    tokens = Workload.of(shape, prompt=prompt, output=output).output
     POINTS.check(points)
     SEED.check(seed)
     if jobs != -1:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..constraints import binding
 from ..estimate import estimate_design
+from ..workload import Workload
 from .energy import energy_proxy
 from .evaluate import Evaluated, costs
 from .pareto import pareto_front
@@ -57,9 +58,10 @@ def figures_of(space: Space, point: Point) -> np.ndarray | str:
     design, device, network = point.design, space.device, space.network
 
     def estimated(sequences: int) -> Any:
-        return estimate_design(
-            design, device, prompt=space.prompt, output=space.output, sequences=sequences, clock_mhz=point.clock_mhz
+        work = Workload(
+            prompt=space.prompt, output=space.output, sequences=sequences, held=sequences, clock_mhz=point.clock_mhz
         )
+        return estimate_design(design, device, work)
 
     one = estimated(1)
     missed = binding(one.constraints)
@@ -71,9 +73,8 @@ def figures_of(space: Space, point: Point) -> np.ndarray | str:
         throughput = estimated(point.flight).tokens_a_second
     else:
         # Every copy has a sequence of its own, and all of them share the memory.
-        clock = point.clock_mhz * 1e6
-        bandwidth = device.memory.sustained * (design.bandwidth(device.memory) * 1e9) / clock
-        turn = max(one.prefill.cycles, point.copies * one.prefill.bytes / bandwidth) / clock
+        given = one.device.sustained(design.bandwidth(device.memory))
+        turn = max(one.prefill.cycles, point.copies * one.prefill.bytes / given) / (point.clock_mhz * 1e6)
         throughput = point.copies * space.prompt / turn
     seconds = first + max(space.output - 1, 0) * token
     energy = energy_proxy(device, network, list(design.resources), point.clock_mhz, seconds)

@@ -1,7 +1,7 @@
 """Many points of a kind at once: their figures as arrays, and what refuses those that do not fit.
 
 The same as a point's design and `estimate_design` give for each, which a test holds; but for an encoder's cycles, which
-are screened by a closed form (`screened_cycles`), and the SLRs, which only the front is checked for.
+are screened by a closed form (`encoder_cycles`), and the SLRs, which only the front is checked for.
 """
 
 from abc import ABC, abstractmethod
@@ -121,7 +121,7 @@ class Points(ABC):
 
     def sustained(self, bandwidth: float | np.ndarray) -> np.ndarray:
         """Bytes a cycle of so many GB/s at the peak."""
-        return np.asarray(self.device.memory.sustained * (bandwidth * 1e9) / self.clock)
+        return np.asarray(self.device.memory.sustained_bytes(bandwidth, self.mhz))
 
     def seconds(
         self, cycles: np.ndarray, data: np.ndarray, tail: np.ndarray | float = 0.0, tail_data: np.ndarray | float = 0.0

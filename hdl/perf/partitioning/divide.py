@@ -6,7 +6,8 @@ from ...errors import InputError
 from ...model.network import Network
 from ..device import Device, Link
 from ..estimate import Estimate
-from .share import Place, Stage, Work, fitted, links, tensors
+from ..workload import Workload
+from .share import Place, Stage, fitted, links, tensors
 from .split import Split
 
 __all__ = ["Splits"]
@@ -15,7 +16,7 @@ __all__ = ["Splits"]
 class Splits:
     """All splits of ``network`` on devices that ``link`` joins, for ``work``; each share is estimated once."""
 
-    def __init__(self, network: Network, device: Device, link: Link, work: Work):
+    def __init__(self, network: Network, device: Device, link: Link, work: Workload):
         self.network, self.device, self.link, self.work = network, device, link, work
         self._estimates: dict[tuple[Place, int], Estimate | InputError] = {}
         self._splits: dict[tuple[int, int], Split | InputError] = {}

@@ -13,10 +13,12 @@ from ...bounds import DEVICES
 from ...errors import InputError
 from ...model.load import load_network
 from ...model.network import Network
+from ...model.weightbits import WeightBits
 from ..device import Device, Link, load_device
-from ..estimate import checked_output
+from ..estimate import check_device
+from ..workload import Workload
 from .divide import Splits
-from .share import Work, check_tensor
+from .share import check_tensor
 from .split import DIVISIBILITY, ON_CHIP, Split, bound, largest, lost
 
 __all__ = ["COUNTS", "Partition", "partition", "scaling"]
@@ -42,7 +44,7 @@ class Partition:
     network: Network
     device: Device
     devices: int
-    work: Work
+    work: Workload
     split: Split
     link: Link
     least: int
@@ -109,7 +111,7 @@ class Partition:
         return {
             "model": self.network.name,
             "device": self.device.name,
-            **self.work._asdict(),
+            **self.work.as_dict(),
             "design": self.split.stages[0].estimate.design.kind,
             **{name: getattr(self, name) for name in own + rates},
             "losses": dict(self.losses),
@@ -124,7 +126,7 @@ def partition(
     prompt: int = 128,
     output: int | None = None,
     sequences: int = 1,
-    weight_bits: int = 8,
+    weight_bits: int | WeightBits = 8,
     tensor: int | None = None,
     tile: int | None = None,
     clock_mhz: float | None = None,
@@ -147,7 +149,7 @@ def scaling(
     prompt: int = 128,
     output: int | None = None,
     sequences: int = 1,
-    weight_bits: int = 8,
+    weight_bits: int | WeightBits = 8,
     tensor: int | None = None,
     tile: int | None = None,
     clock_mhz: float | None = None,
@@ -180,7 +182,7 @@ def _splits(
     prompt: int,
     output: int | None,
     sequences: int,
-    weight_bits: int,
+    weight_bits: int | WeightBits,
     tensor: int | None,
     tile: int | None,
     clock_mhz: float | None,
@@ -188,13 +190,16 @@ def _splits(
     """The splits of a network, once what is asked for is checked."""
     network = load_network(model) if isinstance(model, str) else model
     board = load_device(device) if isinstance(device, str) else device
-    tokens = checked_output(network, board, prompt, output, sequences, weight_bits, tile, clock_mhz)
+    check_device(board)
+    work = Workload.of(
+        network, prompt=prompt, output=output, sequences=sequences, weight_bits=weight_bits, tile=tile,
+        clock_mhz=clock_mhz or board.clock_mhz,
+    )  # fmt: skip
     if not board.links:
         raise InputError(f"device {board.name!r} must have links to others, but none are known; choose one with links")
     if tensor is not None:
         check_tensor(network, tensor)
     link = max(board.links, key=lambda one: one.bandwidth_gb_s)
-    work = Work(prompt, tokens, sequences, weight_bits, tile, clock_mhz or board.clock_mhz)
     return Splits(network, board, link, work)
 
 

@@ -7,21 +7,22 @@ are on every device, on whole rows. Partial sums go as int16, as activations do 
 of a row with a factor of its own.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import ceil
 from typing import NamedTuple
 
 from ...errors import InputError
 from ...model.network import Network
+from ..candidates import estimated_design
 from ..device import Device, Link
-from ..estimate import Estimate, estimate
+from ..estimate import Estimate, estimate_design
+from ..workload import Workload
 
 __all__ = [
     "Place",
     "Share",
     "Stage",
     "Transfer",
-    "Work",
     "all_gather",
     "all_reduce",
     "check_tensor",
@@ -138,18 +139,6 @@ def tensors(network: Network) -> list[int]:
     return [n for n in range(1, heads + 1) if heads % n == 0 and not (kv_heads % n and n % kv_heads)]
 
 
-class Work(NamedTuple):
-    """What is to be done: ``prompt`` and ``output`` tokens of each of ``sequences``, with weights of ``weight_bits``,
-    tiles of ``tile`` tokens and a clock of ``clock_mhz``, or the best tile and the device's clock."""
-
-    prompt: int
-    output: int
-    sequences: int
-    weight_bits: int
-    tile: int | None = None
-    clock_mhz: float | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """``layers`` layers on ``tensor`` devices: the ``estimate`` of one of them, and the transfers of a prompt and of a
@@ -181,18 +170,17 @@ class Place(NamedTuple):
     last: bool
 
 
-def fitted(network: Network, device: Device, work: Work, place: Place, group: int) -> Estimate:
+def fitted(network: Network, device: Device, work: Workload, place: Place, group: int) -> Estimate:
     """The estimate of the largest share of a stage, which decodes ``group`` sequences at once, while keys and values of
-    all of them are in its memory.
+    all of them are in its memory. `emit` makes no shares, so their designs are of those that are only estimated; for
+    speedups that are of the same kind, the design of the whole network on one device is, too.
 
     Raises:
-        InputError: as `estimate`.
+        InputError: as `estimated_design`.
     """
     part = share(network, layers=place.layers, tensor=place.tensor, first=place.first, last=place.last)
-    return estimate(
-        part, device, prompt=work.prompt, output=work.output, sequences=group, held=work.sequences,
-        weight_bits=work.weight_bits, tile=work.tile, clock_mhz=work.clock_mhz,
-    )  # fmt: skip
+    own = replace(work, sequences=group, held=work.sequences)
+    return estimate_design(estimated_design(part, device, own), device, own, refusal="emit makes no shares of a model")
 
 
 def links(network: Network, link: Link, place: Place, tokens: int, ends: int) -> Transfer:

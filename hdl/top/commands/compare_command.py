@@ -68,15 +68,13 @@ def compare_command(
     """Show at which lengths an FPGA wins against a GPU: by latency, throughput and energy."""
     from ...perf.comparison.compare import METRICS, compare
     from ..compare_tables import heading, map_table
-    from ..emitted import design_dict, design_lines, emitted_for, shown_lines
+    from ..emitted import design_dict, design_lines, shown_lines
 
     files = [] if out is None else maps_in(out, METRICS, force)
     with shown_progress() as progress:
         progress("choosing the geometry")
         name = chosen_name(model or early)
         found = compare(name, device, against, **workload)
-        progress("choosing what emit makes")
-        made = emitted_for(found.chosen, name, None)
         if out is not None:
             # Only here: matplotlib takes longer to load than most commands take to run.
             from ..maps import picture
@@ -84,9 +82,9 @@ def compare_command(
             progress("drawing")
             write(out, {file: picture(found, metric) for file, metric in zip(files, METRICS, strict=True)})
     if as_json:
-        click.echo(json.dumps({"emit": design_dict(found.chosen, made)} | found.as_dict(), indent=2))
+        click.echo(json.dumps({"emit": design_dict(found.chosen, name)} | found.as_dict(), indent=2))
         return
-    show(*shown_lines(design_lines(found.chosen, made, f"Design of {found.device.name} at all lengths")), "")
+    show(*shown_lines(design_lines(found.chosen, name)), f"{found.device.name} has this design at all lengths.", "")
     for metric in METRICS:
         show(heading(found, metric), map_table(found, metric))
     show(found.assumptions)

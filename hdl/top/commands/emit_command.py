@@ -1,12 +1,12 @@
 """The command `emit`: Verilog for a device."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from ...errors import InputError
-from ...model.weightbits import WeightBits
 from ..console import shown_progress
 from .options import hardware_options
 from .paths import NamedPath
@@ -22,15 +22,13 @@ __all__ = ["emit_command"]
 @click.pass_obj
 def emit_command(
     early: str | None,
+    /,
     model: str | None,
     device: str,
-    tile: int | None,
-    max_length: int | None,
-    weight_bits: WeightBits,
-    share: float,
     out: Path | None,
     point: Path | None,
     force: bool,
+    **options: Any,
 ) -> None:
     """Write the Verilog, constraints, a synthesis script and a manifest."""
     from ...perf.device import load_device
@@ -45,21 +43,24 @@ def emit_command(
             check_board(board := load_device(device))
             name = chosen_model(model or early).name
             checked_folder(out or Path("build", f"{name}-{board.name}"), force=force)
-            _, board, spec = planned(model or early, device, tile, max_length, weight_bits, share)
+            made = planned(model or early, device, **options)
         else:
             check_alone()
-            name, board, spec = pointed(point, model or early)
-        folder = emit(spec, board, out or Path("build", f"{name}-{board.name}"), name, force=force, progress=progress)
+            made = pointed(point, model or early)
+        folder = out or Path("build", f"{made.model}-{made.device.name}")
+        emit(made.spec, made.device, folder, made.model, workload=made.workload, force=force, progress=progress)
     size = sum(file.stat().st_size for file in folder.glob("rtl/*.v"))
     modules = sum(1 for _ in folder.glob("rtl/*.v"))
     click.echo(
-        f"{folder}: {modules} modules in {size:,} bytes of Verilog, {spec.macs:,} MAC/cycle; see manifest.json there"
+        f"{folder}: {modules} modules in {size:,} bytes of Verilog, {made.spec.macs:,} MAC/cycle; "
+        "see manifest.json there"
     )
 
 
 def check_alone() -> None:
     """Refuses the options that a point has values of its own for."""
     context = click.get_current_context()
-    for name in ("device", "tile", "max_length", "weight_bits", "int8", "share"):
+    for name in ("device", "max_length", "prompt", "output", "tile", "clock_mhz", "weight_bits", "int8", "share"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-            raise InputError(f"--{name.replace('_', '-')} must be left out with --point, which has its own")
+            option = name.removesuffix("_mhz").replace("_", "-")
+            raise InputError(f"--{option} must be left out with --point, which has its own")

@@ -16,20 +16,18 @@ __all__ = ["estimate_command"]
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
 @click.pass_obj
 def estimate_command(early: str | None, /, model: str | None, device: str, as_json: bool, **options: Any) -> None:
-    """Estimate time, throughput and energy of a model on a device, with the best geometry that fits."""
+    """Estimate time, throughput and energy of the design that emit makes, or of one that is estimated only."""
     from ...perf.estimate import estimate
-    from ..emitted import design_dict, design_lines, emitted_for, shown_lines
+    from ..emitted import design_dict, design_lines, shown_lines
     from ..estimate_tables import assumptions, bounds, constraints_table, figures_table, stages_table
 
     with shown_progress() as progress:
         progress("choosing the geometry")
         name = chosen_name(model or early)
         found = estimate(name, device, **options)
-        progress("choosing what emit makes")
-        made = emitted_for(found, name, options["tile"])
     if as_json:
-        click.echo(json.dumps({"emit": design_dict(found, made)} | found.as_dict(), indent=2))
+        click.echo(json.dumps({"emit": design_dict(found, name)} | found.as_dict(), indent=2))
     else:
-        show(*shown_lines(design_lines(found, made)))
+        show(*shown_lines(design_lines(found, name)))
         show(figures_table(found), stages_table(found), constraints_table(found.constraints))
         show(*bounds(found), assumptions(found))

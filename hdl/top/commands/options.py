@@ -27,7 +27,7 @@ __all__ = [
     "workload_options",
 ]
 
-TILE_HELP = "Tokens processed at once: 2, 4 or 8.  [default: 4; for a decoder the better of 4 and 2]"
+TILE_HELP = "Tokens processed at once: 2, 4 or 8.  [default: 4, or 2 if that does not fit; for a decoder the better]"
 """The help of the option --tile of commands that make hardware."""
 
 Command = Callable[..., Any]
@@ -113,14 +113,32 @@ def hardware_options(command: Command) -> Command:
         command,
         model_option,
         device_option,
-        click.option("--tile", type=Whole(), help=TILE_HELP),
         click.option(
             "--max-length",
             type=Whole(),
-            help="Tokens of the longest sequence.  [default: 512, or all positions of the model]",
+            help="Tokens of the longest sequence, of a decoder half prompt and half output.  [default: 512, or all "
+            "positions of the model]",
         ),
+        click.option("--prompt", type=Whole(), help="Tokens of the prompt, instead of --max-length."),
+        output_option,
+        click.option("--tile", type=Whole(), help=TILE_HELP),
+        clock_option,
         share_option,
         weight_options,
+    )
+
+
+def output_option(command: Command) -> Command:
+    """The option --output."""
+    return click.option(
+        "--output", type=Whole(), help="Tokens to generate after a prompt.  [default: 64; an encoder generates none]"
+    )(command)
+
+
+def clock_option(command: Command) -> Command:
+    """The option --clock."""
+    return click.option("--clock", "clock_mhz", type=Decimal(CLOCK), help="The clock in MHz.  [default: the device's]")(
+        command
     )
 
 
@@ -131,7 +149,7 @@ def workload_options(command: Command) -> Command:
         model_option,
         device_option,
         click.option("--prompt", type=Whole(), default=128, show_default=True, help="Tokens of the prompt."),
-        click.option("--output", type=Whole(), help="Tokens to generate.  [default: 64; an encoder generates none]"),
+        output_option,
         click.option(
             "--sequences",
             type=Whole(SEQUENCES),
@@ -139,9 +157,9 @@ def workload_options(command: Command) -> Command:
             show_default=True,
             help="Sequences that are processed at the same time.",
         ),
-        click.option("--weight-bits", type=Whole(), default=8, show_default=True, help="Bits of every weight: 8 or 4."),
-        click.option("--tile", type=Whole(), help="Tokens processed at once.  [default: the best of 2, 4 and 8]"),
-        click.option("--clock", "clock_mhz", type=Decimal(CLOCK), help="The clock in MHz.  [default: the device's]"),
+        weight_options,
+        click.option("--tile", type=Whole(), help=TILE_HELP),
+        clock_option,
     )
 
 

@@ -80,9 +80,11 @@ def is_page(path: Path) -> bool:
 
 def command_line(model: str, device: str, options: dict[str, Any]) -> str:
     """What makes the same page: all options that have a value."""
+    from ..emitted import bits_words
+
     words = ["python", "-m", "hdl.top", "--model", model, "report", "--device", device]
-    for name in ("prompt", "output", "sequences", "weight_bits", "tile", "clock_mhz", "points", "seed"):
+    for name in ("prompt", "output", "sequences", "tile", "clock_mhz", "points", "seed"):
         if (value := options[name]) is not None:
             option = name.removesuffix("_mhz").replace("_", "-")
             words += [f"--{option}", f"{value:g}" if isinstance(value, float) else str(value)]
-    return shlex.join(words)
+    return shlex.join([*words, *bits_words(options["weight_bits"])])

@@ -30,20 +30,15 @@ def scale_command(
 ) -> None:
     """Estimate a model on several devices, split by layers and within layers, and what limits the speedup."""
     from ...perf.partitioning.partition import scaling
-    from ..emitted import emitted, shares_lines, shown_lines
+    from ..emitted import shares_lines, shown_lines
     from ..scale_tables import assumptions, table
 
     with shown_progress() as progress:
         progress("dividing the model")
         name = chosen_name(model or early)
         found = scaling(name, device, devices, **options)
-        work = found[0].work
-        made = emitted(
-            found[0].network, found[0].device, model=name, tokens=work.prompt + work.output, sequences=work.sequences,
-            weight_bits=work.weight_bits, tile=work.tile,
-        )  # fmt: skip
     if as_json:
         click.echo(json.dumps([one.as_dict() for one in found], indent=2))
     else:
-        show(*shown_lines(shares_lines([one.split.stages[0].estimate.design.kind for one in found], made)))
+        show(*shown_lines(shares_lines([one.split.stages[0].estimate.design.kind for one in found])))
         show(table(found), assumptions(found))

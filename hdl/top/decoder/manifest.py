@@ -7,6 +7,7 @@ from ...perf.decodercycles import decoder_cycles as run_cycles
 from ...perf.device import Device
 from ...perf.memorytiming import MemoryTiming
 from ...perf.spec import LINEAR_UNITS
+from ...perf.workload import Workload
 from ..manifest import WEIGHT_ORDER, blocks
 
 __all__ = ["decoder_cycles", "decoder_memory"]
@@ -88,13 +89,15 @@ def cache(spec: BuiltDecoderSpec) -> dict[str, Any]:
     return {"order": CACHE_ORDER, "units": units}
 
 
-def decoder_cycles(spec: BuiltDecoderSpec, device: Device) -> list[dict[str, Any]]:
-    """Cycles for some lengths, the longest last: of a prompt, and of the last token of a text of that length.
+def decoder_cycles(spec: BuiltDecoderSpec, device: Device, workload: Workload | None = None) -> list[dict[str, Any]]:
+    """Cycles for some lengths, the longest last: of a prompt, and of the last token of a text of that length. With a
+    ``workload``, its prompt and the token in the middle of its output are among them.
 
     The timing is that of the device's memory. A run is counted as if the refreshes of its channels began with it.
     """
     timing, found = MemoryTiming.of_device(device), []
-    for tokens in (*(length for length in LENGTHS if length < spec.positions), spec.positions):
+    own = {workload.prompt, workload.prompt + workload.output // 2 + 1} if workload is not None else set()
+    for tokens in sorted({*(length for length in {*LENGTHS, *own} if length < spec.positions), spec.positions}):
         prompt, token = run_cycles(spec, tokens, 0, timing), run_cycles(spec, 1, tokens - 1, timing)
         found.append(
             {

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ...perf.builtdecoder import BuiltDecoderSpec
 from ...perf.decodercycles import counted_run
-from ...perf.design import SpatialDesign
 from ...perf.device import Device
 from ...perf.estimate import Estimate
 from ...perf.memorytiming import MemoryTiming
@@ -27,28 +25,26 @@ FIRST, TILES = 2, 64
 """Layers of a prompt that are shown tile by tile; where they have 64 tiles or more, only the first 64 tiles."""
 
 
-def built_timelines(found: Estimate, spec: BuiltDecoderSpec, device: Device) -> tuple[Timeline, ...]:
+def built_timelines(found: Estimate) -> tuple[Timeline, ...]:
     """The pictures of a prompt, of its first layers tile by tile, and of a token in the middle of the output and a
     layer of it, with the memory of the device."""
+    spec, device = found.design.spec, found.device
     timing = MemoryTiming.of_device(device)
     prompt = counted_run(WatchedRun, spec, found.prompt, 0, timing)
-    shown = _prompt(prompt, _told(prompt, device, found.design.kind, found.first_token.seconds))
+    shown = _prompt(prompt, _told(prompt, device))
     if found.token is None:
         return shown
     token = counted_run(WatchedRun, spec, 1, found.prompt + found.output // 2, timing)
-    return (*shown, *_token(token, _told(token, device, found.design.kind, found.token.seconds)))
+    return (*shown, *_token(token, _told(token, device)))
 
 
-def _told(run: WatchedRun, device: Device, kind: str, estimated: float) -> str:
-    """The design of a run, its time, and the time that was ``estimated`` for the estimate's own design, of ``kind``."""
+def _told(run: WatchedRun, device: Device) -> str:
+    """The design of a run, and its time."""
     spec, seconds = run.spec, run.ended / (device.clock_mhz * 1e6)
     place = "on chip" if spec.cache_on_chip else f"off chip, with {spec.cache_channels} memory ports each"
-    own = kind == SpatialDesign.kind
-    other = "a spatial design, too" if own else f"a {kind} design"
     return (
-        f"Schedule of the design that describe shows for {spec.positions} tokens: tiles of {spec.rows} tokens, keys "
-        f"and values {place}. It takes {number(run.ended)} cycles, {duration(seconds)}, counted as in describe. "
-        f"The estimate at the top is of another design ({other}): {duration(estimated)}."
+        f"Schedule of the design for {spec.positions} tokens: tiles of {spec.rows} tokens, keys and values {place}. It "
+        f"takes {number(run.ended)} cycles, {duration(seconds)}, counted as in describe."
     )
 
 

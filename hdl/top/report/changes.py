@@ -6,10 +6,11 @@ from math import ceil
 from typing import Any
 
 from ...errors import InputError
+from ...model.weightbits import W4, W8
 from ...perf.budget import LABELS, PLANNED
 from ...perf.device import Device
-from ...perf.estimate import WEIGHT_BITS, Estimate, estimate
-from ...perf.plan import TILES
+from ...perf.estimate import Estimate, estimate, estimate_design
+from ...perf.workload import TILES
 
 __all__ = ["MORE", "Change", "changes"]
 
@@ -37,8 +38,10 @@ class Change:
 def changes(base: Estimate, asked: Mapping[str, Any], progress: Progress = lambda doing: None) -> tuple[Change, ...]:
     """Every change to what ``base`` is the estimate of, by what it gains: latency, then throughput; refused ones last.
 
-    ``asked``: the keyword arguments of `estimate` that gave ``base``. The geometry is chosen anew each time.
+    ``asked``: the keyword arguments of `estimate` that gave ``base``. The geometry is chosen anew each time. All cycles
+    here are estimated, those of ``base`` as well, since to count them would take long.
     """
+    base = estimate_design(base.design, base.device, base.workload, refusal=base.refusal, counted=False)
     found = []
     for name, (device, options) in _cases(base).items():
         progress(f"estimating with {name}")
@@ -48,9 +51,11 @@ def changes(base: Estimate, asked: Mapping[str, Any], progress: Progress = lambd
 
 def _change(name: str, base: Estimate, device: Device, options: Mapping[str, Any]) -> Change:
     try:
-        found = estimate(base.network, device, **options)
+        found = estimate(base.network, device, **options, counted=False)
     except InputError as error:
         return Change(name=name, found=None, refusal=str(error), latency_gain=0.0, throughput_gain=0.0)
+    if found.refusal and not base.refusal:
+        return Change(name=name, found=None, refusal=found.refusal, latency_gain=0.0, throughput_gain=0.0)
     return Change(
         name=name, found=found, refusal="", latency_gain=base.seconds / found.seconds - 1,
         throughput_gain=found.tokens_a_second / base.tokens_a_second - 1,
@@ -67,9 +72,10 @@ def _cases(base: Estimate) -> dict[str, tuple[Device, dict[str, Any]]]:
     cases |= {f"{more} {LABELS[name]}": (_larger(device, name), {}) for name in PLANNED}
     cases |= {f"tiles of {tile} tokens": (device, {"tile": tile}) for tile in TILES if tile != base.design.spec.rows}
     if base.network.causal:
-        bits = next(bits for bits in WEIGHT_BITS if bits != base.design.weight_bits)
-        cases[f"weights of {bits} bits"] = device, {"weight_bits": bits}
-        # All the work is twice as much then, in less than twice the time.
+        bits = W8 if base.workload.weight_bits.packed else W4
+        cases[f"weights of {bits}"] = device, {"weight_bits": bits}
+    if base.refusal and base.network.causal:
+        # All the work is twice as much then, in less than twice the time. What is built works on one sequence.
         cases[f"{2 * base.sequences} sequences in flight, twice the work"] = device, {"sequences": 2 * base.sequences}
     return cases
 

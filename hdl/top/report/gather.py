@@ -10,7 +10,6 @@ from ...perf.device import Device
 from ...perf.estimate import Estimate
 from ...perf.exploration.explore import Exploration, explore
 from ...perf.floorplan import Floorplan, floorplan
-from ..emitted import Emitted, emitted_for
 from .changes import Change, changes
 from .occupancy import timelines
 from .timeline import Timeline
@@ -22,12 +21,12 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a page shows: the estimate, what `emit` ``made`` for the same work, where the units of the estimated design
-    lie, when units are busy, what changes would gain, and the front. Where there is no front, ``no_front`` says why.
-    ``command``: the command that made the page."""
+    """What a page shows: the estimate of the network that the command line calls ``model``, where the units of the
+    design lie, when they are busy, what changes would gain, and the front. Where there is no front, ``no_front`` says
+    why. ``command``: the command that made the page."""
 
+    model: str
     found: Estimate
-    made: Emitted
     plan: Floorplan
     timelines: tuple[Timeline, ...]
     changes: tuple[Change, ...]
@@ -51,16 +50,15 @@ def gather(
     spec = found.design.spec
     plan = floorplan(found.design.units, found.design.rest, spec.rows * spec.lanes * 16, found.device)
     assert plan is not None, "an estimate's design fits its device"
-    device = found.device.model_copy(update={"clock_mhz": round(found.clock_mhz)})
-    progress("choosing what emit makes")
-    made = emitted_for(found, model, asked.get("tile"))
     progress("following the tiles")
-    times = timelines(found, device, made)
+    times = timelines(found)
     gains = changes(found, asked, progress)
     progress("exploring")
-    front, why = front_of(found.network, device, prompt=found.prompt, output=found.output, points=points, seed=seed)
+    front, why = front_of(
+        found.network, found.device, prompt=found.prompt, output=found.output, points=points, seed=seed
+    )
     return Report(
-        found=found, made=made, plan=plan, timelines=times, changes=gains, front=front, no_front=why, command=command
+        model=model, found=found, plan=plan, timelines=times, changes=gains, front=front, no_front=why, command=command
     )  # fmt: skip
 
 

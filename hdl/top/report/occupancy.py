@@ -1,8 +1,7 @@
 """Occupancy over time: when each unit of a design is busy, and with which layer.
 
-For an encoder it is the exact schedule (`hdl.perf.cycles`). For a decoder it is the counted schedule of the design that
-`describe` and `emit` choose (`hdl.perf.decodercycles`). Where these choose none, or the estimated design is streamed,
-the stages are drawn from their formulas.
+For an encoder it is the exact schedule (`hdl.perf.cycles`), and for a decoder that `emit` makes the counted one
+(`hdl.perf.decodercycles`). For designs that are estimated only, the stages are drawn from their formulas.
 """
 
 from dataclasses import replace
@@ -11,11 +10,8 @@ import numpy as np
 
 from ...perf.builtdecoder import BuiltDecoderSpec
 from ...perf.cycles import Run
-from ...perf.design import SpatialDesign
-from ...perf.device import Device
 from ...perf.estimate import Estimate
 from ...perf.spec import PipelineSpec
-from ..emitted import Emitted
 from .built import built_timelines
 from .stages import stage_timelines
 from .timeline import Span, Timeline, timeline
@@ -58,18 +54,16 @@ def encoder_spans(spec: PipelineSpec, tokens: int, layers: int) -> tuple[int, di
     return int(last[-1]) + 1, spans
 
 
-def timelines(found: Estimate, device: Device, made: Emitted) -> tuple[Timeline, ...]:
+def timelines(found: Estimate) -> tuple[Timeline, ...]:
     """The pictures of an estimate. For an encoder: the whole run, and one layer of it. For a decoder: the prompt and a
-    token of the design that is ``made``, on ``device`` with the clock of the estimate; and the stages of the estimated
-    design where that is of another kind."""
+    token."""
     if not found.network.causal:
         return _encoder(found.design.spec, found.prompt, found.network.layers)
-    if not isinstance(made.spec, BuiltDecoderSpec):
-        first, *others = stage_timelines(found)
-        why = f"There is no schedule of this work, since emit makes no design for it ({made.refusal})."
-        return replace(first, note=f"{why} {first.note}"), *others
-    shown = built_timelines(found, made.spec, device)
-    return shown if isinstance(found.design, SpatialDesign) else (*shown, *stage_timelines(found))
+    if isinstance(found.design.spec, BuiltDecoderSpec):
+        return built_timelines(found)
+    first, *others = stage_timelines(found)
+    why = f"There is no schedule of this work, since emit makes no design for it ({found.refusal})."
+    return replace(first, note=f"{why} {first.note}"), *others
 
 
 def _encoder(spec: PipelineSpec, tokens: int, layers: int) -> tuple[Timeline, ...]:

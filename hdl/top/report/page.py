@@ -43,8 +43,7 @@ def page(report: Report) -> str:
     found = report.found
     return environment.get_template(TEMPLATE).render(
         report=report, found=found, figures=headlines(found), bounds=bounds(found), quantity=quantity,
-        made=report.made, lines=design_lines(found, report.made),
-        other=report.made.spec is not None and report.made.spec != found.design.spec,
+        lines=design_lines(found, report.model),
         times=[(one, strips(one), time_ticks(one, found.clock_mhz)) for one in report.timelines],
         work=workload(found.prompt, found.output, found.sequences),
         sources=sources(found.device), parts=parts(found), phases=stages(found),
@@ -102,7 +101,7 @@ def parts(found: Estimate) -> list[Part]:
     """What all the work is made of: prompts and tokens; an encoder's first layer, and the others on average."""
     if found.token is not None:
         prompt = Part("prompt", found.sequences, found.first_token.seconds)
-        tokens = Part("token of each sequence", found.output - 1, found.token.seconds)
+        tokens = Part("token of each sequence", found.output - 1, found.later_seconds / max(1, found.output - 1))
         return [prompt, tokens] if tokens.count else [prompt]
     layers = found.network.layers
     if found.network.causal or layers == 1:

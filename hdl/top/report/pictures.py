@@ -1,7 +1,7 @@
 """The pictures of a report: roofline, front, and time as strips."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,12 +57,11 @@ def roofline_points(found: Estimate) -> list[Point]:
     if found.decode is None or found.token is None:
         return points
     points.append(point("token", found.decode, found.token))
-    for count in BATCHES if found.design.cache_bytes else ():
+    for count in BATCHES if found.refusal and found.design.cache_bytes else ():
         if count > found.sequences:
             more = estimate_design(
-                found.design, found.device, prompt=found.prompt, output=found.output, sequences=count,
-                clock_mhz=found.clock_mhz,
-            )  # fmt: skip
+                found.design, found.device, replace(found.workload, sequences=count, held=count), counted=False
+            )
             assert more.decode is not None
             assert more.token is not None
             if binding(more.constraints) is None:

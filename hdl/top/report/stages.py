@@ -59,7 +59,7 @@ def _sequence(found: Estimate, phase: Phase, title: str) -> Timeline:
     faster of both waits for the other; the waits are drawn evenly."""
     layers, design = found.network.layers, found.design
     memory = found.device.memory
-    bytes_a_cycle = memory.sustained * design.bandwidth(memory) * 1e9 / (found.clock_mhz * 1e6)
+    bytes_a_cycle = found.device.sustained(design.bandwidth(memory))
     end, layer = phase.cycles_at(bytes_a_cycle), sum(phase.stages.values())
     stretched = end / phase.cycles
     rows: dict[str, list[Span]] = {}

@@ -7,7 +7,7 @@ import pytest
 
 from hdl.bounds import SEQUENCES
 from hdl.errors import InputError
-from hdl.perf import Comparison, compare, devices, estimate_design, estimate_gpu, load_device
+from hdl.perf import Comparison, Workload, compare, devices, estimate_design, estimate_gpu, load_device
 from hdl.perf.comparison.compare import METRICS, lengths
 
 FPGAS = ", ".join(name for name in devices() if load_device(name).kind == "fpga")
@@ -30,7 +30,9 @@ def test_a_point_is_both_estimates(tiny: Comparison) -> None:
     prompt, output = tiny.prompts[-1], tiny.outputs[0]
     point = tiny.at(prompt, output)
     assert point is not None
-    ours = estimate_design(point.ours.design, load_device("u280"), prompt=prompt, output=output)
+    ours = estimate_design(
+        point.ours.design, load_device("u280"), Workload(prompt=prompt, output=output), counted=False
+    )
     theirs = estimate_gpu("tiny-gpt2", "a100", prompt=prompt, output=output)
     assert (point.ours.seconds, point.theirs.seconds) == (ours.seconds, theirs.seconds)
     assert point.figures("latency") == (ours.seconds, theirs.seconds)

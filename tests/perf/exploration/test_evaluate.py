@@ -1,5 +1,6 @@
 """Figures of many points at once equal those of each, built through its specs."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -20,12 +21,13 @@ from hdl.perf.exploration.kind import Kind
 from hdl.perf.exploration.point import Point
 from hdl.perf.exploration.points import CONSTRAINTS, FIGURES, counts
 from hdl.perf.exploration.space import Space
-from hdl.perf.exploration.spatial.copies import CopiedDesign, screened_cycles
+from hdl.perf.exploration.spatial.copies import CopiedDesign, encoder_cycles, reload_cycles, stream_fill
 from hdl.perf.exploration.spatial.points import SpatialPoints
 from hdl.perf.exploration.spatial.space import SpatialSpace
 from hdl.perf.exploration.streamed.space import StreamedSpace
 from hdl.perf.offchip import CACHE_CHANNELS
-from hdl.perf.spec import ArrayShape, PipelineSpec
+from hdl.perf.spec import LINEAR_UNITS, ArrayShape, PipelineSpec
+from hdl.perf.workload import Workload
 from hdl.resources import Resources
 
 REGIONS = ("SLR budget", "crossings")
@@ -35,13 +37,13 @@ ROOMY = load_device("u280").model_copy(
 )
 """A device on which nothing is refused for its resources."""
 
-Workload = tuple[str, str, int, int]
+Case = tuple[str, str, int, int]
 """Kind of design, network, prompt and output."""
 
-ENCODERS: list[Workload] = [
+ENCODERS: list[Case] = [
     ("spatial", "bert-base", 128, 0), ("spatial", "minilm-l6", 33, 0), ("spatial", "tiny-bert", 30, 0),
 ]  # fmt: skip
-DECODERS: list[Workload] = [
+DECODERS: list[Case] = [
     ("spatial", "gpt2", 40, 24), ("spatial", "tiny-gpt2", 21, 9), ("streamed", "tiny-gpt2", 21, 9),
     ("streamed", "tiny-gpt2", 3, 0), ("streamed", "tinyllama-1.1b", 37, 12), ("spatial", "gpt2", 900, 124),
 ]  # fmt: skip
@@ -54,14 +56,25 @@ def space(name: str, network: str, prompt: int, output: int) -> Kind:
     return next(kind for kind in whole.kinds if kind.name == name)
 
 
+def screened_cycles(spec: PipelineSpec, tokens: int, layers: int) -> int:
+    """The closed form that screens encoders, of one pipeline."""
+    cycles, units = spec.tile_cycles(tokens), [spec.linear(name) for name in LINEAR_UNITS]
+    arrays = [unit.array for unit in (*units, spec.scores_unit, spec.sums_unit)]
+    busy = sum(cycles[name] for name in ("projection", "ffn1", "ffn2", "sums")) + 2 * cycles["qkv"] // 3
+    fill = busy + sum(array.latency for array in arrays) + stream_fill(spec)
+    pace, lead = max(spec.row_cycles, *cycles.values()), max(spec.row_cycles, cycles["qkv"])
+    reload = reload_cycles([unit.layer_beats for unit in units], [unit.cycles(1) for unit in units], spec.weight_layers)
+    return int(encoder_cycles(-(-tokens // spec.rows), layers, pace, lead, fill, reload))
+
+
 def scalar(where: Kind, point: Point) -> dict[str, float]:
     """A point's figures, built through its spec."""
     design, spec = point.design, point.spec
     clock, device = point.clock_mhz * 1e6, where.device
-    options: dict[str, Any] = {"prompt": where.prompt, "output": where.output, "clock_mhz": point.clock_mhz}
+    work = Workload(prompt=where.prompt, output=where.output, clock_mhz=point.clock_mhz)
     if where.network.causal:
-        one = estimate_design(design, device, **options)
-        many = estimate_design(design, device, sequences=point.flight, **options)
+        one = estimate_design(design, device, work)
+        many = estimate_design(design, device, replace(work, sequences=point.flight))
         assert (one.token is None) == (one.decode is None) == (not where.output)
         first, token, cycles = one.first_token.seconds, one.token.seconds if one.token else 0.0, one.prefill.cycles
         throughput, token_cycles = many.tokens_a_second, one.decode.cycles if one.decode else 0
@@ -70,7 +83,7 @@ def scalar(where: Kind, point: Point) -> dict[str, float]:
         assert isinstance(design, CopiedDesign)
         cycles = screened_cycles(spec, where.prompt, where.network.layers)
         taken = where.network.layers * design.layer_bytes
-        bandwidth = device.memory.sustained * (design.bandwidth(device.memory) * 1e9) / clock
+        bandwidth = device.memory.sustained_bytes(design.bandwidth(device.memory), point.clock_mhz)
         first, token, token_cycles = max(cycles, taken / bandwidth) / clock, 0.0, 0
         throughput = point.copies * where.prompt / (max(cycles, point.copies * taken / bandwidth) / clock)
     run = first + max(where.output - 1, 0) * token
@@ -80,7 +93,7 @@ def scalar(where: Kind, point: Point) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("workload", ENCODERS + DECODERS)
-def test_figures_are_those_of_the_specs(workload: Workload) -> None:
+def test_figures_are_those_of_the_specs(workload: Case) -> None:
     where = space(*workload)
     choices = where.draw(7, 0, 4000)[::100]
     found = evaluate(where, choices)
@@ -136,7 +149,7 @@ def checked(where: Kind, point: Point, asked: list[Constraint]) -> list[Constrai
 
 
 @pytest.mark.parametrize("workload", ENCODERS[:2])
-def test_screened_cycles_are_near_those_of_the_run(workload: Workload) -> None:
+def test_screened_cycles_are_near_those_of_the_run(workload: Case) -> None:
     where = space(*workload)
     for choice in where.draw(3, 0, 4000)[::250]:
         spec = where.point(choice).spec
@@ -146,7 +159,7 @@ def test_screened_cycles_are_near_those_of_the_run(workload: Workload) -> None:
 
 
 @pytest.mark.parametrize("workload", [ENCODERS[2], DECODERS[1], DECODERS[2]])
-def test_points_are_the_same_for_the_same_seed_and_batch(workload: Workload) -> None:
+def test_points_are_the_same_for_the_same_seed_and_batch(workload: Case) -> None:
     where = space(*workload)
     first = where.draw(1, 5, 100)
     assert (first == where.draw(1, 5, 100)).all()
@@ -158,7 +171,7 @@ def test_points_are_the_same_for_the_same_seed_and_batch(workload: Workload) -> 
 
 
 @pytest.mark.parametrize("workload", [ENCODERS[2], DECODERS[1], DECODERS[2]])
-def test_a_point_comes_back_from_its_dictionary(workload: Workload) -> None:
+def test_a_point_comes_back_from_its_dictionary(workload: Case) -> None:
     where = space(*workload)
     point = where.point(where.draw(0, 0, 1)[0])
     assert point.kind == where.name
@@ -186,7 +199,7 @@ def test_what_is_no_point(change: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("workload", [ENCODERS[2], DECODERS[1], DECODERS[2]])
-def test_columns_of_a_table_say_what_the_points_are(workload: Workload) -> None:
+def test_columns_of_a_table_say_what_the_points_are(workload: Case) -> None:
     where = space(*workload)
     choices = where.draw(2, 0, 20)
     columns = where.columns(choices)

@@ -15,7 +15,7 @@ import pytest
 from hdl.bounds import JOBS
 from hdl.errors import InputError
 from hdl.model.load import load_network
-from hdl.perf import estimate_design, load_device
+from hdl.perf import Workload, estimate_design, load_device
 from hdl.perf import explore as explored
 from hdl.perf.constraints import binding
 from hdl.perf.exploration.evaluate import costs
@@ -74,7 +74,7 @@ def test_the_front_is_one_and_its_figures_are_those_of_its_designs(expected: lis
     device = load_device("u280")
     for one in expected[::5]:
         point = Point.from_dict(one, "x")
-        full = estimate_design(point.design, device, prompt=PROMPT, output=8, clock_mhz=point.clock_mhz)
+        full = estimate_design(point.design, device, Workload(prompt=PROMPT, output=8, clock_mhz=point.clock_mhz))
         assert binding(full.constraints) is None
         assert one["figures"]["prefill_cycles"] == full.prefill.cycles
         assert one["figures"]["first_token_s"] == full.first_token.seconds

@@ -9,8 +9,9 @@ from hdl.bounds import SEQUENCES
 from hdl.errors import InputError
 from hdl.model.load import load_network
 from hdl.model.network import Network
-from hdl.perf import Device, estimate, estimate_design, load_device, partition, scaling
-from hdl.perf.chooser import choose
+from hdl.perf import Device, Workload, estimate, estimate_design, load_device, partition, scaling
+from hdl.perf.candidates import estimated_design
+from hdl.perf.chooser import choose_geometry
 from hdl.perf.decoder import DecoderSpec
 from hdl.perf.design import SpatialDesign
 from hdl.perf.device import Link
@@ -19,7 +20,6 @@ from hdl.perf.partitioning.share import (
     Place,
     Stage,
     Transfer,
-    Work,
     all_gather,
     all_reduce,
     links,
@@ -121,14 +121,15 @@ def test_one_device_is_the_estimate(options: dict[str, Any]) -> None:
     assert (one.tensor, one.pipeline, one.layers) == (1, 1, (32,))
     assert one.first_token_seconds == found.first_token.seconds
     assert one.token_seconds == (found.token and found.token.seconds)
-    assert one.seconds == pytest.approx(found.seconds)
+    # A partition takes every token to be as long as the one in the middle.
+    assert one.seconds == pytest.approx(found.seconds, rel=1e-3)
     assert one.tokens_a_second == pytest.approx(found.tokens_a_second)
     assert one.joules_a_token == pytest.approx(found.joules_a_token)
     assert (one.speedup, one.efficiency) == (1, 1)
 
 
 def test_layers_are_balanced_and_the_head_is_last() -> None:
-    work = Work(1, 128, 1, 8)
+    work = Workload(prompt=1, output=128, sequences=1)
     even = split(NARROW, 3, work)
     assert [stage.layers for stage in even.stages] == [3, 3, 2]
     assert [stage.layers for stage in split(NARROW, 5, work).stages] == [2, 2, 2, 1, 1]
@@ -139,7 +140,7 @@ def test_layers_are_balanced_and_the_head_is_last() -> None:
     assert headed.stages[0].token_seconds == pytest.approx(headed.stages[1].token_seconds, rel=0.05)
 
 
-def split(network: Network, pipeline: int, work: Work) -> Split:
+def split(network: Network, pipeline: int, work: Workload) -> Split:
     """The network in so many stages of a device each."""
     found = Splits(network, IDEAL, IDEAL.links[0], work).split(1, pipeline)
     assert isinstance(found, Split)
@@ -167,7 +168,7 @@ def test_throughput_follows_the_sequences_in_flight() -> None:
     """Up to as many sequences as stages; further ones share groups."""
 
     def rate(sequences: int, pipeline: int) -> float:
-        token = split(NARROW, pipeline, Work(1, 128, sequences, 8)).token
+        token = split(NARROW, pipeline, Workload(prompt=1, output=128, sequences=sequences)).token
         assert token is not None
         return sequences / token
 
@@ -175,7 +176,7 @@ def test_throughput_follows_the_sequences_in_flight() -> None:
     assert rate(1, 4) == pytest.approx(alone, rel=0.01)
     assert rate(2, 4) == pytest.approx(2 * alone, rel=0.01)
     assert rate(4, 4) == pytest.approx(4 * alone, rel=0.05)
-    four = split(NARROW, 4, Work(1, 128, 12, 8))
+    four = split(NARROW, 4, Workload(prompt=1, output=128, sequences=12))
     seconds = [stage.token_seconds for stage in four.stages]
     assert (four.group, four.groups) == (3, 4)
     assert four.token == max(sum(seconds), 4 * max(seconds))
@@ -222,11 +223,12 @@ def test_keys_and_values_of_all_sequences_are_in_memory() -> None:
 
 
 def test_a_cache_on_chip_holds_one_sequence() -> None:
-    several = estimate("tiny-gpt2", "u280", prompt=64, output=32, tile=4, held=3)
-    assert several.sequences == 1
+    network, device = load_network("tiny-gpt2"), load_device("u280")
+    work = Workload(prompt=64, output=32, held=3, tile=4)
+    several = estimate_design(estimated_design(network, device, work), device, work)
     assert several.design.cache_bytes > 0
     needed = {limit.name: limit.needed for limit in several.constraints}["memory capacity"]
-    assert needed == (several.network.parameters + 3 * several.design.cache_bytes) / 1e9
+    assert needed == (network.parameters + 3 * several.design.cache_bytes) / 1e9
 
 
 def test_what_newly_fits_on_chip_is_a_gain() -> None:
@@ -235,13 +237,14 @@ def test_what_newly_fits_on_chip_is_a_gain() -> None:
     network = replace(load_network("tiny-gpt2"), **shape, max_positions=128, vocabulary=260)
     device = load_device("u280")
     device = device.model_copy(update={"memories": (device.memory.model_copy(update={"bandwidth_gb_s": 0.1}),)})
-    spec = choose(network, 128, device.resources, rows=4)
+    spec = choose_geometry(network, 128, device.resources, rows=4, cache_channels=1)
     assert isinstance(spec, DecoderSpec)
+    spec = replace(spec, cache_channels=0)  # keys and values come through the channels of the weights
     halves = replace(spec, max_layers=1, cache_on_chip=True)
 
     def stages(spec: DecoderSpec, layers: int, count: int) -> Split:
         design = SpatialDesign(replace(network, layers=layers), spec)
-        found = estimate_design(design, device, prompt=64, output=64)
+        found = estimate_design(design, device, Workload(prompt=64, output=64))
         one = Stage(layers=layers, tensor=1, estimate=found, prompt_links=Transfer(), token_links=Transfer())
         return Split(1, (one,) * count, 1, 1)
 
@@ -265,7 +268,7 @@ def test_an_encoder_is_divided_by_layers_alone() -> None:
 
 
 def test_limits_of_one_device_hold_on_all() -> None:
-    for stage in split(LLAMA, 3, Work(128, 64, 4, 8)).stages:
+    for stage in split(LLAMA, 3, Workload(prompt=128, output=64, sequences=4)).stages:
         assert all(limit.met for limit in stage.estimate.constraints)
         token = stage.estimate.decode
         assert token is not None

@@ -1,7 +1,7 @@
 """What the specs say of every option of every unit, each of them asked once: the contents of the tables."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from math import ceil
@@ -15,8 +15,9 @@ from ....model.network import Network
 from ....resources import Resources
 from ...decoder import DecoderSpec, average_tile, prompt_cycles
 from ...geometry import MAX_CASCADES
-from ...plan import TILES
+from ...parameters import joint_resources
 from ...spec import ARRAYS, ArrayShape, PipelineSpec
+from ...workload import TILES
 from ..points import counts
 from .copies import stream_fill
 
@@ -29,17 +30,10 @@ STYLES = ("block", "ultra")
 """Kinds of RAM of keys and values."""
 
 
-def variant(base: PipelineSpec, **changes: Any) -> PipelineSpec:
-    """A pipeline with another array, not validated as a whole: a unit that is asked for validates itself."""
-    spec = object.__new__(type(base))
-    spec.__dict__.update({field.name: getattr(base, field.name) for field in fields(base)} | changes)
-    return spec
-
-
 def works(base: PipelineSpec, sums: ArrayShape) -> bool:
     """Whether the weighted sums can have a shape."""
     try:
-        return variant(base, sums=sums).sums_unit is not None
+        return base.sums_of(sums) is not None
     except ValueError:
         return False
 
@@ -59,10 +53,8 @@ class Asked:
         """The options of a linear unit."""
         return self._table(
             menu[name],
-            lambda shape: self.linear_figures(*(
-                variant(base, **{name: shape, "weight_layers": layers}).linear(name) for layers in (1, 2)
-            )),
-        )  # fmt: skip
+            lambda shape: self.linear_figures(*(base.linear_of(name, shape, layers) for layers in (1, 2))),
+        )
 
     def _linear(self, *units: Any) -> dict[str, Any]:
         # What blocks of words cost depends on the channels.
@@ -83,17 +75,16 @@ class Asked:
 
     def scores(self, name: str, base: PipelineSpec, menu: dict[str, list[ArrayShape]]) -> dict[str, Any]:
         """The options of the scores."""
-        sums = {shape.cascades: shape for shape in menu["sums"] if works(base, shape)}
+        sums = {shape.cascades for shape in menu["sums"] if works(base, shape)}
 
         def row(shape: ArrayShape) -> dict[str, Any]:
-            spec = variant(base, scores=shape)
-            unit = spec.scores_unit
+            unit = base.scores_of(shape)
             own = self.by_cascades()
-            for cascades, other in sums.items():
-                pair = variant(base, scores=shape, sums=other)
-                own["softmax"][cascades] = [self.tile(pair.softmax, length) for length in self.lengths]
-                own["softmax_tiles"][cascades] = self.tiles(pair.softmax)
-                own["rows"][cascades] = pair.row_cycles
+            for cascades in sums:
+                softmax = base.softmax_of(unit, cascades)
+                own["softmax"][cascades] = [self.tile(softmax, length) for length in self.lengths]
+                own["softmax_tiles"][cascades] = self.tiles(softmax)
+                own["rows"][cascades] = base.row_cycles_with(softmax)
             return self._attention(unit, unit) | own | {"style": STYLES.index(unit.ram_style)}
 
         return self._table(menu[name], row)
@@ -108,9 +99,9 @@ class Asked:
         """The options of the weighted sums, with their requantiser."""
 
         def row(shape: ArrayShape) -> dict[str, Any]:
-            spec = variant(base, sums=shape)
-            units = [replace(spec.sums_unit, ram_style=style) for style in STYLES]
-            requantise = self.resources(spec.requantise("context"))
+            unit = base.sums_of(shape)
+            units = [replace(unit, ram_style=style) for style in STYLES]
+            requantise = self.resources(replace(base.requantise("context"), sum_bits=unit.array.sum_bits))
             found = self._attention(*units)
             # What only scores have.
             return found | self.by_cascades() | {"style": 0} | {"resources": found["resources"] + requantise}
@@ -166,10 +157,10 @@ class Asked:
         found: dict[tuple[int, int], np.ndarray] = {}
         rows = []
         for pair in product(scores, sums):
-            spec = variant(base, scores=pair[0], sums=pair[1])
-            key = spec.order_bits, spec.heads_in_sums
+            units = base.scores_of(pair[0]), base.sums_of(pair[1])
+            key = base.order_bits_with(*units), base.heads_in_sums_with(units[1])
             if key not in found:
-                found[key] = counts(spec.parameter_resources)
+                found[key] = counts(joint_resources(base, *key))
             rows.append(found[key])
         return np.array(rows)
 

@@ -24,7 +24,7 @@ __all__ = [
     "encoder_cycles",
     "flight",
     "reload_cycles",
-    "screened_cycles",
+    "ring_prompt",
     "stream_fill",
 ]
 
@@ -60,21 +60,20 @@ class CopiedDesign(SpatialDesign):
         """What all copies take."""
         return self.spec.resources * self.copies
 
-    @property
-    def rounds(self) -> int:
-        """How often a sequence goes around the ring."""
-        return self.network.layers // self.copies
-
     def prefill(self, tokens: int) -> Phase:
         """A prompt of one sequence."""
         found, spec = super().prefill(tokens), self.spec
         if not isinstance(spec, DecoderSpec):
             return found
-        tiles = ceil(tokens / spec.rows)
-        loop = self.copies * spec.tile_latency(tokens)
-        cycles = int(ring_cycles(tiles, self.rounds, spec.busy_cycles(tokens), loop))
-        cycles += (self.rounds - 1) * reload_cycles(spec) + spec.tail_cycles + spec.end_cycles
-        return replace(found, cycles=cycles)
+        units = [spec.linear(name) for name in LINEAR_UNITS]
+        reload = reload_cycles(
+            [unit.layer_beats for unit in units], [unit.cycles(1) for unit in units], spec.weight_layers
+        )
+        cycles = ring_prompt(
+            ceil(tokens / spec.rows), self.network.layers, self.copies, busy=spec.busy_cycles(tokens),
+            tile_latency=spec.tile_latency(tokens), reload=reload, ends=spec.tail_cycles + spec.end_cycles,
+        )  # fmt: skip
+        return replace(found, cycles=int(cycles))
 
     def decode(self, context: int, sequences: int = 1) -> Phase:
         """Tokens of several sequences, in as many groups as there are copies, each of which reads all weights."""
@@ -100,13 +99,19 @@ def flight(spec: PipelineSpec, copies: int) -> int:
     return copies * (spec.rows if off_chip else 1)
 
 
-def reload_cycles(spec: PipelineSpec) -> int:
-    """Cycles from a layer to the next in which the slowest linear unit's weights are not there yet, where only one
-    layer's lie on chip: they come in while the last tile of the layer before lets its own go."""
-    if spec.weight_layers > 1:
-        return 0
-    units = [spec.linear(name) for name in LINEAR_UNITS]
-    return max(0, *(unit.layer_beats - unit.cycles(1) for unit in units))
+def reload_cycles(beats: Any, cycles: Any, weight_layers: Any) -> Any:
+    """Cycles from a layer to the next in which the slowest linear unit's weights are not there yet, if only one layer's
+    lie on chip: they come in while the last tile of the layer before lets its own go. ``beats`` of a layer's weights
+    and ``cycles`` of a tile, [units] or [units, points]; numbers of ``weight_layers``, or an array of them."""
+    late = np.max(np.subtract(beats, cycles), axis=0)
+    return np.where(np.asarray(weight_layers) > 1, 0, np.maximum(0, late))
+
+
+def ring_prompt(tiles: Any, layers: int, copies: Any, *, busy: Any, tile_latency: Any, reload: Any, ends: Any) -> Any:
+    """Cycles of a prompt of ``tiles`` in a ring of ``copies``: see `ring_cycles`; between rounds what the weights are
+    late, and cycles of both ``ends``. Numbers, or arrays of them."""
+    rounds = layers // copies
+    return ring_cycles(tiles, rounds, busy, copies * tile_latency) + (rounds - 1) * reload + ends
 
 
 def encoder_cycles(tiles: Any, layers: int, pace: Any, lead: Any, fill: Any, reload: Any) -> Any:
@@ -115,17 +120,6 @@ def encoder_cycles(tiles: Any, layers: int, pace: Any, lead: Any, fill: Any, rel
     the weights are later than that. Numbers, or arrays of them."""
     between = np.maximum(0, reload - fill)
     return layers * ((tiles - 1) * pace + fill) + 2 * tiles * lead // 3 + (layers - 1) * between
-
-
-def screened_cycles(spec: PipelineSpec, tokens: int, layers: int) -> int:
-    """`encoder_cycles` of a pipeline: at once what `PipelineSpec.run_cycles` finds tile by tile, within a tenth for
-    networks that fill a device."""
-    cycles = spec.tile_cycles(tokens)
-    arrays = [spec.linear(name).array for name in LINEAR_UNITS] + [spec.scores_unit.array, spec.sums_unit.array]
-    busy = sum(cycles[name] for name in ("projection", "ffn1", "ffn2", "sums")) + 2 * cycles["qkv"] // 3
-    fill = busy + sum(array.latency for array in arrays) + stream_fill(spec)
-    pace, lead = max(spec.row_cycles, *cycles.values()), max(spec.row_cycles, cycles["qkv"])
-    return int(encoder_cycles(ceil(tokens / spec.rows), layers, pace, lead, fill, reload_cycles(spec)))
 
 
 def stream_fill(spec: PipelineSpec) -> int:

@@ -5,14 +5,13 @@ from math import ceil
 
 import numpy as np
 
-from ....dsp import CASCADE
 from ....kernels.shared import MAX_TERMS, shared_cycles
 from ....kernels.weights import block_words, choice_cost
-from ...decoder import DecoderSpec, overlapped, ring_cycles
+from ...decoder import DecoderSpec, attention_cycles, held_weights, unheld_bytes
 from ...spec import LINEAR_UNITS
 from ..lookup import looked_up
 from ..points import ALL, PROMPT
-from .copies import encoder_cycles
+from .copies import encoder_cycles, reload_cycles, ring_prompt
 from .ports import PortedPoints
 
 __all__ = ["SpatialPoints"]
@@ -74,8 +73,7 @@ class SpatialPoints(PortedPoints):
     @cached_property
     def reload(self) -> np.ndarray:
         """As `reload_cycles`."""
-        late = np.maximum(0, (self.layer_words * self.beats_a_word - self.linear).max(axis=0))
-        return np.where(self.layers == 0, late, 0)
+        return np.asarray(reload_cycles(self.layer_words * self.beats_a_word, self.linear, self.layers + 1))
 
     @cached_property
     def tail(self) -> tuple[np.ndarray, np.ndarray]:
@@ -83,9 +81,9 @@ class SpatialPoints(PortedPoints):
         none = np.zeros(len(self.group))
         if not self.network.causal:
             return none, none
-        held = (self.columns * self.cascades * CASCADE * self.held).sum(axis=0)
+        held = held_weights(self.columns, self.cascades, self.held) * self.by_bits(1)
         cycles = np.maximum(self.head, self.loads[1])
-        return cycles, np.maximum(0.0, self.by_bits(self.network.head_weights) - held * self.by_bits(1))
+        return cycles, unheld_bytes(self.by_bits(self.network.head_weights), held)
 
     @cached_property
     def latencies(self) -> np.ndarray:
@@ -124,11 +122,13 @@ class SpatialPoints(PortedPoints):
             fill = busy + latency + stream
             return np.asarray(encoder_cycles(tiles, self.network.layers, pace, lead, fill, self.reload))
         latency = self.latencies.sum(axis=0) + self.of("scores", "latency") + self.of("sums", "latency")
-        loop = self.copies * (linear.sum(axis=0) + scores + sums + latency + stream)
-        rounds = self.network.layers // self.copies
-        ends = self.tail[0] + self.tables.stream[self.group, 1]
-        busy = self.busy(length, np.max([rows, *linear], axis=0).astype(np.int64))
-        return np.asarray(ring_cycles(tiles, rounds, busy, loop) + (rounds - 1) * self.reload + ends)
+        cycles = ring_prompt(
+            tiles, self.network.layers, self.copies,
+            busy=self.busy(length, np.max([rows, *linear], axis=0).astype(np.int64)),
+            tile_latency=linear.sum(axis=0) + scores + sums + latency + stream, reload=self.reload,
+            ends=self.tail[0] + self.tables.stream[self.group, 1],
+        )  # fmt: skip
+        return np.asarray(cycles)
 
     def busy(self, length: int, pace: np.ndarray) -> np.ndarray:
         """As `DecoderSpec.busy_cycles` of a prompt; the ``pace`` of what takes all tiles the same."""
@@ -157,11 +157,11 @@ class SpatialPoints(PortedPoints):
     @cached_property
     def token_parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Cycles of a token, with weights at hand: of a layer's attention and all else of it, and of both ends."""
-        reading = self.tables.cache_cycles[self.banks] // 2
         arrays = ("scores", "sums")
-        scores, sums = (np.maximum(self.of(name, "full"), reading) for name in arrays)
-        busy = overlapped(scores, sums, self.network.heads)
-        attention = sum(one + self.of(name, "latency") for name, one in zip(arrays, busy, strict=True))
+        attention = sum(attention_cycles(
+            [self.of(name, "full") for name in arrays], [self.of(name, "latency") for name in arrays],
+            self.tables.cache_cycles[self.banks], self.network.heads,
+        ))  # fmt: skip
         layer = sum(self.layer_products) + self.tables.stream[self.group, 0]
         return np.asarray(attention), np.asarray(layer), self.head + self.tables.stream[self.group, 1]
 

@@ -2,17 +2,16 @@
 
 from abc import abstractmethod
 from functools import cached_property
-from math import gcd, inf
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ....channel import BEAT_BYTES
 from ....dsp import CASCADE
-from ....kernels.weights import CHANNEL_RAMS, beats_a_word
-from ....memory import BLOCK_DEPTH
+from ....kernels.linearspec import ram_depth
+from ....kernels.weights import CHANNEL_RAMS, beats_a_word, channel_rams
 from ...channels import copy_channels, shared_channels
-from ...decoder import loads
+from ...decoder import block_divisor, filling, loads
 from ...spec import ARRAYS, LINEAR_UNITS
 from ..lookup import looked_up
 from ..points import Points
@@ -122,18 +121,18 @@ class PortedPoints(Points):
     @cached_property
     def channel_rams(self) -> np.ndarray:
         """RAMs of each channel of the linear units, [units, points]."""
-        return np.asarray(-(-self.columns * self.cascades // self.channels))
+        return np.asarray(channel_rams(self.columns * self.cascades, self.channels))
 
     @property
     def block_divisor(self) -> np.ndarray:
         """What the words of a block divide, as `DecoderSpec.weight_block` has it."""
-        return np.asarray(gcd(self.network.hidden, self.network.intermediate) // (CASCADE * self.cascades))
+        return np.asarray(block_divisor(self.network.hidden, self.network.intermediate, self.cascades))
 
     @cached_property
     def beats_a_word(self) -> np.ndarray:
         """Beats of a channel that make a word for each of its RAMs, [units, points]."""
         if not self.network.causal:
-            return np.asarray(-(-self.channel_rams // CHANNEL_RAMS))
+            return np.asarray(channel_rams(self.channel_rams, CHANNEL_RAMS))
         return looked_up(beats_a_word, self.channel_rams, self.block_divisor, like=1.0)
 
     @cached_property
@@ -144,8 +143,7 @@ class PortedPoints(Points):
     @cached_property
     def held(self) -> np.ndarray:
         """Words of the linear units' RAMs, [units, points]."""
-        both = np.minimum((self.layers + 1) * self.layer_words, BLOCK_DEPTH["ultra"])
-        return np.asarray(np.maximum(self.layer_words, both))
+        return np.asarray(ram_depth(self.layer_words, self.layers + 1))
 
     @cached_property
     def products(self) -> list[tuple[int, int, int]]:
@@ -166,8 +164,7 @@ class PortedPoints(Points):
     @cached_property
     def filling(self) -> np.ndarray:
         """As `DecoderSpec.filling`."""
-        weights = sum(inputs * outputs * times for inputs, outputs, times in self.products)
-        return np.asarray(weights / (BEAT_BYTES * self.channels.sum(axis=0) * self.loads[0]))
+        return np.asarray(filling(self.products, self.channels.sum(axis=0), self.loads[0]))
 
     @cached_property
     def weights(self) -> np.ndarray:

@@ -16,8 +16,8 @@ from ....model.network import Network
 from ...candidates import not_spatial
 from ...decoder import DecoderSpec
 from ...geometry import MAX_CASCADES, MAX_COLUMNS, divisors, lane_choices, menus_for
-from ...plan import TILES
 from ...spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
+from ...workload import TILES
 from ..options import Shapes
 from ..points import counts
 from .asked import LENGTHS, STYLES, Asked

@@ -16,9 +16,9 @@ from ....model.network import Network
 from ....resources import Resources
 from ...candidates import MAX_STREAM_COLUMNS, blocks
 from ...geometry import divisors
-from ...plan import TILES
 from ...spec import ArrayShape, unit_resources
 from ...streamed import StreamedSpec
+from ...workload import TILES
 from ..options import Options, Shapes
 from ..pareto import nondominated
 from ..points import counts
