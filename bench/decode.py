@@ -19,7 +19,7 @@ from hdl.model.load import load_model
 from hdl.model.network import Network
 from hdl.model.weightbits import WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.decoder_schedule import counted_decoder_cycles
 from hdl.perf.design import SpatialDesign
 from hdl.perf.device import load_device
 from hdl.perf.drawing import as_svg
@@ -47,7 +47,7 @@ INTRODUCTION = """\
 
 `python -m bench.decode --write` writes this page. The device is the Alveo U280. The clock is 300 MHz, an assumption
 until a vendor tool has routed a design. The designs are the ones that `emit` makes for the given length. Their keys
-and values lie on chip where they fit. Cycles are counted (`hdl.perf.decodercycles`) with the timing of the device's
+and values lie on chip where they fit. Cycles are counted (`hdl.perf.decoder_schedule`) with the timing of the device's
 memory. The page [decodercycles.md](decodercycles.md) compares counted cycles with the emitted Verilog; for keys and
 values off chip it does so with a small design only.
 
@@ -118,7 +118,7 @@ class Decoder:
 
     def cycles(self, tokens: int, context: int) -> int:
         """Cycles of a prompt, or of a single token behind ``context`` others."""
-        return decoder_cycles(self.spec, tokens, context, TIMING)
+        return counted_decoder_cycles(self.spec, tokens, context, TIMING)
 
     def losses(self, context: int) -> list[float]:
         """Cycles of a token: the limit, and what is lost to ports, filling, refreshes, RAMs and units."""

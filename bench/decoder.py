@@ -21,7 +21,7 @@ from hdl.model.reference import Decoder, Step, best_candidates
 from hdl.model.weightbits import WeightBits
 from hdl.model.weights import random_weights
 from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.decoder_schedule import counted_decoder_cycles
 from hdl.perf.design import SpatialDesign
 from hdl.perf.device import Device, load_device
 from hdl.perf.limits import Limits
@@ -134,7 +134,7 @@ def row(table: Table, design: SpatialDesign, device: Device, tokens: int, behind
     """Adds a run, and the cycles that were counted before it."""
     spec = design.spec
     assert isinstance(spec, BuiltDecoderSpec)
-    counted = decoder_cycles(spec, tokens, behind, MemoryTiming.of_device(device), len(run.candidates.ids))
+    counted = counted_decoder_cycles(spec, tokens, behind, MemoryTiming.of_device(device), len(run.candidates.ids))
     phase = design.decode(behind) if tokens == 1 else design.prefill(tokens)
     limit = Limits.of(phase.macs, spec.resources.dsp, phase.bytes, device.memory.bytes_a_cycle(device.clock_mhz))
     weights = [use for name, use in run.memory.items() if name.startswith("weights")]

@@ -15,7 +15,7 @@ from bench.paper import table
 from hdl.model.load import load_model
 from hdl.model.weightbits import W4, W8
 from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.decoder_schedule import counted_decoder_cycles
 from hdl.perf.device import load_device
 from hdl.perf.memorytiming import IDEAL, MemoryTiming
 from hdl.perf.plan import plan
@@ -37,7 +37,7 @@ INTRODUCTION = """\
 # Cycles of decoders: counted and simulated
 
 `python -m bench.decodercycles --write` writes this page. The cycles of a run count from the last token that enters
-to the best candidate that leaves. Counted: `hdl.perf.decodercycles`, before any hardware exists. Simulated: the
+to the best candidate that leaves. Counted: `hdl.perf.decoder_schedule`, before any hardware exists. Simulated: the
 emitted Verilog in Verilator, with random weights. The memory either answers at once, or it has the latency, the
 rate, the rows and the refreshes of the U280's HBM2 at 300 MHz. "Context" is the number of tokens before the run.
 
@@ -97,7 +97,7 @@ def full_size() -> str:
     """gpt2 against what bench.decoder measures."""
     device = load_device("u280")
     timing = MemoryTiming.of_device(device)
-    found = {run: decoder_cycles(FULL, *run, timing, 64) for run in MEASURED}
+    found = {run: counted_decoder_cycles(FULL, *run, timing, 64) for run in MEASURED}
     (prompt, token), (prompt_off, token_off) = found.values(), (found[run] / MEASURED[run] - 1 for run in MEASURED)
     return GPT2.format(prompt=prompt, token=token, prompt_off=prompt_off, token_off=token_off)
 
@@ -109,7 +109,7 @@ def main() -> int:
     for name, spec in designs():
         for memory, timing in memories.items():
             for tokens, behind, simulated in simulate(spec, timing):
-                counted = decoder_cycles(spec, tokens, behind, timing)
+                counted = counted_decoder_cycles(spec, tokens, behind, timing)
                 differences.append(counted / simulated - 1)
                 figures = (f"{figure:,}" for figure in (tokens, behind, counted, simulated))
                 rows.append([name, str(spec.weight_bits), memory, *figures, f"{differences[-1]:+.2%}"])

@@ -3,6 +3,7 @@
 from ..model.network import Network
 from ..resources import Resources
 from .climb import climb
+from .design import prompt_cycles
 from .geometry import TOLERANCE, Cost, balanced
 from .spec import PipelineSpec
 
@@ -36,7 +37,7 @@ def choose_geometry(
     """
 
     def cycles(spec: PipelineSpec) -> float:
-        return spec.run_cycles(max_length, network.layers)
+        return prompt_cycles(spec, max_length, network.layers)
 
     cost = cost or cycles
     start = balanced(

@@ -139,7 +139,7 @@ class DecoderSpec(PipelineSpec):
         """Cycles of a tile that sees ``tokens`` keys."""
         return super().tile_cycles(tokens)
 
-    def run_cycles(self, tokens: int, layers: int) -> int:
+    def estimated_prompt_cycles(self, tokens: int, layers: int) -> int:
         """Cycles of a prompt through ``layers`` layers: its tiles follow each other around the loop, each at the pace
         of the unit that is slowest with it, and none earlier than it comes out of the layer before."""
         return int(ring_cycles(ceil(tokens / self.rows), layers, self.busy_cycles(tokens), self.tile_latency(tokens)))

@@ -14,6 +14,7 @@ from ..resources import Resources
 from .builtdecoder import BuiltDecoderSpec
 from .decoder import DecoderSpec, held_weights, unheld_bytes
 from .device import Memory
+from .encoder_schedule import counted_cycles
 from .phase import Phase
 from .spec import LINEAR_UNITS, PipelineSpec
 from .streamed import StreamedSpec
@@ -177,12 +178,19 @@ class SpatialDesign:
         return _spatial_token(self, context, sequences)
 
 
+def prompt_cycles(spec: PipelineSpec, tokens: int, layers: int) -> int:
+    """Cycles of a prompt through so many layers: counted for an encoder, estimated for a decoder."""
+    if isinstance(spec, DecoderSpec):
+        return spec.estimated_prompt_cycles(tokens, layers)
+    return counted_cycles(spec, tokens, layers)
+
+
 # Both are kept: whoever chooses a geometry again, for another clock or more of a device, tries much the same ones.
 @lru_cache(maxsize=1 << 12)
 def _spatial_prefill(design: SpatialDesign, tokens: int) -> Phase:
     network, spec = design.network, design.spec
     tiles = ceil(tokens / spec.rows)
-    cycles, tail = spec.run_cycles(tokens, network.layers), 0
+    cycles, tail = prompt_cycles(spec, tokens, network.layers), 0
     if isinstance(spec, DecoderSpec):
         tail = spec.tail_cycles
         cycles += tail + spec.end_cycles

@@ -18,7 +18,7 @@ from .builtdecoder import BuiltDecoderSpec
 from .choice import choose
 from .constraints import Constraint, constraints
 from .cost import cycles_of, generation_cycles
-from .decodercycles import decoder_cycles
+from .decoder_schedule import counted_decoder_cycles
 from .design import Design, Phase, SpatialDesign
 from .device import Device, load_device
 from .limits import Limits
@@ -250,11 +250,11 @@ def estimate_design(
 
     def token(context: int) -> float:
         if counts:
-            return decoder_cycles(design.spec, 1, context, MemoryTiming.of_device(board))
+            return counted_decoder_cycles(design.spec, 1, context, MemoryTiming.of_device(board))
         return cycles_of(design.decode(context, work.sequences), design, board)
 
     if counts:
-        first: float = decoder_cycles(design.spec, work.prompt, 0, MemoryTiming.of_device(board))
+        first: float = counted_decoder_cycles(design.spec, work.prompt, 0, MemoryTiming.of_device(board))
     else:
         first = cycles_of(prefill, design, board)
     later, error = 0.0, 0.0

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterable
 from math import ceil
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from ..channel import CHANNEL_BITS
 from ..kernels.parameters import RowFactor
 from ..memory import ReplaySpec
 from ..resources import Resources
 from ..stream import buffer_resources
-
-if TYPE_CHECKING:
-    from .spec import PipelineSpec
 
 __all__ = [
     "LINEAR_UNITS",
@@ -56,7 +53,20 @@ def blocks_beats(blocks: Iterable[ParameterBlock], width: int) -> int:
     return ceil(sum(padded(block, width) for block in blocks) / PARAMETER_WORDS_A_BEAT)
 
 
-def joint_resources(spec: "PipelineSpec", order_bits: int, heads_in_sums: int) -> Resources:
+class Joined(Protocol):
+    """What the joints of a pipeline's units depend on: see `PipelineSpec`."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def lanes(self) -> int: ...
+    @property
+    def max_tiles(self) -> int: ...
+    @property
+    def parameters(self) -> tuple[ParameterBlock, ...]: ...
+
+
+def joint_resources(spec: Joined, order_bits: int, heads_in_sums: int) -> Resources:
     """What joins the units: the buffers of all parameters, orders of so many bits, the buffers between units, and so
     many heads' reciprocals in front of the weighted sums."""
     blocks = [block for block in spec.parameters if not block.table]

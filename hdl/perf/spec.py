@@ -19,7 +19,6 @@ from ..kernels.weightedsum import WeightedSumsSpec
 from ..model.architecture import Add, Attention, Gate, Graph, Linear, Norm, Operator, Table
 from ..model.lowering import Lowering
 from ..resources import Resources
-from .cycles import run_cycles
 from .parameters import LINEAR_UNITS, ParameterBlock, blocks_beats, joint_resources
 
 __all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit", "bank_style", "unit_resources"]
@@ -405,14 +404,6 @@ class PipelineSpec:
         """`row_cycles` with another softmax."""
         rows = max(self.row_quantise(name).cycles() for name in LINEAR_UNITS)
         return max(rows, self.norm.cycles(), softmax.cycles(1))
-
-    def run_cycles(self, tokens: int, layers: int) -> int:
-        """Cycles of a run, from the first beat of tokens accepted to the last beat of the last layer's outputs."""
-        return run_cycles(self, tokens, layers)
-
-    def layer_cycles(self, tokens: int) -> int:
-        """Cycles that a layer more takes."""
-        return self.run_cycles(tokens, 2) - self.run_cycles(tokens, 1)
 
 
 @lru_cache(maxsize=1 << 12)

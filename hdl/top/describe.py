@@ -12,7 +12,7 @@ from ..memory import ReplaySpec
 from ..model.load import load_network, networks
 from ..perf.buildable import not_built
 from ..perf.builtdecoder import BuiltDecoderSpec
-from ..perf.decodercycles import decoder_cycles as counted
+from ..perf.decoder_schedule import counted_decoder_cycles as counted
 from ..perf.device import Device, devices, load_device
 from ..perf.estimate import FAMILIES
 from ..perf.memorytiming import MemoryTiming

@@ -16,6 +16,7 @@ from ..kernels.residual import ResidualSpec
 from ..kernels.rowquantise import RowQuantiseSpec
 from ..model.architecture import Graph
 from ..perf.device import Device
+from ..perf.encoder_schedule import counted_cycles, counted_layer_cycles
 from ..perf.parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, padded
 from ..perf.spec import LINEAR_UNITS, PipelineSpec
 from ..resources import Resources
@@ -188,12 +189,12 @@ def cycles(spec: PipelineSpec, device: Device) -> list[dict[str, Any]]:
     found = []
     for tokens in (*lengths, spec.max_length):
         tile = unit_cycles(spec, tokens)
-        run = spec.run_cycles(tokens, spec.max_layers)
+        run = counted_cycles(spec, tokens, spec.max_layers)
         found.append(
             {
                 "tokens": tokens,
                 "tile": tile,
-                "layer_estimate": spec.layer_cycles(tokens),
+                "layer_estimate": counted_layer_cycles(spec, tokens),
                 "run_estimate": run,
                 "run_estimate_ms": round(run / device.clock_mhz / 1000, 4),
             }

@@ -13,8 +13,9 @@ from typing import Any
 
 from hdl.model.load import load_model
 from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.decoder_schedule import counted_decoder_cycles
 from hdl.perf.device import Device, load_device
+from hdl.perf.encoder_schedule import counted_cycles
 from hdl.perf.memorytiming import IDEAL, MemoryTiming
 from hdl.perf.plan import plan
 from hdl.perf.spec import PipelineSpec
@@ -68,12 +69,12 @@ def counted(spec: PipelineSpec) -> dict[str, int]:
     lengths = sorted({1, spec.positions // 2, spec.positions - 1, spec.positions})
     if not isinstance(spec, BuiltDecoderSpec):
         runs = [(tokens, layers) for tokens in lengths for layers in sorted({1, spec.max_layers})]
-        return {f"{tokens} tokens, layers {layers}": spec.run_cycles(tokens, layers) for tokens, layers in runs}
+        return {f"{tokens} tokens, layers {layers}": counted_cycles(spec, tokens, layers) for tokens, layers in runs}
     found = {}
     for word, timing in {"ideal": IDEAL, "device": MemoryTiming.of_device(device())}.items():
         for tokens in lengths:
-            found[f"prompt of {tokens}, {word}"] = decoder_cycles(spec, tokens, 0, timing)
-            found[f"token at {tokens - 1}, {word}"] = decoder_cycles(spec, 1, tokens - 1, timing)
+            found[f"prompt of {tokens}, {word}"] = counted_decoder_cycles(spec, tokens, 0, timing)
+            found[f"token at {tokens - 1}, {word}"] = counted_decoder_cycles(spec, 1, tokens - 1, timing)
     return found
 
 

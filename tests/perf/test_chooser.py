@@ -10,6 +10,7 @@ from hdl.model.network import Network
 from hdl.perf.budget import shortfall
 from hdl.perf.chooser import choose_geometry
 from hdl.perf.climb import allowed, climb
+from hdl.perf.design import prompt_cycles
 from hdl.perf.device import Device, Region, load_device
 from hdl.perf.exploration.evaluate import evaluate
 from hdl.perf.exploration.pareto import nondominated
@@ -85,7 +86,7 @@ def best_of_all(space: SpatialSpace) -> int:
         least += list(zip(found.figures[order, 0], found.choices[order], strict=True))
     least.sort(key=lambda one: one[0])
     tokens, layers = space.prompt, space.network.layers
-    return min(space.point(choice).spec.run_cycles(tokens, layers) for _, choice in least[:RUN])
+    return min(prompt_cycles(space.point(choice).spec, tokens, layers) for _, choice in least[:RUN])
 
 
 @pytest.mark.parametrize(
@@ -101,14 +102,14 @@ def test_the_chosen_geometry_is_near_the_best_of_all(shape: tuple[int, int, int,
     best = best_of_all(SpatialSpace(network=small, device=board, prompt=length, output=0))
     chosen = choose_geometry(small, length, board.resources, rows=ROWS, cache_channels=1)
     assert shortfall(chosen.resources, board.resources) is None
-    assert chosen.run_cycles(length, small.layers) <= SHARE * best
+    assert prompt_cycles(chosen, length, small.layers) <= SHARE * best
 
 
 def test_of_geometries_about_as_good_the_smaller_is_taken() -> None:
     filling, board = load_network("gpt2"), load_device("u280")
 
     def cost(spec: PipelineSpec) -> float:
-        return spec.run_cycles(128, filling.layers)
+        return prompt_cycles(spec, 128, filling.layers)
 
     start = balanced(filling, 128, board.resources, cost, rows=8, channels=24, cache_channels=1)
     climbed = climb(filling, start, board.resources, cost, channels=24)
@@ -122,14 +123,14 @@ def test_a_cost_of_its_own_is_followed() -> None:
     fastest = choose_geometry(small, 64, board.resources, rows=ROWS)
     smallest = choose_geometry(small, 64, board.resources, rows=ROWS, cost=lambda spec: spec.resources.dsp)
     assert smallest.resources.dsp < fastest.resources.dsp
-    assert smallest.run_cycles(64, 2) > fastest.run_cycles(64, 2)
+    assert prompt_cycles(smallest, 64, 2) > prompt_cycles(fastest, 64, 2)
 
 
 def test_a_climb_ends_where_nothing_fits_that_gains() -> None:
     small, board = network(16, 2, 32, "bert"), device(600)
 
     def cost(spec: PipelineSpec) -> float:
-        return spec.run_cycles(32, small.layers)
+        return prompt_cycles(spec, 32, small.layers)
 
     start = balanced(small, 32, board.resources, cost, rows=ROWS, channels=24, cache_channels=1)
     climbed = climb(small, start, board.resources, cost, channels=24)

@@ -10,7 +10,7 @@ from hdl.model.load import load_model
 from hdl.model.weightbits import W4, W8, WeightBits
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decoder import loads
-from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.decoder_schedule import counted_decoder_cycles
 from hdl.perf.design import SpatialDesign
 from hdl.perf.device import load_device
 from hdl.perf.memorytiming import MemoryTiming
@@ -43,10 +43,10 @@ def planned(name: str, bits: WeightBits) -> tuple[BuiltDecoderSpec, SpatialDesig
 def test_estimates_are_near_what_is_counted(name: str, bits: WeightBits) -> None:
     spec, design, bytes_a_cycle = planned(name, bits)
     for tokens in (6, 32, 128, LENGTHS[name]):
-        counted = decoder_cycles(spec, tokens, 0, TIMING)
+        counted = counted_decoder_cycles(spec, tokens, 0, TIMING)
         assert design.prefill(tokens).cycles_at(bytes_a_cycle) == pytest.approx(counted, rel=TOLERANCE[bits]), tokens
     for context in (0, 128, LENGTHS[name] - 1):
-        counted = decoder_cycles(spec, 1, context, TIMING)
+        counted = counted_decoder_cycles(spec, 1, context, TIMING)
         assert design.decode(context).cycles_at(bytes_a_cycle) == pytest.approx(counted, rel=TOLERANCE[bits]), context
 
 
@@ -56,7 +56,7 @@ def test_a_token_cannot_be_faster_than_its_channels() -> None:
     assert spec.token_load == max(beats)
     least = max(beats) / (float(TIMING.rate) * U280.memory.sustained)
     assert design.decode(0).cycles_at(bytes_a_cycle) >= 0.99 * least
-    assert decoder_cycles(spec, 1, 0, TIMING) >= 0.99 * least
+    assert counted_decoder_cycles(spec, 1, 0, TIMING) >= 0.99 * least
 
 
 def test_loads_are_those_of_the_slowest_unit() -> None:
@@ -83,5 +83,5 @@ def test_the_last_tiles_of_a_long_prompt_wait_for_attention() -> None:
     assert first < linear < last
     design = SpatialDesign(load_model("tiny-gpt2"), slow)
     for tokens in (64, 128, 256):
-        assert design.prefill(tokens).cycles == pytest.approx(decoder_cycles(slow, tokens, 0, TIMING), rel=0.05)
+        assert design.prefill(tokens).cycles == pytest.approx(counted_decoder_cycles(slow, tokens, 0, TIMING), rel=0.05)
         assert slow.busy_cycles(tokens) > tokens // 4 * linear

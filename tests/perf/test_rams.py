@@ -10,7 +10,7 @@ from hdl.kernels.scores import Scores
 from hdl.model.load import load_model
 from hdl.perf.budget import PLANNED, shortfall
 from hdl.perf.builtdecoder import MOVABLE, BuiltDecoderSpec
-from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.decoder_schedule import counted_decoder_cycles
 from hdl.perf.device import load_device
 from hdl.perf.memorytiming import IDEAL
 from hdl.perf.plan import plan
@@ -146,5 +146,5 @@ def test_moved_units_compute_the_same_in_the_cycles_that_are_counted() -> None:
         check(simulation, [[some[:5], some[5:6], some[6:]], [some[:1], some[1:2]]])
         for k, (count, restart) in enumerate(((5, True), (3, False), (40, True)), start=1):
             run = simulation.run(words(MOVED, count, k), restart=restart, k=k)
-            assert run.cycles == decoder_cycles(MOVED, count, run.position - count, IDEAL, k)
-            assert run.cycles == decoder_cycles(DEEP, count, run.position - count, IDEAL, k)
+            assert run.cycles == counted_decoder_cycles(MOVED, count, run.position - count, IDEAL, k)
+            assert run.cycles == counted_decoder_cycles(DEEP, count, run.position - count, IDEAL, k)

@@ -17,6 +17,7 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.perf.device import load_device
+from hdl.perf.encoder_schedule import counted_cycles, counted_layer_cycles
 from hdl.perf.spec import LINEAR_UNITS, ArrayShape, PipelineSpec
 from hdl.top import emit as emission
 from hdl.top.emit import emit
@@ -163,8 +164,8 @@ def test_cycles_and_resources(manifest: dict[str, Any]) -> None:
     longest = manifest["cycles"][-1]
     assert set(longest["tile"]) == set(SMALL.units)
     assert SMALL.tile_cycles(24).items() <= longest["tile"].items()
-    assert longest["layer_estimate"] == SMALL.layer_cycles(24)
-    assert longest["run_estimate"] == SMALL.run_cycles(24, 4)
+    assert longest["layer_estimate"] == counted_layer_cycles(SMALL, 24)
+    assert longest["run_estimate"] == counted_cycles(SMALL, 24, 4)
     assert longest["run_estimate_ms"] == round(longest["run_estimate"] / 300_000, 4)
     resources = manifest["resources"]
     for name, total in resources["total"].items():

@@ -14,7 +14,7 @@ from hdl.errors import InputError
 from hdl.model.load import load_network, networks
 from hdl.model.network import Network
 from hdl.model.weightbits import W4, WeightBits
-from hdl.perf import Choice, Workload, choice, decodercycles, design, estimate, estimate_design, load_device, spec
+from hdl.perf import Choice, Workload, choice, design, estimate, estimate_design, load_device
 from hdl.perf import plan as planner
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decoder import DecoderSpec
@@ -24,6 +24,7 @@ from hdl.perf.geometry import smallest
 from hdl.perf.spec import PipelineSpec
 from hdl.resources import Resources
 from hdl.top import emit as emission
+from hdl.top import manifest
 from hdl.top import planned as planning
 from hdl.top.cli import main
 from hdl.top.decoder.manifest import decoder_cycles
@@ -77,11 +78,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(planner, "choose_geometry", geometry)
     monkeypatch.setattr(choice, "estimated_design", lambda *request: "an estimated design")
-    monkeypatch.setattr(decodercycles, "counted_run", run)
-    monkeypatch.setattr(spec, "run_cycles", cache(lambda *run: next(numbers)))
-    decodercycles.decoder_cycles.cache_clear()
+    monkeypatch.setattr(decoder_schedule, "counted_run", run)
+    counted = cache(lambda *run: next(numbers))
+    for module in (design, encoder_schedule, manifest):
+        monkeypatch.setattr(module, "counted_cycles", counted)
+    decoder_schedule.counted_decoder_cycles.cache_clear()
     yield
-    for kept in (decodercycles.decoder_cycles, design._spatial_prefill):
+    for kept in (decoder_schedule.counted_decoder_cycles, design._spatial_prefill):
         kept.cache_clear()
 
 
@@ -121,13 +124,13 @@ def test_every_command_speaks_of_the_same_design(name: str, emissions: list[Emis
             told = cycles(emitted.spec, emitted.device)[-1]
             assert (told["tokens"], told["run_estimate"]) == (workload.prompt, found.cycles(found.first_token))
             continue
-        manifest = {one["tokens"]: one for one in decoder_cycles(emitted.spec, emitted.device, workload)}
-        assert manifest[workload.prompt]["prompt_estimate"] == found.cycles(found.first_token)
+        told = {one["tokens"]: one for one in decoder_cycles(emitted.spec, emitted.device, workload)}
+        assert told[workload.prompt]["prompt_estimate"] == found.cycles(found.first_token)
         said = summary(emitted.spec, emitted.device, workload)
         assert f"a prompt of {workload.prompt} tokens: {found.cycles(found.first_token):,} cycles" in said
         if found.token is not None:
             context = workload.prompt + workload.output // 2
-            assert manifest[context + 1]["token_estimate"] == found.cycles(found.token)
+            assert told[context + 1]["token_estimate"] == found.cycles(found.token)
             assert f"a token after {context} others: {found.cycles(found.token):,} cycles" in said
     built = len(emissions)
     assert built == (0 if network.family not in ("bert", "gpt2") or network.intermediate > 4096 else 20)

@@ -11,6 +11,7 @@ import pytest
 
 from hdl.model.load import load_network
 from hdl.perf import Estimate, device, estimate, estimate_design, explore, load_device
+from hdl.perf.encoder_schedule import counted_cycles
 from hdl.top.emitted import described
 from hdl.top.estimate_tables import bounds
 from hdl.top.report import changes as changing
@@ -197,7 +198,7 @@ def test_a_command_s_page_is_the_same_again(capsys: pytest.CaptureFixture[str], 
 def test_the_schedule_is_the_run_s(encoder: Report) -> None:
     spec, layers = encoder.found.design.spec, encoder.found.network.layers
     cycles, spans = encoder_spans(spec, 24, layers)
-    assert cycles == spec.run_cycles(24, layers) == encoder.found.prefill.cycles
+    assert cycles == counted_cycles(spec, 24, layers) == encoder.found.prefill.cycles
     for name, every in spans.items():
         assert {one.turn for one in every} == set(range(layers)), name
         ordered = sorted(every, key=lambda one: one.start)

@@ -8,7 +8,7 @@ import pytest
 
 from hdl.perf import Estimate, Workload, estimate, load_device
 from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.decodercycles import counted_run, decoder_cycles
+from hdl.perf.decoder_schedule import counted_decoder_cycles, counted_run
 from hdl.perf.design import SpatialDesign
 from hdl.perf.memorytiming import IDEAL, MemoryTiming
 from hdl.perf.spec import LINEAR_UNITS
@@ -62,7 +62,7 @@ def test_a_run_takes_as_long_whether_it_is_watched_or_not(
     spec: BuiltDecoderSpec, timing: MemoryTiming, tokens: int, position: int
 ) -> None:
     run = counted_run(WatchedRun, spec, tokens, position, timing)
-    assert run.ended == decoder_cycles(spec, tokens, position, timing)
+    assert run.ended == counted_decoder_cycles(spec, tokens, position, timing)
     spans = run.spans()
     for name in SERIAL:
         ordered = sorted(spans[name], key=lambda one: one.start)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...perf.builtdecoder import PRODUCTS, BuiltDecoderSpec
-from ...perf.decodercycles import decoder_cycles as run_cycles
+from ...perf.decoder_schedule import counted_decoder_cycles
 from ...perf.device import Device
 from ...perf.memorytiming import MemoryTiming
 from ...perf.spec import LINEAR_UNITS
@@ -98,7 +98,8 @@ def decoder_cycles(spec: BuiltDecoderSpec, device: Device, workload: Workload | 
     timing, found = MemoryTiming.of_device(device), []
     own = {workload.prompt, workload.prompt + workload.output // 2 + 1} if workload is not None else set()
     for tokens in sorted({*(length for length in {*LENGTHS, *own} if length < spec.positions), spec.positions}):
-        prompt, token = run_cycles(spec, tokens, 0, timing), run_cycles(spec, 1, tokens - 1, timing)
+        prompt = counted_decoder_cycles(spec, tokens, 0, timing)
+        token = counted_decoder_cycles(spec, 1, tokens - 1, timing)
         found.append(
             {
                 "tokens": tokens,

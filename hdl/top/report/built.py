@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ...perf.decodercycles import counted_run
+from ...perf.decoder_schedule import counted_run
 from ...perf.device import Device
 from ...perf.estimate import Estimate
 from ...perf.memorytiming import MemoryTiming

@@ -1,7 +1,7 @@
 """Occupancy over time: when each unit of a design is busy, and with which layer.
 
-For an encoder it is the exact schedule (`hdl.perf.cycles`), and for a decoder that `emit` makes the counted one
-(`hdl.perf.decodercycles`). For designs that are estimated only, the stages are drawn from their formulas.
+For an encoder, and for a decoder that `emit` makes, it is the counted schedule (`hdl.perf.encoder_schedule`,
+`hdl.perf.decoder_schedule`). For designs that are estimated only, the stages are drawn from their formulas.
 """
 
 from dataclasses import replace
@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...perf.builtdecoder import BuiltDecoderSpec
-from ...perf.cycles import Run
+from ...perf.encoder_schedule import Run
 from ...perf.estimate import Estimate
 from ...perf.spec import PipelineSpec
 from .built import built_timelines

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ...perf.budget import LABELS, PLANNED
 from ...perf.constraints import CROSSING_SHARE, SLR_SHARE, Constraint
 from ...perf.device import Device
+from ...perf.encoder_schedule import counted_cycles
 from ...perf.estimate import Estimate, Timing
 from ...resources import Resources
 from ..emitted import design_lines
@@ -106,7 +107,7 @@ def parts(found: Estimate) -> list[Part]:
     layers = found.network.layers
     if found.network.causal or layers == 1:
         return [Part("prompt", found.sequences, found.first_token.seconds)]
-    first = found.design.spec.run_cycles(found.prompt, 1) / (found.clock_mhz * 1e6)
+    first = counted_cycles(found.design.spec, found.prompt, 1) / (found.clock_mhz * 1e6)
     others = (found.first_token.seconds - first) / (layers - 1)
     return [Part("first layer", found.sequences, first), Part("further layer", found.sequences * (layers - 1), others)]
 

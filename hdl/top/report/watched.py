@@ -1,11 +1,11 @@
-"""A built decoder's run as it is counted (`hdl/perf/decodercycles.py`), which keeps when its units are busy."""
+"""A built decoder's run as it is counted (`hdl/perf/decoder_schedule.py`), which keeps when its units are busy."""
 
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...perf.decodercycles import DecoderRun
+from ...perf.decoder_schedule import DecoderRun
 from ...perf.memoryreader import MemoryReader
 from ...perf.spec import LINEAR_UNITS
 from .timeline import Span

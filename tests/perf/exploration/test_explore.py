@@ -18,6 +18,7 @@ from hdl.model.load import load_network
 from hdl.perf import Workload, estimate_design, load_device
 from hdl.perf import explore as explored
 from hdl.perf.constraints import binding
+from hdl.perf.design import prompt_cycles
 from hdl.perf.exploration.evaluate import costs
 from hdl.perf.exploration.pareto import STEP, nondominated, pareto_front
 from hdl.perf.exploration.point import Point
@@ -89,7 +90,7 @@ def test_an_encoder_s_figures_are_those_of_its_run() -> None:
     assert set(found.counts) == {"spatial"}
     for one in found.front[:5]:
         assert isinstance(one.point.spec, PipelineSpec)
-        run = one.point.spec.run_cycles(PROMPT, network.layers)
+        run = prompt_cycles(one.point.spec, PROMPT, network.layers)
         assert one.figures["prefill_cycles"] == run
         assert one.figures["first_token_s"] == pytest.approx(run / one.point.clock_mhz / 1e6)
 

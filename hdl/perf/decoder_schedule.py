@@ -9,13 +9,14 @@ How many of the head's last logits are still better than the best so far is up t
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from ..model.architecture import Attention
+from .builtdecoder import BuiltDecoderSpec
 from .cacheloads import CacheLoads
-from .cycles import Run, leave
+from .encoder_schedule import Run, leave
 from .memoryreader import FetchedParameters, MemoryReader
 from .memorytiming import IDEAL, MemoryTiming
 from .parameters import LINEAR_UNITS
@@ -23,10 +24,7 @@ from .rounds import Rounds
 from .servers import BUFFER, LONG_AGO
 from .weightstream import WeightStream
 
-if TYPE_CHECKING:
-    from .builtdecoder import BuiltDecoderSpec
-
-__all__ = ["DecoderRun", "counted_run", "decoder_cycles"]
+__all__ = ["DecoderRun", "counted_decoder_cycles", "counted_run"]
 
 Counted = TypeVar("Counted", bound="DecoderRun")
 
@@ -47,10 +45,10 @@ class DecoderRun(Run):
     With keys and values off chip: at once behind the run ``before``, whose cycles have been counted, or long after it.
     """
 
-    spec: "BuiltDecoderSpec"
+    spec: BuiltDecoderSpec
 
     def __init__(
-        self, spec: "BuiltDecoderSpec", tokens: int, position: int, timing: MemoryTiming, k: int = 1,
+        self, spec: BuiltDecoderSpec, tokens: int, position: int, timing: MemoryTiming, k: int = 1,
         before: "DecoderRun | None" = None,
     ):  # fmt: skip
         self.spec, self.tokens, self.position, self.k = spec, tokens, position, k
@@ -236,8 +234,8 @@ class DecoderRun(Run):
 
 
 @lru_cache(maxsize=1 << 10)
-def decoder_cycles(
-    spec: "BuiltDecoderSpec", tokens: int, position: int, timing: MemoryTiming = IDEAL, k: int = 1
+def counted_decoder_cycles(
+    spec: BuiltDecoderSpec, tokens: int, position: int, timing: MemoryTiming = IDEAL, k: int = 1
 ) -> int:
     """Cycles of a run, from the last id in to the ``k``-th candidate out.
 
@@ -248,7 +246,7 @@ def decoder_cycles(
 
 
 def counted_run(
-    kind: type[Counted], spec: "BuiltDecoderSpec", tokens: int, position: int, timing: MemoryTiming, k: int = 1
+    kind: type[Counted], spec: BuiltDecoderSpec, tokens: int, position: int, timing: MemoryTiming, k: int = 1
 ) -> Counted:
     """A run, counted, of the kind `DecoderRun` or of one that watches it.
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.decodercycles import decoder_cycles
+from hdl.perf.decoder_schedule import counted_decoder_cycles
 from hdl.perf.device import load_device
 from hdl.perf.memorytiming import IDEAL, MemoryTiming
 
@@ -35,7 +35,7 @@ def test_cycles_are_what_is_simulated(spec: BuiltDecoderSpec, tolerance: float, 
     with started(spec, timing) as simulation:
         for k, (count, restart) in enumerate([*RUNS, (spec.positions, True)], start=1):
             run = simulation.run(words(spec, count, k), restart=restart, k=k)
-            found = decoder_cycles(spec, count, run.position - count, timing, k)
+            found = counted_decoder_cycles(spec, count, run.position - count, timing, k)
             # A port's first refresh may come before a prompt's rows or behind them, and its parameters' too.
             most = BETTER + EVENLY + 2 * timing.refresh + tolerance * found
             assert abs(run.cycles - found) <= most, (count, run.position)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hdl.model.load import load_model
-from hdl.perf.cycles import Run
 from hdl.perf.device import load_device
+from hdl.perf.encoder_schedule import Run, counted_cycles, counted_layer_cycles
 from hdl.perf.plan import plan
 from hdl.perf.servers import BUFFER
 from hdl.perf.spec import ArrayShape, PipelineSpec
@@ -54,7 +54,7 @@ def test_estimates_are_what_is_simulated(spec: PipelineSpec) -> None:
         for tokens, count in runs:
             (text,) = texts(spec, [tokens], seed=3)
             simulated = accelerator.run(model.embed(text), layers=count).cycles
-            assert spec.run_cycles(tokens, count) == pytest.approx(simulated, rel=TOLERANCE), (tokens, count)
+            assert counted_cycles(spec, tokens, count) == pytest.approx(simulated, rel=TOLERANCE), (tokens, count)
 
 
 @pytest.mark.parametrize("tile", [2, 4, 8])
@@ -62,7 +62,7 @@ def test_estimates_are_what_is_simulated(spec: PipelineSpec) -> None:
 def test_more_tokens_or_layers_never_take_fewer_cycles(name: str, tile: int) -> None:
     spec = plan(load_model(name), load_device("u280"), tile=tile)
     lengths = [1, *range(7, spec.max_length, spec.max_length // 9), spec.max_length]
-    found = {run: spec.run_cycles(*run) for run in product(lengths, range(1, spec.max_layers + 1))}
+    found = {run: counted_cycles(spec, *run) for run in product(lengths, range(1, spec.max_layers + 1))}
     for (tokens, layers), cycles in found.items():
         assert cycles <= found.get((tokens, layers + 1), cycles)
     for layers in range(1, spec.max_layers + 1):
@@ -72,7 +72,7 @@ def test_more_tokens_or_layers_never_take_fewer_cycles(name: str, tile: int) -> 
 def test_a_layer_takes_no_less_than_its_slowest_unit() -> None:
     for spec, tokens in product(DESIGNS.values(), (1, 9, 21)):
         tiles = -(-tokens // spec.rows)
-        assert spec.layer_cycles(tokens) >= tiles * max(spec.row_cycles, *spec.tile_cycles(tokens).values())
+        assert counted_layer_cycles(spec, tokens) >= tiles * max(spec.row_cycles, *spec.tile_cycles(tokens).values())
 
 
 @pytest.mark.parametrize("tokens", [1, 30, 128])
@@ -82,4 +82,4 @@ def test_layers_that_are_counted_are_as_if_followed(tokens: int) -> None:
     ends = np.arange(1, run.tiles + 1) * spec.tile_beats - 1
     for layers in range(1, 9):
         ends = run.layer(ends) + BUFFER
-        assert spec.run_cycles(tokens, layers) == ends[-1] + 1
+        assert counted_cycles(spec, tokens, layers) == ends[-1] + 1

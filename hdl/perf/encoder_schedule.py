@@ -16,7 +16,7 @@ moved on by one number of cycles, so does everything that follows: the other lay
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,11 +27,9 @@ from ..model.architecture import Add, Attention, Graph, Linear, Norm, Operator, 
 from ..serial import divide_latency
 from .parameters import LINEAR_UNITS
 from .servers import BUFFER, LONG_AGO, Parameters, Server
+from .spec import PipelineSpec
 
-if TYPE_CHECKING:
-    from .spec import PipelineSpec
-
-__all__ = ["Run", "run_cycles"]
+__all__ = ["Run", "counted_cycles", "counted_layer_cycles"]
 
 
 class Weights:
@@ -58,7 +56,7 @@ class Weights:
 class Run:
     """A run of ``tokens`` through a pipeline, layer after layer."""
 
-    def __init__(self, spec: "PipelineSpec", tokens: int):
+    def __init__(self, spec: PipelineSpec, tokens: int):
         self.spec, self.tokens, self.tiles = spec, tokens, -(-tokens // spec.rows)
         # Memory delivers from the beginning; tokens are taken when control has divided them into tiles.
         start = -(divide_latency(spec.max_tiles.bit_length()) + 1)
@@ -241,7 +239,7 @@ def leave(array: ArraySpec, passes: np.ndarray, beats: np.ndarray) -> np.ndarray
     return passes[:, beats // array.chain] + array.latency + beats % array.chain
 
 
-def run_cycles(spec: "PipelineSpec", tokens: int, layers: int) -> int:
+def counted_cycles(spec: PipelineSpec, tokens: int, layers: int) -> int:
     """Cycles from the first beat of tokens to the last beat of the last layer's outputs, both counted."""
     run, known = Run(spec, tokens), np.zeros(0)
     for layer, ends in enumerate(run.follow(layers), start=1):
@@ -249,3 +247,8 @@ def run_cycles(spec: "PipelineSpec", tokens: int, layers: int) -> int:
         if known.size == before.size and (known - before).min() == (known - before).max():
             return int(ends[-1] + (layers - layer) * (known - before)[0]) + 1
     return int(ends[-1]) + 1
+
+
+def counted_layer_cycles(spec: PipelineSpec, tokens: int) -> int:
+    """Cycles that a layer more takes."""
+    return counted_cycles(spec, tokens, 2) - counted_cycles(spec, tokens, 1)
