@@ -14,7 +14,17 @@ from hdl.errors import InputError
 from hdl.model.load import load_network, networks
 from hdl.model.network import Network
 from hdl.model.weightbits import W4, WeightBits
-from hdl.perf import Choice, Workload, choice, design, estimate, estimate_design, load_device
+from hdl.perf import (
+    Choice,
+    Workload,
+    choice,
+    decoder_schedule,
+    design,
+    encoder_schedule,
+    estimate,
+    estimate_design,
+    load_device,
+)
 from hdl.perf import plan as planner
 from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.decoder import DecoderSpec
