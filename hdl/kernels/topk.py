@@ -27,7 +27,7 @@ KEY = signed(LOGIT.width + 1)
 EMPTY = -(1 << (LOGIT.width - 1)) - 1
 """The key of an empty cell, below every logit."""
 
-MAX_LARGEST = 64
+MAX_CANDIDATES = 64
 
 BOUND_LATENCY = 3
 """Cycles from a candidate's leaving its beat to the bound that includes it: candidate, cell, bound."""
@@ -46,7 +46,7 @@ class TopKSpec:
     """The size of a top k: up to ``largest`` of the ``features`` logits of one of ``rows`` rows, in beats of ``lanes``.
 
     Raises:
-        ValueError: for sizes below 1, and for more results than `MAX_LARGEST` or than there are logits.
+        ValueError: for sizes below 1, and for more results than `MAX_CANDIDATES` or than there are logits.
     """
 
     rows: int
@@ -58,7 +58,7 @@ class TopKSpec:
         for name in ("rows", "lanes", "features"):
             if getattr(self, name) < 1:
                 raise ValueError(f"top k {name} must be at least 1, not {getattr(self, name)}")
-        limit = min(MAX_LARGEST, self.features)
+        limit = min(MAX_CANDIDATES, self.features)
         if not 1 <= self.largest <= limit:
             raise ValueError(f"top k must be 1 to {limit} of {self.features} logits, not {self.largest}")
 

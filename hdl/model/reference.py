@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import InputError
 from ..kernels.linear import exact_matmul
 from ..kernels.parameters import RowFactors
+from ..kernels.topk import MAX_CANDIDATES
 from .architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
 from .lowering import NumericSpecs
 from .network import Network
@@ -25,9 +26,6 @@ __all__ = [
     "run_head",
     "run_layer",
 ]
-
-MAX_CANDIDATES = 64
-"""The most tokens that the device offers the host."""
 
 Trace = dict[str, np.ndarray]
 """Integers by name, in the order of the data: tensors [tokens, features] (scores and numerators [heads, queries,

@@ -21,7 +21,7 @@ from ..kernels.rowquantise import RowQuantiseSpec
 from ..kernels.scores import ScoresSpec
 from ..kernels.shared import Product, SharedColumnsSpec
 from ..kernels.sharing import share
-from ..kernels.topk import TopKSpec
+from ..kernels.topk import MAX_CANDIDATES, TopKSpec
 from ..kernels.weightedsum import WeightedSumsSpec
 from ..memory import ReplaySpec
 from ..model.architecture import Attention, Linear, Operator
@@ -33,7 +33,7 @@ from .decoder import MEMORY_LATENCY, DecoderSpec
 from .parameters import ParameterBlock, blocks_beats
 from .spec import ARRAYS, LINEAR_UNITS, ArrayShape, OperatorUnit, Unit, bank_style, ordered_blocks, unit_resources
 
-__all__ = ["LARGEST", "MOVABLE", "PRODUCTS", "BuiltDecoderSpec"]
+__all__ = ["MOVABLE", "PRODUCTS", "BuiltDecoderSpec"]
 
 MOVABLE = ("loop", "residual1", "residual2", *ARRAYS)
 """The units whose URAMs may be made of block RAM instead."""
@@ -44,9 +44,6 @@ PRODUCTS = WeightBits._fields
 AttentionUnit = TypeVar("AttentionUnit", ScoresSpec, WeightedSumsSpec)
 
 StyledUnit = TypeVar("StyledUnit", LinearSpec, ScoresSpec, WeightedSumsSpec, ResidualSpec)
-
-LARGEST = 64
-"""The most candidates for the next token that a decoder gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +133,7 @@ class BuiltDecoderSpec(DecoderSpec):
     @property
     def largest(self) -> int:
         """The most candidates for the next token."""
-        return min(LARGEST, self.vocabulary)
+        return min(MAX_CANDIDATES, self.vocabulary)
 
     @property
     def scores_unit(self) -> ScoresSpec:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..channel import BEAT_BYTES
 from ..kernels.shared import weight_bytes
 from ..model.network import Network
 from ..resources import Resources
@@ -155,7 +156,7 @@ class SpatialDesign:
     def layer_bytes(self) -> float:
         """Weights and parameters of a layer."""
         weights = (product_bytes(self.spec, one.name, one.weights, self.weight_bits) for one in self.network.operators)
-        return sum(weights) + 64 * self.spec.parameter_beats
+        return sum(weights) + BEAT_BYTES * self.spec.parameter_beats
 
     @cached_property
     def head_bytes(self) -> float:

@@ -9,6 +9,7 @@ from amaranth.hdl import Shape
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In
 
+from ..channel import BEAT_BYTES
 from ..kernels.activation import ActivationSpec
 from ..kernels.layernorm import LayerNormSpec
 from ..kernels.requantise import RequantiseSpec
@@ -17,7 +18,7 @@ from ..kernels.rowquantise import RowQuantiseSpec
 from ..model.architecture import Graph
 from ..perf.device import Device
 from ..perf.encoder_schedule import counted_cycles, counted_layer_cycles
-from ..perf.parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, padded
+from ..perf.parameters import ParameterBlock, padded
 from ..perf.spec import LINEAR_UNITS, PipelineSpec
 from ..resources import Resources
 from ..version import GENERATOR, VERSION
@@ -32,7 +33,6 @@ __all__ = [
     "unit_cycles",
 ]
 
-BEAT_BYTES = 8 * PARAMETER_WORDS_A_BEAT
 
 LENGTHS = (16, 32, 64, 128, 256, 384, 512)
 """Sequence lengths whose cycles the manifest gives; the longest is added."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ....channel import BEAT_BYTES
 from ....dsp import CASCADE
 from ....kernels.linearspec import ram_depth
 from ....kernels.weights import CHANNEL_RAMS, beats_a_word, channel_rams
@@ -170,7 +171,7 @@ class PortedPoints(Points):
     def weights(self) -> np.ndarray:
         """Bytes of all weights and parameters."""
         layer, head = (self.by_bits(count) for count in (self.network.layer_weights, self.network.head_weights))
-        return np.asarray(self.network.layers * (layer + 64 * self.tables.beats[self.group]) + head)
+        return np.asarray(self.network.layers * (layer + BEAT_BYTES * self.tables.beats[self.group]) + head)
 
     def prefill_bytes(self, length: int) -> np.ndarray:
         """Bytes that a prompt reads: the weights, whatever its length."""
