@@ -144,7 +144,7 @@ def test_moved_units_compute_the_same_in_the_cycles_that_are_counted() -> None:
     with started(MOVED, IDEAL) as simulation:
         some = words(MOVED, 9, seed=3)
         check(simulation, [[some[:5], some[5:6], some[6:]], [some[:1], some[1:2]]])
-        for k, (count, restart) in enumerate(((5, True), (3, False), (40, True)), start=1):
+        for k, (count, restart) in enumerate(((5, True), (3, False), (14, True)), start=1):
             run = simulation.run(words(MOVED, count, k), restart=restart, k=k)
             assert run.cycles == counted_decoder_cycles(MOVED, count, run.position - count, IDEAL, k)
             assert run.cycles == counted_decoder_cycles(DEEP, count, run.position - count, IDEAL, k)

@@ -13,12 +13,12 @@ from hdl.top.decoder.image import build_decoder_image
 from hdl.top.decoder.manifest import decoder_cycles, decoder_memory
 from hdl.top.decoder.pipeline import DecoderPipeline
 from hdl.top.describe import summary
-from hdl.top.emitter import Emitter
+from hdl.top.emitter import VerilogModule
 from hdl.top.manifest import build_manifest
 from sim import paths
 from sim.verilator import WAIVERS, lint
 
-from .designs import DEEP, FAR, FARTHER, MIXED, MOVED, ODD, PACKED, TINY
+from .designs import DEEP, FAR, MIXED, MOVED, ODD, PACKED, TINY
 from .simulations import model_of, sources
 
 
@@ -28,12 +28,12 @@ def memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
     return decoder_memory(spec)
 
 
-@pytest.mark.parametrize("spec", [TINY, ODD, MIXED, FAR, FARTHER], ids=["tiny", "odd", "mixed", "far", "farther"])
+@pytest.mark.parametrize("spec", [ODD, FAR], ids=["odd", "far"])
 def test_the_verilog_has_no_finding(spec: BuiltDecoderSpec) -> None:
     assert lint(sources(spec), "decoder", waivers=WAIVERS) == []
 
 
-@pytest.mark.parametrize("spec", [TINY, FAR], ids=["tiny", "far"])
+@pytest.mark.parametrize("spec", [MIXED, FAR], ids=["mixed", "far"])
 def test_paths_hold_one_multiplication_or_three_additions(spec: BuiltDecoderSpec) -> None:
     for weight, most in ((paths.multiplications, 1), (paths.additions, 3)):
         found = paths.longest_paths(sources(spec), "decoder", weight)
@@ -64,21 +64,17 @@ def test_segments_cover_the_channels(spec: BuiltDecoderSpec) -> None:
 
 def test_keys_and_values_off_chip_are_told_of() -> None:
     assert "cache" not in memory(TINY)
-    told = memory(FARTHER)["cache"]["units"]
+    told = memory(FAR)["cache"]["units"]
     assert told["keys"]["streams"] == ["keys__0", "keys__1"]
-    # 40 tokens are 5 blocks of 8, of 96 features 12: of keys each channel has up to 3 blocks of tokens, of values all
-    # 5, of half of the features.
-    assert [told[name]["beats"] for name in ("keys", "values")] == [2 * 3 * 12, 2 * 5 * 6]
+    # For each of 4 layers. 44 tokens are 6 blocks of 8, and 32 features are 4: a channel of keys has 3 blocks of
+    # tokens, a channel of values has all 6, of half of the features.
+    assert [told[name]["beats"] for name in ("keys", "values")] == [4 * 3 * 4, 4 * 6 * 2]
 
 
 def test_bits_of_weights_are_told_of_product_by_product() -> None:
     for unit in memory(MIXED)["weights"]["units"].values():
         bits = {product["name"]: product["bits"] for product in unit["products"]}
         assert bits == {"qkv": 4, "projection": 8, "ffn1": 4, "ffn2": 4, "head": 8}
-    emitter, pipeline = Emitter(), DecoderPipeline(MIXED)
-    emitter.emit(pipeline, "decoder")
-    told = build_manifest(pipeline, load_device("u280"), "tiny", emitter.modules, "decoder", memory={}, cycles=[])
-    assert told["geometry"]["weight_bits"] == {"qkv": 4, "projection": 8, "ffn1": 4, "ffn2": 4, "head": 8}
     ends = {MIXED: "; weights of 4 bits but 8 of projection and head", PACKED: " 4 bits", TINY: " 8 bits"}
     for spec, end in ends.items():
         assert summary(spec, load_device("u280")).endswith(end)
@@ -91,11 +87,16 @@ def test_cycles_grow_with_the_tokens() -> None:
 
 
 def test_what_lies_in_block_ram_since_uram_is_short_is_told_of() -> None:
-    device, emitter, pipeline = load_device("u280"), Emitter(), DecoderPipeline(replace(TINY, block_rams=("loop",)))
-    emitter.emit(pipeline, "decoder")
-    told = build_manifest(pipeline, device, "tiny", emitter.modules, "decoder", memory={}, cycles=[])
-    assert told["geometry"]["block_rams"] == ("loop",)
+    device = load_device("u280")
     assert summary(MOVED, device).endswith(
         "in block RAM, because URAM is short: loop, qkv, projection, ffn2, scores, sums"
     )
     assert "block RAM" not in summary(DEEP, device)
+
+
+def test_the_manifest_has_bits_and_block_rams() -> None:
+    pipeline = DecoderPipeline(replace(MIXED, block_rams=("loop",)))
+    modules = {"decoder": VerilogModule("decoder", "decoder_pipeline", pipeline.spec)}
+    told = build_manifest(pipeline, load_device("u280"), "tiny", modules, "decoder", memory={}, cycles=[])
+    assert told["geometry"]["weight_bits"] == {"qkv": 4, "projection": 8, "ffn1": 4, "ffn2": 4, "head": 8}
+    assert told["geometry"]["block_rams"] == ("loop",)

@@ -13,7 +13,7 @@ from hdl.perf.memorytiming import MemoryTiming
 from hdl.top.decoder.orders import Outcome
 from sim.decoder import DecoderSimulation, RefusedError
 
-from .designs import FAR, FARTHER
+from .designs import FAR
 from .simulations import model_of, started, words
 from .test_pipeline import check
 
@@ -33,6 +33,7 @@ def test_texts_one_after_the_other(simulation: DecoderSimulation) -> None:
             [some[:1], some[1:2], some[2:3]],
             # Prompts that go on in the middle of a tile, at its beginning, at a block's, and one that is longer still.
             [some[:5], some[5:6], some[6:11], some[11:12], some[12:15], some[15:16], some[16:40]],
+            [some[:19], *([token] for token in some[19:23]), some[23:]],
             [some],
         ],
     )
@@ -51,12 +52,6 @@ def test_generation_goes_on_to_the_last_position_and_no_further(simulation: Deco
     np.testing.assert_array_equal(run.candidates.ids, best_candidates(reference.step(some[-1]).logits[-1], 3).ids)
     with pytest.raises(RefusedError):
         simulation.run([1])
-
-
-def test_several_channels_each_and_several_cascades() -> None:
-    some = words(FARTHER, FARTHER.max_length, seed=12)
-    with started(FARTHER) as simulation:
-        check(simulation, [[some[:19], *([token] for token in some[19:23]), some[23:]]])
 
 
 def test_memory_that_is_late_and_gaps_change_nothing() -> None:
@@ -84,23 +79,22 @@ def test_a_reset_in_the_middle_of_a_token(simulation: DecoderSimulation, cycles:
     check(simulation, [[[5, 6], [7], [1, 2, 3]]])
 
 
-@pytest.mark.parametrize("spec", [FAR, FARTHER], ids=["far", "farther"])
-def test_bytes_are_those_of_the_tokens(spec: BuiltDecoderSpec) -> None:
-    with started(spec) as simulation:
-        position, ahead = 0, dict.fromkeys(spec.memories, 0)
-        for count in (11, 1, 1, 4):
-            run = simulation.run(words(spec, count, seed=count), restart=position == 0)
-            # Rows behind the last token are written too, up to the end of its tile, and again when their tokens come.
-            stored = ceil((position + count) / spec.rows) * spec.rows - position
-            for name, memory in spec.memories.items():
-                used = [run.memory[f"{name}__{index}"] for index in range(memory.channels)]
-                # Of this run's layers some were read before it, and some of the next run's in it: all that have banks.
-                wanted = spec.max_layers * memory.bytes_read(position)
-                ahead[name] += sum(use.read for use in used) - wanted
-                assert 0 <= ahead[name] <= min(spec.cache_banks, spec.max_layers) * memory.bytes_read(position + count)
-                assert sum(use.written for use in used) == spec.max_layers * spec.hidden * stored
-            position += count
-        assert all(ahead.values())
+def test_bytes_are_those_of_the_tokens(simulation: DecoderSimulation) -> None:
+    spec = simulation.spec
+    position, ahead = 0, dict.fromkeys(spec.memories, 0)
+    for count in (11, 1, 1, 4):
+        run = simulation.run(words(spec, count, seed=count), restart=position == 0)
+        # Rows behind the last token are written too, up to the end of its tile, and again when their tokens come.
+        stored = ceil((position + count) / spec.rows) * spec.rows - position
+        for name, memory in spec.memories.items():
+            used = [run.memory[f"{name}__{index}"] for index in range(memory.channels)]
+            # Of this run's layers some were read before it, and some of the next run's in it: all that have banks.
+            wanted = spec.max_layers * memory.bytes_read(position)
+            ahead[name] += sum(use.read for use in used) - wanted
+            assert 0 <= ahead[name] <= spec.cache_banks * memory.bytes_read(position + count)
+            assert sum(use.written for use in used) == spec.max_layers * spec.hidden * stored
+        position += count
+    assert all(ahead.values())
 
 
 def test_a_decoder_without_a_channel_for_its_keys_is_refused() -> None:
