@@ -1,7 +1,8 @@
 """Estimated cycles: those of the simulated Verilog, for small designs; more work never takes fewer."""
 
-from dataclasses import replace
+from functools import cache
 from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,36 +12,20 @@ from hdl.perf.device import load_device
 from hdl.perf.encoder_schedule import Run, counted_cycles, counted_layer_cycles
 from hdl.perf.plan import plan
 from hdl.perf.servers import BUFFER
-from hdl.perf.spec import ArrayShape, PipelineSpec
+from hdl.perf.spec import PipelineSpec
 from hdl.top.image import build_image
 from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
 
-from ..model.networks import layer
 from ..top.designs import ODD, TINY, random_model, texts
 from ..top.sources import EFFORT, emitted
+from ..top.test_vision import SPEC as SLOW_ATTENTION
 
 TOLERANCE = 0.01
 """The project promises 5 %; the estimates are exact here, and a bound of 5 % would hide a stage that is forgotten."""
 
-DESIGNS = {
-    "two rows": ODD,
-    "four rows": TINY,
-    "eight rows, slow attention": replace(
-        TINY,
-        rows=8,
-        layer=layer("bert", 16, 2, 32),
-        lanes=1,
-        ffn_lanes=1,
-        score_lanes=1,
-        qkv=ArrayShape(4, 1),
-        projection=ArrayShape(2, 1),
-        ffn1=ArrayShape(2, 1),
-        ffn2=ArrayShape(2, 1),
-        scores=ArrayShape(8, 1),
-        sums=ArrayShape(1, 1),
-    ),
-}
+DESIGNS = {"two rows": ODD, "four rows": TINY}
+"""`tests.top.test_vision` does the same with eight rows and slow attention."""
 
 
 @pytest.mark.parametrize("spec", DESIGNS.values(), ids=DESIGNS)
@@ -57,10 +42,15 @@ def test_estimates_are_what_is_simulated(spec: PipelineSpec) -> None:
             assert counted_cycles(spec, tokens, count) == pytest.approx(simulated, rel=TOLERANCE), (tokens, count)
 
 
-@pytest.mark.parametrize("tile", [2, 4, 8])
-@pytest.mark.parametrize("name", ["tiny-bert", "minilm-l6", "bert-base"])
+@cache
+def planned(name: str, **options: Any) -> PipelineSpec:
+    """A planned pipeline."""
+    return plan(load_model(name), load_device("u280"), **options)
+
+
+@pytest.mark.parametrize(("name", "tile"), [("tiny-bert", 2), ("minilm-l6", 4), ("bert-base", 8)])
 def test_more_tokens_or_layers_never_take_fewer_cycles(name: str, tile: int) -> None:
-    spec = plan(load_model(name), load_device("u280"), tile=tile)
+    spec = planned(name, tile=tile)
     lengths = [1, *range(7, spec.max_length, spec.max_length // 9), spec.max_length]
     found = {run: counted_cycles(spec, *run) for run in product(lengths, range(1, spec.max_layers + 1))}
     for (tokens, layers), cycles in found.items():
@@ -70,14 +60,14 @@ def test_more_tokens_or_layers_never_take_fewer_cycles(name: str, tile: int) -> 
 
 
 def test_a_layer_takes_no_less_than_its_slowest_unit() -> None:
-    for spec, tokens in product(DESIGNS.values(), (1, 9, 21)):
+    for spec, tokens in product((*DESIGNS.values(), SLOW_ATTENTION), (1, 9, 21)):
         tiles = -(-tokens // spec.rows)
         assert counted_layer_cycles(spec, tokens) >= tiles * max(spec.row_cycles, *spec.tile_cycles(tokens).values())
 
 
 @pytest.mark.parametrize("tokens", [1, 30, 128])
 def test_layers_that_are_counted_are_as_if_followed(tokens: int) -> None:
-    spec = plan(load_model("minilm-l6"), load_device("u280"), max_length=128)
+    spec = planned("tiny-bert")
     run = Run(spec, tokens)
     ends = np.arange(1, run.tiles + 1) * spec.tile_beats - 1
     for layers in range(1, 9):
