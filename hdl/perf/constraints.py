@@ -11,13 +11,16 @@ from .design import Design
 from .device import Device
 from .floorplan import floorplan
 
-__all__ = ["BANDWIDTH", "Constraint", "binding", "check_memory", "constraints"]
+__all__ = ["BANDWIDTH", "REGIONS", "Constraint", "binding", "check_memory", "constraints"]
 
 SLR_SHARE = 0.9
 """The share of one SLR's resources that a design may use; the whole device must be within `PLANNED`."""
 
 CROSSING_SHARE = 0.8
 """Share of the lines between two SLRs that may be used."""
+
+REGIONS = ("SLR budget", "crossings")
+"""The constraints of the floorplan."""
 
 GIGABYTE = 1e9
 

@@ -13,7 +13,7 @@ from .buildable import BUILT_TILES, not_built
 from .builtdecoder import BuiltDecoderSpec
 from .channels import weight_channels
 from .chooser import choose_geometry
-from .constraints import Constraint, binding, constraints
+from .constraints import REGIONS, Constraint, binding, constraints
 from .cost import work_cycles
 from .decoder import DecoderSpec
 from .design import SpatialDesign
@@ -60,7 +60,7 @@ def plan(
 
 def built_design(network: Network, device: Device, workload: Workload, share: float = 1.0) -> SpatialDesign:
     """The fastest design that `emit` makes of a network, for a workload on a device at the workload's clock, which
-    meets all constraints.
+    meets all constraints but those of the floorplan.
 
     If the workload names no tile, an encoder's has 4 tokens, and a decoder's is the best of 4 and 2: with 2, keys and
     values of a long text are read faster. A decoder's keys and values lie on chip if they fit. If they do not, they lie
@@ -92,7 +92,8 @@ def built_design(network: Network, device: Device, workload: Workload, share: fl
             raise InputError(f"model {network.name!r} on {place} with tiles of {tiles}: {error}") from None
         design = SpatialDesign(network, spec, min(workload.weight_bits))
         found = constraints(design, board, tokens=workload.length, sequences=1, clock_mhz=board.clock_mhz)
-        missed = binding(found)
+        # The floorplan is a model of where units may lie, which place and route need not follow: it is shown only.
+        missed = binding(one for one in found if one.name not in REGIONS)
         if missed is None:
             return design
         refused.append(missed)
