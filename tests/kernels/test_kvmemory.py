@@ -198,7 +198,7 @@ def test_attention_sees_earlier_and_new_tokens(spec: KvMemorySpec, gaps: int | N
         np.testing.assert_array_equal(result.outputs["sums"][which], wanted[which])
 
 
-LARGE = {"rows": 2, "heads": 12, "head_size": 64, "max_length": 1024, "layers": 2, "lanes_stored": 2, "lanes": 2}
+LARGE = {"rows": 2, "heads": 4, "head_size": 64, "max_length": 512, "layers": 2, "lanes_stored": 2, "lanes": 2}
 
 
 def test_resources_are_those_of_synthesis() -> None:

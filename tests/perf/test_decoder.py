@@ -26,6 +26,9 @@ hides all of the other's waits."""
 
 LENGTHS = {"gpt2": 192, "tiny-gpt2": 256}
 
+CASES = [("gpt2", W8), ("gpt2", WeightBits.of(4, ["head"])), *(("tiny-gpt2", bits) for bits in TOLERANCE)]
+"""All bits of the small network, and of the large one 8 bits and both together."""
+
 
 @cache
 def planned(name: str, bits: WeightBits) -> tuple[BuiltDecoderSpec, SpatialDesign, float]:
@@ -38,8 +41,7 @@ def planned(name: str, bits: WeightBits) -> tuple[BuiltDecoderSpec, SpatialDesig
     return spec, design, share * U280.memory.bytes_a_cycle(U280.clock_mhz)
 
 
-@pytest.mark.parametrize("bits", TOLERANCE, ids=str)
-@pytest.mark.parametrize("name", LENGTHS)
+@pytest.mark.parametrize(("name", "bits"), CASES, ids=str)
 def test_estimates_are_near_what_is_counted(name: str, bits: WeightBits) -> None:
     spec, design, bytes_a_cycle = planned(name, bits)
     for tokens in (6, 32, 128, LENGTHS[name]):

@@ -149,6 +149,7 @@ def test_a_build_that_fails_or_is_interrupted_leaves_nothing(raised: BaseExcepti
 
 KILLED = """
 import sys, time
+from pathlib import Path
 from sim.cache import cached
 
 def build(folder):

@@ -64,6 +64,7 @@ def test_the_first_to_fail_ends_those_beside_it_and_none_is_begun() -> None:
 
 BUILDS = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import click
 
