@@ -358,7 +358,7 @@ def test_a_disk_that_is_full(
     out = tmp_path / "page.html"
     out.write_text(f"<!DOCTYPE html>{GENERATED}an older page")
     monkeypatch.setattr(Path, "replace", full)
-    run = Run(capsys, "--model", "tiny-bert", "report", "--points", "0", "--tile", "4", "--out", str(out))
+    run = Run(capsys, "--model", "tiny-bert", "report", *SMALL, "--out", str(out))
     assert run.complaint() == f"output file {out} cannot be written: No space left on device"
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
     assert out.read_text().endswith("an older page")
@@ -368,7 +368,7 @@ def test_only_its_own_page_is_replaced(capsys: pytest.CaptureFixture[str], tmp_p
     """A page says of itself that it is one, by which it is told from other files."""
     out = tmp_path / "thesis.html"
     out.write_text("<!DOCTYPE html>all of it")
-    run = Run(capsys, "--model", "tiny-bert", "report", "--points", "0", "--tile", "4", "--out", str(out))
+    run = Run(capsys, "--model", "tiny-bert", "report", *SMALL, "--out", str(out))
     assert run.complaint() == (
         f"output file {out} must be new or an earlier output of report; choose another --out, or replace the file "
         "with --force"
