@@ -1,6 +1,6 @@
 """A network in float32: what quantisation is calibrated on and measured against; at once, or token by token."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import InputError
 from .architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
 from .functions import FUNCTIONS
+from .keyvalues import KeyValues, empty_cache, extend_cache, with_past
 from .network import Network
 from .weights import Dense, NormWeights, Parameters, Weights
 
@@ -20,6 +21,7 @@ __all__ = [
     "close",
     "dense",
     "embed",
+    "embedded",
     "encode",
     "normalise",
     "run_graph",
@@ -57,24 +59,30 @@ def embed(token_ids: Any, weights: Weights, start: int = 0) -> np.ndarray:
     Raises:
         InputError: see `check_tokens`.
     """
-    network = weights.network
+    return embedded(token_ids, weights.network, weights.tables, weights.embedding, start)
+
+
+def embedded(
+    token_ids: Any, network: Network, tables: Mapping[str, np.ndarray], parameters: Parameters, start: int = 0
+) -> np.ndarray:
+    """`embed` with the tables and the parameters of the embedding's graph alone."""
     if network.traits.embed:
-        return network.traits.embed(token_ids, weights.tables, weights.embedding, network)
+        return network.traits.embed(token_ids, tables, parameters, network)
     ids = check_tokens(token_ids, network, start)
     rows: dict[str, Any] = {"word": ids, "position": slice(start, start + len(ids)), "token_type": 0}
-    total = reduce(np.add, (weights.tables[name][rows[name]] for name in network.embedding.tables))
+    total = reduce(np.add, (tables[name][rows[name]] for name in network.embedding.tables))
     graph = network.embedding.graph
-    return run_graph(graph, total, weights.embedding, network)[graph.output] if graph else total
+    return run_graph(graph, total, parameters, network)[graph.output] if graph else total
 
 
 def run_graph(
-    graph: Graph, x: np.ndarray, parameters: Parameters, network: Network, past: Trace | None = None
+    graph: Graph, x: np.ndarray, parameters: Parameters, network: Network, past: KeyValues | None = None
 ) -> Trace:
     """Every tensor of a graph for its input ``x``, which is among them, by name. The integer reference's trace uses the
     same names. ``past``: keys and values [tokens before, features] of the tokens before."""
     trace = {graph.input: x}
     for operator in graph:
-        OPERATORS[type(operator)](operator, trace, parameters, network, past or {})
+        OPERATORS[type(operator)](operator, trace, parameters, network, past)
     return trace
 
 
@@ -133,9 +141,7 @@ class FloatDecoder:
     def __init__(self, weights: Weights):
         self.weights = weights
         self.tokens = 0
-        attention = weights.network.attention
-        empty = np.zeros((0, attention.kv_heads * attention.head_size), dtype=np.float32)
-        self._cache: list[Trace] = [{attention.keys: empty, attention.values: empty} for _ in weights.layers]
+        self._cache = empty_cache(weights.network, np.float32)
 
     def extend(self, token_ids: Sequence[int]) -> Trace:
         """The tensors of the head's graph for the next tokens: after the last norm, and the logits.
@@ -147,8 +153,7 @@ class FloatDecoder:
         x = embed(token_ids, weights, self.tokens)
         for layer, cache in zip(weights.layers, self._cache, strict=True):
             trace = run_graph(network.layer, x, layer, network, cache)
-            for name, past in cache.items():
-                cache[name] = np.concatenate([past, trace[name]])
+            extend_cache(cache, trace)
             x = trace[network.layer.output]
         self.tokens += len(x)
         assert network.head is not None, f"{network.name} has no head"
@@ -168,11 +173,10 @@ def _norm(operator: Norm, trace: Trace, parameters: Parameters, network: Network
     trace[operator.name] = normalise(trace[operator.source], own, network.norm_eps)
 
 
-def _attention(operator: Attention, trace: Trace, parameters: Parameters, network: Network, past: Trace) -> None:
-    keys, values = (
-        np.concatenate([past[name], trace[name]]) if name in past else trace[name]
-        for name in (operator.keys, operator.values)
-    )
+def _attention(
+    operator: Attention, trace: Trace, parameters: Parameters, network: Network, past: KeyValues | None
+) -> None:
+    keys, values = with_past(operator, trace, past)
     trace[operator.name] = attend(trace[operator.queries], keys, values, operator.heads, causal=operator.causal)
 
 

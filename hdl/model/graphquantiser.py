@@ -38,7 +38,7 @@ from .scaling import (
     shift_channels,
 )
 from .streams import Streams
-from .weights import Dense, NormWeights, Parameters, joined
+from .weights import Dense, NormWeights, Parameters, joined, linear_readers
 
 __all__ = ["GraphQuantiser"]
 
@@ -113,12 +113,6 @@ class GraphQuantiser:
             units=self.units,
         )  # fmt: skip
 
-    def _readers(self, tensor: str) -> list[Dense]:
-        """The linear operators that read a tensor, part by part."""
-        linears = [reader for reader in self.graph.readers(tensor) if isinstance(reader, Linear)]
-        parts = [self.parameters[part.name] for linear in linears for part in linear.parts]
-        return [part for part in parts if isinstance(part, Dense)]
-
     def _add(self, operator: Add) -> None:
         self.channels[operator.name] = shift_channels(self.streams.shifts[operator.name])
 
@@ -132,7 +126,7 @@ class GraphQuantiser:
         epsilon = self.epsilon / float(self.units[operator.source]) ** 2
         gamma, beta = own.gamma, own.beta
         if self.edges[name].scale is Scale.FEATURE:
-            free = free_units(self.ranges[name], self._readers(name))
+            free = free_units(self.ranges[name], linear_readers(self.graph, name, self.parameters))
             least = least_norm_units(kernel, gamma, beta, epsilon)
             largest, smallest = self.ranges[LARGEST.format(name)], -self.ranges[SMALLEST.format(name)]
             constant = (least > free) & (largest - smallest < INDISTINCT * least)
@@ -149,7 +143,7 @@ class GraphQuantiser:
         )
         self.channels["scores"] = attention_scales(queries * keys / sqrt(operator.head_size))
         none = np.zeros(len(values))
-        free = free_units(self.ranges[name], self._readers(name))
+        free = free_units(self.ranges[name], linear_readers(self.graph, name, self.parameters))
         self.units[name] = np.maximum(free, least_units(values * CONTEXT_FACTOR, none))
         self.channels[name] = requantise_channels(values * CONTEXT_FACTOR / self.units[name], none)
 

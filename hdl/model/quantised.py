@@ -11,11 +11,11 @@ from ..fixed import saturate
 from ..kernels.activation import ActivationSpec
 from ..kernels.normparameters import NormParameters
 from ..kernels.parameters import ChannelParameters
-from .floating import check_tokens, close, embed
+from .floating import check_tokens, close, embedded
 from .network import Network
 from .pooling import MEAN, Pooling
 from .weightbits import WeightBits
-from .weights import Parameters, Weights
+from .weights import Parameters
 
 __all__ = ["Quantised", "QuantisedGraph"]
 
@@ -95,11 +95,7 @@ class Quantised:
             InputError: for no tokens, ids outside the vocabulary, and more in all than the model has positions for.
         """
         if self.head is None:
-            weights = Weights(
-                network=self.network, tables=self.tables, embedding=self.embedding, layers=(), head={}, closing={},
-                source=self.source,
-            )  # fmt: skip
-            return self.integers(embed(token_ids, weights, start))
+            return self.integers(embedded(token_ids, self.network, self.tables, self.embedding, start))
         ids = check_tokens(token_ids, self.network, start)
         total = self.tables["word"][ids].astype(np.int64) + self.tables["position"][start : start + len(ids)]
         return saturate(total, 16).astype(np.int16)

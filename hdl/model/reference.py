@@ -10,6 +10,7 @@ from ..kernels.linear import exact_matmul
 from ..kernels.parameters import RowFactors
 from ..kernels.topk import MAX_CANDIDATES
 from .architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
+from .keyvalues import KeyValues, empty_cache, extend_cache, with_past
 from .lowering import NumericSpecs
 from .network import Network
 from .quantised import Quantised, QuantisedGraph
@@ -50,7 +51,7 @@ def run(model: Quantised, tokens: np.ndarray) -> list[np.ndarray]:
     return outputs
 
 
-def run_layer(layer: QuantisedGraph, tokens: np.ndarray, network: Network, past: Trace | None = None) -> Trace:
+def run_layer(layer: QuantisedGraph, tokens: np.ndarray, network: Network, past: KeyValues | None = None) -> Trace:
     """Every intermediate of a layer for its input [tokens, hidden], which is not among them. ``past``: keys and values
     [tokens before, features] of the tokens before."""
     return run_graph(network.layer, NumericSpecs.of(network.layer, True, network.max_positions), layer, tokens, past)
@@ -65,12 +66,12 @@ def run_head(model: Quantised, tokens: np.ndarray) -> Trace:
 
 
 def run_graph(
-    graph: Graph, specs: NumericSpecs, integers: QuantisedGraph, tokens: np.ndarray, past: Trace | None = None
+    graph: Graph, specs: NumericSpecs, integers: QuantisedGraph, tokens: np.ndarray, past: KeyValues | None = None
 ) -> Trace:
     """Every intermediate of a graph for its input [tokens, features]."""
     trace = {graph.input: tokens}
     for operator in graph:
-        OPERATORS[type(operator)](operator, trace, specs, integers, past or {})
+        OPERATORS[type(operator)](operator, trace, specs, integers, past)
     del trace[graph.input]
     return trace
 
@@ -108,9 +109,7 @@ class Decoder:
     def __init__(self, model: Quantised):
         self.model = model
         self.tokens = 0
-        attention = model.network.attention
-        empty = np.zeros((0, attention.kv_heads * attention.head_size), dtype=np.int64)
-        self.cache: list[Trace] = [{attention.keys: empty, attention.values: empty} for _ in model.layers]
+        self.cache = empty_cache(model.network, np.int64)
 
     def prefill(self, token_ids: Sequence[int]) -> Step:
         """Takes a whole prompt.
@@ -122,8 +121,7 @@ class Decoder:
         layers = []
         for layer, cache in zip(self.model.layers, self.cache, strict=True):
             trace = run_layer(layer, features, network, cache)
-            for name, past in cache.items():
-                cache[name] = np.concatenate([past, trace[name]])
+            extend_cache(cache, trace)
             features = trace[network.layer.output].astype(np.int16)
             layers.append(trace)
         self.tokens += len(features)
@@ -168,7 +166,9 @@ def best_candidates(logits: np.ndarray, k: int) -> Candidates:
     return Candidates(ids, np.asarray(logits, dtype=np.int64)[ids])
 
 
-def _linear(operator: Linear, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: Trace) -> None:
+def _linear(
+    operator: Linear, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: KeyValues | None
+) -> None:
     """Row quantiser, product, requantiser: the trace has ``rows_``, ``factors_`` and ``sums_NAME`` before the parts."""
     name, (quantise, requantise) = operator.name, specs.of_linear(operator)
     rows, factors = quantise.reference(trace[operator.source], integers.limits[name])
@@ -180,17 +180,16 @@ def _linear(operator: Linear, trace: Trace, specs: NumericSpecs, integers: Quant
     trace |= zip(operator.gives, np.split(values, cuts, axis=1), strict=True)
 
 
-def _norm(operator: Norm, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: Trace) -> None:
+def _norm(operator: Norm, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: KeyValues | None) -> None:
     name = operator.name
     trace[name] = specs.of_norm(operator).reference(trace[operator.source], integers.norms[name])
 
 
-def _attention(operator: Attention, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: Trace) -> None:
+def _attention(
+    operator: Attention, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: KeyValues | None
+) -> None:
     name, (scores, softmax, sums, context) = operator.name, specs.of_attention(operator)
-    keys, values = (
-        np.concatenate([past[tensor], trace[tensor]]) if tensor in past else trace[tensor]
-        for tensor in (operator.keys, operator.values)
-    )
+    keys, values = with_past(operator, trace, past)
     queries = trace[operator.queries]
     trace["scores"] = scores.reference(queries, keys)
     start = len(keys) - len(queries)
@@ -201,12 +200,14 @@ def _attention(operator: Attention, trace: Trace, specs: NumericSpecs, integers:
     trace[name] = context.reference(trace[f"sums_{name}"], integers.channels[name], factors)
 
 
-def _table(operator: Table, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: Trace) -> None:
+def _table(
+    operator: Table, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: KeyValues | None
+) -> None:
     name = operator.name
     trace[name] = specs.of_table(operator).reference(trace[operator.source], integers.tables[name])
 
 
-def _add(operator: Add, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: Trace) -> None:
+def _add(operator: Add, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: KeyValues | None) -> None:
     name = operator.name
     terms = trace[operator.skip], trace[operator.branch]
     trace[name] = specs.of_add(operator).reference(*terms, integers.channels[name])

@@ -18,12 +18,12 @@ from itertools import pairwise
 import numpy as np
 
 from ..kernels.residual import MAX_PLACES
-from .architecture import Add, Graph, Linear, Norm
+from .architecture import Add, Norm
 from .calibrate import NetworkRanges, Ranges
 from .edges import Scale
 from .lowering import NumericSpecs
 from .scaling import INT16, MARGIN, TINY, balance, least_norm_units
-from .weights import Dense, NormWeights, Parameters, Weights
+from .weights import Dense, NormWeights, Parameters, Weights, linear_readers
 
 __all__ = ["Streams", "residual_path"]
 
@@ -99,7 +99,7 @@ def _normed_path(weights: Weights, stops: Sequence[_Stop], specs: NumericSpecs, 
         norm = maker or (last if before else None)
         owner = stop.parameters if maker else before.parameters if before else {}
         least = _least(specs, norm, owner, epsilon, found)
-        readers = _readers(graph, stop)
+        readers = linear_readers(graph, stop.add.skip, stop.parameters)
         found.append(_balanced(stop.ranges[stop.add.skip], least, stop.ranges[stop.add.branch], readers, balanced))
     end = stops[-1]
     least = _least(specs, last, end.parameters, epsilon, found)
@@ -121,13 +121,6 @@ def _least(
     own = parameters[norm.name]
     assert isinstance(own, NormWeights)
     return least_norm_units(specs.of_norm(norm), own.gamma, own.beta, epsilon / found[-1][0] ** 2)
-
-
-def _readers(graph: Graph, stop: _Stop) -> list[Dense]:
-    """The linear operators that read what goes past an addition, part by part."""
-    linears = [reader for reader in graph.readers(stop.add.skip) if isinstance(reader, Linear)]
-    parts = [stop.parameters[part.name] for linear in linears for part in linear.parts]
-    return [part for part in parts if isinstance(part, Dense)]
 
 
 def _balanced(

@@ -9,7 +9,7 @@ from ..errors import InputError
 from .architecture import Graph, Linear, Norm
 from .network import Network
 
-__all__ = ["Dense", "NormWeights", "Parameters", "Weights", "joined", "random_weights"]
+__all__ = ["Dense", "NormWeights", "Parameters", "Weights", "joined", "linear_readers", "random_weights"]
 
 MOST_DRAWN = 1 << 31
 """Random weights of a model: more than gpt2-xl has, the largest that is built in."""
@@ -51,6 +51,13 @@ class Weights:
     head: Parameters
     closing: Parameters
     source: str
+
+
+def linear_readers(graph: Graph, tensor: str, parameters: Parameters) -> list[Dense]:
+    """The linear operators of a graph that read a tensor, part by part."""
+    linears = [reader for reader in graph.readers(tensor) if isinstance(reader, Linear)]
+    parts = [parameters[part.name] for linear in linears for part in linear.parts]
+    return [part for part in parts if isinstance(part, Dense)]
 
 
 def joined(operator: Linear, parameters: Parameters) -> Dense:

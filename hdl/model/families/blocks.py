@@ -3,9 +3,10 @@
 from typing import Any
 
 from ..architecture import Add, Attention, Graph, Linear, Norm, Operator, Part, Table
+from ..family import Embedding
 from ..shape import Shape
 
-__all__ = ["attention", "equal_heads", "feed_forward", "post_norm", "pre_norm"]
+__all__ = ["attention", "equal_heads", "feed_forward", "learned_positions", "logits", "post_norm", "pre_norm"]
 
 
 def attention(shape: Shape, source: str, *, causal: bool) -> tuple[Operator, ...]:
@@ -67,6 +68,19 @@ def pre_norm(shape: Shape, *, causal: bool) -> Graph:
         ),
         "residual2",
     )
+
+
+def logits(shape: Shape, *, root_mean_square: bool = False) -> Graph:
+    """The head of a decoder: the last norm, and the logits of the next token."""
+    hidden = shape.hidden
+    norm = Norm("norm", "tokens", hidden, root_mean_square=root_mean_square)
+    head = Linear("head", "norm", hidden, (Part("logits", shape.vocabulary),), bias=False)
+    return Graph("tokens", hidden, (norm, head), "logits")
+
+
+def learned_positions(shape: Shape) -> Embedding:
+    """The tables of words and of positions. The two spare positions of OPT are left out."""
+    return Embedding(tables={"word": shape.vocabulary, "position": shape.max_positions})
 
 
 def equal_heads(values: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from ..architecture import Graph, Linear, Norm, Part
-from ..family import Embedding, Family, FamilyKeys, Layout
-from ..shape import Shape
-from .blocks import equal_heads, pre_norm
+from ..family import Family, FamilyKeys, Layout
+from .blocks import equal_heads, learned_positions, logits, pre_norm
 from .keys import HARMLESS, LEARNED, OTHER_NETWORKS, SAME_HEADS, plain
 
-__all__ = ["GPT2", "tied_head"]
+__all__ = ["GPT2"]
 
 
 def complete(values: dict[str, Any]) -> dict[str, Any]:
@@ -16,18 +14,6 @@ def complete(values: dict[str, Any]) -> dict[str, Any]:
     hidden = values["hidden"]
     inner = 4 * hidden if type(hidden) is int else hidden
     return equal_heads(values) | {"intermediate": inner, "tied": True, "token_types": 0} | values
-
-
-def tied_head(shape: Shape) -> Graph:
-    """The last norm, and the logits of the next token."""
-    hidden = shape.hidden
-    logits = Linear("head", "norm", hidden, (Part("logits", shape.vocabulary),), bias=False)
-    return Graph("tokens", hidden, (Norm("norm", "tokens", hidden), logits), "logits")
-
-
-def embedding(shape: Shape) -> Embedding:
-    """See `Family`."""
-    return Embedding(tables={"word": shape.vocabulary, "position": shape.max_positions})
 
 
 GPT2 = Family(
@@ -64,8 +50,8 @@ GPT2 = Family(
     fields=("norm_eps", "activation"),
     complete=complete,
     layer=lambda shape: pre_norm(shape, causal=True),
-    head=tied_head,
-    embedding=embedding,
+    head=logits,
+    embedding=learned_positions,
     layout=Layout(
         tables={"word": "wte.weight", "position": "wpe.weight"},
         prefix="h.{}.",

@@ -6,7 +6,7 @@ from typing import Any
 from ..architecture import Add, Attention, Gate, Graph, Linear, Norm, Part, Rotary, Table
 from ..family import Embedding, Family, FamilyKeys
 from ..shape import Shape
-from .blocks import equal_heads
+from .blocks import equal_heads, logits
 from .keys import HARMLESS, OTHER_NETWORKS, SIZES
 
 __all__ = ["LLAMA"]
@@ -46,13 +46,6 @@ def layer(shape: Shape) -> Graph:
     )
 
 
-def head(shape: Shape) -> Graph:
-    """See `Family`."""
-    hidden = shape.hidden
-    logits = Linear("head", "norm", hidden, (Part("logits", shape.vocabulary),), bias=False)
-    return Graph("tokens", hidden, (Norm("norm", "tokens", hidden, root_mean_square=True), logits), "logits")
-
-
 LLAMA = Family(
     name="llama",
     title="LLaMA",
@@ -72,6 +65,6 @@ LLAMA = Family(
     fields=("kv_heads", "head_size", "tied"),
     complete=complete,
     layer=layer,
-    head=head,
+    head=lambda shape: logits(shape, root_mean_square=True),
     embedding=lambda shape: Embedding(tables={"word": shape.vocabulary}),
 )

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from ..family import Embedding, Family, FamilyKeys
-from ..shape import Shape
-from .blocks import equal_heads, pre_norm
-from .gpt2 import tied_head
+from ..family import Family, FamilyKeys
+from .blocks import equal_heads, learned_positions, logits, pre_norm
 from .keys import HARMLESS, OTHER_NETWORKS, SAME_HEADS, SIZES, plain
 
 __all__ = ["OPT"]
@@ -15,11 +13,6 @@ def complete(values: dict[str, Any]) -> dict[str, Any]:
     """See `Family`."""
     plain_shape = {"tied": True, "token_types": 0, "norm_eps": 1e-5, "activation": "relu"}
     return equal_heads(values) | plain_shape | values
-
-
-def embedding(shape: Shape) -> Embedding:
-    """See `Family`. The two spare positions of OPT are left out."""
-    return Embedding(tables={"word": shape.vocabulary, "position": shape.max_positions})
 
 
 OPT = Family(
@@ -41,6 +34,6 @@ OPT = Family(
     fields=("tied",),
     complete=complete,
     layer=lambda shape: pre_norm(shape, causal=True),
-    head=tied_head,
-    embedding=embedding,
+    head=logits,
+    embedding=learned_positions,
 )
