@@ -12,7 +12,7 @@ from ..resources import Resources
 from .budget import SHARES, scaled, shortfall
 from .channels import copy_channels, weight_channels
 from .chooser import choose_geometry
-from .constraints import Constraint, binding, check_memory, constraints
+from .constraints import check_memory, first_that_fits
 from .cost import cycles_of, work_cycles
 from .design import Design, SpatialDesign, StreamedDesign
 from .device import Device
@@ -44,30 +44,33 @@ def estimated_design(network: Network, device: Device, workload: Workload) -> De
         network, device, tokens=workload.length, sequences=workload.held, weight_bits=min(workload.weight_bits)
     )
     board = workload.clocked(device)
-    refused: list[Constraint] = []
+    return first_that_fits(
+        _fastest_first(network, board, workload), board, tokens=workload.length, sequences=workload.held
+    )
+
+
+def _fastest_first(network: Network, board: Device, workload: Workload) -> Iterator[Design]:
+    """The `candidates`, the fastest first; then those that leave more room.
+
+    Raises:
+        InputError: where there is none.
+    """
+    tried = False
     for share in SHARES:
         try:
             designs = candidates(network, board, workload, share=share)
         except InputError:
-            if refused:
-                break
+            if tried:
+                return
             raise
         # A cache on chip has room for one sequence.
         designs = [design for design in designs if workload.held == 1 or not network.causal or design.cache_bytes]
-        if not designs and not refused:  # and with less room there is none either
+        if not designs and not tried:  # and with less room there is none either
             raise InputError(
                 f"model {network.name!r} on device {board.name!r}: no design holds {workload.held} sequences at once"
             )
-        for design in sorted(designs, key=lambda one: work_cycles(one, board, workload)):
-            found = constraints(
-                design, board, tokens=workload.length, sequences=workload.held, clock_mhz=board.clock_mhz
-            )
-            missed = binding(found)
-            if missed is None:
-                return design
-            refused.append(missed)
-    least = min(refused, key=lambda one: one.used)
-    raise InputError(f"model {network.name!r} does not fit device {board.name!r}: {least}")
+        tried = True
+        yield from sorted(designs, key=lambda one: work_cycles(one, board, workload))
 
 
 def candidates(network: Network, device: Device, workload: Workload, *, share: float = 1.0) -> list[Design]:

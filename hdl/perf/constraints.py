@@ -1,7 +1,8 @@
 """The constraints of a design on a device: what each needs, what there is, and which of them refuse it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..errors import InputError
 from ..kernels.shared import weight_bytes
@@ -11,7 +12,7 @@ from .design import Design
 from .device import Device
 from .floorplan import floorplan
 
-__all__ = ["BANDWIDTH", "REGIONS", "Constraint", "binding", "check_memory", "constraints"]
+__all__ = ["BANDWIDTH", "REGIONS", "Constraint", "binding", "check_memory", "constraints", "first_that_fits"]
 
 SLR_SHARE = 0.9
 """The share of one SLR's resources that a design may use; the whole device must be within `PLANNED`."""
@@ -27,6 +28,8 @@ GIGABYTE = 1e9
 BANDWIDTH = "prompt bandwidth"
 """The constraint on what a prompt reads from memory at the pace of the design's units. A token has none: it waits for
 memory."""
+
+AnyDesign = TypeVar("AnyDesign", bound=Design)
 
 NAMES = {"dsp": "compute", "bram36": "block RAM", "uram": "UltraRAM", "lut": "logic", "ff": "registers"}
 
@@ -132,3 +135,22 @@ def binding(found: Iterable[Constraint]) -> Constraint | None:
     """The constraint that is missed by most; None where all are met."""
     missed = [one for one in found if not one.met]
     return max(missed, key=lambda one: one.used, default=None)
+
+
+def first_that_fits(
+    designs: Iterable[AnyDesign], device: Device, *, tokens: int, sequences: int, only_shown: Collection[str] = ()
+) -> AnyDesign:
+    """The first of ``designs``, one at least, that meets all constraints but those that are ``only_shown``.
+
+    Raises:
+        InputError: where none does, with the least of the constraints that refuse them.
+    """
+    refused: list[Constraint] = []
+    for design in designs:
+        found = constraints(design, device, tokens=tokens, sequences=sequences, clock_mhz=device.clock_mhz)
+        missed = binding(one for one in found if one.name not in only_shown)
+        if missed is None:
+            return design
+        refused.append(missed)
+    least = min(refused, key=lambda one: one.used)
+    raise InputError(f"model {design.network.name!r} does not fit device {device.name!r}: {least}")

@@ -13,7 +13,7 @@ from .buildable import BUILT_TILES, not_built
 from .builtdecoder import BuiltDecoderSpec
 from .channels import weight_channels
 from .chooser import choose_geometry
-from .constraints import REGIONS, Constraint, binding, constraints
+from .constraints import REGIONS, first_that_fits
 from .cost import work_cycles
 from .decoder import DecoderSpec
 from .design import SpatialDesign
@@ -80,25 +80,30 @@ def built_design(network: Network, device: Device, workload: Workload, share: fl
     if device.family != FAMILY:
         raise InputError(f"pipelines are for devices of the family {FAMILY}, not {device.family} as {device.name!r}")
     board = workload.clocked(device)
-    refused: list[Constraint] = []
+    # The floorplan is a model of where units may lie, which place and route need not follow: it is shown only.
+    return first_that_fits(
+        _best_first(network, board, workload, share), board, tokens=workload.length, sequences=1, only_shown=REGIONS
+    )
+
+
+def _best_first(network: Network, board: Device, workload: Workload, share: float) -> Iterator[SpatialDesign]:
+    """The best design for a share of a device, then the best ones for less of it.
+
+    Raises:
+        InputError: where there is none, as `built_design`.
+    """
+    tried = False
     for part in (board.with_share(share * planned) for planned in SHARES):
         try:
             spec = _best(network, part, workload)
         except ValueError as error:  # what a kernel's spec refuses, too
-            if refused:
-                break
+            if tried:
+                return
             tiles = " or ".join(map(str, _tiles(network, workload)))
-            place = f"device {device.name!r}" if share == 1 else f"{share:g} of device {device.name!r}"
+            place = f"device {board.name!r}" if share == 1 else f"{share:g} of device {board.name!r}"
             raise InputError(f"model {network.name!r} on {place} with tiles of {tiles}: {error}") from None
-        design = SpatialDesign(network, spec, min(workload.weight_bits))
-        found = constraints(design, board, tokens=workload.length, sequences=1, clock_mhz=board.clock_mhz)
-        # The floorplan is a model of where units may lie, which place and route need not follow: it is shown only.
-        missed = binding(one for one in found if one.name not in REGIONS)
-        if missed is None:
-            return design
-        refused.append(missed)
-    least = min(refused, key=lambda one: one.used)
-    raise InputError(f"model {network.name!r} does not fit device {device.name!r}: {least}")
+        tried = True
+        yield SpatialDesign(network, spec, min(workload.weight_bits))
 
 
 def pluggable(device: Device) -> bool:
