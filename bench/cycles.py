@@ -119,7 +119,7 @@ def markdown(rows: list[tuple[str, ...]], verdict: str) -> str:
         "",
         "`python -m bench.cycles --write` writes this page. The cycles of a run count from the first beat of tokens",
         "that the pipeline accepts to the last beat of the last layer's output.",
-        "Counted: `hdl/perf/encoder_schedule.py`, before any hardware exists. Simulated: the emitted Verilog in",
+        "Counted: `hdl/perf`, before any hardware exists. Simulated: the emitted Verilog in",
         "Verilator, with random weights. Every stream is always ready.",
         "",
         "| " + " | ".join(HEADINGS) + " |",

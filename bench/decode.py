@@ -47,7 +47,7 @@ INTRODUCTION = """\
 
 `python -m bench.decode --write` writes this page. The device is the Alveo U280. The clock is 300 MHz, an assumption
 until a vendor tool has routed a design. The designs are the ones that `emit` makes for the given length. Their keys
-and values lie on chip where they fit. Cycles are counted (`hdl.perf.decoder_schedule`) with the timing of the device's
+and values lie on chip where they fit. Cycles are counted (`hdl/perf`) with the timing of the device's
 memory. The page [decodercycles.md](decodercycles.md) compares counted cycles with the emitted Verilog; for keys and
 values off chip it does so with a small design only.
 

@@ -37,7 +37,7 @@ INTRODUCTION = """\
 # Cycles of decoders: counted and simulated
 
 `python -m bench.decodercycles --write` writes this page. The cycles of a run count from the last token that enters
-to the best candidate that leaves. Counted: `hdl.perf.decoder_schedule`, before any hardware exists. Simulated: the
+to the best candidate that leaves. Counted: `hdl/perf`, before any hardware exists. Simulated: the
 emitted Verilog in Verilator, with random weights. The memory either answers at once, or it has the latency, the
 rate, the rows and the refreshes of the U280's HBM2 at 300 MHz. "Context" is the number of tokens before the run.
 

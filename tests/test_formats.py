@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md's tables of number formats have the bits of the code."""
+"""The tables of number formats in docs/formats.md have the bits of the code."""
 
 import re
 from pathlib import Path
@@ -25,8 +25,7 @@ from hdl.kernels.softmax import SoftmaxSpec
 from hdl.kernels.softmax_row import INDEX_BITS, NUMERATOR_BITS, SCORE_FACTOR_BITS
 from hdl.kernels.topk import TopK, TopKSpec
 
-TEXT = (Path(__file__).parent.parent / "ARCHITECTURE.md").read_text()
-SECTION = TEXT.partition("\n## Number formats\n")[2].partition("\n## ")[0]
+TEXT = (Path(__file__).parent.parent / "docs" / "formats.md").read_text()
 
 
 def of(shape: Any, words: str = "") -> str:
@@ -121,7 +120,7 @@ def expected() -> dict[str, str]:
 
 def lines() -> list[list[str]]:
     """The cells of every line of the tables, without the headings."""
-    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in SECTION.splitlines() if line[:1] == "|"]
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in TEXT.splitlines() if line[:1] == "|"]
     return [cells for cells in found if cells[0] != "value" and cells[0] != "field" and set(cells[0]) != {"-"}]
 
 
