@@ -1,6 +1,7 @@
 """The documents name files that exist, their links lead somewhere, and ARCHITECTURE.md is short."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,20 @@ def names_something(name: str) -> bool:
     return file.is_file() and re.search(rf"\b{last}\b", file.read_text()) is not None
 
 
+@cache
+def words() -> set[str]:
+    """All words of the project's Python and C++."""
+    sources = (path for folder in ("hdl", "sim") for path in (ROOT / folder).rglob("*.*"))
+    texts = (path.read_text() for path in sources if path.suffix in {".py", ".cpp", ".h"})
+    return {word for text in texts for word in re.findall(r"\w+", text)}
+
+
+def classes(text: str) -> list[str]:
+    """The names of classes in backticks, and of their members."""
+    found = [one for one in code(text) if re.fullmatch(r"[A-Z]\w*[a-z]\w*(\.\w+)*", one)]
+    return [part for one in found for part in one.split(".")]
+
+
 def anchors(text: str) -> set[str]:
     """The anchors that GitHub gives the headings."""
     headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
@@ -69,10 +84,11 @@ def broken(document: str, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_files_and_modules_that_it_names_exist(document: str) -> None:
+def test_files_modules_and_classes_that_it_names_exist(document: str) -> None:
     text = DOCUMENTS[document]
     assert [path for path in paths(text) if not (ROOT / path).exists()] == []
     assert [name for name in names(text) if not names_something(name)] == []
+    assert [name for name in classes(text) if name not in words() and PLACEHOLDER.title() not in name] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -85,6 +101,8 @@ def test_what_is_wrong_is_found() -> None:
     assert paths(text) == ["hdl/fixed.py", "hdl/gone.py"]
     assert names(text) == ["bench.gone", "hdl.perf.choose"]
     assert [names_something(name) for name in names(text)] == [False, True]
+    assert classes("`ArraySpec.feature` `LinearSpc` `array`") == ["ArraySpec", "feature", "LinearSpc"]
+    assert {"ArraySpec", "LinearSpc"} & words() == {"ArraySpec"}
     links = "[a](README.md#use) [b](README.md#gone) [c](gone.md) [d](https://example.org) [e](docs/decisions/README.md)"
     assert broken("ARCHITECTURE.md", links) == ["README.md#gone", "gone.md"]
 
