@@ -13,13 +13,13 @@ from rich.table import Table
 from hdl.model.load import load_model
 from hdl.model.quantise import quantise
 from hdl.model.weights import random_weights
+from hdl.perf.choice.built import plan
 from hdl.perf.device import load_device
-from hdl.perf.encoder_schedule import counted_cycles
-from hdl.perf.plan import plan
-from hdl.perf.spec import ArrayShape, PipelineSpec
+from hdl.perf.geometry.pipeline_spec import ArrayShape, PipelineSpec
+from hdl.perf.schedule.encoder_schedule import counted_cycles
 from hdl.top.emitter import Emitter
+from hdl.top.encoder_pipeline import Pipeline
 from hdl.top.image import MemoryImage, build_image
-from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
 from tests.model.networks import bert, layer
 

@@ -18,13 +18,13 @@ from hdl.channel import BEAT_BYTES
 from hdl.model.load import load_model
 from hdl.model.network import Network
 from hdl.model.weightbits import WeightBits
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.decoder_schedule import counted_decoder_cycles
-from hdl.perf.design import SpatialDesign
+from hdl.perf.choice.built import plan
+from hdl.perf.designs.design import SpatialDesign
 from hdl.perf.device import load_device
 from hdl.perf.drawing import as_svg
-from hdl.perf.memorytiming import MemoryTiming
-from hdl.perf.plan import plan
+from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.memory_timing import MemoryTiming
+from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles
 
 HERE, DOCUMENT = Path(__file__).parent, Path(__file__).parents[1] / "docs" / "decoding.md"
 PICTURE = DOCUMENT.with_suffix(".svg")
@@ -100,10 +100,10 @@ class Decoder:
         return load_model(self.model)
 
     @cached_property
-    def spec(self) -> BuiltDecoderSpec:
+    def spec(self) -> DecoderSpec:
         """Its geometry, with keys and values on chip where they have room."""
         found = plan(self.network, DEVICE, max_length=self.max_length, weight_bits=WeightBits.of(self.weight_bits))
-        assert isinstance(found, BuiltDecoderSpec)
+        assert isinstance(found, DecoderSpec)
         return found
 
     @cached_property

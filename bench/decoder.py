@@ -20,18 +20,18 @@ from hdl.model.quantised import Quantised
 from hdl.model.reference import Decoder, Step, best_candidates
 from hdl.model.weightbits import WeightBits
 from hdl.model.weights import random_weights
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.decoder_schedule import counted_decoder_cycles
-from hdl.perf.design import SpatialDesign
+from hdl.perf.choice.built import plan
+from hdl.perf.designs.design import SpatialDesign
 from hdl.perf.device import Device, load_device
+from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.limits import Limits
-from hdl.perf.memorytiming import MemoryTiming
-from hdl.perf.plan import plan
+from hdl.perf.memory_timing import MemoryTiming
+from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles
 from hdl.top.commands.options import TILE_HELP, weight_options
-from hdl.top.decoder.image import build_decoder_image
-from hdl.top.decoder.pipeline import DecoderPipeline
+from hdl.top.decoder.decoder_image import build_decoder_image
+from hdl.top.decoder.decoder_pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter
-from sim.decoder import DecoderRun, DecoderSimulation
+from sim.decoder import DecoderSimulation, SimulatedDecoderRun
 
 SEED, CALIBRATION = 1, 32
 
@@ -70,7 +70,7 @@ def main(
     # A trained one as the demonstration has it, whose build is then there already.
     length = max_length or (whole.max_positions if installed_checkpoint(model) else prompt + tokens)
     spec = plan(whole, device, max_length=length, weight_bits=weight_bits, tile=tile)
-    assert isinstance(spec, BuiltDecoderSpec)
+    assert isinstance(spec, DecoderSpec)
     some = replace(whole, layers=layers or whole.layers)
     spec = replace(spec, max_layers=some.layers)
     started = time.monotonic()
@@ -112,7 +112,7 @@ def quantised_with_prompt(
     return quantise(random_weights(model, SEED), [ids[:CALIBRATION]], weight_bits=weight_bits), ids
 
 
-def differs(run: DecoderRun, expected: Step, candidates: int) -> bool:
+def differs(run: SimulatedDecoderRun, expected: Step, candidates: int) -> bool:
     """Whether a layer's output or a candidate is not the reference's."""
     best = best_candidates(expected.logits[-1], candidates)
     wanted = [*(trace["residual2"] for trace in expected.layers), best.ids, best.logits]
@@ -130,10 +130,12 @@ def headed(title: str) -> Table:
     return table
 
 
-def row(table: Table, design: SpatialDesign, device: Device, tokens: int, behind: int, run: DecoderRun) -> None:
+def row(
+    table: Table, design: SpatialDesign, device: Device, tokens: int, behind: int, run: SimulatedDecoderRun
+) -> None:
     """Adds a run, and the cycles that were counted before it."""
     spec = design.spec
-    assert isinstance(spec, BuiltDecoderSpec)
+    assert isinstance(spec, DecoderSpec)
     counted = counted_decoder_cycles(spec, tokens, behind, MemoryTiming.of_device(device), len(run.candidates.ids))
     phase = design.decode(behind) if tokens == 1 else design.prefill(tokens)
     limit = Limits.of(phase.macs, spec.resources.dsp, phase.bytes, device.memory.bytes_a_cycle(device.clock_mhz))

@@ -14,13 +14,13 @@ from rich.console import Console
 from bench.paper import table
 from hdl.model.load import load_model
 from hdl.model.weightbits import W4, W8
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.decoder_schedule import counted_decoder_cycles
+from hdl.perf.choice.built import plan
 from hdl.perf.device import load_device
-from hdl.perf.memorytiming import IDEAL, MemoryTiming
-from hdl.perf.plan import plan
-from hdl.perf.spec import ArrayShape
-from hdl.top.decoder.image import build_decoder_image
+from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.geometry.pipeline_spec import ArrayShape
+from hdl.perf.memory_timing import IDEAL, MemoryTiming
+from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles
+from hdl.top.decoder.decoder_image import build_decoder_image
 from sim.decoder import DecoderSimulation
 from tests.model.networks import head, layer
 from tests.top.decoder.designs import FAR, HEAVY, ODD, TINY
@@ -56,7 +56,7 @@ gpt2 at full size with the U280's memory, a prompt of 128 and one token after it
 MEASURED = {(128, 0): 919_393, (1, 128): 93_684}
 """Cycles of `bench.decoder` for gpt2, by tokens and how many are before them, in this design."""
 
-FULL = BuiltDecoderSpec(
+FULL = DecoderSpec(
     layer=layer("gpt2", 768, 12, 3072), max_length=132, max_layers=12, rows=4, lanes=4, ffn_lanes=4, score_lanes=3,
     qkv=ArrayShape(24, 4), projection=ArrayShape(8, 4), ffn1=ArrayShape(32, 4), ffn2=ArrayShape(32, 4),
     scores=ArrayShape(12, 1), sums=ArrayShape(4, 3), channels=(8, 3, 10, 10),
@@ -64,7 +64,7 @@ FULL = BuiltDecoderSpec(
 )  # fmt: skip
 
 
-def designs() -> Iterator[tuple[str, BuiltDecoderSpec]]:
+def designs() -> Iterator[tuple[str, DecoderSpec]]:
     """What is counted and simulated."""
     yield "several passes", TINY
     yield "odd sizes", ODD
@@ -73,17 +73,17 @@ def designs() -> Iterator[tuple[str, BuiltDecoderSpec]]:
     model = load_model("tiny-gpt2")
     for bits in (W8, W4) if "--all" in sys.argv[1:] else ():
         spec = plan(model, load_device("u280"), weight_bits=bits)
-        assert isinstance(spec, BuiltDecoderSpec)
+        assert isinstance(spec, DecoderSpec)
         yield "tiny-gpt2 on u280", spec
 
 
-def runs(spec: BuiltDecoderSpec) -> list[tuple[int, bool]]:
+def runs(spec: DecoderSpec) -> list[tuple[int, bool]]:
     """Tokens, and whether they begin a text."""
     middle = min(32, spec.max_length // 2)
     return [(1, True), (6, True), (1, False), (middle, True), (1, False), (spec.max_length - 1, True), (1, False)]
 
 
-def simulate(spec: BuiltDecoderSpec, timing: MemoryTiming) -> Iterator[tuple[int, int, int]]:
+def simulate(spec: DecoderSpec, timing: MemoryTiming) -> Iterator[tuple[int, int, int]]:
     """Tokens, how many are before them, and simulated cycles of each run."""
     image = build_decoder_image(model_of(spec), spec)
     options = {"timing": timing, "threads": 1, "optimise": "-O1"}

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.model.architecture import Add
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.spec import PipelineSpec
+from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from sim.streams import Deadlock
 from tests.top.depths import (
     DECODER,
@@ -49,7 +49,7 @@ def found() -> Iterator[tuple[str, str, int | None, bool]]:
         yield f"encoder, {kind.__name__}", "deadlocks", encoder, encoder is None
     # A depth that holds every tile would prove nothing.
     assert DECODER.max_tiles > max(map(DECODER.tiles_in_branch, DECODER.layer.of(Add)))
-    computed = decoder_cycles(BuiltDecoderSpec)
+    computed = decoder_cycles(DecoderSpec)
     yield "decoder, computed depths", "ends", computed, True
     deep = cycles(decoder_cycles, DeepDecoder)
     yield f"decoder, {DeepDecoder.__name__}", "takes as many", deep, deep == computed

@@ -13,12 +13,12 @@ from hdl.model.load import load_model
 from hdl.model.network import Network
 from hdl.model.origin import Origin
 from hdl.model.prepare import prepare
+from hdl.perf.choice.built import plan
 from hdl.perf.device import load_device
-from hdl.perf.plan import plan
-from hdl.perf.spec import PipelineSpec
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from hdl.top.emitter import Emitter
+from hdl.top.encoder_pipeline import Pipeline
 from hdl.top.image import build_image
-from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
 
 GOALS = {128: 0.65, 512: 0.80}

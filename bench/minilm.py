@@ -11,11 +11,11 @@ from hdl.model import reference
 from hdl.model.load import load_model
 from hdl.model.origin import Origin
 from hdl.model.prepare import prepare
+from hdl.perf.choice.built import plan
 from hdl.perf.device import load_device
-from hdl.perf.plan import plan
 from hdl.top.emitter import Emitter
+from hdl.top.encoder_pipeline import Pipeline
 from hdl.top.image import build_image
-from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
 
 TEXTS = 20

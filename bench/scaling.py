@@ -11,7 +11,7 @@ from rich.console import Console
 
 from hdl.perf import Partition, scaling
 from hdl.perf.drawing import as_svg
-from hdl.perf.partitioning.split import CAUSES
+from hdl.perf.partitioning.device_split import CAUSES
 from hdl.top.scale_tables import HEADINGS, assumptions, figures, table
 
 DOCS = Path(__file__).parents[1] / "docs"

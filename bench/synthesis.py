@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.model.load import load_model
-from hdl.perf.budget import PLANNED
+from hdl.perf.choice.built import plan
+from hdl.perf.designs.budget import PLANNED
 from hdl.perf.device import Device, load_device
-from hdl.perf.plan import plan
-from hdl.perf.spec import PipelineSpec
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from hdl.resources import Resources
 from hdl.top.emit import top_of
 from hdl.top.emitter import Emitter, VerilogModule

@@ -8,10 +8,10 @@ from typing import Self
 
 import numpy as np
 
-from hdl.perf.spec import PipelineSpec
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from hdl.top.control import RunOrder
+from hdl.top.encoder_pipeline import Pipeline
 from hdl.top.image import MemoryImage
-from hdl.top.pipeline import Pipeline
 from sim import beats
 from sim.amaranth_simulation import InterpretedSimulation
 from sim.simulation import LiveSimulation, Progress

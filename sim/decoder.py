@@ -9,11 +9,11 @@ import numpy as np
 
 from hdl.channel import BEAT_BYTES
 from hdl.model.reference import Candidates
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.memorytiming import IDEAL, MemoryTiming
-from hdl.top.decoder.image import DecoderImage
+from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.memory_timing import IDEAL, MemoryTiming
+from hdl.top.decoder.decoder_image import DecoderImage
+from hdl.top.decoder.decoder_pipeline import DecoderPipeline
 from hdl.top.decoder.orders import Command, Outcome
-from hdl.top.decoder.pipeline import DecoderPipeline
 from sim import beats
 from sim.accelerator import MAX_IDLE, layers_of
 from sim.amaranth_simulation import InterpretedSimulation
@@ -22,7 +22,7 @@ from sim.simulation import LiveSimulation, Progress
 from sim.streams import MemoryUse, StreamPort, stream_ports, unused
 from sim.verilator import build
 
-__all__ = ["DecoderRun", "DecoderSimulation", "RefusedError", "ports_of"]
+__all__ = ["DecoderSimulation", "RefusedError", "SimulatedDecoderRun", "ports_of"]
 
 
 class RefusedError(Exception):
@@ -34,7 +34,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class DecoderRun:
+class SimulatedDecoderRun:
     """A command's end.
 
     ``candidates``, the best first; ``position`` of the next token; ``cycles`` from the last id in to the last candidate
@@ -52,7 +52,7 @@ class DecoderRun:
 class DecoderSimulation:
     """A decoder with a model in its memory. Close it, or use it in a `with`."""
 
-    def __init__(self, spec: BuiltDecoderSpec, simulation: LiveSimulation):
+    def __init__(self, spec: DecoderSpec, simulation: LiveSimulation):
         self.spec, self._simulation = spec, simulation
         self._shapes = {name: shape for name, (_, shape) in stream_ports(unused(DecoderPipeline(spec))).items()}
         self._position = 0
@@ -60,7 +60,7 @@ class DecoderSimulation:
     @classmethod
     def verilated(
         cls,
-        spec: BuiltDecoderSpec,
+        spec: DecoderSpec,
         sources: Mapping[str, str],
         image: DecoderImage,
         *,
@@ -76,7 +76,7 @@ class DecoderSimulation:
         return cls(spec, design.start(memories=channels_of(spec, image, timing, cache_timing)))
 
     @classmethod
-    def interpreted(cls, spec: BuiltDecoderSpec, image: DecoderImage, *, timing: MemoryTiming | None = None) -> Self:
+    def interpreted(cls, spec: DecoderSpec, image: DecoderImage, *, timing: MemoryTiming | None = None) -> Self:
         """The Amaranth design in Amaranth's own simulator, with the same memory; for small decoders."""
         memories = channels_of(spec, image, timing)
         return cls(spec, InterpretedSimulation(DecoderPipeline(spec), ports_of(spec), memories=memories))
@@ -97,7 +97,7 @@ class DecoderSimulation:
         gaps: int | None = None,
         waves: Path | None = None,
         progress: Progress | None = None,
-    ) -> DecoderRun:
+    ) -> SimulatedDecoderRun:
         """Takes the next tokens of a text, or with ``restart`` the first, and gives the ``k`` best candidates.
 
         Raises:
@@ -130,7 +130,7 @@ class DecoderSimulation:
             whole = layers_of(result.outputs["outputs"], self.spec, self.spec.max_layers, tiles)
             layers = whole[:, first : first + len(ids)]
         cycles = int(result.accepted["results"][-1] - result.accepted["ids"][-1])
-        return DecoderRun(candidates, self._position, cycles, layers, result.memory)
+        return SimulatedDecoderRun(candidates, self._position, cycles, layers, result.memory)
 
     def _inputs(self, ids: Sequence[int], restart: bool, k: int, traced: bool) -> dict[str, np.ndarray]:
         """A command and its ids as beats."""
@@ -156,7 +156,7 @@ class DecoderSimulation:
 
 
 def channels_of(
-    spec: BuiltDecoderSpec,
+    spec: DecoderSpec,
     image: DecoderImage,
     timing: MemoryTiming | None,
     cache_timing: MemoryTiming | None = None,
@@ -168,7 +168,7 @@ def channels_of(
     return channels + [MemoryChannel(name, held, timing=cache_timing) for name, held in empty(spec).items()]
 
 
-def empty(spec: BuiltDecoderSpec) -> dict[str, np.ndarray]:
+def empty(spec: DecoderSpec) -> dict[str, np.ndarray]:
     """The channels of keys and values that lie off chip, by name, uint8 [beats, 64]."""
     return {
         f"{name}__{index}": np.zeros((memory.beats, BEAT_BYTES), np.uint8)
@@ -177,6 +177,6 @@ def empty(spec: BuiltDecoderSpec) -> dict[str, np.ndarray]:
     }
 
 
-def ports_of(spec: BuiltDecoderSpec) -> list[StreamPort]:
+def ports_of(spec: DecoderSpec) -> list[StreamPort]:
     """The streams of a decoder's top."""
     return [port for port, _ in stream_ports(unused(DecoderPipeline(spec))).values()]

@@ -23,17 +23,17 @@ from hdl.model.sample import Sampler, Sampling
 from hdl.model.tokens import load_tokens
 from hdl.model.weightbits import WeightBits
 from hdl.output import output_file, starts_with
-from hdl.perf.builtdecoder import BuiltDecoderSpec
+from hdl.perf.choice.built import plan
 from hdl.perf.device import devices, load_device
-from hdl.perf.memorytiming import MemoryTiming
-from hdl.perf.plan import plan
+from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.memory_timing import MemoryTiming
 from hdl.top.console import show
-from hdl.top.decoder.image import build_decoder_image
-from hdl.top.decoder.pipeline import DecoderPipeline
+from hdl.top.decoder.decoder_image import build_decoder_image
+from hdl.top.decoder.decoder_pipeline import DecoderPipeline
 from hdl.top.describe import planned_share
 from hdl.top.emitter import Emitter
+from hdl.top.encoder_pipeline import Pipeline
 from hdl.top.image import build_image
-from hdl.top.pipeline import Pipeline
 from hdl.top.planned import check_built
 from sim import encode, generate
 from sim.accelerator import Accelerator
@@ -53,7 +53,7 @@ INTERPRETED_WEIGHTS = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class DemonstrationOptions:
     """What the command line says of the model, the design and the simulation."""
 
     model: Network
@@ -94,7 +94,7 @@ def demonstrate(
     check_inputs(network, given)
     check_built(network)
     origin = Origin.of(model, checkpoint=checkpoint, random_weights=random_weights)
-    options = Options(model=network, origin=origin, **others)
+    options = DemonstrationOptions(model=network, origin=origin, **others)
     check_options(options)
     if network.causal:
         assert prompt is not None
@@ -116,7 +116,7 @@ def check_inputs(network: Network, given: Set[str]) -> None:
         raise InputError(f"{names.get(wanted, f'--{wanted}')} must be given for model {network.name!r}")
 
 
-def check_options(options: Options) -> None:
+def check_options(options: DemonstrationOptions) -> None:
     """Refuses what would fail, or never end, after a long build."""
     network, waves = options.model, options.waves
     THREADS.check(options.threads)
@@ -146,7 +146,7 @@ def is_waves(path: Path) -> bool:
     return starts_with(path, b"$timescale", b"$end")
 
 
-def read(network: Network, options: Options, texts: Sequence[str]) -> int:
+def read(network: Network, options: DemonstrationOptions, texts: Sequence[str]) -> int:
     """Runs texts through an encoder; the exit code."""
     device = load_device(options.device)
     spec = plan(network, device, tile=options.tile, max_length=options.max_length, share=options.share)
@@ -178,7 +178,7 @@ def read(network: Network, options: Options, texts: Sequence[str]) -> int:
     return 1 if any(result.mismatch for result in results) else 0
 
 
-def write(network: Network, options: Options, prompt: str, tokens: int, sampling: Sampling) -> int:
+def write(network: Network, options: DemonstrationOptions, prompt: str, tokens: int, sampling: Sampling) -> int:
     """Writes on from a prompt with a decoder, showing the text as it comes; the exit code."""
     device = load_device(options.device)
     if device.memory.timing is None:
@@ -191,7 +191,7 @@ def write(network: Network, options: Options, prompt: str, tokens: int, sampling
     spec = plan(
         network, device, tile=options.tile, max_length=options.max_length, weight_bits=bits, share=options.share
     )
-    assert isinstance(spec, BuiltDecoderSpec)
+    assert isinstance(spec, DecoderSpec)
     console = Console(highlight=False, markup=False, emoji=False)
     with shown_steps() as steps:
         with step(steps, "loading and quantising", told=False):

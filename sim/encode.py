@@ -13,7 +13,7 @@ from rich.table import Table
 from hdl.model import floating, reference
 from hdl.model.prepare import Prepared
 from hdl.perf.device import Device
-from hdl.perf.spec import PipelineSpec
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from hdl.top.console import PLAIN_WIDTH
 from sim.accelerator import Accelerator, AcceleratorRun
 

@@ -13,10 +13,10 @@ from hdl.model.network import Network
 from hdl.model.quantised import Quantised
 from hdl.model.reference import Candidates, Decoder
 from hdl.model.sample import Sampler, checked_prompt, generate
-from hdl.perf.builtdecoder import BuiltDecoderSpec
 from hdl.perf.device import Device
+from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.limits import run_limits
-from sim.decoder import DecoderRun, DecoderSimulation
+from sim.decoder import DecoderSimulation, SimulatedDecoderRun
 
 __all__ = ["Generation", "Writer", "check_text", "report"]
 
@@ -28,7 +28,7 @@ class Generation:
 
     prompt: Sequence[int]
     ids: list[int] = field(default_factory=list)
-    runs: list[DecoderRun] = field(default_factory=list)
+    runs: list[SimulatedDecoderRun] = field(default_factory=list)
     mismatch: str | None = None
 
 
@@ -73,7 +73,7 @@ class Writer:
         return offer
 
 
-def check_text(prompt: Sequence[int], tokens: int, model: Network, spec: BuiltDecoderSpec) -> None:
+def check_text(prompt: Sequence[int], tokens: int, model: Network, spec: DecoderSpec) -> None:
     """Refuses what cannot be generated.
 
     Raises:
@@ -96,7 +96,7 @@ def first_mismatch(found: Candidates, expected: Candidates, step: int) -> str | 
     )
 
 
-def report(found: Generation, network: Network, spec: BuiltDecoderSpec, device: Device, console: Console) -> None:
+def report(found: Generation, network: Network, spec: DecoderSpec, device: Device, console: Console) -> None:
     """Prints the cycles of the prompt and of the tokens, their share of the limit, and the verdict."""
     table = Table(
         title=f"at {device.clock_mhz} MHz (an assumption); the limit is that of the whole {device.board}",

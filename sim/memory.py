@@ -31,7 +31,7 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 
 from hdl.channel import BEAT_BYTES
-from hdl.perf.memorytiming import IDEAL, MemoryTiming
+from hdl.perf.memory_timing import IDEAL, MemoryTiming
 from sim.streams import StreamPort
 
 ADDRESS_BITS = 32

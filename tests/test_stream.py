@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from hdl.pipeline import delay
+from hdl.delay_registers import delay
 from hdl.stream import (
     Fork,
     Pack,

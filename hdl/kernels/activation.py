@@ -12,10 +12,10 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigne
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..delay_registers import delay
 from ..fixed import limits, round_shift, rounded_shift, saturate, saturated
 from ..hierarchy import place
 from ..memory import Ram, RamSpec
-from ..pipeline import delay
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 from .parameters import Block

@@ -26,8 +26,8 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..delay_registers import delay
 from ..memory import ReplayBuffer
-from ..pipeline import delay
 from ..stream import Fork, Pack, connect, tile
 from .arrayspec import ACTIVATION_BITS
 from .attentionspec import OFF_CHIP_LAYERS, AttentionSpec

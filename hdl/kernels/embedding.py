@@ -17,8 +17,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import BEAT_BYTES, CHANNEL_BITS, Request
+from ..delay_registers import advance, delay, registered_tree, tree_levels, tree_registers
 from ..fixed import limits, saturate, saturated
-from ..pipeline import advance, delay, registered_tree, tree_levels, tree_registers
 from ..resources import Resources
 from ..stream import Fork, PipelineBuffer, Unpack, buffer_resources, connect, pipeline_resources, tile
 from .fetch import ADDRESS_BITS, Fetch, FetchSpec

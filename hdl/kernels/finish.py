@@ -4,8 +4,8 @@ from typing import Any
 
 from amaranth.hdl import Elaboratable, Module, Signal, signed
 
+from ..delay_registers import delay
 from ..fixed import VariableShift, rounded_shift, saturated
-from ..pipeline import delay
 from ..resources import Resources
 from .parameters import BIAS_FRACTION, SCALED_BITS, ChannelWord
 

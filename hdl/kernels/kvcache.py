@@ -14,8 +14,8 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..delay_registers import delay, registered_tree, tree_levels
 from ..memory import RamSpec
-from ..pipeline import delay, registered_tree, tree_levels
 from ..resources import Resources
 from ..stream import buffer_resources, connect
 from .banks import BankSpec, Placement, nested, running_start

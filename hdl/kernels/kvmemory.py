@@ -20,8 +20,8 @@ import numpy as np
 from amaranth.lib import data
 
 from ..channel import BEAT_BYTES, Request
+from ..delay_registers import tree_levels
 from ..dsp import CASCADE
-from ..pipeline import tree_levels
 from ..resources import Resources
 from ..stream import buffer_resources
 from .attentionspec import AttentionSpec

@@ -15,8 +15,8 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..delay_registers import delay
 from ..fixed import round_shift, rounded_shift, saturate, saturated
-from ..pipeline import delay
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 from .arrayspec import WIDEST_SUM_BITS

@@ -13,9 +13,9 @@ from amaranth.hdl import Cat, Const, Module, Shape, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..delay_registers import delay
 from ..fixed import round_shift, saturate, saturated
 from ..memory import ReplayBuffer, ReplaySpec, small_style
-from ..pipeline import delay
 from ..resources import Resources, ram_blocks
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 from .parameters import Block, ChannelParameters, ChannelWord

@@ -14,8 +14,8 @@ from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..delay_registers import advance, delay
 from ..memory import Ram, RamSpec, small_style
-from ..pipeline import advance, delay
 from ..resources import Resources
 from ..stream import PipelineBuffer, Unpack, buffer_resources, connect, join, pipeline_resources, tile
 

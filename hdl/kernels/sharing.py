@@ -13,7 +13,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..pipeline import advance
+from ..delay_registers import advance
 from ..stream import StreamBuffer, connect, tile
 from .arrayspec import ACTIVATION_BITS
 from .linear import LinearSpec

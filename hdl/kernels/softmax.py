@@ -15,10 +15,10 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..delay_registers import delay
 from ..fixed import limits, round_shift
 from ..hierarchy import place
 from ..memory import RamSpec
-from ..pipeline import delay
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, pipeline_resources, tile
 from .parameters import Block, ChannelParameters, ChannelWord, RowFactor, RowFactors

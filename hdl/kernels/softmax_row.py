@@ -9,8 +9,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..delay_registers import delay, registered_tree, tree_levels, tree_registers
 from ..fixed import VariableShift, limits
-from ..pipeline import delay, registered_tree, tree_levels, tree_registers
 from ..resources import Resources
 from .parameters import ChannelWord
 

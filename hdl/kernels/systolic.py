@@ -44,10 +44,10 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigne
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..delay_registers import delay
 from ..dsp import CASCADE, CASCADE_SUM_BITS, Cascade
 from ..hierarchy import place
 from ..memory import Ram
-from ..pipeline import delay
 from ..stream import StreamBuffer, join, tile
 from .arrayspec import ACTIVATION_BITS, FLAGS, ArraySpec
 

@@ -29,8 +29,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS
+from ..delay_registers import advance
 from ..dsp import CASCADE
-from ..pipeline import advance
 from ..resources import Resources
 
 __all__ = [

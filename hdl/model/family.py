@@ -12,7 +12,7 @@ from .shape import Shape
 
 COMMON = ("layers", "hidden", "heads", "intermediate", "max_positions", "vocabulary")
 
-__all__ = ["Embedding", "Family", "FamilyKeys", "Layout"]
+__all__ = ["EmbeddingTables", "Family", "FamilyKeys", "Layout"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class FamilyKeys:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Embedding:
+class EmbeddingTables:
     """What stands before the first layer: a sum of rows of ``tables`` (rows of each by its name), and then, if the
     family has one, the ``graph``."""
 
@@ -107,7 +107,7 @@ class Family:
     fields: Sequence[str]
     complete: Callable[[dict[str, Any]], dict[str, Any]]
     layer: Callable[[Shape], Graph]
-    embedding: Callable[[Shape], Embedding]
+    embedding: Callable[[Shape], EmbeddingTables]
     head: Callable[[Shape], Graph | None] = lambda shape: None
     closing: Callable[[Shape], Graph | None] = lambda shape: None
     embed: Callable[[Any, Mapping[str, np.ndarray], Mapping[str, Any], Shape], np.ndarray] | None = None

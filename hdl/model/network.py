@@ -8,7 +8,7 @@ from ..errors import InputError, shown
 from .architecture import Attention, Gate, Graph, Linear
 from .bounds import check_whole
 from .families import FAMILIES, of_families
-from .family import Embedding, Family
+from .family import EmbeddingTables, Family
 from .functions import FUNCTIONS, function_of
 from .shape import Shape
 
@@ -86,7 +86,7 @@ class Network(Shape):
         return self.traits.closing(self)
 
     @cached_property
-    def embedding(self) -> Embedding:
+    def embedding(self) -> EmbeddingTables:
         """What stands before the first layer."""
         return self.traits.embedding(self)
 

@@ -1,6 +1,6 @@
 """The analytical model: devices, geometries and their chooser, estimates, and what follows from many of them."""
 
-from .choice import Choice, choose
+from .choice.choose import Choice, choose
 from .comparison.compare import Comparison, compare
 from .comparison.gpu import GpuEstimate, estimate_gpu
 from .device import Device, devices, load_device

@@ -14,15 +14,15 @@ from ..model.load import load_network
 from ..model.network import Network
 from ..model.weightbits import WeightBits
 from ..resources import Resources
-from .builtdecoder import BuiltDecoderSpec
-from .choice import choose
-from .constraints import Constraint, constraints
-from .cost import cycles_of, generation_cycles
-from .decoder_schedule import counted_decoder_cycles
-from .design import Design, Phase, SpatialDesign
+from .choice.choose import choose
+from .designs.constraints import Constraint, constraints
+from .designs.cost import cycles_of, generation_cycles
+from .designs.design import Design, Phase, SpatialDesign
 from .device import Device, load_device
+from .geometry.decoder_spec import DecoderSpec
 from .limits import Limits
-from .memorytiming import MemoryTiming
+from .memory_timing import MemoryTiming
+from .schedule.decoder_schedule import counted_decoder_cycles
 from .workload import Workload
 
 __all__ = ["FAMILIES", "Estimate", "Timing", "check_device", "estimate", "estimate_design"]
@@ -119,7 +119,7 @@ class Estimate:
             return "counted tile by tile, as in describe and the manifest of emit"
         if self.counted:
             return "counted tile by tile and word by word, as in describe and the manifest of emit"
-        if isinstance(self.design.spec, BuiltDecoderSpec):
+        if isinstance(self.design.spec, DecoderSpec):
             return f"estimated, within {ESTIMATE_ERROR:.0%} of the counted ones that describe shows"
         if self.design.kind == SpatialDesign.kind:
             return f"estimated; for GPT-2 these estimates are within {ESTIMATE_ERROR:.0%} of the counted cycles"
@@ -239,7 +239,7 @@ def estimate_design(
     """The estimate of one design, whether or not its constraints are met; ``refusal`` and ``counted`` as `Estimate` and
     `estimate` have them."""
     board, work, network = workload.clocked(device), workload, design.network
-    counts = counted and isinstance(design.spec, BuiltDecoderSpec) and work.sequences == 1
+    counts = counted and isinstance(design.spec, DecoderSpec) and work.sequences == 1
     clock = board.clock_mhz * 1e6
     prefill, middle = design.prefill(work.prompt), work.prompt + work.output // 2
     decode = design.decode(middle, work.sequences) if network.causal and work.output else None

@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.architecture import Table
-from ..perf.spec import LINEAR_UNITS, PipelineSpec
+from ..perf.geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
 from ..serial import Divider
 
 __all__ = ["Control", "LayerOrder", "RunOrder", "order_readers"]

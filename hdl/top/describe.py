@@ -10,14 +10,14 @@ from ..channel import BEAT_BYTES
 from ..kernels.kvmemory import KvMemorySpec
 from ..memory import ReplaySpec
 from ..model.load import load_network, networks
-from ..perf.buildable import not_built
-from ..perf.builtdecoder import BuiltDecoderSpec
-from ..perf.decoder_schedule import counted_decoder_cycles as counted
+from ..perf.choice.buildable import not_built
+from ..perf.choice.built import pluggable
 from ..perf.device import Device, devices, load_device
 from ..perf.estimate import FAMILIES
-from ..perf.memorytiming import MemoryTiming
-from ..perf.plan import pluggable
-from ..perf.spec import PipelineSpec
+from ..perf.geometry.decoder_spec import DecoderSpec
+from ..perf.geometry.pipeline_spec import PipelineSpec
+from ..perf.memory_timing import MemoryTiming
+from ..perf.schedule.decoder_schedule import counted_decoder_cycles as counted
 from ..perf.workload import Workload
 from ..resources import Resources
 from .manifest import cycles, unit_cycles
@@ -72,7 +72,7 @@ def counts(resources: Resources) -> list[str]:
 
 def summary(spec: PipelineSpec, device: Device, workload: Workload | None = None) -> str:
     """The cycles of the longest sequence, or of a decoder's workload, in a sentence."""
-    if isinstance(spec, BuiltDecoderSpec):
+    if isinstance(spec, DecoderSpec):
         moved = ", ".join(spec.block_rams)
         if workload is None:
             prompt = context = spec.positions

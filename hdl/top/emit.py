@@ -11,17 +11,17 @@ from amaranth.lib import wiring
 
 from ..errors import InputError
 from ..output import reason
-from ..perf.builtdecoder import BuiltDecoderSpec
 from ..perf.device import Device
-from ..perf.spec import PipelineSpec
+from ..perf.geometry.decoder_spec import DecoderSpec
+from ..perf.geometry.pipeline_spec import PipelineSpec
 from ..perf.workload import Workload
 from ..version import GENERATOR
 from .console import Progress
-from .decoder.manifest import decoder_cycles, decoder_memory
-from .decoder.pipeline import DecoderPipeline
+from .decoder.decoder_manifest import decoder_cycles, decoder_memory
+from .decoder.decoder_pipeline import DecoderPipeline
 from .emitter import PRIMITIVE_DEFINE, Emitter
+from .encoder_pipeline import Pipeline
 from .manifest import build_manifest, cycles, encoder_memory
-from .pipeline import Pipeline
 from .platforms import check_board
 
 __all__ = ["DECODER_TOP", "TOP", "checked_folder", "emit", "files_of", "fill", "top_of"]
@@ -86,7 +86,7 @@ def files_of(
     progress("composing the pipeline and converting it to Verilog")
     emitter = Emitter()
     told: dict[str, Any]
-    if isinstance(spec, BuiltDecoderSpec):
+    if isinstance(spec, DecoderSpec):
         told = {"memory": decoder_memory(spec), "cycles": decoder_cycles(spec, device, workload)}
     else:
         told = {"memory": encoder_memory(spec), "cycles": cycles(spec, device)}
@@ -105,7 +105,7 @@ def files_of(
 
 def top_of(spec: PipelineSpec) -> tuple[wiring.Component, str]:
     """The hardware of a pipeline, an encoder's or a decoder's, and the name of its top module."""
-    if isinstance(spec, BuiltDecoderSpec):
+    if isinstance(spec, DecoderSpec):
         return DecoderPipeline(spec), DECODER_TOP
     return Pipeline(spec), TOP
 

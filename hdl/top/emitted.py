@@ -9,7 +9,7 @@ from rich.text import Text
 from ..errors import InputError
 from ..model.network import Network
 from ..model.weightbits import WeightBits
-from ..perf.design import Design
+from ..perf.designs.design import Design
 from ..perf.device import Device
 from ..perf.estimate import Estimate
 from ..perf.workload import Workload

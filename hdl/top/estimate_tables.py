@@ -2,9 +2,9 @@
 
 from rich.table import Table
 
-from ..perf.constraints import BANDWIDTH, Constraint
-from ..perf.cost import cycles_of
-from ..perf.design import Phase
+from ..perf.designs.constraints import BANDWIDTH, Constraint
+from ..perf.designs.cost import cycles_of
+from ..perf.designs.design import Phase
 from ..perf.estimate import Estimate, Timing
 from .describe import new_table
 

@@ -6,17 +6,17 @@ from pathlib import Path
 from rich.table import Table
 
 from ..errors import InputError
+from ..perf.choice.built import built_design
 from ..perf.exploration.explore import Exploration
-from ..perf.exploration.point import Point
+from ..perf.exploration.point import DesignPoint
 from ..perf.exploration.points import CONSTRAINTS
 from ..perf.exploration.results import point_name
-from ..perf.plan import built_design
-from ..perf.streamed import StreamedSpec
+from ..perf.geometry.streamed_spec import StreamedSpec
 from ..perf.workload import Workload
 from .describe import new_table
 from .emitted import described, emit_command
 from .platforms import check_board
-from .point import not_emitted
+from .point_file import not_emitted
 
 __all__ = ["counts_table", "design_lines", "front_table", "sentence"]
 
@@ -83,7 +83,7 @@ def front_table(found: Exploration) -> Table:
     return table
 
 
-def designed(point: Point) -> str:
+def designed(point: DesignPoint) -> str:
     """What a design is in two words."""
     if isinstance(point.spec, StreamedSpec):
         return f"{point.kind} {point.spec.shape.columns}x{point.spec.shape.cascades}"

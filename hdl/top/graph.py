@@ -12,10 +12,10 @@ from ..kernels.scores import Scores
 from ..kernels.softmax import Softmax
 from ..kernels.weightedsum import WeightedSums
 from ..model.architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
-from ..perf.spec import OperatorUnit, PipelineSpec
+from ..perf.geometry.pipeline_spec import OperatorUnit, PipelineSpec
 from ..stream import Fork, StreamBuffer, connect
 from .composition import Composition
-from .split import Split, SplitSpec
+from .part_split import PartSplit, PartSplitSpec
 
 __all__ = ["GraphComposition"]
 
@@ -102,7 +102,7 @@ class GraphComposition(Composition):
             return [requantise.values]
         spec = units[-1].spec
         beats = tuple(part.features // spec.lanes for part in product.parts)
-        split = self.add(f"split_{name}", Split(SplitSpec(spec.rows, spec.lanes, spec.output_bits, beats)))
+        split = self.add(f"split_{name}", PartSplit(PartSplitSpec(spec.rows, spec.lanes, spec.output_bits, beats)))
         connect(m, requantise.values, split.input)
         return [*split.outputs]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..model.quantised import QuantisedGraph
-from ..perf.parameters import PARAMETER_WORDS_A_BEAT, ParameterBlock, padded
-from ..perf.spec import LINEAR_UNITS, PipelineSpec
+from ..perf.geometry.parameter_blocks import PARAMETER_WORDS_A_BEAT, ParameterBlock, padded
+from ..perf.geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
 
 __all__ = ["MemoryImage", "beats_of", "build_image", "parameter_words"]
 

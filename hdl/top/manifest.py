@@ -17,9 +17,9 @@ from ..kernels.residual import ResidualSpec
 from ..kernels.rowquantise import RowQuantiseSpec
 from ..model.architecture import Graph
 from ..perf.device import Device
-from ..perf.encoder_schedule import counted_cycles, counted_layer_cycles
-from ..perf.parameters import ParameterBlock, padded
-from ..perf.spec import LINEAR_UNITS, PipelineSpec
+from ..perf.geometry.parameter_blocks import ParameterBlock, padded
+from ..perf.geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
+from ..perf.schedule.encoder_schedule import counted_cycles, counted_layer_cycles
 from ..resources import Resources
 from ..version import GENERATOR, VERSION
 from .emitter import PRIMITIVE_DEFINE, VerilogModule

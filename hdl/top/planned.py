@@ -6,10 +6,10 @@ from ..errors import InputError
 from ..model.load import load_model, presets
 from ..model.network import Network
 from ..model.weightbits import W8, WeightBits
-from ..perf.buildable import not_built
+from ..perf.choice.buildable import not_built
+from ..perf.choice.built import built_design
 from ..perf.device import Device, load_device
-from ..perf.plan import built_design
-from ..perf.spec import PipelineSpec
+from ..perf.geometry.pipeline_spec import PipelineSpec
 from ..perf.workload import Workload
 from .commands.options import chosen_name
 

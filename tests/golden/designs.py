@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from hdl.model.load import load_model
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.decoder_schedule import counted_decoder_cycles
+from hdl.perf.choice.built import plan
 from hdl.perf.device import Device, load_device
-from hdl.perf.encoder_schedule import counted_cycles
-from hdl.perf.memorytiming import IDEAL, MemoryTiming
-from hdl.perf.plan import plan
-from hdl.perf.spec import PipelineSpec
+from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
+from hdl.perf.memory_timing import IDEAL, MemoryTiming
+from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles
+from hdl.perf.schedule.encoder_schedule import counted_cycles
 from hdl.top.emit import files_of
 
 from ..top import designs as encoders
@@ -67,7 +67,7 @@ def counted(spec: PipelineSpec) -> dict[str, int]:
     """Counted cycles: of an encoder's runs; of a decoder's prompts, of tokens after others, with ideal memory and with
     the device's."""
     lengths = sorted({1, spec.positions // 2, spec.positions - 1, spec.positions})
-    if not isinstance(spec, BuiltDecoderSpec):
+    if not isinstance(spec, DecoderSpec):
         runs = [(tokens, layers) for tokens in lengths for layers in sorted({1, spec.max_layers})]
         return {f"{tokens} tokens, layers {layers}": counted_cycles(spec, tokens, layers) for tokens, layers in runs}
     found = {}

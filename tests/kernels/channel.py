@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hdl.pipeline import delay
+from hdl.delay_registers import delay
 from hdl.stream import connect
 
 

@@ -14,7 +14,7 @@ from hdl.kernels.kvmemory import KvMemorySpec
 from hdl.kernels.kvstore import Store
 from hdl.kernels.scores import Scores, ScoresSpec
 from hdl.kernels.weightedsum import WeightedSumsSpec
-from hdl.perf.memorytiming import MemoryTiming
+from hdl.perf.memory_timing import MemoryTiming
 from sim.memory import MemoryChannel
 
 from ..harness import run_streams

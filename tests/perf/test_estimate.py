@@ -10,11 +10,11 @@ from hdl.bounds import SEQUENCES
 from hdl.errors import InputError
 from hdl.model.load import load_network
 from hdl.perf import estimate, estimate_design, load_device
-from hdl.perf.candidates import candidates
-from hdl.perf.chooser import choose_geometry
-from hdl.perf.cost import work_cycles
-from hdl.perf.decoder import DecoderSpec
-from hdl.perf.design import SpatialDesign
+from hdl.perf.choice.best_geometry import choose_geometry
+from hdl.perf.choice.estimated import candidates
+from hdl.perf.designs.cost import work_cycles
+from hdl.perf.designs.design import SpatialDesign
+from hdl.perf.geometry.decoder_layer_spec import DecoderLayerSpec
 from hdl.perf.workload import Workload
 
 U280 = load_device("u280")
@@ -78,7 +78,7 @@ def test_keys_and_values_with_ports_of_their_own_are_read_beside_the_weights() -
     network, memory = load_network("gpt2"), U280.memory.model_copy(update={"bandwidth_gb_s": 100})
     slow = U280.model_copy(update={"memories": (memory,)})
     spec = choose_geometry(network, 1024, slow.resources, cache_channels=1)
-    assert isinstance(spec, DecoderSpec)
+    assert isinstance(spec, DecoderLayerSpec)
     designs = [SpatialDesign(network, replace(spec, cache_channels=count)) for count in (0, 1, 4)]
     assert [design.channels - sum(spec.channels) for design in designs] == [2, 3, 9]
     shared, few, many = (estimate_design(design, slow, Workload(prompt=900, output=124)) for design in designs)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hdl.perf.device import load_device
-from hdl.perf.memorytiming import MemoryTiming
+from hdl.perf.memory_timing import MemoryTiming
 from sim.amaranth_simulation import InterpretedSimulation
 from sim.memory import MemoryChannel
 from sim.streams import MemoryUse, stream_ports

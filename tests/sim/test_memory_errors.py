@@ -8,7 +8,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.perf.memorytiming import MemoryTiming
+from hdl.perf.memory_timing import MemoryTiming
 from sim.memory import MemoryChannel, MemoryFault
 from sim.streams import Deadlock, ProtocolError, StreamPort
 from tests.harness import run_streams

@@ -8,11 +8,11 @@ from hdl.kernels.residual import ResidualSpec
 from hdl.kernels.scores import ScoresSpec
 from hdl.memory import ReplaySpec
 from hdl.model.architecture import Add
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.spec import ArrayShape, PipelineSpec
-from hdl.top.decoder.image import build_decoder_image
+from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.geometry.pipeline_spec import ArrayShape, PipelineSpec
+from hdl.top.decoder.decoder_image import build_decoder_image
+from hdl.top.encoder_pipeline import Pipeline
 from hdl.top.image import build_image
-from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
 from sim.decoder import DecoderSimulation
 
@@ -66,28 +66,28 @@ class ShallowFeedForward(PipelineSpec):
         return replace(found, depth=2) if name == "residual2" else found
 
 
-class DeepDecoder(BuiltDecoderSpec):
+class DeepDecoder(DecoderSpec):
     """A decoder with more room at both residual additions."""
 
     def tiles_in_branch(self, add: Add) -> int:
         return super().tiles_in_branch(add) + 4
 
 
-class ShallowAttentionDecoder(BuiltDecoderSpec):
+class ShallowAttentionDecoder(DecoderSpec):
     """A decoder whose first residual addition has room for one tile."""
 
     def tiles_in_branch(self, add: Add) -> int:
         return 1 if add.name == "residual1" else super().tiles_in_branch(add)
 
 
-class ShallowFeedForwardDecoder(BuiltDecoderSpec):
+class ShallowFeedForwardDecoder(DecoderSpec):
     """A decoder whose second residual addition has room for one tile."""
 
     def tiles_in_branch(self, add: Add) -> int:
         return 1 if add.name == "residual2" else super().tiles_in_branch(add)
 
 
-class ShallowLoopDecoder(BuiltDecoderSpec):
+class ShallowLoopDecoder(DecoderSpec):
     """A decoder whose loop has room for one tile."""
 
     @property
@@ -116,7 +116,7 @@ def encoder_cycles(kind: type[PipelineSpec], design: PipelineSpec = ENCODER) -> 
 
 
 @cache
-def decoder_cycles(kind: type[BuiltDecoderSpec]) -> int:
+def decoder_cycles(kind: type[DecoderSpec]) -> int:
     """Cycles of a prompt of the greatest length in `DECODER` as ``kind`` makes it.
 
     Raises:

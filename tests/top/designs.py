@@ -8,7 +8,7 @@ from hdl.model import reference
 from hdl.model.quantise import quantise
 from hdl.model.quantised import Quantised
 from hdl.model.weights import random_weights
-from hdl.perf.spec import ArrayShape, PipelineSpec
+from hdl.perf.geometry.pipeline_spec import ArrayShape, PipelineSpec
 
 from ..model.networks import bert, layer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from amaranth.lib import wiring
 
-from hdl.perf.spec import PipelineSpec
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from hdl.top.emitter import Emitter
 from sim.cache import cached, key
 

@@ -13,8 +13,8 @@ import pytest
 from hdl.model.load import load_model, networks, presets
 from hdl.model.quantisedfile import load_quantised
 from hdl.model.weightbits import WeightBits
+from hdl.perf.choice.built import plan
 from hdl.perf.device import Region, devices, load_device
-from hdl.perf.plan import plan
 from hdl.top import emit as emission
 from hdl.top import planned
 from hdl.top.console import PLAIN_WIDTH

@@ -17,8 +17,8 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.perf.device import load_device
-from hdl.perf.encoder_schedule import counted_cycles, counted_layer_cycles
-from hdl.perf.spec import LINEAR_UNITS, ArrayShape, PipelineSpec
+from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS, ArrayShape, PipelineSpec
+from hdl.perf.schedule.encoder_schedule import counted_cycles, counted_layer_cycles
 from hdl.top import emit as emission
 from hdl.top.emit import emit
 from hdl.version import VERSION

@@ -14,30 +14,23 @@ from hdl.errors import InputError
 from hdl.model.load import load_network, networks
 from hdl.model.network import Network
 from hdl.model.weightbits import W4, WeightBits
-from hdl.perf import (
-    Choice,
-    Workload,
-    choice,
-    decoder_schedule,
-    design,
-    encoder_schedule,
-    estimate,
-    estimate_design,
-    load_device,
-)
-from hdl.perf import plan as planner
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.decoder import DecoderSpec
-from hdl.perf.design import SpatialDesign
+from hdl.perf import Choice, Workload, estimate, estimate_design, load_device
+from hdl.perf.choice import built as planner
+from hdl.perf.choice import choose as choice
+from hdl.perf.choice.one_pace import smallest
+from hdl.perf.designs import design
+from hdl.perf.designs.design import SpatialDesign
 from hdl.perf.device import Device
-from hdl.perf.geometry import smallest
-from hdl.perf.spec import PipelineSpec
+from hdl.perf.geometry.decoder_layer_spec import DecoderLayerSpec
+from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
+from hdl.perf.schedule import decoder_schedule, encoder_schedule
 from hdl.resources import Resources
 from hdl.top import emit as emission
 from hdl.top import manifest
 from hdl.top import planned as planning
 from hdl.top.cli import main
-from hdl.top.decoder.manifest import decoder_cycles
+from hdl.top.decoder.decoder_manifest import decoder_cycles
 from hdl.top.describe import summary
 from hdl.top.emitted import described, emit_command
 from hdl.top.manifest import cycles
@@ -77,7 +70,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         network: Network, length: int, available: Resources, *, rows: int, cache_channels: int = 0, **others: Any
     ) -> PipelineSpec:
         found = smallest(network, length, rows)
-        if isinstance(found, DecoderSpec):
+        if isinstance(found, DecoderLayerSpec):
             found = replace(found, cache_on_chip=not cache_channels, cache_channels=cache_channels)
         return found
 
@@ -130,7 +123,7 @@ def test_every_command_speaks_of_the_same_design(name: str, emissions: list[Emis
         assert (emitted.spec, emitted.workload) == (chosen.design.spec, workload)
         found = estimate_design(chosen.design, U280, workload)
         assert emitted.device == found.device
-        if not isinstance(emitted.spec, BuiltDecoderSpec):
+        if not isinstance(emitted.spec, DecoderSpec):
             told = cycles(emitted.spec, emitted.device)[-1]
             assert (told["tokens"], told["run_estimate"]) == (workload.prompt, found.cycles(found.first_token))
             continue

@@ -20,7 +20,7 @@ from hdl.model.load import load_network
 from hdl.perf import explore
 from hdl.perf.device import load_device
 from hdl.perf.exploration import results
-from hdl.perf.exploration.point import Point
+from hdl.perf.exploration.point import DesignPoint
 from hdl.perf.exploration.points import FIGURES
 from hdl.top import emit as emission
 from hdl.top.cli import main
@@ -280,7 +280,7 @@ def test_emission_of_a_point(
         paths[json.loads(path.read_text())["copies"] == 1].append(path)
     for path in paths[True][::10]:
         code, out, err = run(capsys, "emit", "--point", str(path), "--out", str(tmp_path / "emitted"))
-        point = Point.from_dict(json.loads(path.read_text()), "x")
+        point = DesignPoint.from_dict(json.loads(path.read_text()), "x")
         assert (code, err) == (0, "")
         spec, device = emitted[-1]
         assert (spec, device.clock_mhz, device.name) == (point.spec, point.clock_mhz, "u280")

@@ -95,7 +95,9 @@ def test_sequences_that_no_memory_holds_are_refused_before_a_design_is_sought(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        sys.modules["hdl.perf.candidates"], "candidates", lambda *arguments, **options: pytest.fail("worked in vain")
+        sys.modules["hdl.perf.choice.estimated"],
+        "candidates",
+        lambda *arguments, **options: pytest.fail("worked in vain"),
     )
     gpt2 = load_network("gpt2")
     needed = (gpt2.parameters + 65_536 * gpt2.layers * gpt2.kv_features * 192) / 1e9

@@ -11,14 +11,14 @@ import pytest
 
 from hdl.model.load import load_network
 from hdl.perf import Estimate, device, estimate, estimate_design, explore, load_device
-from hdl.perf.encoder_schedule import counted_cycles
+from hdl.perf.schedule.encoder_schedule import counted_cycles
 from hdl.top.emitted import described
 from hdl.top.estimate_tables import bounds
 from hdl.top.report import changes as changing
-from hdl.top.report import gather as gathering
-from hdl.top.report.gather import Report, front_of, gather
+from hdl.top.report import report_data as gathering
 from hdl.top.report.occupancy import encoder_spans
 from hdl.top.report.page import advice, page, slack
+from hdl.top.report.report_data import Report, front_of, report_data
 from hdl.top.report.stages import stage_timelines
 from hdl.top.report.text import duration, gain, number, percent, rounded, short
 
@@ -57,7 +57,7 @@ class Read(HTMLParser):
 
 def made(model: str, board: str = "u280", points: int = 0, **asked: Any) -> Report:
     found = estimate(model, board, **asked)
-    return gather(found, asked, model=model, points=points, seed=0, command="the command")
+    return report_data(found, asked, model=model, points=points, seed=0, command="the command")
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +272,7 @@ def test_a_change_that_does_not_fit_says_so(decoder: Report, monkeypatch: pytest
         return estimate_design(decoder.found.design, decoder.found.device, decoder.found.workload, counted=False)
 
     monkeypatch.setattr(changing, "estimate", refusing)
-    report = gather(decoder.found, {}, model="tiny-gpt2", points=0, seed=0, command="")
+    report = report_data(decoder.found, {}, model="tiny-gpt2", points=0, seed=0, command="")
     last = report.changes[-1]
     assert (last.name, last.found, last.refusal) == ("10 % more clock", None, "too fast by 30 MHz")
     assert "too fast by 30 MHz" in page(report)

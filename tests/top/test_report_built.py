@@ -7,17 +7,17 @@ from math import ceil
 import pytest
 
 from hdl.perf import Estimate, Workload, estimate, load_device
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.decoder_schedule import counted_decoder_cycles, counted_run
-from hdl.perf.design import SpatialDesign
-from hdl.perf.memorytiming import IDEAL, MemoryTiming
-from hdl.perf.spec import LINEAR_UNITS
-from hdl.top.decoder.manifest import decoder_cycles as told_cycles
-from hdl.top.report.built import built_timelines
+from hdl.perf.designs.design import SpatialDesign
+from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS
+from hdl.perf.memory_timing import IDEAL, MemoryTiming
+from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles, counted_run
+from hdl.top.decoder.decoder_manifest import decoder_cycles as told_cycles
+from hdl.top.report.decoder_runs import built_timelines
 from hdl.top.report.occupancy import timelines
 from hdl.top.report.text import duration, number
 from hdl.top.report.timeline import Span
-from hdl.top.report.watched import WatchedRun
+from hdl.top.report.traced_run import TracedRun
 
 from .decoder.designs import FAR, HEAVY, MIXED, ODD, PACKED, TINY
 
@@ -59,9 +59,9 @@ def test_what_is_shown_is_what_describe_and_emit_tell(found: Estimate) -> None:
 )
 @pytest.mark.parametrize(("tokens", "position"), [(13, 0), (1, 0), (1, 9)])
 def test_a_run_takes_as_long_whether_it_is_watched_or_not(
-    spec: BuiltDecoderSpec, timing: MemoryTiming, tokens: int, position: int
+    spec: DecoderSpec, timing: MemoryTiming, tokens: int, position: int
 ) -> None:
-    run = counted_run(WatchedRun, spec, tokens, position, timing)
+    run = counted_run(TracedRun, spec, tokens, position, timing)
     assert run.ended == counted_decoder_cycles(spec, tokens, position, timing)
     spans = run.spans()
     for name in SERIAL:
@@ -75,8 +75,8 @@ def test_a_run_takes_as_long_whether_it_is_watched_or_not(
 
 
 @pytest.mark.parametrize("spec", [ODD, HEAVY], ids=["odd", "heavy"])
-def test_a_token_s_products_and_loads_are_all_of_their_work(spec: BuiltDecoderSpec) -> None:
-    spans = counted_run(WatchedRun, spec, 1, 5, TIMING).spans()
+def test_a_token_s_products_and_loads_are_all_of_their_work(spec: DecoderSpec) -> None:
+    spans = counted_run(TracedRun, spec, 1, 5, TIMING).spans()
     units = [spec.linear(name) for name in LINEAR_UNITS]
     multipliers, channels = sum(unit.array.macs for unit in units), sum(spec.channels)
     for number_, (name, product) in enumerate(spec.products.items(), start=1):
@@ -94,7 +94,7 @@ def test_a_token_s_products_and_loads_are_all_of_their_work(spec: BuiltDecoderSp
 
 
 def test_a_prompt_s_arrays_work_for_themselves_tile_by_tile() -> None:
-    run = counted_run(WatchedRun, TINY, 13, 0, IDEAL)
+    run = counted_run(TracedRun, TINY, 13, 0, IDEAL)
     spans, by_tile = run.spans(), run.spans(tiles=True)
     assert run.tiles == 4
     for name in LINEAR_UNITS:
@@ -113,7 +113,7 @@ def test_a_prompt_s_arrays_work_for_themselves_tile_by_tile() -> None:
 
 
 def test_keys_and_values_off_chip_are_loaded_layer_by_layer_before_they_are_read() -> None:
-    run = counted_run(WatchedRun, FAR, 1, 30, TIMING)
+    run = counted_run(TracedRun, FAR, 1, 30, TIMING)
     spans = run.spans()
     for name, reader in (("keys", "scores"), ("values", "sums")):
         loads = spans[f"load {name}"]
@@ -124,12 +124,12 @@ def test_keys_and_values_off_chip_are_loaded_layer_by_layer_before_they_are_read
             assert load.end <= first + FAR.scores_unit.array.chain
     # The first while the head works on the token before, of which nothing is drawn.
     assert spans["load keys"][0].start < 0
-    assert "load keys" not in counted_run(WatchedRun, FAR, 9, 0, TIMING).spans()
+    assert "load keys" not in counted_run(TracedRun, FAR, 9, 0, TIMING).spans()
 
 
 @pytest.mark.parametrize("tokens", [1, 9])
 def test_long_prompts_show_their_first_tiles(found: Estimate, monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
-    monkeypatch.setattr("hdl.top.report.built.TILES", 3)
+    monkeypatch.setattr("hdl.top.report.decoder_runs.TILES", 3)
     design = SpatialDesign(found.network, FAR)
     shown = built_timelines(replace(found, design=design, workload=Workload(prompt=tokens, output=0), token=None))
     assert [one.title for one in shown] == [

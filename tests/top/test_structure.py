@@ -1,7 +1,7 @@
 """The emitted Verilog as tools see it: clean, whole, and with short paths between registers."""
 
 from hdl.top.emitter import PRIMITIVE_DEFINE
-from hdl.top.pipeline import Pipeline
+from hdl.top.encoder_pipeline import Pipeline
 from sim.paths import additions, longest_paths, multiplications
 from sim.verilator import WAIVERS, lint
 

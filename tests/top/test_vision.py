@@ -11,10 +11,10 @@ from hdl.model.checkpoint import load_checkpoint
 from hdl.model.load import load_model
 from hdl.model.quantise import quantise
 from hdl.model.quantised import Quantised
-from hdl.perf.encoder_schedule import counted_cycles
-from hdl.perf.spec import LINEAR_UNITS, ArrayShape, PipelineSpec
+from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS, ArrayShape, PipelineSpec
+from hdl.perf.schedule.encoder_schedule import counted_cycles
+from hdl.top.encoder_pipeline import Pipeline
 from hdl.top.image import build_image
-from hdl.top.pipeline import Pipeline
 from sim.accelerator import Accelerator
 
 from ..model.test_vision import FIXTURES, example

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..architecture import Graph, Norm
-from ..family import Embedding, Family, FamilyKeys, Layout
+from ..family import EmbeddingTables, Family, FamilyKeys, Layout
 from ..shape import Shape
 from .blocks import equal_heads, post_norm
 from .keys import HARMLESS, LEARNED, OTHER_NETWORKS, SAME_HEADS, SIZES, plain
@@ -16,11 +16,11 @@ def complete(values: dict[str, Any]) -> dict[str, Any]:
     return equal_heads(values) | {"tied": True} | values
 
 
-def embedding(shape: Shape) -> Embedding:
+def embedding(shape: Shape) -> EmbeddingTables:
     """See `Family`."""
     norm = Graph("sum", shape.hidden, (Norm("norm", "sum", shape.hidden),), "norm")
     tables = {"word": shape.vocabulary, "position": shape.max_positions, "token_type": shape.token_types}
-    return Embedding(tables=tables, graph=norm)
+    return EmbeddingTables(tables=tables, graph=norm)
 
 
 BERT = Family(

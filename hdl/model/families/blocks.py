@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..architecture import Add, Attention, Graph, Linear, Norm, Operator, Part, Table
-from ..family import Embedding
+from ..family import EmbeddingTables
 from ..shape import Shape
 
 __all__ = ["attention", "equal_heads", "feed_forward", "learned_positions", "logits", "post_norm", "pre_norm"]
@@ -78,9 +78,9 @@ def logits(shape: Shape, *, root_mean_square: bool = False) -> Graph:
     return Graph("tokens", hidden, (norm, head), "logits")
 
 
-def learned_positions(shape: Shape) -> Embedding:
+def learned_positions(shape: Shape) -> EmbeddingTables:
     """The tables of words and of positions. The two spare positions of OPT are left out."""
-    return Embedding(tables={"word": shape.vocabulary, "position": shape.max_positions})
+    return EmbeddingTables(tables={"word": shape.vocabulary, "position": shape.max_positions})
 
 
 def equal_heads(values: dict[str, Any]) -> dict[str, Any]:

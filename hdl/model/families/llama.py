@@ -4,7 +4,7 @@
 from typing import Any
 
 from ..architecture import Add, Attention, Gate, Graph, Linear, Norm, Part, Rotary, Table
-from ..family import Embedding, Family, FamilyKeys
+from ..family import EmbeddingTables, Family, FamilyKeys
 from ..shape import Shape
 from .blocks import equal_heads, logits
 from .keys import HARMLESS, OTHER_NETWORKS, SIZES
@@ -66,5 +66,5 @@ LLAMA = Family(
     complete=complete,
     layer=layer,
     head=lambda shape: logits(shape, root_mean_square=True),
-    embedding=lambda shape: Embedding(tables={"word": shape.vocabulary}),
+    embedding=lambda shape: EmbeddingTables(tables={"word": shape.vocabulary}),
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..architecture import Graph, Linear, Norm, Part
-from ..family import Embedding, Family, FamilyKeys, Layout
+from ..family import EmbeddingTables, Family, FamilyKeys, Layout
 from ..shape import Shape
 from .blocks import equal_heads, pre_norm
 from .keys import HARMLESS, OTHER_NETWORKS, SAME_HEADS, plain
@@ -45,11 +45,11 @@ def family(name: str, title: str, tokens: Mapping[str, str], classes: str) -> Fa
         text = {"vocabulary": 0, "token_types": 0, "tied": True}
         return equal_heads(own) | text | {"image": image, "max_positions": positions} | own
 
-    def embedding(shape: Shape) -> Embedding:
+    def embedding(shape: Shape) -> EmbeddingTables:
         pixels = shape.image[0] * shape.image[2] ** 2
         patches = Linear("patches", "pixels", pixels, (Part("patches", shape.hidden),))
         graph = Graph("pixels", pixels, (patches,), "patches")
-        return Embedding(tables=dict.fromkeys(tokens, 1) | {"position": shape.max_positions}, graph=graph)
+        return EmbeddingTables(tables=dict.fromkeys(tokens, 1) | {"position": shape.max_positions}, graph=graph)
 
     return Family(
         name=name,

@@ -19,7 +19,7 @@ from ..device import Device, devices, load_device
 from ..estimate import Estimate, estimate, estimate_design
 from .gpu import GpuEstimate, estimate_gpu
 
-__all__ = ["LONGEST", "METRICS", "Comparison", "Metric", "Point", "compare", "lengths"]
+__all__ = ["LONGEST", "METRICS", "ComparedLengths", "Comparison", "Metric", "compare", "lengths"]
 
 Metric = Literal["latency", "throughput", "energy"]
 
@@ -41,7 +41,7 @@ SHORTEST = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class ComparedLengths:
     """Both estimates of one pair of lengths."""
 
     ours: Estimate
@@ -80,7 +80,7 @@ class Comparison:
     device: Device
     against: Device
     chosen: Estimate
-    points: tuple[Point, ...]
+    points: tuple[ComparedLengths, ...]
 
     @property
     def prompts(self) -> tuple[int, ...]:
@@ -92,7 +92,7 @@ class Comparison:
         """The outputs' lengths, from the shortest."""
         return tuple(sorted({point.output for point in self.points}))
 
-    def at(self, prompt: int, output: int) -> Point | None:
+    def at(self, prompt: int, output: int) -> ComparedLengths | None:
         """The point of these lengths; None where they are more than the map's longest."""
         found = (point for point in self.points if (point.prompt, point.output) == (prompt, output))
         return next(found, None)
@@ -206,7 +206,7 @@ def compare(
         clock_mhz=clock_mhz, counted=False,
     )  # fmt: skip
     points = tuple(
-        Point(
+        ComparedLengths(
             ours=estimate_design(
                 chosen.design, board, chosen.workload.lasting(one.prompt, one.output), refusal=chosen.refusal,
                 counted=False,

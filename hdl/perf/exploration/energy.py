@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...model.network import Network
-from ..budget import PLANNED
+from ..designs.budget import PLANNED
 from ..device import Device
 
 __all__ = ["energy_proxy"]

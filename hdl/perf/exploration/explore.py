@@ -26,13 +26,13 @@ from ..device import Device, load_device
 from ..estimate import check_device
 from ..workload import Workload
 from .evaluate import Evaluated, evaluate
-from .front import Candidate, check, final, merged
+from .front import FrontPoint, check, final, merged
 from .points import CONSTRAINTS
 from .schedule import run
 from .space import Batch, Space
-from .store import Store, content_hash
+from .store import BatchStore, content_hash
 
-__all__ = ["BATCH", "Candidate", "Counts", "Exploration", "explore"]
+__all__ = ["BATCH", "Counts", "Exploration", "FrontPoint", "explore"]
 
 BATCH = 8192
 """Points that are drawn and evaluated at once: some hundredths of a second of work, and some megabytes."""
@@ -76,7 +76,7 @@ class Exploration:
     space: Space
     seed: int
     counts: dict[str, Counts]
-    front: tuple[Candidate, ...]
+    front: tuple[FrontPoint, ...]
     evaluated: int
     rate: float
     batches: dict[str, tuple[Evaluated, ...]] = field(repr=False)
@@ -129,7 +129,7 @@ def explore(
     space = Space(network=shape, device=board, prompt=prompt, output=tokens)
     progress("asking the specs", 0, 1)
     plan = space.batches(points, BATCH)
-    store = Store(
+    store = BatchStore(
         out, {"space": content_hash(space), "seed": seed, "points": points, "batches": len(plan)}, force=force
     )
     place: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler}

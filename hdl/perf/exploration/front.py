@@ -6,31 +6,31 @@ from typing import Any
 
 import numpy as np
 
-from ..constraints import binding
+from ..designs.constraints import binding
 from ..estimate import estimate_design
 from ..workload import Workload
 from .energy import energy_proxy
 from .evaluate import Evaluated, costs
 from .pareto import pareto_front
-from .point import Point
+from .point import DesignPoint
 from .points import FIGURES
 from .space import Space
 
-__all__ = ["Candidate", "Choice", "check", "final", "merged"]
+__all__ = ["Choice", "FrontPoint", "check", "final", "merged"]
 
 Choice = tuple[int, np.ndarray]
 """A point: the place of its kind in the space, and its choice there."""
 
 
 @dataclass(frozen=True)
-class Candidate:
+class FrontPoint:
     """A point with its figures, by the names of `FIGURES`."""
 
-    point: Point
+    point: DesignPoint
     figures: dict[str, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, for JSON; `Point.from_dict` reads it."""
+        """All of it, for JSON; `DesignPoint.from_dict` reads it."""
         return self.point.as_dict() | {"figures": self.figures}
 
 
@@ -53,7 +53,7 @@ def check(space: Space, choices: Iterable[Choice]) -> list[np.ndarray | str]:
     return [figures_of(space, space.kinds[kind].point(choice)) for kind, choice in choices]
 
 
-def figures_of(space: Space, point: Point) -> np.ndarray | str:
+def figures_of(space: Space, point: DesignPoint) -> np.ndarray | str:
     """`check` of a point."""
     design, device, network = point.design, space.device, space.network
 
@@ -87,7 +87,7 @@ def named(figures: np.ndarray) -> dict[str, float]:
     return dict(zip(FIGURES, values, strict=True))
 
 
-def final(space: Space, choices: Sequence[Choice], estimated: Sequence[np.ndarray | str]) -> tuple[Candidate, ...]:
+def final(space: Space, choices: Sequence[Choice], estimated: Sequence[np.ndarray | str]) -> tuple[FrontPoint, ...]:
     """The front of the candidates that are left, by their full estimates, in the order of the first token."""
     kept = [(choice, one) for choice, one in zip(choices, estimated, strict=True) if not isinstance(one, str)]
     if not kept:
@@ -96,6 +96,6 @@ def final(space: Space, choices: Sequence[Choice], estimated: Sequence[np.ndarra
     front = front_of(figures)
     order = front[np.lexsort([front, figures[front, FIGURES.index("dsp")], figures[front, 0]])]
     return tuple(
-        Candidate(space.kinds[kind].point(choice), named(own))
+        FrontPoint(space.kinds[kind].point(choice), named(own))
         for (kind, choice), own in (kept[place] for place in order)
     )

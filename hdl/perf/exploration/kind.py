@@ -9,7 +9,7 @@ import numpy as np
 
 from ...model.network import Network
 from ..device import Device
-from .point import Point
+from .point import DesignPoint
 from .points import Points
 
 __all__ = ["TABLES", "Kind"]
@@ -58,7 +58,7 @@ class Kind(ABC):
         """Points, [points, axes], side by side."""
 
     @abstractmethod
-    def point(self, choice: np.ndarray) -> Point:
+    def point(self, choice: np.ndarray) -> DesignPoint:
         """The design of a choice, built through its spec."""
 
     @abstractmethod

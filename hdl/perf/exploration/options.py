@@ -7,13 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..spec import ArrayShape
+from ..geometry.pipeline_spec import ArrayShape
 
-__all__ = ["Options", "Shapes"]
+__all__ = ["GroupOptions", "Shapes"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class GroupOptions:
     """The ``shapes`` of each group's options, and where a group's begin in the tables of the kinds of options."""
 
     shapes: tuple[tuple[Any, ...], ...]
@@ -30,7 +30,7 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shapes(Options):
+class Shapes(GroupOptions):
     """Options that are an array's shapes each."""
 
     shapes: tuple[tuple[ArrayShape, ...], ...]

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from .explore import Exploration
-from .front import Candidate
+from .front import FrontPoint
 from .points import FIGURES
-from .spatial.space import MAX_COPIES
+from .spatial.spatial_space import MAX_COPIES
 
 __all__ = ["picture"]
 
@@ -75,7 +75,7 @@ def draw_behind(axes: Axes, found: Exploration, name: str, scale: float) -> None
         )  # fmt: skip
 
 
-def draw_front(axes: Axes, front: Sequence[Candidate], name: str, scale: float) -> None:
+def draw_front(axes: Axes, front: Sequence[FrontPoint], name: str, scale: float) -> None:
     """The front, kind by kind, and by the layers on chip."""
     for kind, copies in sorted({(one.point.kind, one.point.copies) for one in front}):
         mine = [one.figures for one in front if (one.point.kind, one.point.copies) == (kind, copies)]

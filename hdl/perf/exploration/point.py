@@ -6,13 +6,13 @@ from typing import Any, Self
 
 from ...errors import InputError
 from ...model.network import Network
-from ..decoder import DecoderSpec
-from ..design import StreamedDesign
-from ..spec import ARRAYS, ArrayShape, PipelineSpec
-from ..streamed import StreamedSpec
+from ..designs.design import StreamedDesign
+from ..geometry.decoder_layer_spec import DecoderLayerSpec
+from ..geometry.pipeline_spec import ARRAYS, ArrayShape, PipelineSpec
+from ..geometry.streamed_spec import StreamedSpec
 from .spatial.copies import CopiedDesign, flight
 
-__all__ = ["Point"]
+__all__ = ["DesignPoint"]
 
 SHAPES = (*ARRAYS, "shape")
 """Fields of a geometry, of either kind, that are an array's shape."""
@@ -25,7 +25,7 @@ PLAIN = {"device": str, "copies": int, "weight_bits": int, "clock_mhz": int}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class DesignPoint:
     """A design: its geometry and, beside it, ``copies`` of a layer's hardware (a streamed design is one),
     ``weight_bits`` in memory, ``clock_mhz``.
 
@@ -109,5 +109,5 @@ def built(network: Network, kind: Any, values: Mapping[str, Any]) -> PipelineSpe
     if kind == CopiedDesign.kind:
         if network.head is None:
             return PipelineSpec(layer=network.layer, **geometry)
-        return DecoderSpec(layer=network.layer, head=network.head, **geometry)
+        return DecoderLayerSpec(layer=network.layer, head=network.head, **geometry)
     raise ValueError(f"kind is {kind!r}")

@@ -13,9 +13,9 @@ import numpy as np
 
 from ...kernels.shared import weight_bytes
 from ...resources import Resources
-from ..budget import PLANNED
-from ..constraints import BANDWIDTH, NAMES
-from ..phase import phase_cycles
+from ..designs.budget import PLANNED
+from ..designs.constraints import BANDWIDTH, NAMES
+from ..designs.phase import phase_cycles
 from .energy import energy_proxy
 
 if TYPE_CHECKING:

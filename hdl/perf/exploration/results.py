@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from ...errors import InputError
 from ...output import written
 from ..drawing import as_svg
-from ..spec import LINEAR_UNITS, ArrayShape
+from ..geometry.pipeline_spec import LINEAR_UNITS, ArrayShape
 from .explore import Exploration
-from .front import Candidate
+from .front import FrontPoint
 from .picture import picture
 from .points import FIGURES
 from .store import kept
@@ -67,7 +67,7 @@ def point_name(number: int) -> str:
     return f"point-{number:03}.json"
 
 
-def write_points(front: Sequence[Candidate], folder: Path) -> None:
+def write_points(front: Sequence[FrontPoint], folder: Path) -> None:
     """A file for each point of the front; those of an earlier front go, and files of other names stay."""
     files = {folder / point_name(number): one for number, one in enumerate(front, start=1)}
     for path, one in files.items():
@@ -83,7 +83,7 @@ def as_json(values: Any) -> bytes:
     return json.dumps(values, indent=2).encode() + b"\n"
 
 
-def as_csv(front: Sequence[Candidate]) -> str:
+def as_csv(front: Sequence[FrontPoint]) -> str:
     """The front as a table; what a kind of design does not have is left empty."""
     text = io.StringIO()
     table = csv.DictWriter(text, columns_of(front), restval="", lineterminator="\n")
@@ -107,7 +107,7 @@ def summary_of(found: Exploration) -> dict[str, Any]:
     }
 
 
-def row_of(number: int, one: Candidate) -> dict[str, Any]:
+def row_of(number: int, one: FrontPoint) -> dict[str, Any]:
     """A point of the front as a row: shapes are columns x cascades, a layer's channels those of its linear units."""
     point = one.point
     geometry = {
@@ -122,7 +122,7 @@ def row_of(number: int, one: Candidate) -> dict[str, Any]:
     return {"point": number, "kind": point.kind, **shown, **own, **one.figures}
 
 
-def columns_of(front: Sequence[Candidate]) -> list[str]:
+def columns_of(front: Sequence[FrontPoint]) -> list[str]:
     """The columns of the front as a table: those of the kinds that are in it."""
     rows = [row_of(0, one) for one in front]
     order = ["point", "kind", *COLUMNS, "copies", "weight_bits", "clock_mhz", *FIGURES]

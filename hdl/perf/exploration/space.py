@@ -7,8 +7,8 @@ from ...errors import InputError
 from ...model.network import Network
 from ..device import Device
 from .kind import Kind
-from .spatial.space import SpatialSpace
-from .streamed.space import StreamedSpace
+from .spatial.spatial_space import SpatialSpace
+from .streamed.streamed_space import StreamedSpace
 
 __all__ = ["Batch", "Space"]
 

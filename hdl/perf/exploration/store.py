@@ -17,7 +17,7 @@ from .evaluate import Evaluated
 from .points import CONSTRAINTS, FIGURES
 from .space import Space
 
-__all__ = ["Store", "content_hash", "kept"]
+__all__ = ["BatchStore", "content_hash", "kept"]
 
 HEADER, BATCHES = "exploration.json", "batches"
 
@@ -56,7 +56,7 @@ def kept(folder: Path | None) -> str:
     return "no batch was finished"
 
 
-class Store:
+class BatchStore:
     """Finished batches in a folder, or in memory where there is none.
 
     ``force``: those of another exploration are forgotten.

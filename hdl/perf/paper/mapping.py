@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from ...errors import InputError
 from ...model.network import Network
-from ..constraints import Constraint, binding
+from ..designs.constraints import Constraint, binding
 from ..device import Device, devices, load_device
 
 __all__ = ["UNITS", "WEIGHTED", "PaperMapping", "balanced", "check_fpga", "largest_mapping"]

@@ -7,8 +7,8 @@ from ...model.network import Network
 from ..device import Device, Link
 from ..estimate import Estimate
 from ..workload import Workload
-from .share import Place, Stage, fitted, links, tensors
-from .split import Split
+from .device_split import DeviceSplit
+from .share import DeviceStage, Place, fitted, links, tensors
 
 __all__ = ["Splits"]
 
@@ -19,9 +19,9 @@ class Splits:
     def __init__(self, network: Network, device: Device, link: Link, work: Workload):
         self.network, self.device, self.link, self.work = network, device, link, work
         self._estimates: dict[tuple[Place, int], Estimate | InputError] = {}
-        self._splits: dict[tuple[int, int], Split | InputError] = {}
+        self._splits: dict[tuple[int, int], DeviceSplit | InputError] = {}
 
-    def least(self, devices: int) -> Split:
+    def least(self, devices: int) -> DeviceSplit:
         """The fastest split on the fewest devices that the network fits, at most so many.
 
         Raises:
@@ -38,7 +38,7 @@ class Splits:
         shares = "" if devices == 1 else f", for the smallest share on {devices} devices"
         return f"{reasons[-1]}{shares}"
 
-    def options(self, devices: int, tensor: int | None = None) -> list[Split]:
+    def options(self, devices: int, tensor: int | None = None) -> list[DeviceSplit]:
         """The splits over at most so many devices that fit; ``tensor``: only with so many in each stage."""
         layers, found = self.network.layers, []
         for count in (n for n in tensors(self.network) if n <= devices and n in (tensor or n,)):
@@ -46,15 +46,15 @@ class Splits:
             # Of pipelines whose longest stages are equal, the shortest; and the one with the most devices.
             lengths = {ceil(layers / ceil(layers / length)) for length in range(1, most + 1)} | {most}
             found += [self.split(count, length) for length in sorted(lengths)]
-        return [split for split in found if isinstance(split, Split)]
+        return [split for split in found if isinstance(split, DeviceSplit)]
 
-    def split(self, tensor: int, pipeline: int) -> Split | InputError:
+    def split(self, tensor: int, pipeline: int) -> DeviceSplit | InputError:
         """The split with its stages balanced, or why it does not fit."""
         if (tensor, pipeline) not in self._splits:
             self._splits[tensor, pipeline] = self._balanced(tensor, pipeline)
         return self._splits[tensor, pipeline]
 
-    def _balanced(self, tensor: int, pipeline: int) -> Split | InputError:
+    def _balanced(self, tensor: int, pipeline: int) -> DeviceSplit | InputError:
         """The last stage has the head, so layers are taken from it while that makes the slowest stage faster."""
         layers, best, refusal = self.network.layers, None, None
         for last in range(layers // pipeline, 0, -1):
@@ -75,7 +75,7 @@ class Splits:
                 break
         return best or refusal or InputError(f"model {self.network.name!r} has too few layers for {pipeline} stages")
 
-    def _with_layers(self, tensor: int, counts: list[int]) -> Split:
+    def _with_layers(self, tensor: int, counts: list[int]) -> DeviceSplit:
         group = ceil(self.work.sequences / len(counts))
         stages = []
         for index, layers in enumerate(counts):
@@ -86,8 +86,10 @@ class Splits:
                 links(self.network, self.link, place, tokens, ends)
                 for tokens, ends in ((self.work.prompt, 1), (group, group))
             )
-            stages.append(Stage(layers=layers, tensor=tensor, estimate=found, prompt_links=prompt, token_links=token))
-        return Split(tensor, tuple(stages), self.work.sequences, group)
+            stages.append(
+                DeviceStage(layers=layers, tensor=tensor, estimate=found, prompt_links=prompt, token_links=token)
+            )
+        return DeviceSplit(tensor, tuple(stages), self.work.sequences, group)
 
     def _estimate(self, place: Place, group: int) -> Estimate:
         key = place, group
@@ -102,7 +104,7 @@ class Splits:
         return found
 
 
-def _pace(split: Split) -> float:
+def _pace(split: DeviceSplit) -> float:
     """Seconds of the slowest stage, in all of the work."""
     return max(
         sum(run.times * run.turns * run.stage_seconds[index] for run in split.runs)

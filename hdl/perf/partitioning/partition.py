@@ -17,9 +17,9 @@ from ...model.weightbits import WeightBits
 from ..device import Device, Link, load_device
 from ..estimate import check_device
 from ..workload import Workload
+from .device_split import DIVISIBILITY, ON_CHIP, DeviceSplit, bound, largest, lost
 from .divide import Splits
 from .share import check_tensor
-from .split import DIVISIBILITY, ON_CHIP, Split, bound, largest, lost
 
 __all__ = ["COUNTS", "Partition", "partition", "scaling"]
 
@@ -45,7 +45,7 @@ class Partition:
     device: Device
     devices: int
     work: Workload
-    split: Split
+    split: DeviceSplit
     link: Link
     least: int
     efficiency: float
@@ -203,7 +203,9 @@ def _splits(
     return Splits(network, board, link, work)
 
 
-def _fastest(splits: Splits, least: Split, devices: int, tensor: int | None, before: Sequence[Partition]) -> Partition:
+def _fastest(
+    splits: Splits, least: DeviceSplit, devices: int, tensor: int | None, before: Sequence[Partition]
+) -> Partition:
     """The fastest of the splits on up to so many devices; its reason is that against those ``before`` it."""
     options = splits.options(devices, tensor)
     if not options:
@@ -225,7 +227,7 @@ def _fastest(splits: Splits, least: Split, devices: int, tensor: int | None, bef
     )  # fmt: skip
 
 
-def _reason(split: Split, losses: Mapping[str, float], before: Mapping[str, float]) -> str:
+def _reason(split: DeviceSplit, losses: Mapping[str, float], before: Mapping[str, float]) -> str:
     """The cause that bends the curve: what grew most where efficiency falls, what is gained where it is above 1."""
     growth = {cause: share - before.get(cause, 0.0) for cause, share in losses.items()}
     bend = sum(growth.values())

@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 from ...errors import InputError
 from ...model.network import Network
-from ..candidates import estimated_design
+from ..choice.estimated import estimated_design
 from ..device import Device, Link
 from ..estimate import Estimate, estimate_design
 from ..workload import Workload
 
 __all__ = [
+    "DeviceStage",
     "Place",
     "Share",
-    "Stage",
     "Transfer",
     "all_gather",
     "all_reduce",
@@ -140,7 +140,7 @@ def tensors(network: Network) -> list[int]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class DeviceStage:
     """``layers`` layers on ``tensor`` devices: the ``estimate`` of one of them, and the transfers of a prompt and of a
     token of each sequence that is decoded at once."""
 

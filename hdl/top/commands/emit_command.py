@@ -35,7 +35,7 @@ def emit_command(
     from ..emit import checked_folder, emit
     from ..planned import chosen_model, planned
     from ..platforms import check_board
-    from ..point import pointed
+    from ..point_file import pointed
 
     with shown_progress() as progress:
         progress("choosing the geometry")

@@ -50,8 +50,8 @@ def report_command(
     from ...model.load import load_network
     from ...perf.device import load_device
     from ...perf.estimate import estimate
-    from ..report.gather import gather
     from ..report.page import page
+    from ..report.report_data import report_data
 
     name = chosen_name(model or early)
     network, board = load_network(name), load_device(device)
@@ -64,7 +64,7 @@ def report_command(
         try:
             # Opened first: a path that cannot be written is told at once.
             with written(target) as opened:
-                gathered = gather(
+                gathered = report_data(
                     found, asked, model=name, points=points, seed=seed, command=command, progress=progress
                 )
                 opened.write(page(gathered).encode())

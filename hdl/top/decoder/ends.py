@@ -7,10 +7,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...memory import ReplayBuffer
-from ...perf.builtdecoder import BuiltDecoderSpec
+from ...perf.geometry.decoder_spec import DecoderSpec
 from ...stream import StreamBuffer, connect, tile
-from ..pipeline import count_layer
-from .orders import LayerOrder
+from ..encoder_pipeline import count_layer
+from .orders import TilesOrder
 
 __all__ = ["Leave", "Loop"]
 
@@ -18,16 +18,16 @@ __all__ = ["Leave", "Loop"]
 class Leave(wiring.Component):
     """The output of a layer.
 
-    Members: ``order`` (stream of `LayerOrder`), ``input``; ``feedback`` (all layers' but the last's), ``final`` (the
+    Members: ``order`` (stream of `TilesOrder`), ``input``; ``feedback`` (all layers' but the last's), ``final`` (the
     last tile of the last layer), ``outside`` (with ``trace`` all of it); ``left`` (strobe: the last beat of a run).
     """
 
-    def __init__(self, spec: BuiltDecoderSpec):
+    def __init__(self, spec: DecoderSpec):
         self.spec = spec
         tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
         super().__init__(
             {
-                "order": In(stream.Signature(LayerOrder(spec))),
+                "order": In(stream.Signature(TilesOrder(spec))),
                 "input": In(tokens),
                 "feedback": Out(tokens),
                 "final": Out(tokens),
@@ -66,7 +66,7 @@ class Loop(wiring.Component):
     Members: ``input``, ``output``.
     """
 
-    def __init__(self, spec: BuiltDecoderSpec):
+    def __init__(self, spec: DecoderSpec):
         self.spec = spec
         tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
         super().__init__({"input": In(tokens), "output": Out(tokens)})

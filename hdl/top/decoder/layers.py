@@ -7,9 +7,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...kernels.linear import ProductOrder
-from ...perf.builtdecoder import BuiltDecoderSpec
+from ...perf.geometry.decoder_spec import DecoderSpec
 from ...stream import StreamBuffer, connect
-from .orders import LayerOrder, Run, TileOrder
+from .orders import RunOrder, TileOrder, TilesOrder
 
 __all__ = ["LayerOrders", "ProductOrders", "TileOrders"]
 
@@ -17,9 +17,11 @@ __all__ = ["LayerOrders", "ProductOrders", "TileOrders"]
 class LayerOrders(wiring.Component):
     """An order for each layer of a run. Members: ``runs``, ``orders`` (streams)."""
 
-    def __init__(self, spec: BuiltDecoderSpec):
+    def __init__(self, spec: DecoderSpec):
         self.spec = spec
-        super().__init__({"runs": In(stream.Signature(Run(spec))), "orders": Out(stream.Signature(LayerOrder(spec)))})
+        super().__init__(
+            {"runs": In(stream.Signature(RunOrder(spec))), "orders": Out(stream.Signature(TilesOrder(spec)))}
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -43,7 +45,7 @@ class Reach(data.StructLayout):
     """How far attention reaches: a ``tile``, the ``key_passes`` and ``value_words`` that cover the keys up to its end,
     and how many keys more these would hold (``key_room``, ``value_room``)."""
 
-    def __init__(self, spec: BuiltDecoderSpec):
+    def __init__(self, spec: DecoderSpec):
         super().__init__(
             {
                 "tile": range(spec.max_tiles),
@@ -62,10 +64,10 @@ class TileOrders(wiring.Component):
     since every layer begins with it, and the next run goes on from there or from the start.
     """
 
-    def __init__(self, spec: BuiltDecoderSpec):
+    def __init__(self, spec: DecoderSpec):
         self.spec = spec
         super().__init__(
-            {"layers": In(stream.Signature(LayerOrder(spec))), "orders": Out(stream.Signature(TileOrder(spec)))}
+            {"layers": In(stream.Signature(TilesOrder(spec))), "orders": Out(stream.Signature(TileOrder(spec)))}
         )
 
     def elaborate(self, platform: Any) -> Module:
@@ -133,11 +135,11 @@ class ProductOrders(wiring.Component):
     that all arrays work on together).
     """
 
-    def __init__(self, spec: BuiltDecoderSpec):
+    def __init__(self, spec: DecoderSpec):
         self.spec = spec
         super().__init__(
             {
-                "layers": In(stream.Signature(LayerOrder(spec))),
+                "layers": In(stream.Signature(TilesOrder(spec))),
                 "orders": Out(stream.Signature(ProductOrder(spec.linear("qkv")))),
                 "shared": Out(stream.Signature(range(len(spec.products)))),
             }

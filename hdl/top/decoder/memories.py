@@ -7,14 +7,14 @@ from amaranth.hdl import Module
 from ...kernels.kvahead import LoadOrders
 from ...kernels.kvload import Load
 from ...kernels.kvstore import Store
-from ...perf.builtdecoder import BuiltDecoderSpec
+from ...perf.geometry.decoder_spec import DecoderSpec
 from ...stream import connect
 from ..composition import Composition
 
-__all__ = ["Memory", "attach", "memories"]
+__all__ = ["CacheMemory", "attach", "memories"]
 
 
-class Memory(NamedTuple):
+class CacheMemory(NamedTuple):
     """What says what to load, what loads and what stores keys, or values."""
 
     ahead: LoadOrders
@@ -22,16 +22,16 @@ class Memory(NamedTuple):
     store: Store
 
 
-def memories(parts: Composition, spec: BuiltDecoderSpec) -> dict[str, Memory]:
+def memories(parts: Composition, spec: DecoderSpec) -> dict[str, CacheMemory]:
     """Adds loaders and storers, by the name of their memory; none where keys and values lie on chip."""
     kinds = {"ahead": LoadOrders, "load": Load, "store": Store}
     return {
-        name: Memory(*(parts.add(f"{role}_{name}", kind(one)) for role, kind in kinds.items()))
+        name: CacheMemory(*(parts.add(f"{role}_{name}", kind(one)) for role, kind in kinds.items()))
         for name, one in spec.memories.items()
     }
 
 
-def attach(parts: Composition, pipeline: Any, name: str, memory: Memory, unit: Any) -> None:
+def attach(parts: Composition, pipeline: Any, name: str, memory: CacheMemory, unit: Any) -> None:
     """Connects the loader and the storer of keys or values with their orders, with the ``unit`` of attention that reads
     them, and with the memory channels of ``pipeline``."""
     m: Module = parts.m

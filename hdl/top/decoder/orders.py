@@ -7,9 +7,9 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data
 
 from ...kernels.kvblocks import BLOCK
-from ...perf.builtdecoder import BuiltDecoderSpec
+from ...perf.geometry.decoder_spec import DecoderSpec
 
-__all__ = ["Command", "LayerOrder", "Outcome", "Run", "Status", "TileOrder"]
+__all__ = ["Command", "Outcome", "RunOrder", "Status", "TileOrder", "TilesOrder"]
 
 
 class Outcome(IntEnum):
@@ -27,11 +27,11 @@ class Command(data.StructLayout):
     """Tokens to take: ``tokens`` ids follow in the stream of ids.
 
     ``restart``: they begin a text at position 0; else they go on where the last ended. ``k``: the best candidates to
-    send, 1..`BuiltDecoderSpec.largest`. ``trace``: every layer's output leaves too. A single token is decoded by all
+    send, 1..`DecoderSpec.largest`. ``trace``: every layer's output leaves too. A single token is decoded by all
     arrays together, several run through the pipeline one tile behind the other.
     """
 
-    def __init__(self, spec: BuiltDecoderSpec):
+    def __init__(self, spec: DecoderSpec):
         # Twice what can be taken, so that most of what is too long can be said, and refused.
         tokens = spec.positions.bit_length() + 1
         super().__init__({"restart": 1, "trace": 1, "k": spec.largest.bit_length(), "tokens": tokens})
@@ -40,11 +40,11 @@ class Command(data.StructLayout):
 class Status(data.StructLayout):
     """The end of a command: its ``outcome``, and the ``position`` of the next token."""
 
-    def __init__(self, spec: BuiltDecoderSpec):
+    def __init__(self, spec: DecoderSpec):
         super().__init__({"outcome": unsigned(3), "position": unsigned(spec.positions.bit_length())})
 
 
-class Run(data.StructLayout):
+class RunOrder(data.StructLayout):
     """A command that is carried out.
 
     ``position`` of its first token, ``tokens``; the first ``tile``, the number of ``tiles``, the ``row`` of the first
@@ -52,7 +52,7 @@ class Run(data.StructLayout):
     of 8 tokens then hold all; ``shared``: a single token.
     """
 
-    def __init__(self, spec: BuiltDecoderSpec):
+    def __init__(self, spec: DecoderSpec):
         row = range(spec.rows)
         super().__init__(
             {
@@ -71,10 +71,10 @@ class Run(data.StructLayout):
         )
 
 
-class LayerOrder(data.StructLayout):
+class TilesOrder(data.StructLayout):
     """A layer of a run: its number, whether it is the first or the last, and the run's tiles."""
 
-    def __init__(self, spec: BuiltDecoderSpec):
+    def __init__(self, spec: DecoderSpec):
         super().__init__(
             {
                 "first": 1,
@@ -97,7 +97,7 @@ class TileOrder(data.StructLayout):
     ``last`` of its layer.
     """
 
-    def __init__(self, spec: BuiltDecoderSpec):
+    def __init__(self, spec: DecoderSpec):
         super().__init__(
             {
                 "layer": range(spec.max_layers),

@@ -7,9 +7,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...kernels.kvblocks import BLOCK
-from ...perf.builtdecoder import BuiltDecoderSpec
+from ...perf.geometry.decoder_spec import DecoderSpec
 from ...stream import StreamBuffer
-from .orders import Command, Outcome, Run, Status
+from .orders import Command, Outcome, RunOrder, Status
 
 __all__ = ["Sequencer"]
 
@@ -23,7 +23,7 @@ class Sequencer(wiring.Component):
     one product at a time, which may change only while the pipeline is empty).
     """
 
-    def __init__(self, spec: BuiltDecoderSpec):
+    def __init__(self, spec: DecoderSpec):
         self.spec = spec
         token = stream.Signature(range(spec.vocabulary))
         super().__init__(
@@ -31,7 +31,7 @@ class Sequencer(wiring.Component):
                 "commands": In(stream.Signature(Command(spec))),
                 "ids": In(token),
                 "status": Out(stream.Signature(Status(spec))),
-                "runs": Out(stream.Signature(Run(spec))),
+                "runs": Out(stream.Signature(RunOrder(spec))),
                 "tokens": Out(token),
                 "left": In(1),
                 "done": In(1),

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...model.weightbits import W4, W8
-from ...perf.budget import LABELS, PLANNED
+from ...perf.designs.budget import LABELS, PLANNED
 from ...perf.device import Device
 from ...perf.estimate import Estimate, estimate, estimate_design
 from ...perf.workload import TILES

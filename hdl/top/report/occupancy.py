@@ -1,18 +1,18 @@
 """Occupancy over time: when each unit of a design is busy, and with which layer.
 
-For an encoder, and for a decoder that `emit` makes, it is the counted schedule (`hdl.perf.encoder_schedule`,
-`hdl.perf.decoder_schedule`). For designs that are estimated only, the stages are drawn from their formulas.
+For an encoder, and for a decoder that `emit` makes, it is the counted schedule (`hdl.perf.schedule.encoder_schedule`,
+`hdl.perf.schedule.decoder_schedule`). For designs that are estimated only, the stages are drawn from their formulas.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
-from ...perf.builtdecoder import BuiltDecoderSpec
-from ...perf.encoder_schedule import Run
 from ...perf.estimate import Estimate
-from ...perf.spec import PipelineSpec
-from .built import built_timelines
+from ...perf.geometry.decoder_spec import DecoderSpec
+from ...perf.geometry.pipeline_spec import PipelineSpec
+from ...perf.schedule.encoder_schedule import EncoderSchedule
+from .decoder_runs import built_timelines
 from .stages import stage_timelines
 from .timeline import Span, Timeline, timeline
 
@@ -22,7 +22,7 @@ DRAWN = ("qkv", "scores", "softmax", "sums", "projection", "norm1", "ffn1", "act
 """An encoder's units in the order of the data, without those that only pass tiles on; the table has their shares."""
 
 
-class Watched(Run):
+class Watched(EncoderSchedule):
     """A run that keeps when its units are busy: for each the ends of its pieces by layer, and the cycles of one."""
 
     def __init__(self, spec: PipelineSpec, tokens: int):
@@ -59,7 +59,7 @@ def timelines(found: Estimate) -> tuple[Timeline, ...]:
     token."""
     if not found.network.causal:
         return _encoder(found.design.spec, found.prompt, found.network.layers)
-    if isinstance(found.design.spec, BuiltDecoderSpec):
+    if isinstance(found.design.spec, DecoderSpec):
         return built_timelines(found)
     first, *others = stage_timelines(found)
     why = f"There is no schedule of this work, since emit makes no design for it ({found.refusal})."

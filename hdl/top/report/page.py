@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ...perf.budget import LABELS, PLANNED
-from ...perf.constraints import CROSSING_SHARE, SLR_SHARE, Constraint
+from ...perf.designs.budget import LABELS, PLANNED
+from ...perf.designs.constraints import CROSSING_SHARE, SLR_SHARE, Constraint
 from ...perf.device import Device
-from ...perf.encoder_schedule import counted_cycles
 from ...perf.estimate import Estimate, Timing
+from ...perf.schedule.encoder_schedule import counted_cycles
 from ...resources import Resources
 from ..emitted import design_lines
 from ..estimate_tables import bounds, workload
 from .changes import MORE, Change
-from .gather import Report
 from .pictures import front_plots, roofline, roofline_points, strips, time_ticks
+from .report_data import Report
 from .text import duration, gain, number, percent
 
 __all__ = ["page"]
@@ -90,7 +90,7 @@ def _latency(name: str, timing: Timing) -> Figure:
 
 
 @dataclass(frozen=True)
-class Part:
+class WorkPart:
     """``count`` like parts of all the work, which take ``seconds`` each."""
 
     name: str
@@ -98,22 +98,25 @@ class Part:
     seconds: float
 
 
-def parts(found: Estimate) -> list[Part]:
+def parts(found: Estimate) -> list[WorkPart]:
     """What all the work is made of: prompts and tokens; an encoder's first layer, and the others on average."""
     if found.token is not None:
-        prompt = Part("prompt", found.sequences, found.first_token.seconds)
-        tokens = Part("token of each sequence", found.output - 1, found.later_seconds / max(1, found.output - 1))
+        prompt = WorkPart("prompt", found.sequences, found.first_token.seconds)
+        tokens = WorkPart("token of each sequence", found.output - 1, found.later_seconds / max(1, found.output - 1))
         return [prompt, tokens] if tokens.count else [prompt]
     layers = found.network.layers
     if found.network.causal or layers == 1:
-        return [Part("prompt", found.sequences, found.first_token.seconds)]
+        return [WorkPart("prompt", found.sequences, found.first_token.seconds)]
     first = counted_cycles(found.design.spec, found.prompt, 1) / (found.clock_mhz * 1e6)
     others = (found.first_token.seconds - first) / (layers - 1)
-    return [Part("first layer", found.sequences, first), Part("further layer", found.sequences * (layers - 1), others)]
+    return [
+        WorkPart("first layer", found.sequences, first),
+        WorkPart("further layer", found.sequences * (layers - 1), others),
+    ]
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageRow:
     """A stage of a layer: its cycles and seconds, and their share of the slowest."""
 
     name: str
@@ -122,7 +125,7 @@ class Stage:
     share: float
 
 
-def stages(found: Estimate) -> list[tuple[str, str, list[Stage]]]:
+def stages(found: Estimate) -> list[tuple[str, str, list[StageRow]]]:
     """For the prompt and the token: a title, how its stages go together, and the stages."""
     together = "The units work at the same time, on different tiles. The slowest unit sets the pace."
     behind = "The stages follow one another. Their sum is the time of a layer."
@@ -135,14 +138,14 @@ def stages(found: Estimate) -> list[tuple[str, str, list[Stage]]]:
         (
             f"A layer of the {name}",
             note,
-            [Stage(n, c, c / clock, c / max(phase.stages.values())) for n, c in phase.stages.items()],
+            [StageRow(n, c, c / clock, c / max(phase.stages.values())) for n, c in phase.stages.items()],
         )
         for name, note, phase in shown
     ]
 
 
 @dataclass(frozen=True)
-class Region:
+class RegionRow:
     """An SLR: what lies in it, by unit and in all, what it has, and the lines to the SLR above, None for the top."""
 
     name: str
@@ -157,12 +160,12 @@ class Region:
         return getattr(self.total, resource) / have if have else None
 
 
-def regions(report: Report) -> list[Region]:
+def regions(report: Report) -> list[RegionRow]:
     """The SLRs, the lowest first."""
     crossings: Sequence[int | None] = (*report.plan.crossings, None)
     slrs = report.found.device.slrs
     return [
-        Region(
+        RegionRow(
             f"SLR{place}" if len(slrs) > 1 else "device",
             {name: used for name, used in units.items() if any(used)},
             sum(units.values(), Resources()),

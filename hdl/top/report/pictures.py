@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...perf.constraints import binding
-from ...perf.design import Phase
+from ...perf.designs.constraints import binding
+from ...perf.designs.design import Phase
 from ...perf.estimate import Estimate, Timing, estimate_design
 from ...perf.exploration.explore import Exploration
-from ...perf.exploration.point import Point as Explored
+from ...perf.exploration.point import DesignPoint as Explored
 from ...perf.exploration.points import FIGURES
 from .plots import Dot, Label, Line, Plot, axis_of
 from .text import number, rounded
 from .timeline import Span, Timeline
 
-__all__ = ["Point", "Strip", "front_plots", "roofline", "roofline_points", "strips"]
+__all__ = ["RooflinePoint", "Strip", "front_plots", "roofline", "roofline_points", "strips"]
 
 GIGA, MILLI = 1e9, 1e3
 SHOWN = 500
@@ -32,7 +32,7 @@ BATCHES = (4, 16)
 
 
 @dataclass(frozen=True)
-class Point:
+class RooflinePoint:
     """A phase on the roofline: multiplications for each byte from memory, and a second."""
 
     name: str
@@ -46,12 +46,12 @@ class Point:
         return self.rate / self.ceiling
 
 
-def roofline_points(found: Estimate) -> list[Point]:
+def roofline_points(found: Estimate) -> list[RooflinePoint]:
     """The prompt, the token, and the token of more sequences where a design has room for their keys and values."""
 
-    def point(name: str, phase: Phase, timing: Timing) -> Point:
+    def point(name: str, phase: Phase, timing: Timing) -> RooflinePoint:
         ceiling = phase.macs / timing.limit
-        return Point(name, phase.macs / phase.bytes, phase.macs / timing.seconds, ceiling)
+        return RooflinePoint(name, phase.macs / phase.bytes, phase.macs / timing.seconds, ceiling)
 
     points = [point("prompt" if found.network.causal else "text", found.prefill, found.first_token)]
     if found.decode is None or found.token is None:

@@ -3,10 +3,10 @@
 from math import ceil
 
 from ...kernels.shared import weight_bytes
-from ...perf.decoder import DecoderSpec
-from ...perf.design import Phase, SpatialDesign
+from ...perf.designs.design import Phase, SpatialDesign
 from ...perf.estimate import Estimate
-from ...perf.spec import ARRAYS
+from ...perf.geometry.decoder_layer_spec import DecoderLayerSpec
+from ...perf.geometry.pipeline_spec import ARRAYS
 from .timeline import Span, Timeline, timeline
 
 __all__ = ["MEMORY", "stage_timelines"]
@@ -21,7 +21,7 @@ WAY = ("qkv", "attention", "scores", "softmax", "sums", "projection", "ffn1", "f
 def stage_timelines(found: Estimate) -> tuple[Timeline, ...]:
     """A decoder's prompt, and its token."""
     design = found.design
-    if isinstance(design, SpatialDesign) and isinstance(design.spec, DecoderSpec):
+    if isinstance(design, SpatialDesign) and isinstance(design.spec, DecoderLayerSpec):
         prompt = _ring(design.spec, found)
     else:
         prompt = _sequence(found, found.prefill, "The prompt, by stages")
@@ -30,7 +30,7 @@ def stage_timelines(found: Estimate) -> tuple[Timeline, ...]:
     return prompt, _sequence(found, found.decode, "A token of each sequence, by stages")
 
 
-def _ring(spec: DecoderSpec, found: Estimate) -> Timeline:
+def _ring(spec: DecoderLayerSpec, found: Estimate) -> Timeline:
     """A prompt whose tiles follow each other around the loop, as `ring_cycles` counts them. A unit starts when the
     first tile reaches it, and takes one tile per pace. The row-wise units' cycles lie evenly between the arrays."""
     tokens, layers = found.prompt, found.network.layers

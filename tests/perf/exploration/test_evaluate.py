@@ -9,25 +9,25 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.model.load import load_network
-from hdl.perf.budget import shortfall
-from hdl.perf.channels import weight_channels
-from hdl.perf.constraints import Constraint, binding, constraints
-from hdl.perf.decoder import DecoderSpec
-from hdl.perf.design import prompt_cycles
+from hdl.perf.choice.off_chip import CACHE_CHANNELS
+from hdl.perf.designs.budget import shortfall
+from hdl.perf.designs.constraints import Constraint, binding, constraints
+from hdl.perf.designs.design import prompt_cycles
 from hdl.perf.device import Region, load_device
 from hdl.perf.estimate import estimate_design
 from hdl.perf.exploration.energy import energy_proxy
 from hdl.perf.exploration.evaluate import evaluate
 from hdl.perf.exploration.kind import Kind
-from hdl.perf.exploration.point import Point
+from hdl.perf.exploration.point import DesignPoint
 from hdl.perf.exploration.points import CONSTRAINTS, FIGURES, counts
 from hdl.perf.exploration.space import Space
 from hdl.perf.exploration.spatial.copies import CopiedDesign, encoder_cycles, reload_cycles, stream_fill
-from hdl.perf.exploration.spatial.points import SpatialPoints
-from hdl.perf.exploration.spatial.space import SpatialSpace
-from hdl.perf.exploration.streamed.space import StreamedSpace
-from hdl.perf.offchip import CACHE_CHANNELS
-from hdl.perf.spec import LINEAR_UNITS, ArrayShape, PipelineSpec
+from hdl.perf.exploration.spatial.spatial_points import SpatialPoints
+from hdl.perf.exploration.spatial.spatial_space import SpatialSpace
+from hdl.perf.exploration.streamed.streamed_space import StreamedSpace
+from hdl.perf.geometry.decoder_layer_spec import DecoderLayerSpec
+from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS, ArrayShape, PipelineSpec
+from hdl.perf.geometry.weight_channels import weight_channels
 from hdl.perf.workload import Workload
 from hdl.resources import Resources
 
@@ -68,7 +68,7 @@ def screened_cycles(spec: PipelineSpec, tokens: int, layers: int) -> int:
     return int(encoder_cycles(-(-tokens // spec.rows), layers, pace, lead, fill, reload))
 
 
-def scalar(where: Kind, point: Point) -> dict[str, float]:
+def scalar(where: Kind, point: DesignPoint) -> dict[str, float]:
     """A point's figures, built through its spec."""
     design, spec = point.design, point.spec
     clock, device = point.clock_mhz * 1e6, where.device
@@ -134,7 +134,7 @@ def test_what_is_refused_is_refused_by_the_same_constraint(kind: str, name: str)
     assert len(names) >= 2
 
 
-def checked(where: Kind, point: Point, asked: list[Constraint]) -> list[Constraint]:
+def checked(where: Kind, point: DesignPoint, asked: list[Constraint]) -> list[Constraint]:
     """The constraints without those of the SLRs, and an encoder's bandwidth at its screened cycles."""
     found = []
     for one in asked:
@@ -176,7 +176,7 @@ def test_a_point_comes_back_from_its_dictionary(workload: Case) -> None:
     where = space(*workload)
     point = where.point(where.draw(0, 0, 1)[0])
     assert point.kind == where.name
-    assert Point.from_dict(point.as_dict(), "x") == point
+    assert DesignPoint.from_dict(point.as_dict(), "x") == point
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,11 @@ def test_what_is_no_point(change: dict[str, Any], message: str) -> None:
     where = space(*DECODERS[2])
     values = where.point(where.draw(0, 0, 1)[0]).as_dict()
     with pytest.raises(InputError) as caught:
-        Point.from_dict(values | change, "x")
+        DesignPoint.from_dict(values | change, "x")
     assert str(caught.value).startswith(message)
     del values["kind"]
     with pytest.raises(InputError, match="x must be a point as explore writes them, but lacks 'kind'"):
-        Point.from_dict(values, "x")
+        DesignPoint.from_dict(values, "x")
 
 
 @pytest.mark.parametrize("workload", [ENCODERS[2], DECODERS[1], DECODERS[2]])
@@ -235,7 +235,7 @@ def test_keys_and_values_off_chip_have_the_ports_that_serve_them_best() -> None:
     assert 0.01 < more[fits].mean() < 0.5
     for place in np.flatnonzero(fits)[::200]:
         design = where.point(choices[place]).design
-        assert isinstance(design.spec, DecoderSpec)
+        assert isinstance(design.spec, DecoderLayerSpec)
         assert design.spec.cache_channels == points.cache_channels[place]
         assert design.channels == points.ports[place]
         read = design.spec.cache.bytes_read(900 + 62)

@@ -17,13 +17,13 @@ from hdl.errors import InputError
 from hdl.model.load import load_network
 from hdl.perf import Workload, estimate_design, load_device
 from hdl.perf import explore as explored
-from hdl.perf.constraints import binding
-from hdl.perf.design import prompt_cycles
+from hdl.perf.designs.constraints import binding
+from hdl.perf.designs.design import prompt_cycles
 from hdl.perf.exploration.evaluate import costs
 from hdl.perf.exploration.pareto import STEP, nondominated, pareto_front
-from hdl.perf.exploration.point import Point
+from hdl.perf.exploration.point import DesignPoint
 from hdl.perf.exploration.points import FIGURES
-from hdl.perf.spec import PipelineSpec
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 
 # The package exports the function by the name of its module.
 module = __import__("hdl.perf.exploration.explore", fromlist=["explore"])
@@ -74,7 +74,7 @@ def test_the_front_is_one_and_its_figures_are_those_of_its_designs(expected: lis
         assert not ((others <= cost * (1 - STEP)).all(axis=1)).any()
     device = load_device("u280")
     for one in expected[::5]:
-        point = Point.from_dict(one, "x")
+        point = DesignPoint.from_dict(one, "x")
         full = estimate_design(point.design, device, Workload(prompt=PROMPT, output=8, clock_mhz=point.clock_mhz))
         assert binding(full.constraints) is None
         assert one["figures"]["prefill_cycles"] == full.prefill.cycles

@@ -15,7 +15,7 @@ from hdl.perf import (
     load_paper_design,
     paper_designs,
 )
-from hdl.perf.constraints import binding
+from hdl.perf.designs.constraints import binding
 from hdl.perf.paper.kernels import KERNELS, array_cycles
 from hdl.perf.paper.mapping import UNITS, balanced
 

@@ -10,24 +10,12 @@ from hdl.errors import InputError
 from hdl.model.load import load_network
 from hdl.model.network import Network
 from hdl.perf import Device, Workload, estimate, estimate_design, load_device, partition, scaling
-from hdl.perf.candidates import estimated_design
-from hdl.perf.chooser import choose_geometry
-from hdl.perf.decoder import DecoderSpec
-from hdl.perf.design import SpatialDesign
+from hdl.perf.choice.best_geometry import choose_geometry
+from hdl.perf.choice.estimated import estimated_design
+from hdl.perf.designs.design import SpatialDesign
 from hdl.perf.device import Link
-from hdl.perf.partitioning.divide import Splits
-from hdl.perf.partitioning.share import (
-    Place,
-    Stage,
-    Transfer,
-    all_gather,
-    all_reduce,
-    links,
-    send,
-    share,
-    tensors,
-)
-from hdl.perf.partitioning.split import (
+from hdl.perf.geometry.decoder_layer_spec import DecoderLayerSpec
+from hdl.perf.partitioning.device_split import (
     BUBBLES,
     CAUSES,
     COMPUTE,
@@ -36,8 +24,20 @@ from hdl.perf.partitioning.split import (
     LINK_LATENCY,
     MEMORY,
     ON_CHIP,
-    Split,
+    DeviceSplit,
     lost,
+)
+from hdl.perf.partitioning.divide import Splits
+from hdl.perf.partitioning.share import (
+    DeviceStage,
+    Place,
+    Transfer,
+    all_gather,
+    all_reduce,
+    links,
+    send,
+    share,
+    tensors,
 )
 
 LINK = Link(name="a link", bandwidth_gb_s=10, latency_us=2)
@@ -140,10 +140,10 @@ def test_layers_are_balanced_and_the_head_is_last() -> None:
     assert headed.stages[0].token_seconds == pytest.approx(headed.stages[1].token_seconds, rel=0.05)
 
 
-def split(network: Network, pipeline: int, work: Workload) -> Split:
+def split(network: Network, pipeline: int, work: Workload) -> DeviceSplit:
     """The network in so many stages of a device each."""
     found = Splits(network, IDEAL, IDEAL.links[0], work).split(1, pipeline)
-    assert isinstance(found, Split)
+    assert isinstance(found, DeviceSplit)
     return found
 
 
@@ -238,15 +238,15 @@ def test_what_newly_fits_on_chip_is_a_gain() -> None:
     device = load_device("u280")
     device = device.model_copy(update={"memories": (device.memory.model_copy(update={"bandwidth_gb_s": 0.1}),)})
     spec = choose_geometry(network, 128, device.resources, rows=4, cache_channels=1)
-    assert isinstance(spec, DecoderSpec)
+    assert isinstance(spec, DecoderLayerSpec)
     spec = replace(spec, cache_channels=0)  # keys and values come through the channels of the weights
     halves = replace(spec, max_layers=1, cache_on_chip=True)
 
-    def stages(spec: DecoderSpec, layers: int, count: int) -> Split:
+    def stages(spec: DecoderLayerSpec, layers: int, count: int) -> DeviceSplit:
         design = SpatialDesign(replace(network, layers=layers), spec)
         found = estimate_design(design, device, Workload(prompt=64, output=64))
-        one = Stage(layers=layers, tensor=1, estimate=found, prompt_links=Transfer(), token_links=Transfer())
-        return Split(1, (one,) * count, 1, 1)
+        one = DeviceStage(layers=layers, tensor=1, estimate=found, prompt_links=Transfer(), token_links=Transfer())
+        return DeviceSplit(1, (one,) * count, 1, 1)
 
     off, on = stages(spec, 2, 1), stages(halves, 1, 2)
     gains = lost(on, off)

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from hdl.model.weightbits import W4, WeightBits
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.spec import ArrayShape
+from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.geometry.pipeline_spec import ArrayShape
 
 from ...model.networks import head, layer
 
-TINY = BuiltDecoderSpec(
+TINY = DecoderSpec(
     layer=layer("gpt2", 32, 2, 64), max_length=32, max_layers=2, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,
     qkv=ArrayShape(8, 1), projection=ArrayShape(4, 1), ffn1=ArrayShape(8, 1), ffn2=ArrayShape(8, 1),
     scores=ArrayShape(8, 1), sums=ArrayShape(4, 1), channels=(1, 1, 1, 1),
@@ -31,7 +31,7 @@ FAR = replace(
 """Keys and values in off-chip memory, two channels for each; a fourth layer takes the bank of the first. Arrays of
 several cascades, weights of 4 bits, those of the head too."""
 
-ODD = BuiltDecoderSpec(
+ODD = DecoderSpec(
     layer=layer("gpt2", 96, 3, 192), max_length=24, max_layers=3, rows=2, lanes=1, ffn_lanes=1, score_lanes=3,
     qkv=ArrayShape(6, 2), projection=ArrayShape(3, 3), ffn1=ArrayShape(8, 2), ffn2=ArrayShape(8, 3),
     scores=ArrayShape(6, 1), sums=ArrayShape(4, 3), channels=(1, 1, 2, 2),
@@ -39,7 +39,7 @@ ODD = BuiltDecoderSpec(
 )  # fmt: skip
 """Sizes that are no powers of two, arrays of different depths, channels whose RAMs do not fill beats; 23 positions."""
 
-SMALL = BuiltDecoderSpec(
+SMALL = DecoderSpec(
     layer=layer("gpt2", 16, 2, 32), max_length=8, max_layers=1, rows=2, lanes=2, ffn_lanes=2, score_lanes=2,
     qkv=ArrayShape(2, 1), projection=ArrayShape(2, 1), ffn1=ArrayShape(2, 1), ffn2=ArrayShape(2, 1),
     scores=ArrayShape(2, 1), sums=ArrayShape(2, 1), channels=(1, 1, 1, 1),
@@ -47,7 +47,7 @@ SMALL = BuiltDecoderSpec(
 )  # fmt: skip
 """As little as there can be, and a single layer, for Amaranth's own simulator."""
 
-HEAVY = BuiltDecoderSpec(
+HEAVY = DecoderSpec(
     layer=layer("gpt2", 192, 3, 768), max_length=16, max_layers=2, rows=2, lanes=4, ffn_lanes=4, score_lanes=2,
     qkv=ArrayShape(12, 1), projection=ArrayShape(4, 1), ffn1=ArrayShape(8, 1), ffn2=ArrayShape(8, 1),
     scores=ArrayShape(8, 1), sums=ArrayShape(8, 1), channels=(1, 1, 1, 1),

@@ -7,10 +7,10 @@ import numpy as np
 from hdl.model.quantise import quantise
 from hdl.model.quantised import Quantised
 from hdl.model.weights import random_weights
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.memorytiming import MemoryTiming
-from hdl.top.decoder.image import build_decoder_image
-from hdl.top.decoder.pipeline import DecoderPipeline
+from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.memory_timing import MemoryTiming
+from hdl.top.decoder.decoder_image import build_decoder_image
+from hdl.top.decoder.decoder_pipeline import DecoderPipeline
 from sim.decoder import DecoderSimulation
 
 from ...model.networks import gpt2
@@ -18,7 +18,7 @@ from ..sources import EFFORT, emitted
 
 
 @cache
-def model_of(spec: BuiltDecoderSpec) -> Quantised:
+def model_of(spec: DecoderSpec) -> Quantised:
     """A quantised model of a decoder's shape with random weights."""
     shape = gpt2(
         name="test", layers=spec.max_layers, hidden=spec.hidden, heads=spec.heads, intermediate=spec.intermediate,
@@ -28,18 +28,18 @@ def model_of(spec: BuiltDecoderSpec) -> Quantised:
     return quantise(random_weights(shape, 1), texts, weight_bits=spec.weight_bits)
 
 
-def words(spec: BuiltDecoderSpec, count: int, seed: int) -> list[int]:
+def words(spec: DecoderSpec, count: int, seed: int) -> list[int]:
     """Random token ids."""
     return np.random.default_rng(seed).integers(0, spec.vocabulary, count).tolist()
 
 
-def sources(spec: BuiltDecoderSpec) -> dict[str, str]:
+def sources(spec: DecoderSpec) -> dict[str, str]:
     """The emitted Verilog."""
     return emitted(DecoderPipeline, spec, "decoder")
 
 
 def started(
-    spec: BuiltDecoderSpec, timing: MemoryTiming | None = None, cache_timing: MemoryTiming | None = None
+    spec: DecoderSpec, timing: MemoryTiming | None = None, cache_timing: MemoryTiming | None = None
 ) -> DecoderSimulation:
     """A simulation with its own instance; the build is shared."""
     image = build_decoder_image(model_of(spec), spec)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from hdl.perf.builtdecoder import PRODUCTS, BuiltDecoderSpec
 from hdl.perf.device import load_device
-from hdl.perf.spec import LINEAR_UNITS
-from hdl.top.decoder.image import build_decoder_image
-from hdl.top.decoder.manifest import decoder_cycles, decoder_memory
-from hdl.top.decoder.pipeline import DecoderPipeline
+from hdl.perf.geometry.decoder_spec import PRODUCTS, DecoderSpec
+from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS
+from hdl.top.decoder.decoder_image import build_decoder_image
+from hdl.top.decoder.decoder_manifest import decoder_cycles, decoder_memory
+from hdl.top.decoder.decoder_pipeline import DecoderPipeline
 from hdl.top.describe import summary
 from hdl.top.emitter import VerilogModule
 from hdl.top.manifest import build_manifest
@@ -23,13 +23,13 @@ from .simulations import model_of, sources
 
 
 @cache
-def memory(spec: BuiltDecoderSpec) -> dict[str, Any]:
+def memory(spec: DecoderSpec) -> dict[str, Any]:
     """What the manifest tells of the memory."""
     return decoder_memory(spec)
 
 
 @pytest.mark.parametrize("spec", [ODD, FAR], ids=["odd", "far"])
-def test_the_verilog_has_no_finding(spec: BuiltDecoderSpec) -> None:
+def test_the_verilog_has_no_finding(spec: DecoderSpec) -> None:
     assert lint(sources(spec), "decoder", waivers=WAIVERS) == []
 
 
@@ -40,7 +40,7 @@ def test_paths_hold_one_multiplication_or_three_additions() -> None:
 
 
 @pytest.mark.parametrize("spec", [TINY, ODD, PACKED, MIXED], ids=["tiny", "odd", "packed", "mixed"])
-def test_segments_cover_the_channels(spec: BuiltDecoderSpec) -> None:
+def test_segments_cover_the_channels(spec: DecoderSpec) -> None:
     channels = build_decoder_image(model_of(spec), spec).channels
     for name in LINEAR_UNITS:
         unit = memory(spec)["weights"]["units"][name]

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from hdl.model.reference import Decoder
-from hdl.perf.memorytiming import MemoryTiming
-from hdl.top.decoder.image import build_decoder_image
-from sim.decoder import DecoderRun, DecoderSimulation
+from hdl.perf.memory_timing import MemoryTiming
+from hdl.top.decoder.decoder_image import build_decoder_image
+from sim.decoder import DecoderSimulation, SimulatedDecoderRun
 
 from .designs import SMALL
-from .test_pipeline import model_of, started
+from .test_decoder_pipeline import model_of, started
 
 LATE = MemoryTiming(latency=37, activation=5, refresh=20, refresh_interval=300, outstanding=2, late=50, seed=3)
 """Memory that answers late, in bursts with pauses between."""
@@ -19,7 +19,7 @@ TEXT = ([3, 1, 4], [1])
 """A prompt that is no whole number of tiles, and a token."""
 
 
-def runs(simulation: DecoderSimulation) -> list[DecoderRun]:
+def runs(simulation: DecoderSimulation) -> list[SimulatedDecoderRun]:
     """A text in its parts, with pauses on every stream behind the prompt, after a token that a reset cut off."""
     with simulation:
         simulation.interrupt([7], 90)
@@ -29,7 +29,7 @@ def runs(simulation: DecoderSimulation) -> list[DecoderRun]:
         ]
 
 
-def check(found: Sequence[DecoderRun]) -> None:
+def check(found: Sequence[SimulatedDecoderRun]) -> None:
     """Compares everything with the reference."""
     reference = Decoder(model_of(SMALL))
     for part, run in zip(TEXT, found, strict=True):

@@ -6,14 +6,14 @@ from math import ceil
 import numpy as np
 import pytest
 
-from hdl.perf.builtdecoder import BuiltDecoderSpec
+from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.top.decoder.layers import LayerOrders, ProductOrders, TileOrders
 
 from ...harness import run_streams
 from .designs import ODD, TINY
 
 
-def layers_of(spec: BuiltDecoderSpec, tile: int, tiles: int, row: int, *, shared: bool) -> dict[str, np.ndarray]:
+def layers_of(spec: DecoderSpec, tile: int, tiles: int, row: int, *, shared: bool) -> dict[str, np.ndarray]:
     """The layer orders of a run."""
     count = spec.max_layers
     constant = {"trace": 0, "shared": int(shared), "tile": tile, "tiles": tiles, "row": row}
@@ -29,7 +29,7 @@ def joined(runs: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("spec", [TINY, ODD], ids=["tiny", "odd"])
 @pytest.mark.parametrize("gaps", [None, 3])
-def test_layers(spec: BuiltDecoderSpec, gaps: int | None) -> None:
+def test_layers(spec: DecoderSpec, gaps: int | None) -> None:
     run = {
         "position": 5, "tokens": 7, "tile": 1, "tiles": 2, "row": 1, "last_row": 0, "k": 1, "shared": 0, "trace": 0,
         "restart": 0, "blocks": 2,
@@ -43,7 +43,7 @@ def test_layers(spec: BuiltDecoderSpec, gaps: int | None) -> None:
 
 @pytest.mark.parametrize("spec", [TINY, ODD], ids=["tiny", "odd"])
 @pytest.mark.parametrize("gaps", [None, 3])
-def test_tiles_reach_as_far_as_their_keys(spec: BuiltDecoderSpec, gaps: int | None) -> None:
+def test_tiles_reach_as_far_as_their_keys(spec: DecoderSpec, gaps: int | None) -> None:
     # Texts of a prompt and tokens; the second goes on at a later tile at once, the third starts again.
     last = spec.max_tiles - 1
     runs = [(0, 3, 0), (2, 1, 1), (3, 1, 0), (0, 1, 0), (last, 1, 1), (0, spec.max_tiles, 0), (0, 2, 0)]

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from hdl.model.reference import Decoder, best_candidates
-from hdl.perf.builtdecoder import BuiltDecoderSpec
-from hdl.perf.memorytiming import MemoryTiming
+from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.memory_timing import MemoryTiming
 from hdl.top.decoder.orders import Outcome
 from sim.decoder import DecoderSimulation, RefusedError
 
 from .designs import FAR
 from .simulations import model_of, started, words
-from .test_pipeline import check
+from .test_decoder_pipeline import check
 
 
 @pytest.fixture
@@ -99,5 +99,5 @@ def test_bytes_are_those_of_the_tokens(simulation: DecoderSimulation) -> None:
 
 def test_a_decoder_without_a_channel_for_its_keys_is_refused() -> None:
     with pytest.raises(ValueError) as error:
-        BuiltDecoderSpec(**{name: getattr(FAR, name) for name in FAR.__dataclass_fields__} | {"cache_channels": 0})
+        DecoderSpec(**{name: getattr(FAR, name) for name in FAR.__dataclass_fields__} | {"cache_channels": 0})
     assert str(error.value) == "decoder must have at least 1 channel for its keys, not 0"

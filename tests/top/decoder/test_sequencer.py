@@ -9,9 +9,9 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.perf.builtdecoder import BuiltDecoderSpec
+from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.stream import connect
-from hdl.top.decoder.orders import Command, Outcome, Run, Status
+from hdl.top.decoder.orders import Command, Outcome, RunOrder, Status
 from hdl.top.decoder.sequencer import Sequencer
 
 from ...harness import run_streams
@@ -21,14 +21,14 @@ from .designs import TINY
 class Bench(wiring.Component):
     """A sequencer whose runs end with their last token."""
 
-    def __init__(self, spec: BuiltDecoderSpec = TINY) -> None:
+    def __init__(self, spec: DecoderSpec = TINY) -> None:
         self.spec = spec
         token = stream.Signature(range(spec.vocabulary))
         super().__init__(
             {
                 "commands": In(stream.Signature(Command(spec))),
                 "ids": In(token),
-                "runs": Out(stream.Signature(Run(spec))),
+                "runs": Out(stream.Signature(RunOrder(spec))),
                 "tokens": Out(token),
                 "status": Out(stream.Signature(Status(spec))),
             }

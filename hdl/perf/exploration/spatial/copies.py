@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from ....resources import Resources
-from ...decoder import DecoderSpec, ring_cycles
-from ...design import Phase, SpatialDesign
-from ...spec import LINEAR_UNITS, PipelineSpec
+from ...designs.design import Phase, SpatialDesign
+from ...geometry.decoder_layer_spec import DecoderLayerSpec, ring_cycles
+from ...geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
 
 __all__ = [
     "CopiedDesign",
@@ -63,7 +63,7 @@ class CopiedDesign(SpatialDesign):
     def prefill(self, tokens: int) -> Phase:
         """A prompt of one sequence."""
         found, spec = super().prefill(tokens), self.spec
-        if not isinstance(spec, DecoderSpec):
+        if not isinstance(spec, DecoderLayerSpec):
             return found
         units = [spec.linear(name) for name in LINEAR_UNITS]
         reload = reload_cycles(
@@ -81,7 +81,7 @@ class CopiedDesign(SpatialDesign):
         groups = ceil(sequences / group)
         found, network = super().decode(context, group), self.network
         weights = groups * (network.layers * self.layer_bytes + self.head_bytes)
-        assert isinstance(self.spec, DecoderSpec)
+        assert isinstance(self.spec, DecoderLayerSpec)
         cached = sequences * self.spec.cache.bytes_read(context)
         return Phase(
             cycles=found.cycles,
@@ -95,7 +95,7 @@ class CopiedDesign(SpatialDesign):
 def flight(spec: PipelineSpec, copies: int) -> int:
     """Sequences in flight that fill a design: one in each copy, or as many as a tile has rows where decoding reads keys
     and values from memory. A cache on chip has room for one in each copy."""
-    off_chip = isinstance(spec, DecoderSpec) and not spec.cache_on_chip
+    off_chip = isinstance(spec, DecoderLayerSpec) and not spec.cache_on_chip
     return copies * (spec.rows if off_chip else 1)
 
 

@@ -1,0 +1,1 @@
+"""The choice of a design for a network, a device and a workload."""

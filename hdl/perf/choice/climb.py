@@ -1,0 +1,101 @@
+"""From a geometry that keeps one pace to the fastest in its neighbourhood.
+
+The chooser gives every array the fewest cascades that keep a pace, and so leaves what is over of the device. In short
+sequences and small networks a tile's way through all units counts as much as the pace: there faster arrays than the
+pace asks for help, and lanes that the pace does not need.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from ...model.network import Network
+from ...resources import Resources
+from ..designs.budget import shortfall
+from ..geometry.pipeline_spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
+from ..geometry.weight_channels import shared_channels
+from .one_pace import Cost, Option, lane_choices, menus_for
+
+__all__ = ["allowed", "climb"]
+
+LANES = ("lanes", "ffn_lanes", "score_lanes")
+
+Menus = dict[tuple[int, int, int], dict[str, list[Option]]]
+"""By lanes, the options of every array, fastest first."""
+
+LEAST_GAIN = 0.002
+"""Share of the cost that a step must gain."""
+
+
+def climb(
+    network: Network, spec: PipelineSpec, available: Resources, cost: Cost, *, channels: int, packed: bool = False
+) -> PipelineSpec:
+    """The best geometry that single steps lead to, each of which fits and gains: another shape for one array, or other
+    lanes, with the memory ``channels`` for weights shared out anew. Of two ways, by the steps that gain most and by
+    those that gain most for their DSPs, the one that leads further."""
+    menus: Menus = {}
+    for lanes in lane_choices(network):
+        if (found := menus_for(network, spec.max_length, spec.rows, *lanes, packed)) is not None:
+            menus[lanes] = found
+    # The two ways begin alike.
+    costs = cache(lambda one: cost(one) if shortfall(one.resources, available) is None else inf)
+    return min((ascent(spec, menus, channels, costs, thrifty=thrifty) for thrifty in (False, True)), key=cost)
+
+
+def ascent(spec: PipelineSpec, menus: Menus, channels: int, cost: Cost, *, thrifty: bool) -> PipelineSpec:
+    """One of the two ways."""
+    best = spec
+    while True:
+        worth: dict[PipelineSpec, float] = {}
+        for step in dict.fromkeys(steps(best, menus, channels)):
+            gain = cost(best) - cost(step)
+            if gain > LEAST_GAIN * cost(best):
+                price = max(1, step.resources.dsp - best.resources.dsp) if thrifty else 1
+                worth[step] = gain / price
+        if not worth:
+            return best
+        best = max(worth, key=worth.__getitem__)
+
+
+def steps(spec: PipelineSpec, choices: Menus, channels: int) -> Iterator[PipelineSpec]:
+    """The neighbours of a geometry that the specs allow."""
+    lanes = spec.lanes, spec.ffn_lanes, spec.score_lanes
+    sizes = {name: size(getattr(spec, name)) for name in ARRAYS}
+    for other, menus in choices.items():
+        # Of each menu, fastest first, the options that are no smaller than the array is, and those that are.
+        least = {name: [one for one in menu if size(one.shape) >= sizes[name]] for name, menu in menus.items()}
+        if other != lanes:
+            changed: dict[str, Any] = dict(zip(LANES, other, strict=True))
+            # As they are, or all of them the next faster: lanes and arrays often gain only together.
+            for place in (1, 2):
+                kept = {name: (found or menus[name][:1])[-min(place, len(found) or 1)] for name, found in least.items()}
+                yield from allowed(spec, channels, changed | {name: one.shape for name, one in kept.items()})
+            continue
+        faster = {name: [one for one in found if size(one.shape) > sizes[name]] for name, found in least.items()}
+        for name, menu in menus.items():
+            for one in [*faster[name][-2:], *[one for one in menu if size(one.shape) < sizes[name]][:1]]:
+                yield from allowed(spec, channels, {name: one.shape})
+        # Where several arrays set the pace, no single one gains anything: all that do, at once.
+        now = {name: found[-1].cycles for name, found in least.items() if found}
+        slowest = [name for name, cycles in now.items() if cycles == max(now.values()) and faster[name]]
+        yield from allowed(spec, channels, {name: faster[name][-1].shape for name in slowest})
+
+
+def size(shape: ArrayShape) -> int:
+    """What an array's DSPs are in proportion to."""
+    return shape.columns * shape.cascades
+
+
+def allowed(spec: PipelineSpec, channels: int, changes: dict[str, Any]) -> Iterator[PipelineSpec]:
+    """The geometry with changes and its share of memory channels; nothing where the specs refuse it."""
+    shapes = {name: changes.get(name, getattr(spec, name)) for name in ARRAYS}
+    columns, cascades = np.array([shapes[name] for name in LINEAR_UNITS]).T
+    shares = shared_channels(channels, columns * cascades, columns)
+    try:
+        yield replace(spec, channels=tuple(shares.tolist()), **changes)
+    except ValueError:
+        return

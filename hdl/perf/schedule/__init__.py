@@ -1,0 +1,1 @@
+"""The counted cycles of a run, unit by unit."""

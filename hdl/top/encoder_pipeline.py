@@ -1,0 +1,192 @@
+"""The spatial pipeline: one encoder layer in hardware, its output fed back so that layer l+1 starts as its first
+tokens leave l. The units of a layer follow from its graph (`graph`). For BERT:
+
+tokens -> rows -> QKV -> scores -> softmax -> sums -> rows -> projection -> (+) -> norm -> rows -> FFN1 -> activation
+   ^             K, V into banks                                                    -> rows -> FFN2 -> (+) -> norm -+
+   +----------------------------------------------------------------------------------------------------------------+
+"""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..channel import CHANNEL_BITS
+from ..kernels.activation import Activation
+from ..kernels.linear import Linear as LinearUnit
+from ..kernels.scores import Scores
+from ..kernels.softmax import Softmax
+from ..kernels.weightedsum import WeightedSums
+from ..model.architecture import Linear
+from ..perf.geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
+from ..stream import Fork, StreamBuffer, connect, tile
+from .control import Control, LayerOrder, RunOrder, order_readers
+from .graph import GraphComposition
+from .parameter_dealer import ParameterDealer
+
+__all__ = ["Entry", "Pipeline", "count_layer"]
+
+
+class Entry(wiring.Component):
+    """The tokens of a layer: from outside for a run's first, from the end of the pipeline for the others.
+
+    ``order``: the layout of its orders, of which it reads ``first`` and ``tiles`` (default: an encoder's).
+    """
+
+    def __init__(self, spec: PipelineSpec, order: data.StructLayout | None = None):
+        self.spec = spec
+        tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
+        super().__init__(
+            {
+                "order": In(stream.Signature(order or LayerOrder(spec))),
+                "outside": In(tokens),
+                "feedback": In(tokens),
+                "output": Out(tokens),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        first = self.order.payload.first
+        ends, _ = count_layer(m, self.spec, self.order, self.output.valid & self.output.ready)
+        m.d.comb += [
+            self.output.payload.eq(Mux(first, self.outside.payload.as_value(), self.feedback.payload.as_value())),
+            self.output.valid.eq(self.order.valid & Mux(first, self.outside.valid, self.feedback.valid)),
+            self.outside.ready.eq(self.order.valid & first & self.output.ready),
+            self.feedback.ready.eq(self.order.valid & ~first & self.output.ready),
+            self.order.ready.eq(ends),
+        ]
+        return m
+
+
+class Exit(wiring.Component):
+    """Where a layer's output goes: back to the entry, but the last layer's (with ``trace`` every layer's) to the
+    outside."""
+
+    def __init__(self, spec: PipelineSpec):
+        self.spec = spec
+        tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
+        super().__init__(
+            {
+                "order": In(stream.Signature(LayerOrder(spec))),
+                "input": In(tokens),
+                "outside": Out(tokens),
+                "feedback": Out(tokens),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        order = self.order.payload
+        m.submodules.outside = outside = StreamBuffer(self.outside.payload.shape())
+        m.submodules.feedback = feedback = StreamBuffer(self.feedback.payload.shape())
+        leaves, returns = order.last | order.trace, ~order.last
+        go = Signal()
+        ends, _ = count_layer(m, self.spec, self.order, go)
+        m.d.comb += [
+            go.eq(
+                self.order.valid
+                & self.input.valid
+                & (outside.input.ready | ~leaves)
+                & (feedback.input.ready | ~returns)
+            ),
+            self.input.ready.eq(go),
+            outside.input.valid.eq(go & leaves),
+            feedback.input.valid.eq(go & returns),
+            outside.input.payload.eq(self.input.payload),
+            feedback.input.payload.eq(self.input.payload),
+            self.order.ready.eq(ends),
+        ]
+        connect(m, outside.output, self.outside)
+        connect(m, feedback.output, self.feedback)
+        return m
+
+
+def count_layer(m: Module, spec: PipelineSpec, order: Any, beat_moves: Any) -> tuple[Signal, Value]:
+    """High in the cycle in which the last beat of a layer's last tile moves, and during all of that tile."""
+    beat, tile_index = Signal(range(spec.tile_beats)), Signal(range(spec.max_tiles))
+    ends, tile_ends = Signal(), Signal()
+    last_tile = tile_index == order.payload.tiles - 1
+    m.d.comb += [tile_ends.eq(beat_moves & (beat == spec.tile_beats - 1)), ends.eq(tile_ends & last_tile)]
+    with m.If(beat_moves):
+        m.d.sync += beat.eq(Mux(tile_ends, 0, beat + 1))
+    with m.If(tile_ends):
+        m.d.sync += tile_index.eq(Mux(ends, 0, tile_index + 1))
+    return ends, last_tile
+
+
+class Pipeline(wiring.Component):
+    """The whole accelerator but its memory: parameters and weights arrive on streams, tokens go in and out.
+
+    Members: ``run`` (stream of `RunOrder`), ``tokens`` (tile stream of int16, the embedded tokens of a run),
+    ``outputs`` (tile stream of int16, the last layer's, or with ``trace`` every layer's), ``parameters`` (512-bit
+    beats, `PipelineSpec.parameters` a layer), ``weights_UNIT[i]`` (512-bit beats, `LinearSpec.pack` a layer). Rows
+    beyond a sequence's last token carry garbage.
+    """
+
+    def __init__(self, spec: PipelineSpec):
+        self.spec = spec
+        tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
+        channel = stream.Signature(unsigned(CHANNEL_BITS))
+        weights = {f"weights_{name}": In(channel).array(spec.linear(name).channels) for name in LINEAR_UNITS}
+        super().__init__(
+            {
+                "run": In(stream.Signature(RunOrder(spec))),
+                "tokens": In(tokens),
+                "outputs": Out(tokens),
+                "parameters": In(channel),
+                **weights,
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        return EncoderComposition(self, platform).m
+
+
+class EncoderComposition(GraphComposition):
+    """Builds the module of a pipeline: each linear unit computes its own product, attention has a barrier."""
+
+    def __init__(self, pipeline: Pipeline, platform: Any):
+        super().__init__(platform, pipeline.spec)
+        self.pipeline = pipeline
+        m, spec = self.m, self.spec
+        control = self.add("control", Control(spec))
+        readers = order_readers(spec)
+        orders = self.add("orders", Fork(LayerOrder(spec), len(readers)))
+        self.orders = dict(zip(readers, orders.outputs, strict=True))
+        parameters = self.add("parameters", ParameterDealer(spec.parameters, spec.max_tiles))
+        self.parameters = [parameters]
+        connect(m, pipeline.run, control.run)
+        connect(m, control.orders, orders.input)
+        connect(m, pipeline.parameters, parameters.channel)
+        self.order("parameters", parameters.order, "tiles")
+
+        entry, leave = self.add("entry", Entry(spec)), self.add("exit", Exit(spec))
+        connect(m, self.orders["entry"], entry.order)
+        connect(m, self.orders["exit"], leave.order)
+        connect(m, pipeline.tokens, entry.outside)
+        connect(m, leave.feedback, entry.feedback)
+        connect(m, leave.outside, pipeline.outputs)
+        connect(m, self.walk(spec.layer, spec.operator_units, entry.output), leave.input)
+
+    def multiply(self, product: Linear, rows: Any) -> Any:
+        """The sums of a product's own unit."""
+        m, name = self.m, product.name
+        unit = self.add(name, LinearUnit(self.spec.linear(name)))
+        connect(m, rows, unit.activations)
+        self.order(name, unit.order, "tiles")
+        for i, channel in enumerate(getattr(self.pipeline, f"weights_{name}")):
+            connect(m, channel, unit.weights[i])
+        return unit.sums
+
+    def order_attention(self, scores: Scores, softmax: Softmax, sums: WeightedSums) -> None:
+        """An order for each layer: how far its tokens reach."""
+        spec = self.spec
+        self.order("scores", scores.order, "tiles", "key_passes", "words", words=spec.scores_unit.words)
+        self.order("sums", sums.order, "tiles", "passes", "value_words", passes=spec.sums_unit.passes)
+        self.order("softmax", softmax.control, "tokens")
+
+    def order_table(self, name: str, activation: Activation) -> None:
+        """An order for each layer."""
+        self.order(name, activation.order, "tiles")
