@@ -46,7 +46,7 @@ def _perplexity(console: Console) -> bool:
         return FloatDecoder(weights).extend(ids)["logits"]
 
     def of(model: Quantised) -> float:
-        return perplexity(lambda ids: Decoder(model).prefill(ids).logits * model.logit_unit, texts)
+        return perplexity(lambda ids: Decoder(model).prefill(ids).logits * model.logit_scale, texts)
 
     expected = perplexity(float_logits, texts)
     found = {
@@ -80,7 +80,7 @@ def _full_size(console: Console) -> bool:
         model = quantise(weights, calibration)
         assert model.head is not None
         step, real = Decoder(model).prefill(ids), FloatDecoder(weights).extend(ids)
-        cosines = [_cosine(step.head[name] * model.head.units[name], real[name]).min() for name in ("norm", "logits")]
+        cosines = [_cosine(step.head[name] * model.head.scales[name], real[name]).min() for name in ("norm", "logits")]
         near &= cosines[0] >= LEAST_COSINE
         table.add_row(str(seed), *(f"{cosine:.5f}" for cosine in cosines))
     console.print(table)

@@ -216,7 +216,7 @@ def write(network: Network, options: DemonstrationOptions, prompt: str, tokens: 
                     trace=options.waves is not None,
                     optimise=OPTIMISE,
                 )
-    writer = generate.Writer(prepared.quantised, simulation, Sampler(sampling, prepared.quantised.logit_unit))
+    writer = generate.Writer(prepared.quantised, simulation, Sampler(sampling, prepared.quantised.logit_scale))
     click.echo(prepared.told())
     with simulation:
         stream = prepared.tokens.stream()

@@ -11,16 +11,16 @@ __all__ = ["Edge", "Scale", "edges"]
 
 
 class Scale(Enum):
-    """Which values of a tensor have the same unit, the real value of the last place."""
+    """Which values of a tensor have the same scale, which is the real value of the last place."""
 
     TENSOR = auto()
     """All values."""
     HEAD = auto()
     """The features of a head."""
     FEATURE = auto()
-    """The values of a feature: its readers' weights take the units in."""
+    """The values of a feature: its readers' weights take the scales in."""
     PLACES = auto()
-    """The same unit, made smaller by a power of two for each feature: a residual addition rounds the places off."""
+    """The same scale, made smaller by a power of two for each feature: a residual addition rounds the places off."""
 
 
 @dataclass(frozen=True)

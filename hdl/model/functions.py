@@ -28,13 +28,13 @@ class Function:
     exact: Callable[[float], float]
     least: float
 
-    def table(self, input_unit: float) -> tuple[np.ndarray, float]:
-        """Base and delta [entries, 2] for inputs of the given unit; and the unit of the outputs."""
-        inputs = (np.arange(ENTRIES + 1) * STEP - (INT16 + 1)) * input_unit
+    def table(self, input_scale: float) -> tuple[np.ndarray, float]:
+        """Base and delta [entries, 2] for inputs of the given scale; and the scale of the outputs."""
+        inputs = (np.arange(ENTRIES + 1) * STEP - (INT16 + 1)) * input_scale
         values = np.array([self.exact(x) for x in inputs]) - self.least
-        unit = values.max() / UINT16
-        bases = np.rint(values / unit).astype(np.int64)
-        return np.stack([bases[:-1], np.diff(bases)], axis=1), unit
+        scale = values.max() / UINT16
+        bases = np.rint(values / scale).astype(np.int64)
+        return np.stack([bases[:-1], np.diff(bases)], axis=1), scale
 
 
 def gelu(x: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Post-training quantisation: from float32 weights and a few texts to the integers of the hardware.
 
-`calibrate` finds the ranges of all tensors, `streams` the units of the residual path, `graphquantiser` the rest.
+`calibrate` finds the ranges of all tensors, `streams` the scales of the residual path, `graphquantiser` the rest.
 """
 
 from collections.abc import Iterable, Iterator
@@ -104,16 +104,16 @@ def _head(
     network = weights.network
     assert network.head is not None
     specs = NumericSpecs.of(network.head, False, network.max_positions)
-    streams = Streams({network.head.input: last.units[network.layer.output]}, {})
+    streams = Streams({network.head.input: last.scales[network.layer.output]}, {})
     return GraphQuantiser(
         specs, weights.head, ranges.head, streams, network.norm_eps, rounding, "head", static=static
     ).quantised()
 
 
 def _tables(weights: Weights, first: QuantisedGraph) -> dict[str, np.ndarray]:
-    """The tables as the device adds them, in the unit of the first layer's input."""
-    unit = first.units[weights.network.layer.input]
+    """The tables as the device adds them, in the scale of the first layer's input."""
+    scale = first.scales[weights.network.layer.input]
     return {
-        name: np.clip(np.rint(table / unit), -INT16 - 1, INT16).astype(np.int16)
+        name: np.clip(np.rint(table / scale), -INT16 - 1, INT16).astype(np.int16)
         for name, table in weights.tables.items()
     }

@@ -29,7 +29,8 @@ class QuantisedGraph:
     [outputs]; of attention, under its name, those of its sums [features] and, under ``scores``, of its softmax [heads];
     of residual additions [features], of which only the shifts count: places by which the skipped values are rounded off
     before the branch is added. ``norms``: words of the norms [features], and epsilon. ``tables``: base and delta
-    [entries, 2]. ``units``: the real value of a unit of each tensor, [features] or a single one.
+    [entries, 2]. ``scales``: the scale of each tensor, [features] or a single one: the real
+    value of the last place.
     """
 
     weights: Mapping[str, np.ndarray]
@@ -37,7 +38,7 @@ class QuantisedGraph:
     channels: Mapping[str, ChannelParameters]
     norms: Mapping[str, NormParameters]
     tables: Mapping[str, np.ndarray]
-    units: Mapping[str, np.ndarray]
+    scales: Mapping[str, np.ndarray]
 
     def block(self, name: str) -> np.ndarray:
         """A block of parameters, uint64 words: ``limit_LINEAR``, ``epsilon_NORM``, or the name of an operator (or
@@ -57,7 +58,7 @@ class Quantised:
     """A quantised network.
 
     ``layers``, and ``head`` where the network has one. ``tables`` by name: with a head int16 [rows, hidden], in the
-    unit of the first layer's input, which the device adds with saturation; without one float32, for the host, as are
+    scale of the first layer's input, which the device adds with saturation; without one float32, for the host, as are
     the parameters of the graphs ``embedding`` and ``closing``.
 
     ``group_factors``: of weights of 4 bits, uint8 [outputs, groups] by layer and operator, as ``0.qkv``, and ``head``:
@@ -81,12 +82,12 @@ class Quantised:
         return WeightBits.packing({name.rpartition(".")[-1] for name in self.group_factors})
 
     @property
-    def logit_unit(self) -> float:
-        """The real value of a unit of a logit."""
+    def logit_scale(self) -> float:
+        """The scale of a logit."""
         graph = self.network.head
         assert graph, f"{self.network.name} has no head"
         assert self.head, f"{self.network.name} has no head"
-        return float(self.head.units[graph.output])
+        return float(self.head.scales[graph.output])
 
     def embed(self, token_ids: Any, start: int = 0) -> np.ndarray:
         """The first layer's input, int16 [tokens, hidden], for tokens from position ``start`` on.
@@ -102,13 +103,13 @@ class Quantised:
 
     def integers(self, features: np.ndarray) -> np.ndarray:
         """The first layer's input, int16 [tokens, hidden], for real features."""
-        units = self.layers[0].units[self.network.layer.input]
-        return saturate(np.rint(features / units), 16).astype(np.int16)
+        scales = self.layers[0].scales[self.network.layer.input]
+        return saturate(np.rint(features / scales), 16).astype(np.int16)
 
     def real(self, features: np.ndarray, layer: int | None = None) -> np.ndarray:
         """The real values of int16 features [tokens, hidden]: the input of ``layer``, or the last layer's output."""
         graph = self.network.layer
-        own = self.layers[-1].units[graph.output] if layer is None else self.layers[layer].units[graph.input]
+        own = self.layers[-1].scales[graph.output] if layer is None else self.layers[layer].scales[graph.input]
         return features * own
 
     def pool(self, outputs: np.ndarray) -> np.ndarray:

@@ -107,7 +107,7 @@ def _tensors(graph: QuantisedGraph) -> Tensors:
         | _named("channels", {name: one.words() for name, one in graph.channels.items()})
         | _named("norms", {name: one.words() for name, one in graph.norms.items()})
         | _named("tables", {name: table.astype(np.int32) for name, table in graph.tables.items()})
-        | _named("units", {name: np.asarray(unit, dtype=np.float64) for name, unit in graph.units.items()})
+        | _named("units", {name: np.asarray(scale, dtype=np.float64) for name, scale in graph.scales.items()})
     )
 
 
@@ -119,7 +119,7 @@ def _graph(tensors: Tensors) -> QuantisedGraph:
         channels={name: ChannelParameters.from_words(own) for name, own in _under("channels", tensors).items()},
         norms={name: NormParameters.from_words(own) for name, own in _under("norms", tensors).items()},
         tables={name: table.astype(np.int64) for name, table in _under("tables", tensors).items()},
-        units=_under("units", tensors),
+        scales=_under("units", tensors),
     )
 
 

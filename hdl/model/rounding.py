@@ -21,9 +21,9 @@ class NearestRounding:
     def __init__(self) -> None:
         self.factors: dict[str, np.ndarray] = {}
 
-    def __call__(self, name: str, weight: np.ndarray, input_units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, name: str, weight: np.ndarray, input_scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """int8 weights and their scales [outputs] of the real ones [outputs, inputs] of a linear operator. The weights
-        hold the units of its inputs [inputs]. The sums of the integers fit whatever the rows."""
+        hold the scales of its inputs [inputs]. The sums of the integers fit whatever the rows."""
         return quantise_rows(weight, least=safe_scales(weight))
 
 
@@ -38,11 +38,11 @@ class GroupRounding(NearestRounding):
         super().__init__()
         self.hessians = hessians
 
-    def __call__(self, name: str, weight: np.ndarray, input_units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, name: str, weight: np.ndarray, input_scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `NearestRounding`."""
         if name not in self.hessians:
-            return super().__call__(name, weight, input_units)
-        hessian = self.hessians[name] / np.outer(input_units, input_units)
+            return super().__call__(name, weight, input_scales)
+        hessian = self.hessians[name] / np.outer(input_scales, input_scales)
         scale, factors = group_scales(weight, np.diag(hessian), safe_scales(weight))
         wide = np.where(scale > 0, scale, 1)
         steps, group = wide[:, None] * factors, group_of(weight.shape[1])

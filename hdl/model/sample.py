@@ -34,10 +34,10 @@ class Sampling:
 
 
 class Sampler:
-    """Draws tokens, one after the other, from candidates whose logits have the given unit."""
+    """Draws tokens, one after the other, from candidates whose logits have the given scale."""
 
-    def __init__(self, sampling: Sampling, logit_unit: float):
-        self.sampling, self.logit_unit = sampling, logit_unit
+    def __init__(self, sampling: Sampling, logit_scale: float):
+        self.sampling, self.logit_scale = sampling, logit_scale
         self._generator = np.random.default_rng(sampling.seed)
 
     def draw(self, candidates: Candidates) -> int:
@@ -45,7 +45,7 @@ class Sampler:
         if self.sampling.temperature == 0:
             return int(candidates.ids[0])
         ids = candidates.ids[: self.sampling.top_k]
-        distance = (candidates.logits[: len(ids)] - candidates.logits[0]) * self.logit_unit
+        distance = (candidates.logits[: len(ids)] - candidates.logits[0]) * self.logit_scale
         # The first is the largest, so no exponential overflows; a temperature near 0 leaves only those that equal it.
         with np.errstate(over="ignore"):
             numerators = np.exp(distance / self.sampling.temperature)

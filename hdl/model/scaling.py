@@ -19,9 +19,9 @@ __all__ = [
     "TINY",
     "attention_scales",
     "balance",
-    "free_units",
-    "least_norm_units",
-    "least_units",
+    "free_scales",
+    "least_norm_scales",
+    "least_scales",
     "norm_parameters",
     "quantise_rows",
     "requantise_channels",
@@ -78,8 +78,8 @@ def balance(features: np.ndarray, readers: Sequence[Dense]) -> np.ndarray:
     return size - size.mean()
 
 
-def free_units(features: np.ndarray, readers: Sequence[Dense]) -> np.ndarray:
-    """The real values [features] of an int16 unit where every feature may have a scale of its own, for ``readers``."""
+def free_scales(features: np.ndarray, readers: Sequence[Dense]) -> np.ndarray:
+    """The scales [features] of int16 values where every feature may have a scale of its own, for ``readers``."""
     factors = np.exp2(balance(features, readers))
     return factors * MARGIN * max((features / factors).max(), TINY) / INT16
 
@@ -147,8 +147,8 @@ def requantise_channels(gain: np.ndarray, bias: np.ndarray, column_sum: np.ndarr
     )
 
 
-def least_units(gain: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """The least real values of the output's last place with which a requantiser's words hold a real ``gain`` and
+def least_scales(gain: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """The least scales of the output with which a requantiser's words hold a real ``gain`` and
     ``bias``."""
     least: np.ndarray = np.maximum(gain / GAIN_LIMIT, np.abs(bias) / BIAS_LIMIT)
     return least
@@ -186,8 +186,8 @@ def norm_parameters(spec: LayerNormSpec, gamma: np.ndarray, beta: np.ndarray, ep
     return NormParameters(channels=channels, epsilon=word)
 
 
-def least_norm_units(spec: LayerNormSpec, gamma: np.ndarray, beta: np.ndarray, epsilon: float) -> np.ndarray:
-    """The least real values [hidden] of the output's last place with which a LayerNorm's words hold real ``gamma`` and
+def least_norm_scales(spec: LayerNormSpec, gamma: np.ndarray, beta: np.ndarray, epsilon: float) -> np.ndarray:
+    """The least scales [hidden] of the output with which a LayerNorm's words hold real ``gamma`` and
     ``beta``.
 
     These can be far above the outputs' own range, where gamma times a feature that is the same in all rows nearly

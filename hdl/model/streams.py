@@ -1,13 +1,13 @@
-"""The units of the residual path of a network: of what goes past each branch, and of what is added to it.
+"""The scales of the residual path of a network: of what goes past each branch, and of what is added to it.
 
-The path goes from addition to addition, layer after layer. A branch has the unit of the sum, and what goes past it is
-shifted to that unit. Two kinds of layers differ in what goes past:
+The path goes from addition to addition, layer after layer. A branch has the scale of the sum, and what goes past it is
+shifted to that scale. Two kinds of layers differ in what goes past:
 
-**The result of a norm** (post-norm) has the full range of 16 bits for each row. A feature's unit may be smaller by a
+**The result of a norm** (post-norm) has the full range of 16 bits for each row. A feature's scale may be smaller by a
 power of two, 2**-places, where its values are small beside its readers' weights (balance); the places are rounded off
-before the addition. The sum has 17 bits and goes to a norm, which does not care for its unit.
+before the addition. The sum has 17 bits and goes to a norm, which does not care for its scale.
 
-**The sum itself** (pre-norm) grows from layer to layer. Its unit begins as small as the embedding allows, and grows by
+**The sum itself** (pre-norm) grows from layer to layer. Its scale begins as small as the embedding allows, and grows by
 powers of two: each addition shifts what went past by as many places.
 """
 
@@ -22,7 +22,7 @@ from .architecture import Add, Norm
 from .calibrate import NetworkRanges, Ranges
 from .edges import Scale
 from .lowering import NumericSpecs
-from .scaling import INT16, MARGIN, TINY, balance, least_norm_units
+from .scaling import INT16, MARGIN, TINY, balance, least_norm_scales
 from .weights import Dense, NormWeights, Parameters, Weights, linear_readers
 
 __all__ = ["Streams", "residual_path"]
@@ -33,10 +33,10 @@ MEAN_PLACES = 2
 
 @dataclass(frozen=True)
 class Streams:
-    """The residual path in a layer: the ``units`` of its tensors and of the branches', [features] or a single one, by
+    """The residual path in a layer: the ``scales`` of its tensors and of the branches', [features] or a single one, by
     name; and the places by which each addition shifts what went past it, [features], by the addition's name."""
 
-    units: dict[str, np.ndarray]
+    scales: dict[str, np.ndarray]
     shifts: dict[str, np.ndarray]
 
 
@@ -65,25 +65,25 @@ def residual_path(weights: Weights, ranges: NetworkRanges, embedded: float, *, b
     streams = [Streams({}, {}) for _ in weights.layers]
     for stop, (past, total, shifts, after) in zip(stops, path, strict=True):
         own = streams[stop.layer]
-        own.units.update({stop.add.skip: past, stop.add.name: total, stop.add.branch: total})
+        own.scales.update({stop.add.skip: past, stop.add.name: total, stop.add.branch: total})
         own.shifts[stop.add.name] = shifts
-        own.units[graph.output] = after  # the last of a layer's stops decides
+        own.scales[graph.output] = after  # the last of a layer's stops decides
     return streams
 
 
 Step = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""At an addition: the units of what goes past, of the sum, the shifts, and the units of what goes past the next one."""
+"""At an addition: the scales of what goes past and of the sum, the shifts, and the scales of what goes past next."""
 
 
 def _summed_path(weights: Weights, stops: Sequence[_Stop], embedded: float) -> Iterator[Step]:
-    """The path of sums. Each unit suits the branch and the sum, the first what can be ``embedded``. No shift is greater
-    than the hardware has, for which an early unit is made coarser."""
+    """The path of sums. Each scale suits the branch and the sum, and the first suits what can be ``embedded``. An early
+    scale is made coarser where a shift would be greater than the hardware has."""
     largest = [max(stop.ranges[name].max() for name in (stop.add.name, stop.add.branch)) for stop in stops]
-    units = np.maximum([embedded, *(MARGIN * one for one in largest)], TINY) / INT16
-    steps = np.maximum.accumulate(np.ceil(np.log2(units / units[0]))).astype(np.int64)
+    scales = np.maximum([embedded, *(MARGIN * one for one in largest)], TINY) / INT16
+    steps = np.maximum.accumulate(np.ceil(np.log2(scales / scales[0]))).astype(np.int64)
     for index in reversed(range(len(steps) - 1)):
         steps[index] = max(steps[index], steps[index + 1] - MAX_PLACES)
-    path = np.ldexp(units[0], steps)
+    path = np.ldexp(scales[0], steps)
     for (past, total), places in zip(pairwise(path), np.diff(steps), strict=True):
         yield past, total, np.full(weights.network.hidden, places), total
 
@@ -92,7 +92,7 @@ def _normed_path(weights: Weights, stops: Sequence[_Stop], specs: NumericSpecs, 
     """The path of norms' results."""
     graph, epsilon = specs.graph, weights.network.norm_eps
     last = graph.maker(graph.output)
-    found: list[tuple[float, np.ndarray]] = []  # units of the path before each addition, and the places of features
+    found: list[tuple[float, np.ndarray]] = []  # scales of the path before each addition, and the places of features
     for index, stop in enumerate(stops):
         maker = graph.maker(stop.add.skip)
         before = stops[index - 1] if index else None
@@ -104,8 +104,8 @@ def _normed_path(weights: Weights, stops: Sequence[_Stop], specs: NumericSpecs, 
     end = stops[-1]
     least = _least(specs, last, end.parameters, epsilon, found)
     found.append(_balanced(end.ranges[graph.output], least, np.zeros(1), [], balanced=False))
-    for (unit, places), (after, after_places) in pairwise(found):
-        yield np.ldexp(unit, -places), np.array(unit), places, np.ldexp(after, -after_places)
+    for (scale, places), (after, after_places) in pairwise(found):
+        yield np.ldexp(scale, -places), np.array(scale), places, np.ldexp(after, -after_places)
 
 
 def _least(
@@ -115,23 +115,23 @@ def _least(
     epsilon: float,
     found: Sequence[tuple[float, np.ndarray]],
 ) -> np.ndarray | float:
-    """The least units of a norm's result that its words can hold; 0 for what the host's embedding gives."""
+    """The least scales of a norm's result that its words can hold; 0 for what the host's embedding gives."""
     if not isinstance(norm, Norm):
         return 0.0
     own = parameters[norm.name]
     assert isinstance(own, NormWeights)
-    return least_norm_units(specs.of_norm(norm), own.gamma, own.beta, epsilon / found[-1][0] ** 2)
+    return least_norm_scales(specs.of_norm(norm), own.gamma, own.beta, epsilon / found[-1][0] ** 2)
 
 
 def _balanced(
     features: np.ndarray, least: np.ndarray | float, branch: np.ndarray, readers: Sequence[Dense], balanced: bool
 ) -> tuple[float, np.ndarray]:
-    """The unit for features (their ranges, and their least units) that ``readers`` take and to which a branch (its
+    """The scale for features (their ranges, and their least scales) that ``readers`` take and to which a branch (its
     ranges) is added, and the features' places."""
     needed = np.maximum(MARGIN * np.maximum(features, TINY) / INT16, least)
-    unit = max(needed.max(), MARGIN * branch.max() / INT16)
+    scale = max(needed.max(), MARGIN * branch.max() / INT16)
     if not balanced or not readers:
-        return unit, np.zeros(features.shape, dtype=np.int64)
-    room = np.floor(np.log2(unit / needed))
+        return scale, np.zeros(features.shape, dtype=np.int64)
+    room = np.floor(np.log2(scale / needed))
     places = np.minimum(MEAN_PLACES - np.rint(balance(features, readers)), room)
-    return unit, np.clip(places, 0, MAX_PLACES).astype(np.int64)
+    return scale, np.clip(places, 0, MAX_PLACES).astype(np.int64)

@@ -30,13 +30,13 @@ def test_rows_and_single_numbers_are_the_same_function(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("reach", [4, 40])
 def test_table_computes_the_function(name: str, reach: float) -> None:
-    function, unit = FUNCTIONS[name], reach / 32767
-    table, output_unit = function.table(unit)
+    function, scale = FUNCTIONS[name], reach / 32767
+    table, output_scale = function.table(scale)
     inputs = np.random.default_rng(1).integers(-32768, 32768, (4, 500))
     outputs = ActivationSpec(rows=4, lanes=1, features=500, max_tiles=1).reference(inputs, table)
-    found = outputs * output_unit + function.least
-    # Between the entries, 64 units apart, the table is a line: off by an eighth of the step squared times curvature.
-    np.testing.assert_allclose(found, function.rows(inputs * unit), atol=(64 * unit) ** 2 / 8 + output_unit)
+    found = outputs * output_scale + function.least
+    # Between the entries, 64 inputs apart, the table is a line: off by an eighth of the step squared times curvature.
+    np.testing.assert_allclose(found, function.rows(inputs * scale), atol=(64 * scale) ** 2 / 8 + output_scale)
     assert outputs.max() > 0.95 * 0xFFFF
 
 

@@ -45,12 +45,12 @@ def test_keys_come_first_then_values_then_queries() -> None:
 def test_heads_and_features_have_units_as_their_edges_say(family: str) -> None:
     for layer in MODELS[family].layers:
         for name in ("keys", "queries"):
-            heads = layer.units[name].reshape(SMALL[family].heads, -1)
+            heads = layer.scales[name].reshape(SMALL[family].heads, -1)
             assert (heads == heads[:, :1]).all()
             assert len(np.unique(heads)) == SMALL[family].heads
         for name in ("values", "context"):
-            assert len(np.unique(layer.units[name])) == 48
-        assert layer.units["ffn1"].shape == layer.units["activation"].shape == ()
+            assert len(np.unique(layer.scales[name])) == 48
+        assert layer.scales["ffn1"].shape == layer.scales["activation"].shape == ()
 
 
 def test_activation_table_is_the_exact_gelu() -> None:
@@ -89,8 +89,8 @@ def test_scores_that_no_word_holds(family: str) -> None:
 RANGES = {family: calibrate(weights, TEXTS) for family, weights in WEIGHTS.items()}
 
 
-def quantised(family: str, units: Mapping[str, np.ndarray], *, head: bool = False) -> QuantisedGraph:
-    """A layer, or the head, between tensors of these units."""
+def quantised(family: str, scales: Mapping[str, np.ndarray], *, head: bool = False) -> QuantisedGraph:
+    """A layer, or the head, between tensors of these scales."""
     network, weights, ranges = SMALL[family], WEIGHTS[family], RANGES[family]
     graph = network.head if head else network.layer
     assert graph is not None
@@ -101,7 +101,7 @@ def quantised(family: str, units: Mapping[str, np.ndarray], *, head: bool = Fals
         NumericSpecs.of(graph, not head, network.max_positions),
         weights.head if head else weights.layers[0],
         ranges.head if head else ranges.layers[0],
-        Streams({**own.units, **units}, shifts),
+        Streams({**own.scales, **scales}, shifts),
         network.norm_eps,
         NearestRounding(),
         "head" if head else "layer 0",
@@ -132,10 +132,10 @@ def test_the_operator_is_named_whose_words_do_not_hold_its_numbers(
 
 
 def test_units_that_are_given_are_those_of_the_result() -> None:
-    units = MODELS["gpt2"].layers[0].units
+    scales = MODELS["gpt2"].layers[0].scales
     again = quantised("gpt2", {})
     for name in ("tokens", "projection", "residual1", "ffn2", "residual2"):
-        assert again.units[name] == units[name]
+        assert again.scales[name] == scales[name]
     np.testing.assert_array_equal(again.weights["ffn2"], MODELS["gpt2"].layers[0].weights["ffn2"])
 
 

@@ -67,7 +67,7 @@ def test_sentences_of_like_meaning_are_near_each_other() -> None:
 
 
 def in_integers(model: Quantised, texts: list) -> float:
-    return perplexity(lambda ids: Decoder(model).prefill(ids).logits * model.logit_unit, texts)
+    return perplexity(lambda ids: Decoder(model).prefill(ids).logits * model.logit_scale, texts)
 
 
 def test_perplexity_in_integers_is_nearly_float32s() -> None:

@@ -51,14 +51,14 @@ def test_formats_of_layers_are_those_of_the_hardware() -> None:
                 assert layer.block(name).shape == (number,), name
                 assert layer.block(name).dtype == np.uint64, name
             assert layer.limits == {linear.name: 0 for linear in network.operators}
-            for name, unit in layer.units.items():
-                assert unit.shape in ((), (network.layer.widths[name],)), name
-        assert layer.units.keys() == network.layer.widths.keys()
+            for name, scale in layer.scales.items():
+                assert scale.shape in ((), (network.layer.widths[name],)), name
+        assert layer.scales.keys() == network.layer.widths.keys()
 
 
 def test_formats_of_an_encoder_are_those_of_the_hardware() -> None:
     assert BERT.head is None
-    assert BERT.layers[0].units["tokens"].shape == BERT.layers[-1].units["norm2"].shape == (48,)
+    assert BERT.layers[0].scales["tokens"].shape == BERT.layers[-1].scales["norm2"].shape == (48,)
     assert {name: table.dtype for name, table in BERT.tables.items()} == dict.fromkeys(
         ("word", "position", "token_type"), np.dtype(np.float32)
     )
@@ -84,9 +84,9 @@ def test_formats_of_a_decoder_are_those_of_the_hardware() -> None:
             assert 0 <= words.shift[0] <= 7
 
 
-def test_all_logits_have_one_unit() -> None:
+def test_all_logits_have_one_scale() -> None:
     last = calibrate(WEIGHTS["gpt2"], TEXTS).head
-    assert GPT2.logit_unit == pytest.approx(1.25 * last["logits"].max() / INT16)
+    assert GPT2.logit_scale == pytest.approx(1.25 * last["logits"].max() / INT16)
     found = np.concatenate([Decoder(GPT2).prefill(text).logits for text in TEXTS])
     assert 0.75 * INT16 < np.abs(found).max() < 0.85 * INT16
 
@@ -137,7 +137,7 @@ def outputs_of_both(weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """A text's logits, or an encoder's outputs, of the integers and of float32."""
     model = quantise(weights, TEXTS)
     if weights.network.causal:
-        found = Decoder(model).prefill(TEXTS[0]).logits * model.logit_unit
+        found = Decoder(model).prefill(TEXTS[0]).logits * model.logit_scale
         return found, FloatDecoder(weights).extend(TEXTS[0])["logits"]
     (ids,) = texts(SMALL_BERT, [20], seed=77)
     return model.real(reference.run(model, model.embed(ids))[-1]), floating.encode(ids, weights)

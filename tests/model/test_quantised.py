@@ -1,4 +1,4 @@
-"""Quantised networks in memory: blocks of parameters, units, and the host's share."""
+"""Quantised networks in memory: blocks of parameters, scales, and the host's share."""
 
 from dataclasses import replace
 
@@ -40,8 +40,8 @@ def test_an_encoders_input_is_the_float_networks() -> None:
     ids = [7, 3, 9]
     real, found = floating.embed(ids, random_weights(SMALL_BERT, 1)), BERT.embed(ids)
     assert found.dtype == np.int16
-    units = BERT.layers[0].units["tokens"]
-    assert (np.abs(BERT.real(found, 0) - real) <= 0.501 * units).all()
+    scales = BERT.layers[0].scales["tokens"]
+    assert (np.abs(BERT.real(found, 0) - real) <= 0.501 * scales).all()
     np.testing.assert_array_equal(BERT.integers(real), found)
 
 
@@ -53,10 +53,10 @@ def test_a_decoders_input_is_the_sum_of_its_tables() -> None:
 
 def test_real_values_and_the_texts_embedding() -> None:
     outputs = np.random.default_rng(1).integers(-32768, 32768, (5, 48))
-    units = BERT.layers[-1].units["norm2"]
-    np.testing.assert_array_equal(BERT.real(outputs), outputs * units)
-    np.testing.assert_array_equal(BERT.real(outputs, 1), outputs * BERT.layers[1].units["tokens"])
-    np.testing.assert_array_equal(BERT.pool(outputs), MEAN.of(outputs * units))
+    scales = BERT.layers[-1].scales["norm2"]
+    np.testing.assert_array_equal(BERT.real(outputs), outputs * scales)
+    np.testing.assert_array_equal(BERT.real(outputs, 1), outputs * BERT.layers[1].scales["tokens"])
+    np.testing.assert_array_equal(BERT.pool(outputs), MEAN.of(outputs * scales))
 
 
 def test_bits_of_weights_follow_from_the_factors() -> None:

@@ -35,9 +35,9 @@ def saved(path: Path, model: Quantised) -> Quantised:
 
 
 def assert_same(found: QuantisedGraph, expected: QuantisedGraph) -> None:
-    """All integers and units of a graph, and their kinds."""
+    """All integers and scales of a graph, and their kinds."""
     assert found.limits == expected.limits
-    for name in ("weights", "channels", "norms", "tables", "units"):
+    for name in ("weights", "channels", "norms", "tables", "scales"):
         one, other = getattr(found, name), getattr(expected, name)
         assert one.keys() == other.keys(), name
         for operator, own in other.items():
@@ -78,7 +78,7 @@ def test_every_intermediate_of_a_decoder_that_was_loaded(path: Path) -> None:
     for one, other in zip(step.layers, expected.layers, strict=True):
         assert one.keys() == other.keys()
         assert all(np.array_equal(values, other[name]) for name, values in one.items())
-    assert load_quantised(path).logit_unit == model.logit_unit
+    assert load_quantised(path).logit_scale == model.logit_scale
 
 
 def test_factors_of_groups(path: Path) -> None:

@@ -51,16 +51,16 @@ def test_every_intermediate_follows_the_float_network(family: str) -> None:
     (ids,) = texts(network, [17], seed=8)
     integers, real = model.embed(ids), floating.embed(ids, weights)
     assert integers.dtype == np.int16
-    np.testing.assert_allclose(model.real(integers, 0), real, atol=1.01 * np.max(model.layers[0].units["tokens"]))
+    np.testing.assert_allclose(model.real(integers, 0), real, atol=1.01 * np.max(model.layers[0].scales["tokens"]))
     for index, layer in enumerate(weights.layers):
         trace = reference.run_layer(model.layers[index], integers, network)
         expected = floating.run_graph(network.layer, real, layer, network)
         for name in network.layer.widths.keys() - {network.layer.input}:
-            found = trace[name] * model.layers[index].units[name]
+            found = trace[name] * model.layers[index].scales[name]
             assert found.shape == expected[name].shape
             assert np.corrcoef(found.ravel(), expected[name].ravel())[0, 1] > 0.99, (index, name)
         for name in ("residual1", "residual2", network.layer.output):
-            error = trace[name] * model.layers[index].units[name] - expected[name]
+            error = trace[name] * model.layers[index].scales[name] - expected[name]
             assert np.sqrt((error**2).mean()) < 0.06 * expected[name].std(), (index, name)
         integers, real = trace[network.layer.output].astype(np.int16), expected[network.layer.output]
 
@@ -161,8 +161,8 @@ def test_last_hidden_state_and_logits_are_near_the_float_decoders(seed: int) -> 
     (ids,) = texts(network, [48], seed=seed + 10)
     step, expected = Decoder(model).prefill(ids), FloatDecoder(weights).extend(ids)
     assert model.head is not None
-    assert cosine(step.head["norm"] * model.head.units["norm"], expected["norm"]).min() > 0.995
-    assert cosine(step.logits * model.logit_unit, expected["logits"]).min() > 0.995
+    assert cosine(step.head["norm"] * model.head.scales["norm"], expected["norm"]).min() > 0.995
+    assert cosine(step.logits * model.logit_scale, expected["logits"]).min() > 0.995
 
 
 def test_the_largest_logits_and_the_lower_id_among_equals() -> None:

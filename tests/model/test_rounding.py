@@ -62,7 +62,7 @@ def test_logits_follow_the_float_decoders() -> None:
     expected = FloatDecoder(WEIGHTS).extend(ids)["logits"]
 
     def correlation(model: Quantised) -> float:
-        found = Decoder(model).prefill(ids).logits * model.logit_unit
+        found = Decoder(model).prefill(ids).logits * model.logit_scale
         return float(np.corrcoef(found.ravel(), expected.ravel())[0, 1])
 
     assert 0.97 < correlation(MODEL) < correlation(WIDE)
@@ -90,10 +90,10 @@ def test_the_inputs_that_texts_cause_count() -> None:
 def test_units_of_the_inputs_are_taken_in() -> None:
     rounding = next(group_roundings(WEIGHTS, TEXTS, W4))
     weight = dense(WEIGHTS.layers[0], "ffn1").weight
-    input_units = np.exp2(np.arange(96) % 5 - 2.0)
-    integers, scale = rounding("ffn1", weight * input_units, input_units)
+    input_scales = np.exp2(np.arange(96) % 5 - 2.0)
+    integers, scale = rounding("ffn1", weight * input_scales, input_scales)
     rows = first_layers("norm2")
-    real = integers * scale[:, None] / input_units
+    real = integers * scale[:, None] / input_scales
     assert np.linalg.norm(rows @ (real - weight).T) < 0.2 * np.linalg.norm(rows @ weight.T)
 
 

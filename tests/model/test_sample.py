@@ -45,7 +45,7 @@ def test_generated_tokens_follow_from_the_texts_before() -> None:
     model = quantised(SMALL_GPT2)
     prompt = [4, 30, 2]
     found = list(
-        generate(Decoder(model).offer, prompt, 18, Sampler(Sampling(temperature=0), model.logit_unit), SMALL_GPT2)
+        generate(Decoder(model).offer, prompt, 18, Sampler(Sampling(temperature=0), model.logit_scale), SMALL_GPT2)
     )
     text = list(prompt)
     for token in found:

@@ -9,8 +9,8 @@ from hdl.kernels.requantise import RequantiseSpec
 from hdl.kernels.softmax import SoftmaxSpec
 from hdl.model.scaling import (
     attention_scales,
-    least_norm_units,
-    least_units,
+    least_norm_scales,
+    least_scales,
     norm_parameters,
     quantise_rows,
     requantise_channels,
@@ -47,7 +47,7 @@ def test_requantiser_does_what_its_words_are_made_for() -> None:
     found = spec.reference(sums[None], channels, factors)[0]
     assert (channels.factor >= 1 << 15).all()
     assert (channels.factor < 1 << 16).all()
-    # The sum's own rounding counts for half a unit of it, the factor's for 2**-16 of the result.
+    # The sum's own rounding counts for half a last place of it, the factor's for 2**-16 of the result.
     error = np.abs(found - (sums * gain * 5000 + bias))
     assert (error <= 0.6 + 5000 * gain + np.abs(sums * gain * 5000) * 2.0**-15).all()
 
@@ -96,8 +96,8 @@ def test_norm_has_the_deviation_and_mean_asked_for(features: int, share: float) 
 def test_units_that_hold_a_norms_words() -> None:
     spec = LayerNormSpec(rows=1, lanes=1, features=48)
     gamma, beta = np.array([1.0, 1e6, -3.0, 0.0] * 12), np.array([1000.0, 1e-3, 0.1, 0.0] * 12)
-    units = least_norm_units(spec, gamma, beta, 1e3)
-    safe = np.where(units > 0, units, 1)
+    scales = least_norm_scales(spec, gamma, beta, 1e3)
+    safe = np.where(scales > 0, scales, 1)
     parameters = norm_parameters(spec, gamma / safe, beta / safe, 1e3)
     assert parameters.channels.bias[0] == 32767 * 16
     assert parameters.channels.factor[1] == (1 << 17) - 1
@@ -108,8 +108,8 @@ def test_units_that_hold_a_norms_words() -> None:
 
 def test_units_that_hold_a_requantisers_words() -> None:
     gain, bias = np.array([1.0, 1e-9]), np.array([0.5, -70.0])
-    units = least_units(gain, bias)
-    channels = requantise_channels(gain / units, bias / units)
+    scales = least_scales(gain, bias)
+    channels = requantise_channels(gain / scales, bias / scales)
     assert channels.factor[0] == (1 << 16) - 1
     assert channels.bias[1] == -32767 * 16
 
