@@ -73,7 +73,8 @@ def link(folder: Path, driver: Path, library: Path, *, trace: bool, optimise: st
     `driver`: the file of C++ that is the same for every design, and so is compiled once, as Verilator's runtime is.
     """
     generated = sorted(folder.glob("*.cpp"))
-    if sum(file.stat().st_size for file in generated) <= _SMALL:
+    # With -O0 a quarter of the time goes into the headers and into templates that several files use.
+    if sum(file.stat().st_size for file in generated) <= (_BUNDLE if optimise == "-O0" else _SMALL):
         units = [_bundle(folder / "everything.cc", generated)]
     else:
         slow = [file for file in generated if _is_slow(file)]
