@@ -1,8 +1,8 @@
 """Residual addition: the result of a branch plus the values that skipped it, which wait in a FIFO.
 
 The skipped values may have more binary places than the branch, a number for each feature. These are rounded off before
-the addition. The total of a decoder is its residual stream, saturated to the 16 bits of a term. The total of an encoder
-has one bit more, for the LayerNorm that follows.
+the addition. The total of a pre-norm layer is its residual stream, saturated to the 16 bits of a term. The total of a
+post-norm layer has one bit more, for the LayerNorm that follows.
 """
 
 from dataclasses import dataclass
