@@ -111,6 +111,11 @@ class Network(Shape):
         return self.layer.of(Linear)
 
     @property
+    def products(self) -> tuple[str, ...]:
+        """The names of the products with weights, in the order of a token's way: a layer's, then the head's."""
+        return tuple(operator.name for operator in (*self.operators, *(self.head.of(Linear) if self.head else ())))
+
+    @property
     def kv_features(self) -> int:
         """Features of the keys and values of a token: what it adds to a layer's KV cache."""
         return 2 * self.kv_heads * self.head_size

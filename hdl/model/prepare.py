@@ -58,7 +58,7 @@ def prepare(
     Raises:
         InputError: for a network that cannot be quantised, and for files of the origin that do not suit.
     """
-    check_quantisable(network)  # before weights are loaded
+    check_quantisable(network, weight_bits)  # before weights are loaded
     # An encoder's output becomes an embedding of the text; a decoder's goes through its head.
     pooling = MEAN if network.causal else read_pooling(origin)
     tokens = tokens or load_tokens(network, origin)

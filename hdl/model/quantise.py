@@ -25,12 +25,13 @@ from .weights import Weights
 __all__ = ["check_quantisable", "quantise"]
 
 
-def check_quantisable(network: Network) -> None:
-    """Refuses a network whose numbers the hardware's kernels do not take.
+def check_quantisable(network: Network, weight_bits: WeightBits = W8) -> None:
+    """Refuses a network whose numbers the hardware's kernels do not take, and bits that its weights cannot have.
 
     Raises:
-        InputError: with the kernel's reason.
+        InputError: with the reason.
     """
+    weight_bits.check(network.products, causal=network.causal)
     try:
         NumericSpecs.of(network.layer, True, network.max_positions)
         if network.head:
@@ -59,7 +60,7 @@ def quantise(
             integer formats cannot hold, with layer and operator.
     """
     network, texts = weights.network, list(calibration)
-    check_quantisable(network)
+    check_quantisable(network, weight_bits)
     ranges = calibrate(weights, texts)
     roundings: Iterator[NearestRounding] = (
         group_roundings(weights, texts, weight_bits) if weight_bits.packed else repeat(NearestRounding())

@@ -14,7 +14,7 @@ from ..kernels.parameters import ChannelParameters
 from .floating import check_tokens, close, embedded
 from .network import Network
 from .pooling import MEAN, Pooling
-from .weightbits import WeightBits
+from .weightbits import W8, WeightBits
 from .weights import Parameters
 
 __all__ = ["Quantised", "QuantisedGraph"]
@@ -79,7 +79,8 @@ class Quantised:
     @property
     def weight_bits(self) -> WeightBits:
         """Bits of the weights: 4 where they have factors."""
-        return WeightBits.packing({name.rpartition(".")[-1] for name in self.group_factors})
+        packed = {name.rpartition(".")[-1] for name in self.group_factors}
+        return WeightBits(4, frozenset(self.network.products) - packed) if packed else W8
 
     @property
     def logit_scale(self) -> float:

@@ -60,23 +60,22 @@ def group_roundings(
 ) -> Iterator[GroupRounding]:
     """For each layer, and at last for the head, the rounding that suits the inputs that the texts cause."""
     network = weights.network
-    packed = {name for name, bits in weight_bits._asdict().items() if bits == 4}
     inputs = [embed(token_ids, weights) for token_ids in calibration]
     for layer in weights.layers:
         traces = [run_graph(network.layer, x, layer, network) for x in inputs]
         inputs = [trace[network.layer.output] for trace in traces]
-        yield GroupRounding(_hessians(network.layer, traces, packed))
+        yield GroupRounding(_hessians(network.layer, traces, weight_bits))
     assert network.head is not None, f"{network.name} has no head"
     traces = [run_graph(network.head, x, weights.head, network) for x in inputs]
-    yield GroupRounding(_hessians(network.head, traces, packed))
+    yield GroupRounding(_hessians(network.head, traces, weight_bits))
 
 
-def _hessians(graph: Graph, traces: Sequence[Trace], packed: set[str]) -> dict[str, np.ndarray]:
-    """For each of the ``packed`` operators the sum of x x^T over its input rows of all texts: half of what the
+def _hessians(graph: Graph, traces: Sequence[Trace], weight_bits: WeightBits) -> dict[str, np.ndarray]:
+    """For each operator whose weights have 4 bits the sum of x x^T over its input rows of all texts: half of what the
     published algorithm calls so, to the same end."""
     rows = {
         linear.name: np.concatenate([trace[linear.source] for trace in traces])
         for linear in graph.of(Linear)
-        if linear.name in packed
+        if weight_bits[linear.name] == 4
     }
     return {name: (stacked.T @ stacked).astype(np.float64) for name, stacked in rows.items()}

@@ -72,8 +72,7 @@ class Workload:
             )
         SEQUENCES.check(sequences)
         bits = weight_bits if isinstance(weight_bits, WeightBits) else WeightBits.of(weight_bits)
-        if not network.causal:
-            bits.check_encoder()
+        bits.check(network.products, causal=network.causal)
         if tile is not None:
             check_tile(tile)
         if clock_mhz is not None:
@@ -123,7 +122,7 @@ class Workload:
     def as_dict(self) -> dict[str, Any]:
         """All of it that is asked for, for JSON; weights by the least of their bits."""
         own = ("prompt", "output", "sequences", "tile", "clock_mhz")
-        return {"weight_bits": min(self.weight_bits)} | {name: getattr(self, name) for name in own}
+        return {"weight_bits": self.weight_bits.bits} | {name: getattr(self, name) for name in own}
 
     def clocked(self, device: Device) -> Device:
         """The device at the clock of the workload."""

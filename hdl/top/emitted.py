@@ -44,8 +44,8 @@ def emit_command(model: str, network: Network, device: Device, workload: Workloa
 
 def bits_words(bits: WeightBits) -> list[str]:
     """The options of a command for bits of weights that are not the default."""
-    wide = [name for name, own in bits._asdict().items() if own == 8]
-    return ["--weight-bits", "4", *(word for name in wide for word in ("--int8", name))] if bits.packed else []
+    wide = [word for name in sorted(bits.int8) for word in ("--int8", name)]
+    return ["--weight-bits", "4", *wide] if bits.packed else []
 
 
 def refusal(found: Estimate) -> str:

@@ -17,6 +17,7 @@ from ..kernels.residual import ResidualSpec
 from ..kernels.rowquantise import RowQuantiseSpec
 from ..model.architecture import Graph
 from ..perf.device import Device
+from ..perf.geometry.decoder_spec import DecoderSpec
 from ..perf.geometry.parameter_blocks import ParameterBlock, padded
 from ..perf.geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
 from ..perf.schedule.encoder_schedule import counted_cycles, counted_layer_cycles
@@ -74,6 +75,8 @@ def build_manifest(
     graphs = {name: getattr(spec, name) for name in ("layer", "head") if hasattr(spec, name)}
     network |= {name: operators(graph) for name, graph in graphs.items()}
     geometry = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in network}
+    if isinstance(spec, DecoderSpec):
+        geometry["weight_bits"] = {name: product.bits for name, product in spec.products.items()}
     shapes = {name: value._asdict() if hasattr(value, "_asdict") else value for name, value in geometry.items()}
     return {
         "generator": {"name": GENERATOR, "version": VERSION},

@@ -80,6 +80,8 @@ def test_matrices_of_a_layer() -> None:
         ("ffn1", 64, 2 * 96),
         ("ffn2", 96, 64),
     ]
+    assert load_network("gpt2").products == ("qkv", "projection", "ffn1", "ffn2", "head")
+    assert load_network("bert-base").products == ("qkv", "projection", "ffn1", "ffn2")
     assert GROUPED.kv_features == 2 * 2 * 24
     assert GROUPED.layer_weights == 64 * 192 + 96 * 64 + 64 * 192 + 96 * 64
     assert GROUPED.operators[0].weights == 64 * 192

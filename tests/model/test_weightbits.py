@@ -5,14 +5,11 @@ from collections.abc import Collection
 import pytest
 
 from hdl.errors import InputError
-from hdl.model.architecture import Linear
 from hdl.model.weightbits import W4, W8, WeightBits
 
-from .networks import SMALL_GPT2
+from .networks import SMALL_BERT, SMALL_GPT2
 
-
-def test_products_are_those_of_a_layer_and_the_head() -> None:
-    assert WeightBits._fields == (*(linear.name for linear in SMALL_GPT2.layer.of(Linear)), "head")
+PRODUCTS = SMALL_GPT2.products
 
 
 @pytest.mark.parametrize(
@@ -21,12 +18,13 @@ def test_products_are_those_of_a_layer_and_the_head() -> None:
         (8, (), (8, 8, 8, 8, 8), "8 bits"),
         (4, (), (4, 4, 4, 4, 4), "4 bits"),
         (4, ("head",), (4, 4, 4, 4, 8), "4 bits but 8 of head"),
-        (4, ["ffn2", "qkv", "ffn2"], (8, 4, 4, 8, 4), "4 bits but 8 of qkv and ffn2"),
+        (4, ["qkv", "ffn2", "qkv"], (8, 4, 4, 8, 4), "4 bits but 8 of ffn2 and qkv"),
     ],
 )
 def test_bits_of_products(bits: int, int8: Collection[str], found: tuple[int, ...], words: str) -> None:
     made = WeightBits.of(bits, int8)
-    assert made == found
+    made.check(PRODUCTS, causal=True)
+    assert tuple(made[product] for product in PRODUCTS) == found
     assert str(made) == words
     assert made.packed == (bits == 4)
 
@@ -43,19 +41,19 @@ def test_the_same_for_all() -> None:
         (4, ("head", "ffn3"), "int8 must be of qkv, projection, ffn1, ffn2, head, not 'ffn3'"),
         (8, ("head",), "int8 must go with weight-bits 4, not with 8, which is that of all products; leave it out"),
         (
-            4, WeightBits._fields,
+            4, PRODUCTS,
             "int8 must leave a product its 4 bits, not name all of them; use weight-bits 8 instead",
         ),
     ],
 )  # fmt: skip
 def test_refusals(bits: int, int8: Collection[str], message: str) -> None:
     with pytest.raises(InputError) as error:
-        WeightBits.of(bits, int8)
+        WeightBits.of(bits, int8).check(PRODUCTS, causal=True)
     assert str(error.value) == message
 
 
 def test_an_encoder_has_8_bits() -> None:
-    W8.check_encoder()
+    W8.check(SMALL_BERT.products, causal=False)
     with pytest.raises(InputError) as error:
-        WeightBits.of(4, ("head",)).check_encoder()
+        WeightBits.of(4, ("head",)).check(SMALL_BERT.products, causal=False)
     assert str(error.value) == "weight-bits of an encoder must be 8, not 4; only a decoder's may be 4"

@@ -103,7 +103,7 @@ def _best_first(network: Network, board: Device, workload: Workload, share: floa
             place = f"device {board.name!r}" if share == 1 else f"{share:g} of device {board.name!r}"
             raise InputError(f"model {network.name!r} on {place} with tiles of {tiles}: {error}") from None
         tried = True
-        yield SpatialDesign(network, spec, min(workload.weight_bits))
+        yield SpatialDesign(network, spec, workload.weight_bits.bits)
 
 
 def pluggable(device: Device) -> bool:
@@ -187,7 +187,7 @@ class _DecoderPlan:
     def weight_channels(self, cache_channels: int) -> int:
         """Channels for the weights beside so many for keys and as many for values."""
         return min(
-            weight_channels(self.device, causal=True, weight_bits=min(self.bits)),
+            weight_channels(self.device, causal=True, weight_bits=self.bits.bits),
             weight_channels(self.device, causal=True) - 2 * cache_channels,
         )
 

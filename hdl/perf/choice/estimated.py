@@ -37,11 +37,10 @@ def estimated_design(network: Network, device: Device, workload: Workload) -> De
     Raises:
         InputError: where none fits, with the constraint that refuses it.
     """
-    bits = set(workload.weight_bits)
-    if len(bits) > 1:
+    if workload.weight_bits.int8:
         raise InputError(f"int8 must be left out for model {network.name!r}: only designs that emit makes mix weights")
     check_memory(
-        network, device, tokens=workload.length, sequences=workload.held, weight_bits=min(workload.weight_bits)
+        network, device, tokens=workload.length, sequences=workload.held, weight_bits=workload.weight_bits.bits
     )
     board = workload.clocked(device)
     return first_that_fits(
@@ -106,7 +105,7 @@ def _spatial(network: Network, available: Resources, device: Device, workload: W
     if why := not_spatial(network):
         yield why
         return
-    bits = min(workload.weight_bits)
+    bits = workload.weight_bits.bits
     channels = weight_channels(device, causal=network.causal, weight_bits=bits)
 
     def cost(spec: PipelineSpec) -> float:
@@ -153,7 +152,7 @@ def _streamed(network: Network, available: Resources, channels: int, workload: W
             )  # fmt: skip
             try:
                 spec = _widest(build, available, lanes, cascades)
-                yield StreamedDesign(network, spec, min(workload.weight_bits))
+                yield StreamedDesign(network, spec, workload.weight_bits.bits)
             except (InputError, ValueError) as error:
                 yield str(error)
 

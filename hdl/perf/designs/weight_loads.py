@@ -13,8 +13,7 @@ __all__ = ["loaded", "product_bytes"]
 
 def product_bytes(spec: PipelineSpec, product: str, weights: int, bits: int) -> float:
     """Bytes of so many weights of a product, of so many ``bits`` each, or of those that a decoder that is built has."""
-    built = spec.weight_bits._asdict() if isinstance(spec, DecoderSpec) else {}
-    return weight_bytes(weights, built.get(product, bits))
+    return weight_bytes(weights, spec.weight_bits[product] if isinstance(spec, DecoderSpec) else bits)
 
 
 def loaded(token: Phase, network: Network, spec: PipelineSpec, tail_bytes: float) -> Phase:
@@ -23,12 +22,11 @@ def loaded(token: Phase, network: Network, spec: PipelineSpec, tail_bytes: float
     one, neither makes up for the other. A head of 8 bits is a tail, of which ``tail_bytes`` find no room before, since
     what the units let wait in the layers it cannot use. Where all have the same bits, the phase as it is.
     """
-    if not isinstance(spec, DecoderSpec) or len(set(spec.weight_bits)) == 1:
+    if not isinstance(spec, DecoderSpec) or not spec.weight_bits.int8:
         return token
-    bits = spec.weight_bits
     weights = {one.name: network.layers * one.weights for one in network.operators} | {"head": network.head_weights}
-    wide = sum(weights[name] for name, own in bits._asdict().items() if own == 8)
+    wide = sum(weights[name] for name in spec.weight_bits.int8)
     loads = Loads(spec.token_load * (1 - wide / sum(weights.values())), wide)
-    if bits.head == 4:
+    if spec.weight_bits["head"] == 4:
         return replace(token, loads=loads)
     return replace(token, loads=loads, tail_cycles=spec.head_cycles(), tail_bytes=tail_bytes)

@@ -42,13 +42,10 @@ from .pipeline_spec import (
     unit_resources,
 )
 
-__all__ = ["MOVABLE", "PRODUCTS", "DecoderSpec"]
+__all__ = ["MOVABLE", "DecoderSpec"]
 
 MOVABLE = ("loop", "residual1", "residual2", *ARRAYS)
 """The units whose URAMs may be made of block RAM instead."""
-
-PRODUCTS = WeightBits._fields
-"""The products that all arrays share, in the order of a token's way."""
 
 AttentionUnit = TypeVar("AttentionUnit", ScoresSpec, WeightedSumsSpec)
 
@@ -107,11 +104,10 @@ class DecoderSpec(DecoderLayerSpec):
 
     @cached_property
     def products(self) -> dict[str, Product]:
-        """What all arrays compute together, by the names of `PRODUCTS`; the head's outputs fill whole beats."""
-        found = (*self.layer.of(Linear), *self.head.of(Linear))
-        bits = self.weight_bits._asdict()
+        """What all arrays compute together, in the order of a token's way; the head's outputs fill whole beats."""
         return {
-            one.name: Product(one.inputs, ceil(one.outputs / self.lanes) * self.lanes, bits[one.name]) for one in found
+            one.name: Product(one.inputs, ceil(one.outputs / self.lanes) * self.lanes, self.weight_bits[one.name])
+            for one in (*self.layer.of(Linear), *self.head.of(Linear))
         }
 
     @cached_property
@@ -275,7 +271,7 @@ class DecoderSpec(DecoderLayerSpec):
             return both, both
         unit, layers = self.linear(name), self.max_layers
         own = layers * unit.product_beats(0)
-        *products, head = (unit.product_beats(1 + index) for index in range(len(PRODUCTS)))
+        *products, head = (unit.product_beats(1 + index) for index in range(len(self.products)))
         token = layers * sum(products)
         return ((0, own), (own + token, head)), ((own, token + head),)
 

@@ -96,7 +96,7 @@ def weight_options(command: Command) -> Command:
     @click.option(
         "--int8",
         multiple=True,
-        help=f"With --weight-bits 4, a product whose weights keep 8 bits: {', '.join(WeightBits._fields)}. May be "
+        help="With --weight-bits 4, the name of a product whose weights keep 8 bits; a wrong name lists all. May be "
         "given several times.",
         metavar="PRODUCT",
     )

@@ -42,8 +42,7 @@ def quantise_command(
 
     name = chosen_name(model or early, presets())
     network = chosen_model(name)
-    if not network.causal:
-        weight_bits.check_encoder()
+    weight_bits.check(network.products, causal=network.causal)
     origin = Origin.of(name, checkpoint=checkpoint, random_weights=random_weights)
     path = output_file(out, "quantise", is_quantised, force=force, reads=origin.files())
     with shown_progress() as progress:

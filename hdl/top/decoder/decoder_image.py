@@ -10,7 +10,7 @@ from ...channel import BEAT_BYTES
 from ...kernels.linear import LinearSpec
 from ...model.groups import nibbles
 from ...model.quantised import Quantised
-from ...perf.geometry.decoder_spec import PRODUCTS, DecoderSpec
+from ...perf.geometry.decoder_spec import DecoderSpec
 from ...perf.geometry.pipeline_spec import LINEAR_UNITS
 from ..image import beats_of, parameter_words
 
@@ -52,7 +52,7 @@ def build_decoder_image(model: Quantised, spec: DecoderSpec) -> DecoderImage:
         parts += [
             packed(unit, 1 + number, product, layer) for layer in layers for number, product in enumerate(LINEAR_UNITS)
         ]
-        parts.append(packed(unit, len(PRODUCTS), "head"))
+        parts.append(packed(unit, len(spec.products), "head"))
         for index, contents in enumerate(np.concatenate(parts, axis=1)):
             channels[f"weights_{name}__{index}"] = np.ascontiguousarray(contents)
     width = spec.parameter_width

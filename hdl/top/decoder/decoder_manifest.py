@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...perf.device import Device
-from ...perf.geometry.decoder_spec import PRODUCTS, DecoderSpec
+from ...perf.geometry.decoder_spec import DecoderSpec
 from ...perf.geometry.pipeline_spec import LINEAR_UNITS
 from ...perf.memory_timing import MemoryTiming
 from ...perf.schedule.decoder_schedule import counted_decoder_cycles
@@ -53,7 +53,7 @@ def decoder_memory(spec: DecoderSpec) -> dict[str, Any]:
             "products": [
                 {"name": product, "inputs": share.inputs, "outputs": share.outputs, "first": share.first,
                  "stride": share.stride, "beats": unit.product_beats(number), "bits": share.bits}
-                for number, (product, share) in enumerate(zip((name, *PRODUCTS), unit.shares, strict=True))
+                for number, (product, share) in enumerate(zip((name, *spec.products), unit.shares, strict=True))
             ],
         }  # fmt: skip
     embedding, width = spec.embedding, spec.parameter_width

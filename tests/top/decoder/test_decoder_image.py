@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hdl.kernels.linear import LinearSpec
-from hdl.perf.geometry.decoder_spec import PRODUCTS, DecoderSpec
+from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS
 from hdl.top.decoder.decoder_image import build_decoder_image
 
@@ -53,7 +53,7 @@ def test_every_weight_is_where_the_arrays_look_for_it(spec: DecoderSpec) -> None
     model = model_of(spec)
     channels = build_decoder_image(model, spec).channels
     for name in LINEAR_UNITS:
-        unit, products = spec.linear(name), [*enumerate(PRODUCTS, start=1)]
+        unit, products = spec.linear(name), [*enumerate(spec.products, start=1)]
         order = [(0, name, layer) for layer in model.layers]
         order += [(number, product, layer) for layer in model.layers for number, product in products[:-1]]
         for index in range(unit.channels):
@@ -83,5 +83,5 @@ def test_a_model_of_other_bits_is_refused() -> None:
     with pytest.raises(ValueError) as error:
         build_decoder_image(model_of(TINY), MIXED)
     assert str(error.value) == (
-        "model's weights must have the decoder's 4 bits but 8 of projection and head, not 8 bits"
+        "model's weights must have the decoder's 4 bits but 8 of head and projection, not 8 bits"
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hdl.perf.device import load_device
-from hdl.perf.geometry.decoder_spec import PRODUCTS, DecoderSpec
+from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS
 from hdl.top.decoder.decoder_image import build_decoder_image
 from hdl.top.decoder.decoder_manifest import decoder_cycles, decoder_memory
@@ -50,7 +50,7 @@ def test_segments_cover_the_channels(spec: DecoderSpec) -> None:
         assert (own_start, own) == (0, spec.max_layers * beats[0])
         assert (token_start, token) == (own, spec.max_layers * sum(beats[1:-1]) + beats[-1])
         assert (head_start, head) == (token_start + token - beats[-1], beats[-1])
-        assert [product["name"] for product in unit["products"]] == [name, *PRODUCTS]
+        assert [product["name"] for product in unit["products"]] == [name, *spec.products]
         for index in range(unit["channels"]):
             assert len(channels[f"weights_{name}__{index}"]) == own + token
     layers, told = spec.max_layers, memory(spec)["parameters"]
@@ -74,7 +74,7 @@ def test_bits_of_weights_are_told_of_product_by_product() -> None:
     for unit in memory(MIXED)["weights"]["units"].values():
         bits = {product["name"]: product["bits"] for product in unit["products"]}
         assert bits == {"qkv": 4, "projection": 8, "ffn1": 4, "ffn2": 4, "head": 8}
-    ends = {MIXED: "; weights of 4 bits but 8 of projection and head", PACKED: " 4 bits", TINY: " 8 bits"}
+    ends = {MIXED: "; weights of 4 bits but 8 of head and projection", PACKED: " 4 bits", TINY: " 8 bits"}
     for spec, end in ends.items():
         assert summary(spec, load_device("u280")).endswith(end)
 
