@@ -1,7 +1,5 @@
 """``python -m sim`` writes text with a decoder, and says where a candidate is not the reference's."""
 
-import shutil
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,26 +12,28 @@ from sim import demonstration
 from sim.command import main
 from sim.decoder import DecoderSimulation
 from sim.generate import first_mismatch
-from tests.model.networks import head, layer
+from tests.model.checkpoints import write_model
+from tests.model.networks import gpt2
 from tests.top.decoder.designs import SMALL
-from tests.top.sources import SharedEmitter
+from tests.top.sources import EFFORT, SharedEmitter
 
-GOLDEN = Path(__file__).parents[1] / "model/golden"
-"""A checkpoint of 2 layers, 16 features and 40 tokens."""
+LETTERS = "andwhos.,-!"
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,-!"
+NETWORK = gpt2(
+    "gpt2", layers=SMALL.max_layers, hidden=SMALL.hidden, heads=SMALL.heads, intermediate=SMALL.intermediate,
+    max_positions=24, vocabulary=len(LETTERS),
+)  # fmt: skip
+"""A model for a design that another test simulates."""
 
 
 @pytest.fixture
 def decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The arguments that name a small decoder, whose tokens are letters; its tokeniser knows one, ``?``, that the
     model does not. A device's worth of hardware would take long to build: it gets as little as there can be."""
-    spec = replace(SMALL, layer=layer("gpt2", 16, 2, 64), head=head("gpt2", 16, len(LETTERS)), max_layers=2)
-    monkeypatch.setattr(demonstration, "plan", lambda *model, **options: spec)
+    monkeypatch.setattr(demonstration, "plan", lambda *model, **options: SMALL)
     monkeypatch.setattr(demonstration, "Emitter", SharedEmitter)
-    monkeypatch.setattr(DecoderSimulation, "verilated", partial(DecoderSimulation.verilated, optimise="-O0"))
-    for name in ("config.json", "model.safetensors"):
-        shutil.copy(GOLDEN / name, tmp_path)
+    monkeypatch.setattr(DecoderSimulation, "verilated", partial(DecoderSimulation.verilated, optimise=EFFORT))
+    write_model(tmp_path, NETWORK)
     tokeniser = Tokenizer(models.WordLevel({letter: id for id, letter in enumerate(LETTERS + "?")}, unk_token="-"))
     tokeniser.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokeniser.save(str(tmp_path / "tokenizer.json"))
@@ -51,7 +51,7 @@ def test_text_is_written_to_the_last_position_and_bit_exact(
         texts.append(output.splitlines()[1])  # after the line that names the weights
         assert texts[-1].startswith("a n d ")
         # The vocabulary is smaller than the 64 candidates that a decoder offers at most.
-        each = {"0": 40, "1": 1, "64": 40}[arguments[1]]
+        each = {"0": len(LETTERS), "1": 1, "64": len(LETTERS)}[arguments[1]]
         assert f"bit-exact: all {6 * each} candidates and their logits equal the integer reference's" in output
     # Temperature 0 takes the best, as a draw among one does.
     assert texts[0] == texts[1]
@@ -62,7 +62,7 @@ def test_text_is_written_to_the_last_position_and_bit_exact(
     [
         (
             ["--prompt", "who?", "--tokens", "2"],
-            "token ids for model '{name}' must be 0..39, not 40; is it another tokeniser's?",
+            "token ids for model '{name}' must be 0..10, not 11; is it another tokeniser's?",
         ),
         (
             ["--prompt", "and", "--tokens", "7"],
