@@ -203,6 +203,11 @@ class ReplaySpec:
         return RamSpec(self.width, self.depth, self.style)
 
     @property
+    def shape(self) -> str:
+        """Words x bits."""
+        return f"{self.depth:,} x {self.width} bits"
+
+    @property
     def latency(self) -> int:
         """Cycles from the acceptance of a word to its first appearance at the output."""
         return self.ram.latency + 2

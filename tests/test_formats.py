@@ -73,9 +73,9 @@ def expected() -> dict[str, str]:
     word = {name: f"channel word {field(ChannelWord, name)}" for name, _ in ChannelWord}
     return {
         "features (layer input and output, results of requantiser, LayerNorm)": of(TERM_SHAPE),
-        "residual sum of a post-norm layer": of(ResidualSpec(rows=1, lanes=1, depth=1).total_shape),
+        "residual sum of a post-norm layer": of(ResidualSpec(rows=1, lanes=1, features=1, depth=1).total_shape),
         "residual sum of a pre-norm layer": of(
-            ResidualAdd(ResidualSpec(rows=1, lanes=1, depth=1, output_bits=16)).spec.total_shape
+            ResidualAdd(ResidualSpec(rows=1, lanes=1, features=1, depth=1, output_bits=16)).spec.total_shape
         ),
         "activation result": of(Activation(table).activated.payload[0][0].shape()),
         "quantised row": of(row_shape(of_activations=False)),

@@ -19,6 +19,7 @@ from ..memory import Ram, RamSpec
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 from .parameters import Block
+from .unit import UnitSpec
 
 __all__ = ["Activation", "ActivationSpec", "TableEntry"]
 
@@ -35,7 +36,7 @@ TABLES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActivationSpec:
+class ActivationSpec(UnitSpec):
     """The size of an activation function on tiles of ``rows`` x ``features``, with ``lanes`` features in a beat.
 
     Inputs are signed ``input_bits``, a table has ``entries`` entries, and a layer up to ``max_tiles`` tiles.
@@ -67,6 +68,10 @@ class ActivationSpec:
     def parameters(self) -> dict[str, Block]:
         """What the unit takes, by its member: the table."""
         return {"table": Block(self.words, 1, table=True)}
+
+    @property
+    def order_fields(self) -> tuple[str | int, ...]:
+        return ("tiles",)
 
     @property
     def index_bits(self) -> int:
@@ -106,6 +111,9 @@ class ActivationSpec:
     def cycles(self, tiles: int = 1) -> int:
         """Cycles for ``tiles`` tiles: one per beat, also from layer to layer if the next table is loaded in time."""
         return tiles * self.features // self.lanes
+
+    def tile_cycles(self, tokens: int) -> int:
+        return self.cycles()
 
     @property
     def resources(self) -> Resources:

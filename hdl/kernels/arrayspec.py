@@ -99,6 +99,11 @@ class ArraySpec:
         return sum_bits(self.terms)
 
     @property
+    def shape(self) -> str:
+        """Rows x columns x depth."""
+        return f"{self.rows} x {self.columns} x {self.depth}"
+
+    @property
     def macs(self) -> int:
         """Multiplications per cycle."""
         return self.rows * self.columns * self.depth

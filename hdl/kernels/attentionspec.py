@@ -13,6 +13,7 @@ from .barrier import BarrierSpec
 from .kvblocks import BLOCK, KvBlockSpec
 from .kvcache import CacheSpec
 from .loadedcache import LoadedCacheSpec
+from .unit import UnitSpec
 
 __all__ = ["OFF_CHIP_LAYERS", "AttentionSpec"]
 
@@ -21,7 +22,7 @@ OFF_CHIP_LAYERS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttentionSpec:
+class AttentionSpec(UnitSpec):
     """The size of an attention unit; `ScoresSpec` and `WeightedSumsSpec` derive from it.
 
     Attributes:
@@ -127,9 +128,26 @@ class AttentionSpec:
         raise NotImplementedError
 
     @property
+    def macs(self) -> int:
+        return self.array.macs
+
+    @property
+    def shape(self) -> str:
+        return self.array.shape
+
+    @property
     def replay(self) -> ReplaySpec:
         """The buffer of activations."""
         raise NotImplementedError
+
+    @property
+    def bounds(self) -> dict[str, str | int]:
+        """The passes and words of an order: a constant, or the field of a layer's order that counts them."""
+        raise NotImplementedError
+
+    @property
+    def order_fields(self) -> tuple[str | int, ...]:
+        return tuple(self.bounds.get(name, name) for name in self.banks.order.members)
 
     def tile_cycles(self, tokens: int) -> int:
         """Cycles of a tile that sees ``tokens`` keys (paper, section 4: l d / M for each of its tokens)."""

@@ -95,7 +95,7 @@ class EmbeddingSpec:
     @property
     def addition(self) -> ResidualSpec:
         """The addition, in whose FIFO a position's row waits for the word's."""
-        return ResidualSpec(rows=1, lanes=self.width, depth=self.words)
+        return ResidualSpec(rows=1, lanes=self.width, features=self.hidden, depth=self.words)
 
     @property
     def gather(self) -> RowGatherSpec:
@@ -137,6 +137,11 @@ class EmbeddingSpec:
     def token_cycles(self) -> int:
         """Cycles per token, if one token follows the other."""
         return self.wait_cycles + self.words
+
+    @property
+    def shape(self) -> str:
+        """The size of the unit in a few words."""
+        return f"{self.rows} x {self.lanes} lanes"
 
     def cycles(self) -> int:
         """Cycles per tile, if one tile follows the other."""

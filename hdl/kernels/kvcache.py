@@ -271,6 +271,11 @@ class KvCacheSpec:
         return self.features * self.layers * self.max_length
 
     @property
+    def shape(self) -> str:
+        """The size of the cache in a few words."""
+        return f"{self.size / 1e6:,.1f} MB"
+
+    @property
     def bank(self) -> RamSpec:
         """One of the RAMs."""
         words = ceil(self.size / WORD_BYTES / self.banks)

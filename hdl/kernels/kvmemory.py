@@ -102,6 +102,11 @@ class KvMemorySpec:
         """Beats of each channel."""
         return self.layers * self.layer_beats
 
+    @property
+    def shape(self) -> str:
+        """The size of the memory in a few words."""
+        return f"{self.channels} channels, {self.channels * self.beats * BEAT_BYTES / 1e6:,.1f} MB"
+
     def own_blocks(self, blocks: int, channel: int) -> int:
         """How many of a sequence's first ``blocks`` token blocks a channel has."""
         return ceil((blocks - channel) / self.channels) if self.keys else blocks

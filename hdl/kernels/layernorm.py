@@ -32,6 +32,7 @@ from .rowstatistics import (
     RowStatistics,
     RowStatisticsSpec,
 )
+from .unit import UnitSpec
 
 __all__ = ["LayerNorm", "LayerNormSpec"]
 
@@ -39,7 +40,7 @@ NORM_OUTPUT_BITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerNormSpec:
+class LayerNormSpec(UnitSpec):
     """The size of a layer normalisation of tiles of ``rows`` x ``features``: ``lanes`` features in a beat, values of
     signed ``input_bits``.
 
@@ -122,6 +123,9 @@ class LayerNormSpec:
     def cycles(self) -> int:
         """Cycles per tile, if one tile follows the other: its beats, or the statistics if they take longer."""
         return max(self.beats, self.statistics_latency + 1)
+
+    def tile_cycles(self, tokens: int) -> int:
+        return self.cycles()
 
     @property
     def ram(self) -> RamSpec:

@@ -13,6 +13,7 @@ from .arrayspec import ArraySpec
 from .packedweights import PackedWeightsSpec
 from .productorders import ProductBounds, ProductOrdersSpec
 from .shared import ProductShare
+from .unit import UnitSpec
 from .weights import WeightChannels
 
 __all__ = ["LinearSpec", "exact_matmul"]
@@ -42,7 +43,7 @@ def ram_depth(layer_words: Any, layers: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearSpec:
+class LinearSpec(UnitSpec):
     """The size of a linear unit.
 
     With several products, or packed weights, the inputs of each product must fill whole words.
@@ -116,6 +117,18 @@ class LinearSpec:
             ram_depth=self.ram_depth,
             ram_style=self.ram_style,
         )
+
+    @property
+    def macs(self) -> int:
+        return self.array.macs
+
+    @property
+    def shape(self) -> str:
+        return self.array.shape
+
+    @property
+    def order_fields(self) -> tuple[str | int, ...]:
+        return ("product", "tiles") if self.ordered else ("tiles",)
 
     @cached_property
     def shares(self) -> tuple[ProductShare, ...]:
@@ -214,6 +227,9 @@ class LinearSpec:
     def cycles(self, tiles: int, product: int = 0) -> int:
         """Cycles for ``tiles`` tiles, if weights and activations are there (paper, section 4: l d dFFN / M)."""
         return tiles * self.shares[product].rounds * self.array.pass_cycles(self.product_words[product])
+
+    def tile_cycles(self, tokens: int) -> int:
+        return self.cycles(1)
 
     @property
     def latency(self) -> int:

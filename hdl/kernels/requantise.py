@@ -22,6 +22,7 @@ from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 from .arrayspec import WIDEST_SUM_BITS
 from .finish import Finish, finish_resources
 from .parameters import COLUMN_SUM_SHIFT, Block, ChannelParameters, ChannelWord, RowFactor, RowFactors, finish
+from .unit import UnitSpec
 
 __all__ = ["REQUANTISE_FACTOR_BITS", "Requantise", "RequantiseSpec"]
 
@@ -33,7 +34,7 @@ SHIFT_LIMIT = 63
 
 
 @dataclass(frozen=True, kw_only=True)
-class RequantiseSpec:
+class RequantiseSpec(UnitSpec):
     """The size of a requantiser.
 
     Attributes:
@@ -105,6 +106,9 @@ class RequantiseSpec:
     def cycles(self) -> int:
         """Cycles per tile, if one tile follows the other."""
         return self.channels // self.lanes
+
+    def tile_cycles(self, tokens: int) -> int:
+        return self.cycles()
 
     @property
     def resources(self) -> Resources:

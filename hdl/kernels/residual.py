@@ -19,6 +19,7 @@ from ..memory import ReplayBuffer, ReplaySpec, small_style
 from ..resources import Resources, ram_blocks
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 from .parameters import Block, ChannelParameters, ChannelWord
+from .unit import UnitSpec
 
 __all__ = ["ResidualAdd", "ResidualSpec"]
 
@@ -35,36 +36,41 @@ BLOCKS_AN_ULTRA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResidualSpec:
+class ResidualSpec(UnitSpec):
     """The size of a residual addition.
 
     Attributes:
         rows: tokens of a tile.
         lanes: features of a beat.
+        features: features of a token.
         depth: beats by which the skip side may be ahead of the branch.
         output_bits: width of a total; 17 bits hold every sum, 16 bits saturate it to a term.
         ram_style: the style of the FIFO; None: the one that costs the device least.
 
     Raises:
-        ValueError: for sizes below 1, and other widths of totals.
+        ValueError: for sizes below 1, lanes that do not divide the features, and other widths of totals.
     """
 
     rows: int
     lanes: int
+    features: int
     depth: int
     output_bits: int = TOTAL_BITS
     ram_style: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rows", "lanes", "depth"):
+        for name in ("rows", "lanes", "features", "depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"residual {name} must be at least 1, not {getattr(self, name)}")
+        if self.features % self.lanes:
+            raise ValueError(f"residual features must be a multiple of its {self.lanes} lanes, not {self.features}")
         if self.output_bits not in (TERM_SHAPE.width, TOTAL_BITS):
             raise ValueError(f"residual output_bits must be {TERM_SHAPE.width} or {TOTAL_BITS}, not {self.output_bits}")
 
-    def parameters_of(self, features: int) -> dict[str, Block]:
-        """What the unit takes for tokens of so many features, by its member: a word for each."""
-        return {"channels": Block(features, self.lanes)}
+    @property
+    def parameters(self) -> dict[str, Block]:
+        """What the unit takes, by its member: a word for each feature."""
+        return {"channels": Block(self.features, self.lanes)}
 
     @property
     def total_shape(self) -> Shape:
@@ -104,6 +110,9 @@ class ResidualSpec:
     def cycles(self, beats: int) -> int:
         """Cycles for ``beats`` beats."""
         return beats
+
+    def tile_cycles(self, tokens: int) -> int:
+        return self.cycles(self.features // self.lanes)
 
     @property
     def resources(self) -> Resources:

@@ -69,6 +69,14 @@ class ScoresSpec(AttentionSpec):
         style = "ultra" if words > 1024 else "block" if words > 64 else "distributed"
         return ReplaySpec(self.rows * self.depth * 8, words, style, self.banks.max_passes)
 
+    @property
+    def bounds(self) -> dict[str, str | int]:
+        return {"passes": "key_passes", "words": self.words}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {"key_passes": self.columns}
+
     def tile_cycles(self, tokens: int) -> int:
         return self.heads * self.passes(tokens) * self.array.pass_cycles(self.words)
 

@@ -24,6 +24,7 @@ from ..stream import PipelineBuffer, connect, pipeline_resources, tile
 from .parameters import Block, ChannelParameters, ChannelWord, RowFactor, RowFactors
 from .softmax_parts import KeyCounter, RowReciprocals, ScoreStore
 from .softmax_row import EXPONENTIALS, NUMERATOR_ONE, SCORE_FACTOR_BITS, RowMaximum, RowNumerators, RowSpec
+from .unit import UnitSpec
 
 __all__ = ["Softmax", "SoftmaxSpec"]
 
@@ -35,7 +36,7 @@ TOTALS_AHEAD = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoftmaxSpec:
+class SoftmaxSpec(UnitSpec):
     """The size of a softmax.
 
     Attributes:
@@ -101,6 +102,10 @@ class SoftmaxSpec:
         """The shape of a control word."""
         tile = {"tile": range(max(self.max_tiles, 2))} if self.causal else {}
         return data.StructLayout({"tokens": range(self.max_length + 1)} | tile)
+
+    @property
+    def order_fields(self) -> tuple[str | int, ...]:
+        return tuple(self.control.members)
 
     @property
     def row(self) -> RowSpec:
@@ -177,6 +182,9 @@ class SoftmaxSpec:
     def cycles(self, tokens: int) -> int:
         """Cycles per tile (all heads) in steady state, for ``tokens`` of a sequence (causal: up to the tile's end)."""
         return self.heads * max(self.beats_in(tokens), self.beats_out(tokens), self.factor_cycles)
+
+    def tile_cycles(self, tokens: int) -> int:
+        return self.cycles(tokens)
 
     def reference(
         self, scores: np.ndarray, scales: ChannelParameters, *, position: int = 0

@@ -75,6 +75,11 @@ class TopKSpec:
         )
 
     @property
+    def shape(self) -> str:
+        """The size of the unit in a few words."""
+        return f"{self.rows} x {self.lanes} lanes"
+
+    @property
     def token_bits(self) -> int:
         """Width of a token."""
         return max(1, (self.features - 1).bit_length())

@@ -70,6 +70,14 @@ class WeightedSumsSpec(AttentionSpec):
         style = "block" if words > 64 else "distributed"
         return ReplaySpec(self.rows * self.depth * 8, words, style, self.passes)
 
+    @property
+    def bounds(self) -> dict[str, str | int]:
+        return {"passes": self.passes, "words": "value_words"}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {"value_words": self.depth}
+
     def tile_cycles(self, tokens: int) -> int:
         return self.heads * self.passes * self.array.pass_cycles(self.words(tokens))
 

@@ -67,7 +67,8 @@ class Lowering:
 
     def residual(self, add: Add, *, rows: int, lanes: int, depth: int) -> ResidualSpec:
         """A residual addition whose skip side can run ``depth`` beats ahead."""
-        return ResidualSpec(rows=rows, lanes=lanes, depth=depth, output_bits=self.edges[add.name].bits)
+        bits = self.edges[add.name].bits
+        return ResidualSpec(rows=rows, lanes=lanes, features=add.features, depth=depth, output_bits=bits)
 
     def activation(self, table: Table, *, rows: int, lanes: int, max_tiles: int) -> ActivationSpec:
         """A function by its table."""

@@ -26,16 +26,13 @@ class Composition:
         self.m.submodules[name] = place(self.platform, component) if is_kernel else component
         return component
 
-    def order(self, name: str, sink: Any, *fields: str, **constants: int) -> None:
-        """Gives ``sink`` the named fields of a unit's order, in the order of its own fields."""
+    def order(self, name: str, sink: Any, *fields: str | int) -> None:
+        """Fills the fields of ``sink``, one after the other, with fields of a reader's order or with constants."""
         source, payload = self.orders[name], sink.payload
         self.m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
-        if isinstance(payload, data.View):
-            named = zip(payload.shape().members, fields, strict=True)
-            for own, field in named:
-                self.m.d.comb += payload[own].eq(constants[field] if field in constants else source.payload[field])
-        else:
-            self.m.d.comb += payload.eq(source.payload[fields[0]])
+        own = [payload[member] for member in payload.shape().members] if isinstance(payload, data.View) else [payload]
+        for target, field in zip(own, fields, strict=True):
+            self.m.d.comb += target.eq(source.payload[field] if isinstance(field, str) else field)
 
     def channels(self, block: str, sink: Any) -> None:
         """Gives ``sink`` the parameters of a block."""

@@ -7,8 +7,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..model.architecture import Table
-from ..perf.geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
+from ..perf.geometry.pipeline_spec import ARRAYS, PipelineSpec
 from ..serial import Divider
 
 __all__ = ["Control", "LayerOrder", "RunOrder", "order_readers"]
@@ -24,25 +23,19 @@ class RunOrder(data.StructLayout):
 
 
 class LayerOrder(data.StructLayout):
-    """A layer's loop bounds: its place in the run, the tokens, the tiles, passes over the keys, words of values."""
+    """A layer of a run: whether it is the first or the last, and what the units count (`PipelineSpec.counts`)."""
 
     def __init__(self, spec: PipelineSpec):
-        bits = {
-            "first": 1,
-            "last": 1,
-            "trace": 1,
-            "tokens": spec.max_length.bit_length(),
-            "tiles": spec.max_tiles.bit_length(),
-            "key_passes": spec.scores_unit.banks.max_passes.bit_length(),
-            "value_words": spec.sums_unit.banks.max_words.bit_length(),
-        }
-        super().__init__({name: unsigned(width) for name, width in bits.items()})
+        flags = dict.fromkeys(("first", "last", "trace"), unsigned(1))
+        bounds = {"tokens": spec.max_length, "tiles": spec.max_tiles}
+        bounds |= {name: ceil(spec.max_length / step) for name, step in spec.counts.items()}
+        super().__init__(flags | {name: unsigned(bound.bit_length()) for name, bound in bounds.items()})
 
 
-def order_readers(spec: PipelineSpec) -> tuple[str, ...]:
-    """What takes an order for each layer: the arrays, softmax, tables, both ends and the parameters."""
-    tables = (table.name for table in spec.layer.of(Table))
-    return (*LINEAR_UNITS, "scores", "sums", "softmax", *tables, "entry", "exit", "parameters")
+def order_readers(spec: PipelineSpec) -> list[str]:
+    """What takes an order for each layer: arrays and other units that count tiles or tokens, both ends, parameters."""
+    others = (name for name, unit in spec.tile_units.items() if unit.order_fields and name not in ARRAYS)
+    return [*ARRAYS, *others, "entry", "exit", "parameters"]
 
 
 class Control(wiring.Component):
@@ -57,7 +50,7 @@ class Control(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, run, order = self.spec, self.run.payload, self.orders.payload
-        multiples = {"tiles": spec.rows, "key_passes": spec.scores.columns, "value_words": 8 * spec.sums.cascades}
+        multiples = {"tiles": spec.rows, **spec.counts}
         dividers = {}
         started = Signal()
         for name, multiple in multiples.items():

@@ -1,14 +1,10 @@
 """Tables for people: the units of a pipeline, the models and the devices."""
 
 from dataclasses import astuple
-from typing import Any
 
 from rich import box
 from rich.table import Table
 
-from ..channel import BEAT_BYTES
-from ..kernels.kvmemory import KvMemorySpec
-from ..memory import ReplaySpec
 from ..model.load import load_network, networks
 from ..perf.choice.buildable import not_built
 from ..perf.choice.built import pluggable
@@ -39,30 +35,16 @@ COUNTED = ("DSP", "BRAM36", "URAM", "LUT", "FF")
 def units_table(spec: PipelineSpec, device: Device, title: str) -> Table:
     """Every unit's geometry, MAC a cycle, cycles a tile of the longest sequence, and what it takes of the device."""
     table = new_table(title, "unit", "geometry", "MAC/cycle", "cycles per tile", *COUNTED)
-    tile = unit_cycles(spec, spec.max_length)
+    tile, macs = unit_cycles(spec, spec.max_length), {name: unit.macs for name, unit in spec.tile_units.items()}
     for name, unit in spec.units.items():
-        array = getattr(unit, "array", None)
-        macs = f"{array.macs:,}" if array else ""
-        each = f"{tile[name]:,}" if name in tile else ""
-        table.add_row(name, geometry(unit), macs, each, *counts(unit.resources))
+        speed = (f"{found[name]:,}" if found.get(name) else "" for found in (macs, tile))
+        table.add_row(name, unit.shape, *speed, *counts(unit.resources))
     table.add_row("parameters", "replay buffers", "", "", *counts(spec.parameter_resources), end_section=True)
     total, available = spec.resources, device.resources
     table.add_row("all", "", f"{spec.macs:,}", f"{max(tile.values()):,}", *counts(total))
     shares = (f"{need / have:.0%}" for need, have in zip(astuple(total), astuple(available), strict=True))
     table.add_row(f"of {device.name}", "", "", "", *shares)
     return table
-
-
-def geometry(unit: Any) -> str:
-    """How a unit is laid out: its array's rows x columns x depth, or the lanes of its streams."""
-    array = getattr(unit, "array", None)
-    if array is not None:
-        return f"{array.rows} x {array.columns} x {array.depth}"
-    if isinstance(unit, ReplaySpec):
-        return f"{unit.depth:,} x {unit.width} bits"
-    if isinstance(unit, KvMemorySpec):
-        return f"{unit.channels} channels, {unit.channels * unit.beats * BEAT_BYTES / 1e6:,.1f} MB"
-    return f"{unit.rows} x {unit.lanes} lanes"
 
 
 def counts(resources: Resources) -> list[str]:

@@ -13,11 +13,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS
-from ..kernels.activation import Activation
 from ..kernels.linear import Linear as LinearUnit
-from ..kernels.scores import Scores
-from ..kernels.softmax import Softmax
-from ..kernels.weightedsum import WeightedSums
 from ..model.architecture import Linear
 from ..perf.geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
 from ..stream import Fork, StreamBuffer, connect, tile
@@ -175,18 +171,7 @@ class EncoderComposition(GraphComposition):
         m, name = self.m, product.name
         unit = self.add(name, LinearUnit(self.spec.linear(name)))
         connect(m, rows, unit.activations)
-        self.order(name, unit.order, "tiles")
+        self.order(name, unit.order, *unit.spec.order_fields)
         for i, channel in enumerate(getattr(self.pipeline, f"weights_{name}")):
             connect(m, channel, unit.weights[i])
         return unit.sums
-
-    def order_attention(self, scores: Scores, softmax: Softmax, sums: WeightedSums) -> None:
-        """An order for each layer: how far its tokens reach."""
-        spec = self.spec
-        self.order("scores", scores.order, "tiles", "key_passes", "words", words=spec.scores_unit.words)
-        self.order("sums", sums.order, "tiles", "passes", "value_words", passes=spec.sums_unit.passes)
-        self.order("softmax", softmax.control, "tokens")
-
-    def order_table(self, name: str, activation: Activation) -> None:
-        """An order for each layer."""
-        self.order(name, activation.order, "tiles")

@@ -27,8 +27,8 @@ Units = Mapping[str, tuple[OperatorUnit, ...]]
 
 
 class GraphComposition(Composition):
-    """Builds a module of the units of graphs. How products are computed, and which orders the units get, differs: a
-    subclass says it in `multiply`, `order_attention` and `order_table`."""
+    """Builds a module of the units of graphs. A subclass says how products are computed (`multiply`), and where keys
+    and values lie besides the RAMs of the arrays (`attach` and `kept`)."""
 
     def __init__(self, platform: Any, spec: PipelineSpec):
         super().__init__(platform)
@@ -38,14 +38,6 @@ class GraphComposition(Composition):
 
     def multiply(self, product: Linear, rows: Any) -> Any:
         """The sums of a product for a stream of quantised rows."""
-        raise NotImplementedError
-
-    def order_attention(self, scores: Scores, softmax: Softmax, sums: WeightedSums) -> None:
-        """Gives the units of attention their orders."""
-        raise NotImplementedError
-
-    def order_table(self, name: str, activation: Activation) -> None:
-        """Gives a table its orders."""
         raise NotImplementedError
 
     def walk(self, graph: Graph, units: Units, source: Any) -> Any:
@@ -116,7 +108,9 @@ class GraphComposition(Composition):
         factors = self.add(
             f"factors_{attention.name}", StreamBuffer(softmax.factors.payload.shape(), self.spec.heads_in_sums)
         )
-        self.order_attention(scores, softmax, sums)
+        for unit, port in ((units[0], scores.order), (units[2], sums.order), (units[1], softmax.control)):
+            self.order(unit.name, port, *unit.spec.order_fields)
+        self.attach(scores, sums)
         connect(m, self.kept("keys", self.take(attention.keys)), scores.stored)
         connect(m, self.kept("values", self.take(attention.values)), sums.stored)
         connect(m, self.take(attention.queries), scores.activations)
@@ -126,6 +120,9 @@ class GraphComposition(Composition):
         connect(m, sums.sums, context.sums)
         connect(m, factors.output, context.factors)
         return [context.values]
+
+    def attach(self, scores: Scores, sums: WeightedSums) -> None:
+        """Connects what loads earlier keys and values into the RAMs of the arrays, if there is anything."""
 
     def kept(self, name: str, source: Any) -> Any:
         """The stream of ``keys`` or ``values`` on its way into the RAMs, where somebody else may take it as well."""
@@ -147,6 +144,6 @@ class GraphComposition(Composition):
     def table(self, table: Table, units: tuple[OperatorUnit, ...]) -> list[Any]:
         """A function by its table."""
         component = self.kernel(units[0], Activation(units[0].spec))
-        self.order_table(table.name, component)
+        self.order(units[0].name, component.order, *units[0].spec.order_fields)
         connect(self.m, self.take(table.source), component.values)
         return [component.activated]

@@ -10,11 +10,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In
 
 from ..channel import BEAT_BYTES
-from ..kernels.activation import ActivationSpec
-from ..kernels.layernorm import LayerNormSpec
-from ..kernels.requantise import RequantiseSpec
-from ..kernels.residual import ResidualSpec
-from ..kernels.rowquantise import RowQuantiseSpec
 from ..model.architecture import Graph
 from ..perf.device import Device
 from ..perf.geometry.decoder_spec import DecoderSpec
@@ -207,17 +202,7 @@ def cycles(spec: PipelineSpec, device: Device) -> list[dict[str, Any]]:
 
 def unit_cycles(spec: PipelineSpec, tokens: int) -> dict[str, int]:
     """The cycles of each unit for a tile of a sequence of ``tokens``; the largest number sets the pace."""
-    arrays = spec.tile_cycles(tokens)
-    found = {}
-    unit: Any
-    for name, unit in spec.units.items():
-        if name in arrays:
-            found[name] = arrays[name]
-        elif isinstance(unit, ResidualSpec):
-            found[name] = unit.cycles(spec.tile_beats)
-        elif isinstance(unit, (RowQuantiseSpec, RequantiseSpec, LayerNormSpec, ActivationSpec)):
-            found[name] = unit.cycles()
-    return found
+    return {name: unit.tile_cycles(tokens) for name, unit in spec.tile_units.items()} | spec.tile_cycles(tokens)
 
 
 def resources(spec: PipelineSpec, device: Device) -> dict[str, Any]:

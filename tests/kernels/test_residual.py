@@ -14,7 +14,7 @@ from ..harness import StreamResult, run_streams
 from ..synthesis import assert_mapped
 from .tensors import as_beats
 
-SPEC = ResidualSpec(rows=2, lanes=1, depth=8)
+SPEC = ResidualSpec(rows=2, lanes=1, features=24, depth=8)
 SPECS = {
     "one lane": SPEC,
     "odd lanes, in LUTs": replace(SPEC, rows=4, lanes=3, depth=5),
@@ -104,11 +104,17 @@ def test_more_places_than_the_hardware_has_are_refused() -> None:
     assert str(error.value) == "residual shift must be 0..7, not 8"
 
 
-@pytest.mark.parametrize("name", ["rows", "lanes", "depth"])
+@pytest.mark.parametrize("name", ["rows", "lanes", "features", "depth"])
 def test_impossible_specs_are_refused(name: str) -> None:
     with pytest.raises(ValueError) as error:
         replace(SPEC, **{name: 0})
     assert str(error.value) == f"residual {name} must be at least 1, not 0"
+
+
+def test_lanes_that_do_not_divide_the_features_are_refused() -> None:
+    with pytest.raises(ValueError) as error:
+        replace(SPEC, lanes=5)
+    assert str(error.value) == "residual features must be a multiple of its 5 lanes, not 24"
 
 
 def test_other_widths_of_totals_are_refused() -> None:
@@ -119,8 +125,8 @@ def test_other_widths_of_totals_are_refused() -> None:
 
 def test_resources_are_those_of_synthesis() -> None:
     specs = [
-        ResidualSpec(rows=4, lanes=2, depth=300),
-        ResidualSpec(rows=4, lanes=1, depth=40_000),
-        ResidualSpec(rows=4, lanes=2, depth=300, output_bits=16),
+        ResidualSpec(rows=4, lanes=2, features=24, depth=300),
+        ResidualSpec(rows=4, lanes=1, features=24, depth=40_000),
+        ResidualSpec(rows=4, lanes=2, features=24, depth=300, output_bits=16),
     ]
     assert_mapped((ResidualAdd(spec), spec.resources) for spec in specs)

@@ -65,7 +65,7 @@ def test_residual_path(layer: Lowering) -> None:
     bits = 17 if layer.graph is SMALL_BERT.layer else 16
     for name in ("residual1", "residual2"):
         found = layer.residual(of(layer.graph, Add, name), **GEOMETRY, depth=64)
-        assert found == ResidualSpec(**GEOMETRY, depth=64, output_bits=bits)
+        assert found == ResidualSpec(**GEOMETRY, features=48, depth=64, output_bits=bits)
     for name in ("norm1", "norm2"):
         found = layer.norm(of(layer.graph, Norm, name), **GEOMETRY)
         assert found == LayerNormSpec(**GEOMETRY, features=48, input_bits=bits)

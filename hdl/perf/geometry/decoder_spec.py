@@ -36,6 +36,7 @@ from .pipeline_spec import (
     LINEAR_UNITS,
     ArrayShape,
     OperatorUnit,
+    Section,
     Unit,
     bank_style,
     ordered_blocks,
@@ -185,7 +186,9 @@ class DecoderSpec(DecoderLayerSpec):
         """The tiles on their way back. A layer's last tile enters before the next layer's first, so what has left must
         find room: a whole prompt, since what the units hold meanwhile changes with the geometry. A loop that, with
         them, holds less waits for itself."""
-        words = ResidualSpec(rows=self.rows, lanes=self.lanes, depth=self.max_tiles * self.tile_beats)
+        words = ResidualSpec(
+            rows=self.rows, lanes=self.lanes, features=self.hidden, depth=self.max_tiles * self.tile_beats
+        )
         return self._styled("loop", words).fifo
 
     @cached_property
@@ -251,6 +254,11 @@ class DecoderSpec(DecoderLayerSpec):
     def _units_after(self, operator: Operator) -> Iterator[OperatorUnit]:
         """The units of an operator of the head, whose product all arrays share."""
         yield from self._around(operator) if isinstance(operator, Linear) else self._units_of(operator)
+
+    @property
+    def sections(self) -> dict[str, Section]:
+        """The graphs that the pipeline computes: the layer, and the head after the last layer."""
+        return super().sections | {"head": Section(self.head, self.head_units, self.final_parameters, self.final_beats)}
 
     @property
     def final_beats(self) -> int:

@@ -15,6 +15,7 @@ from ...kernels.residual import ResidualSpec
 from ...kernels.rowquantise import RowQuantiseSpec
 from ...kernels.scores import ScoresSpec
 from ...kernels.softmax import SoftmaxSpec
+from ...kernels.unit import UnitSpec
 from ...kernels.weightedsum import WeightedSumsSpec
 from ...model.architecture import Add, Attention, Gate, Graph, Linear, Norm, Operator, Table
 from ...model.lowering import Lowering
@@ -35,14 +36,29 @@ class Unit(Hashable, Protocol):
         """What the kernel takes."""
         ...
 
+    @property
+    def shape(self) -> str:
+        """The size of the unit in a few words."""
+        ...
+
 
 class OperatorUnit(NamedTuple):
     """A unit of an operator: its ``name`` in the pipeline, its ``spec``, and the blocks of parameters that it takes, by
     the member that takes them."""
 
     name: str
-    spec: Any
+    spec: Any  # a `UnitSpec` of some kind
     blocks: Mapping[str, ParameterBlock]
+
+
+class Section(NamedTuple):
+    """A graph in hardware: the units of each operator, and their parameters, which follow one another in ``beats`` of
+    the parameter channel."""
+
+    graph: Graph
+    units: Mapping[str, tuple[OperatorUnit, ...]]
+    parameters: tuple[ParameterBlock, ...]
+    beats: int
 
 
 @lru_cache(maxsize=1 << 14)
@@ -341,7 +357,7 @@ class PipelineSpec:
             yield OperatorUnit(name, norm, named(norm.parameters, epsilon=f"epsilon_{name}", channels=name))
         elif isinstance(operator, Add):
             add = self.residual(name)
-            yield OperatorUnit(name, add, named(add.parameters_of(operator.features), channels=name))
+            yield OperatorUnit(name, add, named(add.parameters, channels=name))
         elif isinstance(operator, Table):
             activation = self.activation
             yield OperatorUnit(name, activation, named(activation.parameters, table=name))
@@ -353,6 +369,24 @@ class PipelineSpec:
             OperatorUnit(f"rows_{name}", rows, named(rows.parameters, limit=f"limit_{name}")),
             OperatorUnit(f"requantise_{name}", requantise, named(requantise.parameters, channels=name)),
         )
+
+    @property
+    def sections(self) -> dict[str, Section]:
+        """The graphs that the pipeline computes, by name: the layer."""
+        return {"layer": Section(self.layer, self.operator_units, self.parameters, self.parameter_beats)}
+
+    @cached_property
+    def tile_units(self) -> dict[str, UnitSpec]:
+        """The units of the operators of all sections, by name, in the order of the data."""
+        return {
+            unit.name: unit.spec
+            for section in self.sections.values() for units in section.units.values() for unit in units
+        }  # fmt: skip
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The fields of an order that count tokens in steps of a unit, and the tokens of a step."""
+        return {name: step for unit in self.tile_units.values() for name, step in unit.counts.items()}
 
     @cached_property
     def units(self) -> dict[str, Unit]:

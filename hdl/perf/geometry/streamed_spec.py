@@ -121,8 +121,8 @@ class StreamedSpec:
     @property
     def residual(self) -> ResidualSpec:
         """The additions, one after the other; their tokens are those of a block."""
-        depth = self.block * ceil(self.network.hidden / self.lanes)
-        return ResidualSpec(rows=self.rows, lanes=self.lanes, depth=depth)
+        beats = ceil(self.network.hidden / self.lanes)
+        return ResidualSpec(rows=self.rows, lanes=self.lanes, features=beats * self.lanes, depth=self.block * beats)
 
     @cached_property
     def units(self) -> dict[str, Unit]:

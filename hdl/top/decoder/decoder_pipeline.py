@@ -18,14 +18,12 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...channel import CHANNEL_BITS, Request, Written
-from ...kernels.activation import Activation
 from ...kernels.embedding import Embedding
 from ...kernels.fetch import Fetch
 from ...kernels.linear import Linear as LinearUnit
 from ...kernels.readarbiter import ReadArbiter
 from ...kernels.scores import Scores
 from ...kernels.sharing import Collect, Distribute
-from ...kernels.softmax import Softmax
 from ...kernels.topk import TopK
 from ...kernels.weightedsum import WeightedSums
 from ...model.architecture import Linear, Table
@@ -208,14 +206,8 @@ class DecoderComposition(GraphComposition):
         connect(self.m, rows, self.distribute.sources[index])
         return self.collect.outputs[index]
 
-    def order_attention(self, scores: Scores, softmax: Softmax, sums: WeightedSums) -> None:
-        """An order for each tile: how far its tokens reach."""
-        spec = self.spec
-        place, last = (("tile", "rows"), ("last",)) if self.memories else (("layer", "tile", "rows"), ())
-        reach, passes = {"words": spec.scores_unit.words}, {"passes": spec.sums_unit.passes}
-        self.order("scores", scores.order, *place, "key_passes", "words", *last, **reach)
-        self.order("sums", sums.order, *place, "passes", "value_words", *last, **passes)
-        self.order("softmax", softmax.control, "tokens", "tile")
+    def attach(self, scores: Scores, sums: WeightedSums) -> None:
+        """Connects the loaders and storers of keys and values that lie off chip."""
         for (name, memory), unit in zip(self.memories.items(), (scores, sums), strict=False):
             attach(self, self.pipeline, name, memory, unit)
 
@@ -226,10 +218,6 @@ class DecoderComposition(GraphComposition):
         inside, outside = self.forked(f"fork_{name}", source, 2)
         connect(self.m, outside, self.memories[name].store.tiles)
         return inside
-
-    def order_table(self, name: str, activation: Activation) -> None:
-        """An order for each layer."""
-        self.order(name, activation.order, "tiles")
 
     def head(self, tokens: Any) -> None:
         """From the last tile to the candidates for the next token."""

@@ -1,5 +1,6 @@
 """A run becomes orders: one a layer, of these one a tile for attention, and one a product for the linear units."""
 
+from math import ceil
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -42,19 +43,13 @@ class LayerOrders(wiring.Component):
 
 
 class Reach(data.StructLayout):
-    """How far attention reaches: a ``tile``, the ``key_passes`` and ``value_words`` that cover the keys up to its end,
-    and how many keys more these would hold (``key_room``, ``value_room``)."""
+    """How far attention reaches: a ``tile``; by the name of each of `PipelineSpec.counts`, the steps that cover the
+    keys up to the end of the tile, and as ``NAME_room`` the keys that these could hold besides."""
 
     def __init__(self, spec: DecoderSpec):
-        super().__init__(
-            {
-                "tile": range(spec.max_tiles),
-                "key_passes": spec.scores_unit.banks.max_passes.bit_length(),
-                "value_words": spec.sums_unit.banks.max_words.bit_length(),
-                "key_room": range(spec.scores.columns),
-                "value_room": range(spec.sums_unit.depth),
-            }
-        )
+        counts = {name: ceil(spec.max_length / step).bit_length() for name, step in spec.counts.items()}
+        rooms = {f"{name}_room": range(step) for name, step in spec.counts.items()}
+        super().__init__({"tile": range(spec.max_tiles), **counts, **rooms})
 
 
 class TileOrders(wiring.Component):
@@ -74,15 +69,8 @@ class TileOrders(wiring.Component):
         m = Module()
         spec, layer, order = self.spec, self.layers.payload, self.orders.payload
         shape, rows = Reach(spec), spec.rows
-        start = shape.const(
-            {
-                "tile": 0,
-                "key_passes": 1,
-                "value_words": 1,
-                "key_room": spec.scores.columns - rows,
-                "value_room": spec.sums_unit.depth - rows,
-            }
-        )
+        rooms = {f"{name}_room": step - rows for name, step in spec.counts.items()}
+        start = shape.const({"tile": 0, **dict.fromkeys(spec.counts, 1), **rooms})
         first, present = Signal(shape, init=start), Signal(shape)
         sought, remaining = Signal(), Signal.like(layer.tiles)  # `present` is a tile of this layer; tiles behind it
         last = remaining == 0
@@ -104,25 +92,22 @@ class TileOrders(wiring.Component):
             order.layer.eq(layer.layer),
             order.tile.eq(present.tile),
             order.rows.eq(Mux(begins, Cat(row >= layer.row for row in range(rows)), (1 << rows) - 1)),
-            order.key_passes.eq(present.key_passes),
-            order.value_words.eq(present.value_words),
-            order.last.eq(last),
-            order.tokens.eq((present.tile + 1) * rows),
         ]
+        for name in spec.counts:
+            m.d.comb += order[name].eq(present[name])
+        m.d.comb += [order.last.eq(last), order.tokens.eq((present.tile + 1) * rows)]
         return m
 
     def _advanced(self, target: Any, reach: Any) -> list[Any]:
         """Assigns the reach of the next tile."""
         rows = self.spec.rows
         changes = [target.tile.eq(reach.tile + 1)]
-        for count, room, size in (
-            ("key_passes", "key_room", self.spec.scores.columns),
-            ("value_words", "value_room", self.spec.sums_unit.depth),
-        ):
+        for name, step in self.spec.counts.items():
+            room = f"{name}_room"
             full = reach[room] < rows
             changes += [
-                target[count].eq(reach[count] + full),
-                target[room].eq(reach[room] - rows + Mux(full, size, 0)),
+                target[name].eq(reach[name] + full),
+                target[room].eq(reach[room] - rows + Mux(full, step, 0)),
             ]
         return changes
 

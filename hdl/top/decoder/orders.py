@@ -92,9 +92,9 @@ class TilesOrder(data.StructLayout):
 class TileOrder(data.StructLayout):
     """A tile of a layer for attention.
 
-    ``rows``: a bit for each row whose keys and values are to be kept; ``key_passes`` of the scores and ``value_words``
-    of the weighted sums that cover the keys up to the tile's end; ``tokens``, their number; whether it is the run's
-    ``last`` of its layer.
+    ``rows``: a bit for each row whose keys and values are to be kept; by the name of each of `PipelineSpec.counts`, the
+    steps that cover the keys up to the tile's end; ``tokens``, their number; whether it is the run's ``last`` of its
+    layer.
     """
 
     def __init__(self, spec: DecoderSpec):
@@ -103,8 +103,7 @@ class TileOrder(data.StructLayout):
                 "layer": range(spec.max_layers),
                 "tile": range(spec.max_tiles),
                 "rows": unsigned(spec.rows),
-                "key_passes": spec.scores_unit.banks.max_passes.bit_length(),
-                "value_words": spec.sums_unit.banks.max_words.bit_length(),
+                **{name: ceil(spec.max_length / step).bit_length() for name, step in spec.counts.items()},
                 "last": 1,
                 "tokens": spec.max_length.bit_length(),
             }
