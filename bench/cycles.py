@@ -97,7 +97,7 @@ def random_image(spec: PipelineSpec, layers: int) -> MemoryImage:
     sizes = {"hidden": spec.hidden, "heads": spec.heads, "intermediate": spec.intermediate}
     network = bert("random", layers=layers, max_positions=spec.max_length, vocabulary=100, **sizes)
     texts = np.random.default_rng(SEED).integers(0, network.vocabulary, (2, 8)).tolist()
-    return build_image(quantise(random_weights(network, SEED), texts).layers, spec)
+    return build_image(quantise(random_weights(network, SEED), texts), spec)
 
 
 def simulate(design: Design) -> Iterator[tuple[int, int, int]]:

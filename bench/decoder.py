@@ -28,9 +28,9 @@ from hdl.perf.limits import Limits
 from hdl.perf.memory_timing import MemoryTiming
 from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles
 from hdl.top.commands.options import TILE_HELP, weight_options
-from hdl.top.decoder.decoder_image import build_decoder_image
 from hdl.top.decoder.decoder_pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter
+from hdl.top.image import build_image
 from sim.decoder import DecoderSimulation, SimulatedDecoderRun
 
 SEED, CALIBRATION = 1, 32
@@ -83,7 +83,7 @@ def main(
     timing = MemoryTiming.of_device(device)
     table = headed(f"{model} on {device.board} at {device.clock_mhz} MHz, its memory's timing")
     design, wrong, candidates = SpatialDesign(some, spec), False, spec.largest
-    image = build_decoder_image(quantised, spec)
+    image = build_image(quantised, spec)
     with DecoderSimulation.verilated(spec, sources, image, timing=timing) as simulation:
         console.print(f"built in {time.monotonic() - started:.0f} s")
         reference = Decoder(quantised)

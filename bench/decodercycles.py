@@ -20,7 +20,7 @@ from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.geometry.pipeline_spec import ArrayShape
 from hdl.perf.memory_timing import IDEAL, MemoryTiming
 from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles
-from hdl.top.decoder.decoder_image import build_decoder_image
+from hdl.top.image import build_image
 from sim.decoder import DecoderSimulation
 from tests.model.networks import head, layer
 from tests.top.decoder.designs import FAR, HEAVY, ODD, TINY
@@ -85,7 +85,7 @@ def runs(spec: DecoderSpec) -> list[tuple[int, bool]]:
 
 def simulate(spec: DecoderSpec, timing: MemoryTiming) -> Iterator[tuple[int, int, int]]:
     """Tokens, how many are before them, and simulated cycles of each run."""
-    image = build_decoder_image(model_of(spec), spec)
+    image = build_image(model_of(spec), spec)
     options = {"timing": timing, "threads": 1, "optimise": "-O1"}
     with DecoderSimulation.verilated(spec, sources(spec), image, **options) as simulation:
         for tokens, restart in runs(spec):

@@ -52,7 +52,7 @@ def main() -> int:
     sources = Emitter().emit(Pipeline(spec), "pipeline")
     emitted = time.monotonic()
     failed = False
-    with Accelerator.verilated(spec, sources, build_image(prepared.quantised.layers, spec)) as accelerator:
+    with Accelerator.verilated(spec, sources, build_image(prepared.quantised, spec)) as accelerator:
         built = time.monotonic()
         console.print(f"emitted in {emitted - started:.0f} s, built (or found) in {built - emitted:.0f} s")
         for tokens in lengths:

@@ -37,7 +37,7 @@ def main() -> int:
     table = Table(title=f"minilm-l6, {spec.macs:,} MAC/cycle on {spec.resources.dsp:,} DSPs")
     for heading in ("tokens", "cycles", "share of the limit", "values of all layers"):
         table.add_column(heading, justify="right")
-    image = build_image(prepared.quantised.layers, spec)
+    image = build_image(prepared.quantised, spec)
     exact = 0
     with Accelerator.verilated(spec, Emitter().emit(Pipeline(spec), "pipeline"), image) as accelerator:
         for ids in chosen:

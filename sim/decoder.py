@@ -11,9 +11,9 @@ from hdl.channel import BEAT_BYTES
 from hdl.model.reference import Candidates
 from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.memory_timing import IDEAL, MemoryTiming
-from hdl.top.decoder.decoder_image import DecoderImage
 from hdl.top.decoder.decoder_pipeline import DecoderPipeline
 from hdl.top.decoder.orders import Command, Outcome
+from hdl.top.image import MemoryImage
 from sim import beats
 from sim.accelerator import MAX_IDLE, layers_of
 from sim.amaranth_simulation import InterpretedSimulation
@@ -62,7 +62,7 @@ class DecoderSimulation:
         cls,
         spec: DecoderSpec,
         sources: Mapping[str, str],
-        image: DecoderImage,
+        image: MemoryImage,
         *,
         timing: MemoryTiming | None = None,
         cache_timing: MemoryTiming | None = None,
@@ -76,7 +76,7 @@ class DecoderSimulation:
         return cls(spec, design.start(memories=channels_of(spec, image, timing, cache_timing)))
 
     @classmethod
-    def interpreted(cls, spec: DecoderSpec, image: DecoderImage, *, timing: MemoryTiming | None = None) -> Self:
+    def interpreted(cls, spec: DecoderSpec, image: MemoryImage, *, timing: MemoryTiming | None = None) -> Self:
         """The Amaranth design in Amaranth's own simulator, with the same memory; for small decoders."""
         memories = channels_of(spec, image, timing)
         return cls(spec, InterpretedSimulation(DecoderPipeline(spec), ports_of(spec), memories=memories))
@@ -157,7 +157,7 @@ class DecoderSimulation:
 
 def channels_of(
     spec: DecoderSpec,
-    image: DecoderImage,
+    image: MemoryImage,
     timing: MemoryTiming | None,
     cache_timing: MemoryTiming | None = None,
 ) -> list[MemoryChannel]:

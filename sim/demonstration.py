@@ -28,7 +28,6 @@ from hdl.perf.device import devices, load_device
 from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.memory_timing import MemoryTiming
 from hdl.top.console import show
-from hdl.top.decoder.decoder_image import build_decoder_image
 from hdl.top.decoder.decoder_pipeline import DecoderPipeline
 from hdl.top.describe import planned_share
 from hdl.top.emitter import Emitter
@@ -158,7 +157,7 @@ def read(network: Network, options: DemonstrationOptions, texts: Sequence[str]) 
             for own in ids:
                 check_tokens(own, network)
             prepared = prepare(network, options.origin, tokens=tokens, static=options.static)
-            image = build_image(prepared.quantised.layers, spec)
+            image = build_image(prepared.quantised, spec)
         if options.simulator == "amaranth":
             accelerator = Accelerator.interpreted(spec, image)
         else:
@@ -199,7 +198,7 @@ def write(network: Network, options: DemonstrationOptions, prompt: str, tokens: 
             ids = tokeniser.of(prompt, spec.positions)
             generate.check_text(ids, tokens, network, spec)
             prepared = prepare(network, options.origin, tokens=tokeniser, static=options.static, weight_bits=bits)
-            image = build_decoder_image(prepared.quantised, spec)
+            image = build_image(prepared.quantised, spec)
         timing = MemoryTiming.of(device.memory, device.clock_mhz)
         if options.simulator == "amaranth":
             simulation = DecoderSimulation.interpreted(spec, image, timing=timing)

@@ -12,12 +12,10 @@ from ..perf.device import Device, devices, load_device
 from ..perf.estimate import FAMILIES
 from ..perf.geometry.decoder_spec import DecoderSpec
 from ..perf.geometry.pipeline_spec import PipelineSpec
-from ..perf.memory_timing import MemoryTiming
-from ..perf.schedule.decoder_schedule import counted_decoder_cycles as counted
 from ..perf.workload import Workload
 from ..resources import Resources
-from .manifest import cycles, unit_cycles
 from .platforms import BOARDS
+from .run_cycles import counted_runs, unit_cycles
 
 __all__ = [
     "device_lines",
@@ -54,28 +52,25 @@ def counts(resources: Resources) -> list[str]:
 
 def summary(spec: PipelineSpec, device: Device, workload: Workload | None = None) -> str:
     """The cycles of the longest sequence, or of a decoder's workload, in a sentence."""
-    if isinstance(spec, DecoderSpec):
-        moved = ", ".join(spec.block_rams)
-        if workload is None:
-            prompt = context = spec.positions
-            token = "the last token of a text of that length"
-        else:
-            prompt, context = workload.prompt, min(workload.prompt + workload.output // 2 + 1, spec.positions)
-            token = f"a token after {context - 1} others"
-        timing = MemoryTiming.of_device(device)
-        cycles_each = counted(spec, prompt, 0, timing), counted(spec, 1, context - 1, timing)
-        ms = [each / device.clock_mhz / 1000 for each in cycles_each]
-        return (
-            f"a prompt of {prompt} tokens: {cycles_each[0]:,} cycles, {ms[0]:.2f} ms; {token}: "
-            f"{cycles_each[1]:,} cycles, {ms[1]:.3f} ms; the cycles are counted by a "
-            f"model of the design and of its memory, and the clock of {device.clock_mhz} MHz is an assumption; "
-            f"weights of {spec.weight_bits}" + (f"; in block RAM, because URAM is short: {moved}" if moved else "")
-        )
-    longest = cycles(spec, device)[-1]
+
+    def counted(name: str, cycles: int, digits: int = 2) -> str:
+        return f"{name}: {cycles:,} cycles, {cycles / device.clock_mhz / 1000:.{digits}f} ms"
+
+    clock = f"and the clock of {device.clock_mhz} MHz is an assumption"
+    if not isinstance(spec, DecoderSpec):
+        run = counted_runs(spec, device, spec.max_length)["run"]
+        name = f"{spec.max_length} tokens through {spec.max_layers} layers"
+        return f"{counted(name, run)}; the cycles are counted by a model of the design, {clock}"
+    prompt = context = spec.positions
+    last = "the last token of a text of that length"
+    if workload is not None:
+        prompt, context = workload.prompt, min(workload.prompt + workload.output // 2 + 1, spec.positions)
+        last = f"a token after {context - 1} others"
+    first, token = counted_runs(spec, device, prompt)["prompt"], counted_runs(spec, device, context)["token"]
+    moved = f"; in block RAM, because URAM is short: {', '.join(spec.block_rams)}" if spec.block_rams else ""
     return (
-        f"{longest['tokens']} tokens through {spec.max_layers} layers: {longest['run_estimate']:,} cycles, "
-        f"{longest['run_estimate_ms']:.2f} ms; the cycles are counted by a model of the design, and the clock of "
-        f"{device.clock_mhz} MHz is an assumption"
+        f"{counted(f'a prompt of {prompt} tokens', first)}; {counted(last, token, 3)}; the cycles are counted by a "
+        f"model of the design and of its memory, {clock}; weights of {spec.weight_bits}{moved}"
     )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from amaranth.lib import wiring
 
@@ -17,11 +16,10 @@ from ..perf.geometry.pipeline_spec import PipelineSpec
 from ..perf.workload import Workload
 from ..version import GENERATOR
 from .console import Progress
-from .decoder.decoder_manifest import decoder_cycles, decoder_memory
 from .decoder.decoder_pipeline import DecoderPipeline
 from .emitter import PRIMITIVE_DEFINE, Emitter
 from .encoder_pipeline import Pipeline
-from .manifest import build_manifest, cycles, encoder_memory
+from .manifest import build_manifest
 from .platforms import check_board
 
 __all__ = ["DECODER_TOP", "TOP", "checked_folder", "emit", "files_of", "fill", "top_of"]
@@ -85,14 +83,9 @@ def files_of(
     """The contents of an emission, by path."""
     progress("composing the pipeline and converting it to Verilog")
     emitter = Emitter()
-    told: dict[str, Any]
-    if isinstance(spec, DecoderSpec):
-        told = {"memory": decoder_memory(spec), "cycles": decoder_cycles(spec, device, workload)}
-    else:
-        told = {"memory": encoder_memory(spec), "cycles": cycles(spec, device)}
     pipeline, top = top_of(spec)
     verilog = emitter.emit(pipeline, top)
-    manifest = build_manifest(pipeline, device, model_name, emitter.modules, top, **told)
+    manifest = build_manifest(pipeline, device, model_name, emitter.modules, top, workload)
     timing, board = f"{device.name}.xdc", f"{device.name}_board.xdc"
     return {
         **{f"rtl/{name}": text for name, text in sorted(verilog.items())},

@@ -1,54 +1,108 @@
-"""The memory image: a quantised model laid out as the memory channels deliver it, a layer after the other.
+"""The memory image: a quantised model as it lies in the memory channels of a pipeline, in beats of 64 bytes.
 
-Weights: for every unit and channel the beats of `LinearSpec.pack`. Parameters: for every layer the 64-bit words of
-the blocks of `PipelineSpec.parameters`, one after the other, eight a beat, filled up to a whole beat.
+A channel of weights has the share of each layer's own product that its RAMs hold (`LinearSpec.pack`), layer by layer.
+Where all arrays share products, its shares of these follow, layer by layer, and those of the head at the end. The
+channel of parameters has the blocks of each layer, then those of the head and the tables of the embedding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..model.quantised import QuantisedGraph
+from ..channel import BEAT_BYTES
+from ..kernels.linear import LinearSpec
+from ..model.architecture import Linear
+from ..model.groups import nibbles
+from ..model.quantised import Quantised, QuantisedGraph
+from ..perf.geometry.decoder_spec import DecoderSpec
 from ..perf.geometry.parameter_blocks import PARAMETER_WORDS_A_BEAT, ParameterBlock, padded
-from ..perf.geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
+from ..perf.geometry.pipeline_spec import PipelineSpec
 
 __all__ = ["MemoryImage", "beats_of", "build_image", "parameter_words"]
 
 
 @dataclass(frozen=True)
 class MemoryImage:
-    """Beats of 64 bytes: ``weights[unit]`` uint8 [channels, layers * beats, 64], ``parameters`` uint8 [layers *
-    beats, 64]."""
+    """``channels``: the contents of each channel by its name, ``parameters`` or ``weights_UNIT__INDEX``, uint8
+    [beats, 64]."""
 
-    weights: dict[str, np.ndarray]
-    parameters: np.ndarray
-
-    @property
-    def size(self) -> int:
-        """Bytes of all of it."""
-        return self.parameters.nbytes + sum(weights.nbytes for weights in self.weights.values())
+    channels: Mapping[str, np.ndarray]
 
     def streams(self) -> dict[str, np.ndarray]:
-        """The beats by the pipeline's stream, uint32 [n, 16]."""
-        streams = {"parameters": self.parameters.view("<u4")}
-        for unit, channels in self.weights.items():
-            streams |= {f"weights_{unit}__{i}": beats.view("<u4") for i, beats in enumerate(channels)}
-        return streams
+        """The beats of each channel, uint32 [beats, 16]."""
+        return {name: contents.view("<u4") for name, contents in self.channels.items()}
+
+
+def build_image(model: Quantised, spec: PipelineSpec) -> MemoryImage:
+    """The image of a model, or of its first layers, for a pipeline.
+
+    Raises:
+        ValueError: for a model whose weights have other bits than the pipeline's.
+    """
+    if model.weight_bits != spec.weight_bits:
+        raise ValueError(f"model's weights must have the pipeline's {spec.weight_bits}, not {model.weight_bits}")
+    channels = {
+        f"weights_{product.name}__{index}": np.ascontiguousarray(contents)
+        for product in spec.layer.of(Linear)
+        for index, contents in enumerate(unit_weights(model, spec, product.name))
+    }
+    words = [
+        parameter_words(graph.block, section.parameters, spec.parameter_width)
+        for name, section in spec.sections.items()
+        for graph in graphs(model)[name].values()
+    ]
+    parameters = np.concatenate([beats_of(one) for one in words])
+    if isinstance(spec, DecoderSpec):
+        room = np.zeros((spec.embedding_base - len(parameters), BEAT_BYTES), dtype=np.uint8)
+        tables = spec.embedding.pack(model.tables["word"], model.tables["position"][: spec.positions])
+        parameters = np.concatenate([parameters, room, tables])
+    return MemoryImage(channels | {"parameters": parameters})
+
+
+def graphs(model: Quantised) -> dict[str, dict[str, QuantisedGraph]]:
+    """The graphs of a model by section; by what precedes the names of their operators in `Quantised.group_factors`."""
+    head = {} if model.head is None else {"": model.head}
+    return {"layer": {f"{number}.": layer for number, layer in enumerate(model.layers)}, "head": head}
+
+
+def unit_weights(model: Quantised, spec: PipelineSpec, name: str) -> np.ndarray:
+    """The weights in the channels of a linear unit, uint8 [channels, beats, 64]."""
+    unit, every = spec.linear(name), graphs(model)
+    own, *shared = enumerate(spec.held_products(name))
+    groups = [("layer", [own]), *((section, [one for one in shared if one[1][0] == section]) for section in every)]
+    parts = [
+        pack(unit, number, graph.weights[product], model.group_factors.get(prefix + product))
+        for section, group in groups
+        for prefix, graph in every[section].items()
+        for number, (_, product) in group
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def pack(unit: LinearSpec, number: int, weights: np.ndarray, factors: np.ndarray | None) -> np.ndarray:
+    """The weights of a product in the channels of a unit; ``factors`` for those of 4 bits. Outputs that only fill up a
+    beat have the weight 0."""
+    missing = ((0, unit.shares[number].outputs - len(weights)), (0, 0))
+    if factors is None:
+        return unit.pack(np.pad(weights, missing), number)
+    padded_factors = np.pad(factors, missing, constant_values=1)
+    return unit.pack(np.pad(nibbles(weights, factors), missing), number, padded_factors)
 
 
 def parameter_words(find: Callable[[str], np.ndarray], blocks: Sequence[ParameterBlock], width: int) -> np.ndarray:
     """The words of the blocks, which ``find`` has by name, uint64 [words]; each begins with a whole ``width`` of words.
+    Words that are missing to a whole beat of the block are 0.
 
     Raises:
-        ValueError: where a block has not the words that the pipeline expects.
+        ValueError: where a block does not have the words that the pipeline expects.
     """
     found = []
     for block in blocks:
         words = find(block.name)
-        if words.shape != (block.words,):
+        if words.ndim != 1 or not 0 <= block.words - len(words) < block.lanes:
             raise ValueError(f"parameters {block.name} must be {block.words} words, not {words.shape}")
-        found.append(np.pad(words, (0, padded(block, width) - block.words)))
+        found.append(np.pad(words, (0, padded(block, width) - len(words))))
     return np.concatenate(found)
 
 
@@ -56,13 +110,3 @@ def beats_of(words: np.ndarray) -> np.ndarray:
     """64-bit words as beats, uint8 [beats, 64], the last filled up with zeros."""
     filled = np.pad(words, (0, -len(words) % PARAMETER_WORDS_A_BEAT)).astype("<u8")
     return filled.view(np.uint8).reshape(-1, 8 * PARAMETER_WORDS_A_BEAT)
-
-
-def build_image(layers: Sequence[QuantisedGraph], spec: PipelineSpec) -> MemoryImage:
-    """The image of a model's layers for a pipeline."""
-    weights = {}
-    for name in LINEAR_UNITS:
-        unit = spec.linear(name)
-        weights[name] = np.concatenate([unit.pack(layer.weights[name]) for layer in layers], axis=1)
-    parameters = [beats_of(parameter_words(layer.block, spec.parameters, spec.parameter_width)) for layer in layers]
-    return MemoryImage(weights, np.concatenate(parameters))

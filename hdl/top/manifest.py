@@ -1,7 +1,7 @@
 """The manifest of an emission: the design, its device, its ports, its memory layout, cycles and resources, for JSON."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -9,38 +9,17 @@ from amaranth.hdl import Shape
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In
 
-from ..channel import BEAT_BYTES
-from ..model.architecture import Graph
+from ..model.architecture import Graph, Linear
 from ..perf.device import Device
-from ..perf.geometry.decoder_spec import DecoderSpec
-from ..perf.geometry.parameter_blocks import ParameterBlock, padded
-from ..perf.geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
-from ..perf.schedule.encoder_schedule import counted_cycles, counted_layer_cycles
+from ..perf.geometry.pipeline_spec import PipelineSpec
+from ..perf.workload import Workload
 from ..resources import Resources
 from ..version import GENERATOR, VERSION
 from .emitter import PRIMITIVE_DEFINE, VerilogModule
+from .memory_layout import memory_layout
+from .run_cycles import cycles
 
-__all__ = [
-    "WEIGHT_ORDER",
-    "blocks",
-    "build_manifest",
-    "cycles",
-    "encoder_memory",
-    "unit_cycles",
-]
-
-
-LENGTHS = (16, 32, 64, 128, 256, 384, 512)
-"""Sequence lengths whose cycles the manifest gives; the longest is added."""
-
-WEIGHT_ORDER = (
-    "The weights of a product come in blocks of block_beats beats. A block holds block words of 64 bits for each RAM"
-    " of its channel. Words count from the lowest bits of the first beat. Word n of block i, for n < block * rams, is"
-    " word i * block + n // rams of RAM n % rams of the channel; the words after these are padding. RAM r of channel c"
-    " is RAM c * rams + r of the unit, which is RAM column * cascades + cascade. Word pass * words + w of that RAM"
-    " holds in byte k the int8 weight of output pass * columns + feature[column] and input (w * cascades + cascade) *"
-    " 8 + k. Bytes of a RAM or an input that does not exist are 0."
-)
+__all__ = ["build_manifest"]
 
 
 def build_manifest(
@@ -49,9 +28,7 @@ def build_manifest(
     model_name: str,
     modules: Mapping[str, VerilogModule],
     top: str,
-    *,
-    memory: Mapping[str, Any],
-    cycles: Any,
+    workload: Workload | None = None,
 ) -> dict[str, Any]:
     """The contents of `manifest.json` for the pipeline of an encoder or a decoder.
 
@@ -61,23 +38,20 @@ def build_manifest(
         model_name: the name of the model.
         modules: the emitted modules, by name.
         top: the name of the top module.
-        memory: the memory layout, from `encoder_memory` or `decoder_memory`.
-        cycles: the cycles, from `cycles` or `decoder_cycles`.
+        workload: what the pipeline was chosen for.
     """
     spec: PipelineSpec = pipeline.spec
     sizes = ("hidden", "heads", "kv_heads", "head_size", "intermediate", "max_length", "max_layers")
     network: dict[str, Any] = {name: getattr(spec, name) for name in sizes} | {"max_length": spec.positions}
-    graphs = {name: getattr(spec, name) for name in ("layer", "head") if hasattr(spec, name)}
-    network |= {name: operators(graph) for name, graph in graphs.items()}
+    network |= {name: operators(section.graph) for name, section in spec.sections.items()}
     geometry = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in network}
-    if isinstance(spec, DecoderSpec):
-        geometry["weight_bits"] = {name: product.bits for name, product in spec.products.items()}
-    shapes = {name: value._asdict() if hasattr(value, "_asdict") else value for name, value in geometry.items()}
+    products = [one.name for section in spec.sections.values() for one in section.graph.of(Linear)]
+    geometry["weight_bits"] = {name: spec.weight_bits[name] for name in products}
     return {
         "generator": {"name": GENERATOR, "version": VERSION},
         "model": {"name": model_name, **network},
         "device": {"name": device.name, "board": device.board, "part": device.part, "clock_mhz": device.clock_mhz},
-        "geometry": shapes,
+        "geometry": {name: plain(value) for name, value in geometry.items()},
         "verilog": {
             "top": top,
             "clock": "clk",
@@ -85,21 +59,23 @@ def build_manifest(
             "dsp48e2_define": PRIMITIVE_DEFINE,
         },
         "ports": list(ports(pipeline)),
-        "memory": {"beat_bytes": BEAT_BYTES, **memory},
-        "cycles": cycles,
+        "memory": memory_layout(spec),
+        "cycles": cycles(spec, device, workload),
         "resources": resources(spec, device),
         "modules": instances(modules, top),
     }
 
 
+def plain(value: Any) -> Any:
+    """A value of the geometry with the shapes of arrays as objects of JSON."""
+    if isinstance(value, Mapping):
+        return {name: plain(one) for name, one in value.items()}
+    return value._asdict() if hasattr(value, "_asdict") else value
+
+
 def operators(graph: Graph) -> list[dict[str, Any]]:
     """The operators of a graph, each with its kind and its fields."""
     return [{"kind": type(operator).__name__} | asdict(operator) for operator in graph]
-
-
-def encoder_memory(spec: PipelineSpec) -> dict[str, Any]:
-    """The memory layout of an encoder."""
-    return {"weights": weights(spec), "parameters": parameters(spec)}
 
 
 def ports(pipeline: wiring.Component) -> Iterator[dict[str, Any]]:
@@ -136,73 +112,6 @@ def layout(shape: Any) -> dict[str, Any]:
         return {"fields": {name: {"offset": field.offset, **layout(field.shape)} for name, field in shape}}
     shape = Shape.cast(shape)
     return {"bits": shape.width, "signed": shape.signed}
-
-
-def weights(spec: PipelineSpec) -> dict[str, Any]:
-    """The beats that a layer reads from each channel of weights, and the layout of the weights of each unit."""
-    units = {}
-    for name in LINEAR_UNITS:
-        unit = spec.linear(name)
-        units[name] = {
-            "streams": [f"weights_{name}__{i}" for i in range(unit.channels)],
-            "beats_a_layer": unit.layer_beats,
-            "bytes_a_layer": unit.layer_beats * BEAT_BYTES,
-            "outputs": unit.outputs,
-            "inputs": unit.inputs,
-            "columns": unit.columns,
-            "cascades": unit.cascades,
-            "rams": unit.channel_rams,
-            "block": unit.loader.block,
-            "block_beats": unit.loader.block_beats,
-            "words": unit.words,
-            "feature": [unit.array.feature(column) for column in range(unit.columns)],
-        }
-    return {"order": WEIGHT_ORDER, "units": units}
-
-
-def parameters(spec: PipelineSpec) -> dict[str, Any]:
-    """The parameter blocks of a layer, with their offsets in 64-bit words."""
-    beats = spec.parameter_beats
-    return {
-        "stream": "parameters",
-        "beats_a_layer": beats,
-        "bytes_a_layer": beats * BEAT_BYTES,
-        "word_bits": 64,
-        "blocks": blocks(spec.parameters, spec.parameter_width),
-    }
-
-
-def blocks(given: Iterable[ParameterBlock], width: int) -> list[dict[str, Any]]:
-    """Parameter blocks with their offsets in 64-bit words; each block begins at a multiple of ``width`` words."""
-    found, offset = [], 0
-    for block in given:
-        found.append({"name": block.name, "offset": offset, "words": block.words})
-        offset += padded(block, width)
-    return found
-
-
-def cycles(spec: PipelineSpec, device: Device) -> list[dict[str, Any]]:
-    """Cycles for some sequence lengths, the longest last: of each unit for a tile, of a run, and of one more layer."""
-    lengths = [length for length in LENGTHS if length < spec.max_length]
-    found = []
-    for tokens in (*lengths, spec.max_length):
-        tile = unit_cycles(spec, tokens)
-        run = counted_cycles(spec, tokens, spec.max_layers)
-        found.append(
-            {
-                "tokens": tokens,
-                "tile": tile,
-                "layer_estimate": counted_layer_cycles(spec, tokens),
-                "run_estimate": run,
-                "run_estimate_ms": round(run / device.clock_mhz / 1000, 4),
-            }
-        )
-    return found
-
-
-def unit_cycles(spec: PipelineSpec, tokens: int) -> dict[str, int]:
-    """The cycles of each unit for a tile of a sequence of ``tokens``; the largest number sets the pace."""
-    return {name: unit.tile_cycles(tokens) for name, unit in spec.tile_units.items()} | spec.tile_cycles(tokens)
 
 
 def resources(spec: PipelineSpec, device: Device) -> dict[str, Any]:

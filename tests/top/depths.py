@@ -10,7 +10,6 @@ from hdl.memory import ReplaySpec
 from hdl.model.architecture import Add
 from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.geometry.pipeline_spec import ArrayShape, PipelineSpec
-from hdl.top.decoder.decoder_image import build_decoder_image
 from hdl.top.encoder_pipeline import Pipeline
 from hdl.top.image import build_image
 from sim.accelerator import Accelerator
@@ -110,7 +109,7 @@ def encoder_cycles(kind: type[PipelineSpec], design: PipelineSpec = ENCODER) -> 
     spec = like(design, kind)
     model = random_model(design, 1)
     (text,) = texts(design, [design.max_length], seed=3)
-    image, verilog = build_image(model.layers, spec), emitted(Pipeline, spec, "pipeline")
+    image, verilog = build_image(model, spec), emitted(Pipeline, spec, "pipeline")
     with Accelerator.verilated(spec, verilog, image, threads=1, optimise="-O0") as accelerator:
         return accelerator.run(model.embed(text)).cycles
 
@@ -123,6 +122,6 @@ def decoder_cycles(kind: type[DecoderSpec]) -> int:
         Deadlock: where the decoder waits for itself.
     """
     spec = like(DECODER, kind)
-    image = build_decoder_image(model_of(DECODER), spec)
+    image = build_image(model_of(DECODER), spec)
     with DecoderSimulation.verilated(spec, sources(spec), image, threads=1, optimise="-O0") as simulation:
         return simulation.run(words(DECODER, DECODER.max_length, seed=3), restart=True).cycles

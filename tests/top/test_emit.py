@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +126,13 @@ def test_weights_put_in_the_manifest_s_order_are_those_of_the_memory_image(manif
     memory = manifest["memory"]
     for name in LINEAR_UNITS:
         unit, spec = memory["weights"]["units"][name], SMALL.linear(name)
-        weights = np.random.default_rng(1).integers(-127, 128, (unit["outputs"], unit["inputs"]), dtype=np.int8)
+        (product,) = unit["products"]
+        weights = np.random.default_rng(1).integers(-127, 128, (product["outputs"], product["inputs"]), dtype=np.int8)
         packed = spec.pack(weights)
-        assert len(packed) == len(unit["streams"])
+        assert unit["channels"] == [f"weights_{name}__{index}" for index in range(len(packed))]
+        assert unit["reads"] == {"run": [[0, SMALL.max_layers * product["beats"]]]}
         for channel, beats in enumerate(packed):
-            assert beats.shape == (unit["beats_a_layer"], memory["beat_bytes"])
-            assert beats.nbytes == unit["bytes_a_layer"]
+            assert beats.shape == (product["beats"], memory["beat_bytes"])
             expected = np.zeros_like(beats.view(np.int8))
             for index in np.ndindex(expected.shape):
                 expected[index] = weight_at(unit, weights, channel, *index)
@@ -139,24 +141,26 @@ def test_weights_put_in_the_manifest_s_order_are_those_of_the_memory_image(manif
 
 def weight_at(unit: dict[str, Any], weights: np.ndarray, channel: int, beat: int, byte: int) -> int:
     """The byte of a beat, by what the manifest says of the order."""
-    (part, k), cascades = divmod(byte, 8), unit["cascades"]
+    (part, k), cascades, (product,) = divmod(byte, 8), unit["cascades"], unit["products"]
     block, beat = divmod(beat, unit["block_beats"])
     number, own = divmod(8 * beat + part, unit["rams"])
     if number >= unit["block"] or channel * unit["rams"] + own >= unit["columns"] * cascades:
         return 0
     column, cascade = divmod(channel * unit["rams"] + own, cascades)
-    turn, word = divmod(block * unit["block"] + number, unit["words"])
-    row, place = turn * unit["columns"] + unit["feature"][column], (word * cascades + cascade) * 8 + k
-    return int(weights[row, place]) if place < unit["inputs"] else 0
+    turn, word = divmod(block * unit["block"] + number, ceil(product["inputs"] / (8 * cascades)))
+    row = turn * product["stride"] + product["first"] + unit["feature"][column]
+    place = (word * cascades + cascade) * 8 + k
+    return int(weights[row, place]) if place < product["inputs"] else 0
 
 
 def test_the_blocks_of_parameters_follow_one_another(manifest: dict[str, Any]) -> None:
     parameters = manifest["memory"]["parameters"]
-    at = 0
-    for block, expected in zip(parameters["blocks"], SMALL.parameters, strict=True):
+    at, layer = 0, parameters["sections"]["layer"]
+    for block, expected in zip(layer["blocks"], SMALL.parameters, strict=True):
         assert block == {"name": expected.name, "offset": at, "words": expected.words}
         at += block["words"]
-    assert parameters["bytes_a_layer"] == 64 * parameters["beats_a_layer"] == (8 * at + 63) // 64 * 64
+    assert layer["beats"] == (at + 7) // 8
+    assert parameters["reads"] == {"run": [[0, SMALL.max_layers * layer["beats"]]]}
 
 
 def test_cycles_and_resources(manifest: dict[str, Any]) -> None:

@@ -27,13 +27,12 @@ from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from hdl.perf.schedule import decoder_schedule, encoder_schedule
 from hdl.resources import Resources
 from hdl.top import emit as emission
-from hdl.top import manifest
 from hdl.top import planned as planning
+from hdl.top import run_cycles
 from hdl.top.cli import main
-from hdl.top.decoder.decoder_manifest import decoder_cycles
 from hdl.top.describe import summary
 from hdl.top.emitted import described, emit_command
-from hdl.top.manifest import cycles
+from hdl.top.run_cycles import cycles
 
 from .commands import Run
 
@@ -83,7 +82,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(choice, "estimated_design", lambda *request: "an estimated design")
     monkeypatch.setattr(decoder_schedule, "counted_run", run)
     counted = cache(lambda *run: next(numbers))
-    for module in (design, encoder_schedule, manifest):
+    for module in (design, encoder_schedule, run_cycles):
         monkeypatch.setattr(module, "counted_cycles", counted)
     decoder_schedule.counted_decoder_cycles.cache_clear()
     yield
@@ -127,7 +126,7 @@ def test_every_command_speaks_of_the_same_design(name: str, emissions: list[Emis
             told = cycles(emitted.spec, emitted.device)[-1]
             assert (told["tokens"], told["run_estimate"]) == (workload.prompt, found.cycles(found.first_token))
             continue
-        told = {one["tokens"]: one for one in decoder_cycles(emitted.spec, emitted.device, workload)}
+        told = {one["tokens"]: one for one in cycles(emitted.spec, emitted.device, workload)}
         assert told[workload.prompt]["prompt_estimate"] == found.cycles(found.first_token)
         said = summary(emitted.spec, emitted.device, workload)
         assert f"a prompt of {workload.prompt} tokens: {found.cycles(found.first_token):,} cycles" in said
@@ -161,7 +160,7 @@ def test_a_decoder_s_estimate_is_of_what_emit_makes(
     (command,) = run.printed
     assert main(command) == 0
     assert emissions[0].spec == found.design.spec
-    told = {one["tokens"]: one for one in decoder_cycles(emissions[0].spec, U280, emissions[0].workload)}
+    told = {one["tokens"]: one for one in cycles(emissions[0].spec, U280, emissions[0].workload)}
     assert found.token is not None
     assert told[24]["prompt_estimate"] == found.cycles(found.first_token)
     assert told[29]["token_estimate"] == found.cycles(found.token)

@@ -17,7 +17,7 @@ def check(
 ) -> None:
     """Runs texts one after the other, without reset, and compares all layers of each."""
     model = random_model(spec, max(layers), static=static)
-    image = build_image(model.layers, spec)
+    image = build_image(model, spec)
     with Accelerator.verilated(
         spec, emitted(Pipeline, spec, "pipeline"), image, threads=1, optimise=EFFORT
     ) as accelerator:

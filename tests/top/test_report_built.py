@@ -12,12 +12,12 @@ from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS
 from hdl.perf.memory_timing import IDEAL, MemoryTiming
 from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles, counted_run
-from hdl.top.decoder.decoder_manifest import decoder_cycles as told_cycles
 from hdl.top.report.decoder_runs import built_timelines
 from hdl.top.report.occupancy import timelines
 from hdl.top.report.text import duration, number
 from hdl.top.report.timeline import Span
 from hdl.top.report.traced_run import TracedRun
+from hdl.top.run_cycles import cycles
 
 from .decoder.designs import FAR, HEAVY, MIXED, ODD, PACKED, TINY
 
@@ -39,7 +39,7 @@ def lengths(spans: list[Span]) -> float:
 
 def test_what_is_shown_is_what_describe_and_emit_tell(found: Estimate) -> None:
     shown = timelines(found)
-    told = {one["tokens"]: one for one in told_cycles(found.design.spec, U280)}
+    told = {one["tokens"]: one for one in cycles(found.design.spec, U280)}
     prompt, token = (one for one in shown if one.title in ("The prompt", "A token after 33 others"))
     assert (prompt.start, prompt.end) == (0, told[32]["prompt_estimate"])
     assert (token.start, token.end) == (0, told[34]["token_estimate"])

@@ -47,7 +47,7 @@ def model() -> Quantised:
 
 def started() -> Accelerator:
     """A simulation with its own instance; the build is shared."""
-    sources, memory = emitted(Pipeline, SPEC, "pipeline"), build_image(model().layers, SPEC)
+    sources, memory = emitted(Pipeline, SPEC, "pipeline"), build_image(model(), SPEC)
     return Accelerator.verilated(SPEC, sources, memory, threads=1, optimise=EFFORT)
 
 

@@ -37,6 +37,7 @@ from .pipeline_spec import (
     ArrayShape,
     OperatorUnit,
     Section,
+    Segments,
     Unit,
     bank_style,
     ordered_blocks,
@@ -268,20 +269,25 @@ class DecoderSpec(DecoderLayerSpec):
     @cached_property
     def fetch(self) -> FetchSpec:
         """The readers of weights and parameters."""
-        longest = max(beats for name in (*LINEAR_UNITS, "parameters") for _, beats in sum(self.segments(name), ()))
+        longest = max(
+            beats
+            for name in (*LINEAR_UNITS, "parameters")
+            for segments in self.segments(name).values()
+            for _, beats in segments
+        )
         return FetchSpec(max_beats=longest, latency_cycles=MEMORY_LATENCY)
 
-    def segments(self, name: str) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
-        """What a prompt and what a token read of each channel of a linear unit, or of the ``parameters``: (address,
-        beats), in beats of 64 bytes. A prompt's layers lie first, then a token's and the head."""
+    def segments(self, name: str) -> dict[str, Segments]:
+        """What a prompt and what a token read of each channel of a linear unit, or of the ``parameters``. The layers of
+        a prompt lie first, then those of a token and the head."""
         if name == "parameters":
             both = ((0, self.max_layers * self.parameter_beats + self.final_beats),)
-            return both, both
+            return {"prompt": both, "token": both}
         unit, layers = self.linear(name), self.max_layers
         own = layers * unit.product_beats(0)
         *products, head = (unit.product_beats(1 + index) for index in range(len(self.products)))
         token = layers * sum(products)
-        return ((0, own), (own + token, head)), ((own, token + head),)
+        return {"prompt": ((0, own), (own + token, head)), "token": ((own, token + head),)}
 
     @cached_property
     def units(self) -> dict[str, Unit]:

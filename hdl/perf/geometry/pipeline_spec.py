@@ -19,6 +19,7 @@ from ...kernels.unit import UnitSpec
 from ...kernels.weightedsum import WeightedSumsSpec
 from ...model.architecture import Add, Attention, Gate, Graph, Linear, Norm, Operator, Table
 from ...model.lowering import Lowering
+from ...model.weightbits import W8, WeightBits
 from ...resources import Resources
 from .parameter_blocks import LINEAR_UNITS, ParameterBlock, blocks_beats, joint_resources
 
@@ -49,6 +50,10 @@ class OperatorUnit(NamedTuple):
     name: str
     spec: Any  # a `UnitSpec` of some kind
     blocks: Mapping[str, ParameterBlock]
+
+
+Segments = tuple[tuple[int, int], ...]
+"""Parts of a memory channel: (address, beats), in beats of 64 bytes."""
 
 
 class Section(NamedTuple):
@@ -382,6 +387,22 @@ class PipelineSpec:
             unit.name: unit.spec
             for section in self.sections.values() for units in section.units.values() for unit in units
         }  # fmt: skip
+
+    def held_products(self, name: str) -> list[tuple[str, str]]:
+        """The products of which a linear unit holds weights, by their number in it, as section and name: its own, and
+        those that all units share."""
+        shared = [(key, one.name) for key, section in self.sections.items() for one in section.graph.of(Linear)]
+        return [("layer", name), *shared[: len(self.linear(name).products)]]
+
+    def segments(self, name: str) -> dict[str, Segments]:
+        """What a run reads of each channel of a linear unit, or of the ``parameters``, by the kind of the run."""
+        beats = self.parameter_beats if name == "parameters" else self.linear(name).layer_beats
+        return {"run": ((0, self.max_layers * beats),)}
+
+    @property
+    def weight_bits(self) -> WeightBits:
+        """Bits of the weights in memory."""
+        return W8
 
     @property
     def counts(self) -> dict[str, int]:

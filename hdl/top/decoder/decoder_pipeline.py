@@ -155,7 +155,7 @@ class DecoderComposition(GraphComposition):
     def fetched(self, name: str, requests: list[Any], answers: list[Any]) -> list[Any]:
         """The data of memory channels whose segments are the same."""
         m, spec = self.m, self.spec
-        segments = self.add(f"segments_{name}", Segments(spec.fetch, *spec.segments(name)))
+        segments = self.add(f"segments_{name}", Segments(spec.fetch, **spec.segments(name)))
         self.order(f"segments_{name}", segments.runs, "shared")
         orders = self.dealt(f"segment_orders_{name}", spec.fetch.order, range(len(requests)), segments.segments)
         found = []

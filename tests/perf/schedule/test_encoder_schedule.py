@@ -34,7 +34,7 @@ def test_estimates_are_what_is_simulated(spec: PipelineSpec) -> None:
     runs = [(1, layers), (spec.rows + 1, 1), (longest, 2), (longest // 2, layers), (longest, 1)]
     model = random_model(spec, layers)
     sources = emitted(Pipeline, spec, "pipeline")
-    image = build_image(model.layers, spec)
+    image = build_image(model, spec)
     with Accelerator.verilated(spec, sources, image, threads=1, optimise=EFFORT) as accelerator:
         for tokens, count in runs:
             (text,) = texts(spec, [tokens], seed=3)

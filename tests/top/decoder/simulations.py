@@ -9,8 +9,8 @@ from hdl.model.quantised import Quantised
 from hdl.model.weights import random_weights
 from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.memory_timing import MemoryTiming
-from hdl.top.decoder.decoder_image import build_decoder_image
 from hdl.top.decoder.decoder_pipeline import DecoderPipeline
+from hdl.top.image import build_image
 from sim.decoder import DecoderSimulation
 
 from ...model.networks import gpt2
@@ -42,7 +42,7 @@ def started(
     spec: DecoderSpec, timing: MemoryTiming | None = None, cache_timing: MemoryTiming | None = None
 ) -> DecoderSimulation:
     """A simulation with its own instance; the build is shared."""
-    image = build_decoder_image(model_of(spec), spec)
+    image = build_image(model_of(spec), spec)
     return DecoderSimulation.verilated(
         spec, sources(spec), image, timing=timing, cache_timing=cache_timing, threads=1, optimise=EFFORT
     )

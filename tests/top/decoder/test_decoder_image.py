@@ -9,7 +9,7 @@ import pytest
 from hdl.kernels.linear import LinearSpec
 from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS
-from hdl.top.decoder.decoder_image import build_decoder_image
+from hdl.top.image import build_image
 
 from .designs import MIXED, PACKED, TINY
 from .simulations import model_of
@@ -42,7 +42,7 @@ def expected(unit: LinearSpec, number: int, index: int, weights: np.ndarray) -> 
 def test_every_position_has_a_row_and_no_place_of_padding(rows: int, padding: int) -> None:
     spec = replace(TINY, rows=rows, padding=padding)
     model, table = model_of(spec), spec.embedding
-    parameters = build_decoder_image(model, spec).channels["parameters"][spec.embedding_base :]
+    parameters = build_image(model, spec).channels["parameters"][spec.embedding_base :]
     assert len(parameters) == (spec.vocabulary + 32 - padding) * table.row_beats
     found = parameters[spec.vocabulary * table.row_beats :].view("<i2").reshape(spec.positions, -1)[:, : spec.hidden]
     np.testing.assert_array_equal(found, model.tables["position"])
@@ -51,7 +51,7 @@ def test_every_position_has_a_row_and_no_place_of_padding(rows: int, padding: in
 @pytest.mark.parametrize("spec", [MIXED, PACKED, TINY], ids=["mixed", "packed", "tiny"])
 def test_every_weight_is_where_the_arrays_look_for_it(spec: DecoderSpec) -> None:
     model = model_of(spec)
-    channels = build_decoder_image(model, spec).channels
+    channels = build_image(model, spec).channels
     for name in LINEAR_UNITS:
         unit, products = spec.linear(name), [*enumerate(spec.products, start=1)]
         order = [(0, name, layer) for layer in model.layers]
@@ -81,7 +81,7 @@ def test_products_take_the_beats_of_their_bits() -> None:
 
 def test_a_model_of_other_bits_is_refused() -> None:
     with pytest.raises(ValueError) as error:
-        build_decoder_image(model_of(TINY), MIXED)
+        build_image(model_of(TINY), MIXED)
     assert str(error.value) == (
-        "model's weights must have the decoder's 4 bits but 8 of head and projection, not 8 bits"
+        "model's weights must have the pipeline's 4 bits but 8 of head and projection, not 8 bits"
     )

@@ -9,12 +9,13 @@ import pytest
 from hdl.perf.device import load_device
 from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS
-from hdl.top.decoder.decoder_image import build_decoder_image
-from hdl.top.decoder.decoder_manifest import decoder_cycles, decoder_memory
 from hdl.top.decoder.decoder_pipeline import DecoderPipeline
 from hdl.top.describe import summary
 from hdl.top.emitter import VerilogModule
+from hdl.top.image import build_image
 from hdl.top.manifest import build_manifest
+from hdl.top.memory_layout import memory_layout
+from hdl.top.run_cycles import cycles
 from sim import paths
 from sim.verilator import WAIVERS, lint
 
@@ -25,7 +26,7 @@ from .simulations import model_of, sources
 @cache
 def memory(spec: DecoderSpec) -> dict[str, Any]:
     """What the manifest tells of the memory."""
-    return decoder_memory(spec)
+    return memory_layout(spec)
 
 
 @pytest.mark.parametrize("spec", [ODD, FAR], ids=["odd", "far"])
@@ -41,21 +42,20 @@ def test_paths_hold_one_multiplication_or_three_additions() -> None:
 
 @pytest.mark.parametrize("spec", [TINY, ODD, PACKED, MIXED], ids=["tiny", "odd", "packed", "mixed"])
 def test_segments_cover_the_channels(spec: DecoderSpec) -> None:
-    channels = build_decoder_image(model_of(spec), spec).channels
+    channels = build_image(model_of(spec), spec).channels
     for name in LINEAR_UNITS:
         unit = memory(spec)["weights"]["units"][name]
-        (own_start, own), (head_start, head) = unit["prompt"]
-        ((token_start, token),) = unit["token"]
+        (own_start, own), (head_start, head) = unit["reads"]["prompt"]
+        ((token_start, token),) = unit["reads"]["token"]
         beats = [product["beats"] for product in unit["products"]]
         assert (own_start, own) == (0, spec.max_layers * beats[0])
         assert (token_start, token) == (own, spec.max_layers * sum(beats[1:-1]) + beats[-1])
         assert (head_start, head) == (token_start + token - beats[-1], beats[-1])
         assert [product["name"] for product in unit["products"]] == [name, *spec.products]
-        for index in range(unit["channels"]):
-            assert len(channels[f"weights_{name}__{index}"]) == own + token
-    layers, told = spec.max_layers, memory(spec)["parameters"]
-    beats = layers * told["beats_a_layer"] + told["beats_after_the_last_layer"]
-    assert beats == spec.segments("parameters")[0][0][1]
+        assert [len(channels[channel]) for channel in unit["channels"]] == [own + token] * spec.linear(name).channels
+    told = memory(spec)["parameters"]
+    beats = spec.max_layers * told["sections"]["layer"]["beats"] + told["sections"]["head"]["beats"]
+    assert told["reads"] == {"prompt": ((0, beats),), "token": ((0, beats),)}
     tables = memory(spec)["embedding"]
     assert beats <= tables["first_beat"] < beats + 64
     assert len(channels["parameters"]) == tables["first_beat"] + tables["beats"]
@@ -64,7 +64,7 @@ def test_segments_cover_the_channels(spec: DecoderSpec) -> None:
 def test_keys_and_values_off_chip_are_told_of() -> None:
     assert "cache" not in memory(TINY)
     told = memory(FAR)["cache"]["units"]
-    assert told["keys"]["streams"] == ["keys__0", "keys__1"]
+    assert told["keys"]["channels"] == ["keys__0", "keys__1"]
     # For each of 4 layers. 44 tokens are 6 blocks of 8, and 32 features are 4: a channel of keys has 3 blocks of
     # tokens, a channel of values has all 6, of half of the features.
     assert [told[name]["beats"] for name in ("keys", "values")] == [4 * 3 * 4, 4 * 6 * 2]
@@ -80,8 +80,8 @@ def test_bits_of_weights_are_told_of_product_by_product() -> None:
 
 
 def test_cycles_grow_with_the_tokens() -> None:
-    found = decoder_cycles(TINY, load_device("u280"))
-    assert [one["tokens"] for one in found] == [TINY.max_length]
+    found = cycles(TINY, load_device("u280"))
+    assert [one["tokens"] for one in found] == [16, TINY.max_length]
     assert found[0]["prompt_estimate"] > found[0]["token_estimate"] > 0
 
 
@@ -96,6 +96,6 @@ def test_what_lies_in_block_ram_since_uram_is_short_is_told_of() -> None:
 def test_the_manifest_has_bits_and_block_rams() -> None:
     pipeline = DecoderPipeline(replace(MIXED, block_rams=("loop",)))
     modules = {"decoder": VerilogModule("decoder", "decoder_pipeline", pipeline.spec)}
-    told = build_manifest(pipeline, load_device("u280"), "tiny", modules, "decoder", memory={}, cycles=[])
+    told = build_manifest(pipeline, load_device("u280"), "tiny", modules, "decoder")
     assert told["geometry"]["weight_bits"] == {"qkv": 4, "projection": 8, "ffn1": 4, "ffn2": 4, "head": 8}
     assert told["geometry"]["block_rams"] == ("loop",)

@@ -6,7 +6,7 @@ import numpy as np
 
 from hdl.model.reference import Decoder
 from hdl.perf.memory_timing import MemoryTiming
-from hdl.top.decoder.decoder_image import build_decoder_image
+from hdl.top.image import build_image
 from sim.decoder import DecoderSimulation, SimulatedDecoderRun
 
 from .designs import SMALL
@@ -43,7 +43,7 @@ def check(found: Sequence[SimulatedDecoderRun]) -> None:
 
 
 def test_amaranths_simulator_gives_the_reference_in_the_cycles_of_the_verilog() -> None:
-    interpreted = runs(DecoderSimulation.interpreted(SMALL, build_decoder_image(model_of(SMALL), SMALL), timing=LATE))
+    interpreted = runs(DecoderSimulation.interpreted(SMALL, build_image(model_of(SMALL), SMALL), timing=LATE))
     check(interpreted)
     for one, other in zip(interpreted, runs(started(SMALL, LATE)), strict=True):
         assert one.cycles == other.cycles
