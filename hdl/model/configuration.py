@@ -10,7 +10,7 @@ from ..errors import InputError, shown
 from ..notices import notify
 from .families import FAMILIES, of_families
 from .family import Family, FamilyKeys
-from .shape import Shape
+from .network import Network
 
 __all__ = ["Configuration"]
 
@@ -24,7 +24,7 @@ SIZE_NAMES = {"hidden": "hidden size", "heads": "number of heads", "head_size": 
 class Configuration:
     """The contents of a `config.json`, without keys that are null or empty; ``source`` is named in errors."""
 
-    family: str
+    family: Family
     source: str
     values: Mapping[str, Any]
 
@@ -39,92 +39,56 @@ class Configuration:
         if not isinstance(contents, Mapping):
             raise InputError(f"{source} must be a Hugging Face configuration, a JSON object, not {shown(contents)}")
         values = {key: value for key, value in contents.items() if not _nothing(value)}
-        family = values.get("model_type")
-        if family is None:
-            family = _recognised(values, source)
-        if family not in tuple(FAMILIES):
-            raise InputError(f"model_type in {source} must be {of_families()}, not {shown(family)}")
-        found = cls(family, source, _renamed(values, FAMILIES[family].keys, source))
-        found._check_variants()
-        return found
-
-    @property
-    def traits(self) -> Family:
-        """What the family has."""
-        return FAMILIES[self.family]
-
-    @property
-    def keys(self) -> FamilyKeys:
-        """What the family's keys mean."""
-        return self.traits.keys
-
-    def fields(self) -> dict[str, Any]:
-        """The values of the shape, by the fields of a spec; those of `FamilyKeys.derived` only where they are given.
-
-        Raises:
-            InputError: for a key that is missing.
-        """
-        if missing := [key for key in self.keys.shape if key not in self.values]:
-            raise InputError(f"{self.source} lacks the field {missing[0]!r}")
-        found = {field: self.values[key] for key, field in self.keys.shape.items()}
-        found |= {field: self.values.get(key, default) for key, (field, default) in self.keys.defaults.items()}
-        return found | {field: self.values[key] for key, field in self.keys.derived.items() if key in self.values}
-
-    def settle(self, shape: Shape) -> None:
-        """Compares the sizes that must be the same with those of the ``shape`` that was made of the configuration;
-        then tells which keys are ignored and which values are Hugging Face's.
-
-        Raises:
-            InputError: for a size that is another.
-        """
-        for key, field in self.keys.same.items():
-            if key in self.values and self.values[key] != (size := getattr(shape, field)):
-                raise InputError(
-                    f"{key} in {self.source} must be {size}, the model's {SIZE_NAMES[field]}, "
-                    f"not {shown(self.values[key])}"
-                )
-        self._tell_defaults()
-        self._tell_classes()
-        self._tell_unknown()
-
-    def _check_variants(self) -> None:
-        for key, plain in self.keys.plain.items():
-            value = self.values.get(key)
+        name = values["model_type"] if "model_type" in values else _recognised(values, source)
+        if name not in tuple(FAMILIES):
+            raise InputError(f"model_type in {source} must be {of_families()}, not {shown(name)}")
+        family = FAMILIES[name]
+        values = _renamed(values, family.keys, source)
+        for key, plain in family.keys.plain.items():
+            value = values.get(key)
             if value is not None and not all(one in plain for one in (value if isinstance(value, list) else [value])):
                 allowed = " or ".join([*map(shown, plain), "left out"])
                 raise InputError(
-                    f"{key} in {self.source} must be {allowed}, not {shown(value)}; "
-                    f"it makes another network than a plain {self.traits.title}"
+                    f"{key} in {source} must be {allowed}, not {shown(value)}; "
+                    f"it makes another network than a plain {family.title}"
                 )
+        return cls(family, source, values)
 
-    def _tell_defaults(self) -> None:
-        if "model_type" not in self.values:
-            notify(f"{self.source} has no model_type; it is read as {self.traits.title}'s, as its other keys say")
-        if left_out := [key for key in self.keys.defaults if key not in self.values]:
-            values = ", ".join(f"{key} {shown(self.keys.defaults[key][1])}" for key in left_out)
-            notify(f"{self.source} leaves out what Hugging Face has defaults for; they are used: {values}")
+    def network(self, name: str) -> Network:
+        """The network; tells which keys are ignored and which values are Hugging Face's.
 
-    def _tell_classes(self) -> None:
-        others = [name for name in _classes(self.values, self.source) if not re.fullmatch(self.keys.classes, name)]
-        if others:
-            notify(
-                f"{self.source} is of the class {_named(others)}, which is not known; "
-                f"the network is taken for a plain {self.traits.title}"
-            )
+        Raises:
+            InputError: for a key that is missing, and for a number that is wrong.
+        """
+        keys, values = self.family.keys, self.values
+        if missing := [key for key in keys.shape if key not in values]:
+            raise InputError(f"{self.source} lacks the field {missing[0]!r}")
+        given = dict(keys.defaults.values())
+        places = {**keys.shape, **{key: field for key, (field, _) in keys.defaults.items()}, **keys.derived}
+        given |= {field: values[key] for key, field in places.items() if key in values}
+        found = Network.of(name, self.family.name, given)
+        for key, field in keys.same.items():
+            if key in values and values[key] != (size := getattr(found, field)):
+                raise InputError(
+                    f"{key} in {self.source} must be {size}, the model's {SIZE_NAMES[field]}, not {shown(values[key])}"
+                )
+        self._tell(places.keys())
+        return found
 
-    def _tell_unknown(self) -> None:
-        own = self.keys
-        known = {*own.shape, *own.defaults, *own.derived, *own.plain, *own.same}
-        unknown = [
-            key
-            for key in self.values
-            if key not in known and not any(fnmatchcase(key, pattern) for pattern in own.harmless.split())
-        ]
-        if unknown:
-            notify(
-                f"{self.source} has keys that are not known and are ignored: {_named(unknown)}; "
-                f"the network is taken for a plain {self.traits.title}"
-            )
+    def _tell(self, places: Collection[str]) -> None:
+        """Tells what of it is assumed or ignored. ``places``: the keys that the shape was made of."""
+        keys, values, title = self.family.keys, self.values, self.family.title
+        if "model_type" not in values:
+            notify(f"{self.source} has no model_type; it is read as {title}'s, as its other keys say")
+        if left_out := [f"{key} {shown(own)}" for key, (_, own) in keys.defaults.items() if key not in values]:
+            defaults = ", ".join(left_out)
+            notify(f"{self.source} leaves out what Hugging Face has defaults for; they are used: {defaults}")
+        plain = f"the network is taken for a plain {title}"
+        if others := [name for name in _classes(values, self.source) if not re.fullmatch(keys.classes, name)]:
+            notify(f"{self.source} is of the class {_named(others)}, which is not known; {plain}")
+        known = (*places, *keys.plain, *keys.same, *keys.harmless.split())
+        if unknown := [key for key in values if not any(fnmatchcase(key, pattern) for pattern in known)]:
+            notify(f"{self.source} has keys that are not known and are ignored: {_named(unknown)}; {plain}")
 
 
 def _nothing(value: Any) -> bool:

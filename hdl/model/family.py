@@ -1,7 +1,7 @@
 """What makes a family of networks: its graphs, its configuration, its checkpoints. A family is a value; the families
 stand in `families`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +9,6 @@ import numpy as np
 
 from .architecture import Graph
 from .shape import Shape
-
-COMMON = ("layers", "hidden", "heads", "intermediate", "max_positions", "vocabulary")
 
 __all__ = ["EmbeddingTables", "Family", "FamilyKeys", "Layout"]
 
@@ -34,12 +32,17 @@ class FamilyKeys:
     marks: frozenset[str]
     classes: str
     shape: Mapping[str, str]
-    defaults: Mapping[str, tuple[str, Any]]
-    derived: Mapping[str, str]
-    aliases: Mapping[str, str]
+    defaults: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    derived: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     plain: Mapping[str, tuple[Any, ...]]
-    same: Mapping[str, str]
+    same: Mapping[str, str] = field(default_factory=dict)
     harmless: str
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields of a shape that a file gives; the others follow from them."""
+        return frozenset((*self.shape.values(), *dict(self.defaults.values()), *self.derived.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +91,7 @@ class Family:
         name: The ``model_type`` of its configurations.
         title: Its name in sentences.
         keys: Its configurations.
-        common: The fields that a YAML file of a network has whatever its family; a family may lack some.
-        fields: The fields that it has besides.
-        complete: All fields of a shape for those that are given; a ValueError for what makes none.
+        complete: Fields of a shape that follow from those that are given, if these do not include them.
         layer: The graph of a layer.
         head: The graph from the last layer's output to the logits of the next token; None without one.
         closing: The graph after the last layer that the host computes; None without one.
@@ -103,9 +104,7 @@ class Family:
     name: str
     title: str
     keys: FamilyKeys
-    common: Sequence[str] = COMMON
-    fields: Sequence[str]
-    complete: Callable[[dict[str, Any]], dict[str, Any]]
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda given: {}
     layer: Callable[[Shape], Graph]
     embedding: Callable[[Shape], EmbeddingTables]
     head: Callable[[Shape], Graph | None] = lambda shape: None

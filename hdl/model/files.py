@@ -1,6 +1,6 @@
 """Models in files of the user: YAML like the built-in ones, and the `config.json` of Hugging Face."""
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from ..errors import InputError, shown
 from ..textfile import parse_json, read_text
 from ..yamltext import parse_yaml
 
-__all__ = ["YAML", "check_fields", "read_values"]
+__all__ = ["YAML", "read_values"]
 
 YAML = (".yaml", ".yml")
 """How the names of YAML files end."""
@@ -46,18 +46,3 @@ def read_values(name_or_path: str, known: Collection[str]) -> tuple[str, Path, A
     values = parse(read_text(path, "model file"), f"model file {path}")
     name = path.resolve().parent.name if path.name == "config.json" else path.stem
     return "".join(character if character.isprintable() else "_" for character in name), path, values
-
-
-def check_fields(values: Any, known: Set[str], source: str) -> None:
-    """Refuses ``values`` that are not a mapping of exactly the ``known`` fields; ``source`` is named in errors.
-
-    Raises:
-        InputError: for what is no mapping, and for keys that are unknown or missing.
-    """
-    if not isinstance(values, Mapping):
-        raise InputError(f"{source} must be a mapping of fields to values, not {shown(values)}")
-    for key in values:
-        if key not in known:
-            raise InputError(f"{source} has an unknown field {shown(key)}{suggestion(str(key), known)}")
-    if missing := sorted(known - set(values)):
-        raise InputError(f"{source} lacks the field {missing[0]!r}")

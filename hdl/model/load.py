@@ -4,12 +4,11 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
-from ..builtin import built_in, read_built_in
+from ..builtin import built_in, read_built_in, suggestion
 from ..errors import InputError, shown
-from .bounds import check_whole
 from .configuration import Configuration
 from .families import BUILT, FAMILIES, of_families
-from .files import YAML, check_fields, read_values
+from .files import YAML, read_values
 from .network import Network
 
 __all__ = ["load_model", "load_network", "networks", "presets"]
@@ -42,7 +41,7 @@ def load_network(name_or_path: str, known: Collection[str] | None = None) -> Net
     name, path, values = read_values(name_or_path, known or networks())
     if path.suffix in YAML:
         return of_mapping(name, values, str(path))
-    return of_config(name, Configuration.of(values, str(path)))
+    return Configuration.of(values, str(path)).network(name)
 
 
 def load_model(name_or_path: str) -> Network:
@@ -74,22 +73,13 @@ def of_mapping(name: str, values: Any, source: str) -> Network:
     family = values["family"]
     if family not in tuple(FAMILIES):
         raise InputError(f"family of model {name!r} must be {of_families()}, not {shown(family)}")
-    check_fields(values, {"family", *FAMILIES[family].common, *FAMILIES[family].fields}, source)
-    return Network.of(name, family, {key: value for key, value in values.items() if key != "family"})
-
-
-def of_config(name: str, config: Configuration) -> Network:
-    """The network of a Hugging Face `config.json`; tells what of it is ignored and assumed.
-
-    Raises:
-        InputError: for variants of another structure.
-    """
-    values = config.fields()
-    for field in ("hidden", "heads"):
-        check_whole(name, field, values[field])
-    network = Network.of(name, config.family, values)
-    config.settle(network)
-    return network
+    known, given = FAMILIES[family].keys.fields, {key: value for key, value in values.items() if key != "family"}
+    for key in given:
+        if key not in known:
+            raise InputError(f"{source} has an unknown field {shown(key)}{suggestion(str(key), known)}")
+    if missing := sorted(known - given.keys()):
+        raise InputError(f"{source} lacks the field {missing[0]!r}")
+    return Network.of(name, family, given)
 
 
 def _preset(name: str) -> Any:

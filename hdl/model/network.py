@@ -1,16 +1,16 @@
 """A network: its numbers, the graphs of its parts, and what follows from them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
 from ..errors import InputError, shown
 from .architecture import Attention, Gate, Graph, Linear
-from .bounds import check_whole
 from .families import FAMILIES, of_families
 from .family import EmbeddingTables, Family
 from .functions import FUNCTIONS, function_of
-from .shape import Shape
+from .shape import Shape, checked
 
 __all__ = ["Network"]
 
@@ -27,43 +27,27 @@ class Network(Shape):
         if self.family not in tuple(FAMILIES):
             raise InputError(f"family of model {self.name!r} must be {of_families()}, not {shown(self.family)}")
         super().__post_init__()
-        if "token_types" in self.traits.fields:
-            check_whole(self.name, "token_types", self.token_types)
-        if "head_size" not in self.traits.fields:
-            self._check_divided()
-        if self.traits.layout and self.activation not in tuple(FUNCTIONS):
+        if self.traits.layout and self.activation not in FUNCTIONS:
             raise InputError(
                 f"activation of model {self.name!r} must be {' or '.join(FUNCTIONS)}, not {shown(self.activation)}"
             )
 
     @classmethod
-    def of(cls, name: str, family: str, values: dict[str, Any]) -> Self:
-        """A network of the fields that a file gives; the others follow from them, as its family has it.
+    def of(cls, name: str, family: str, values: Mapping[str, Any]) -> Self:
+        """A network of the fields that a file gives; the others follow from them, as its family has it. Without a size
+        of their own, heads share the hidden features equally.
 
         Raises:
             InputError: see `Network`.
         """
-        own = FAMILIES[family].complete(values)
-        if type(own["norm_eps"]) is int and own["norm_eps"] == 0:
-            own["norm_eps"] = 0.0
+        given = checked(name, values)
+        hidden, heads = given["hidden"], given["heads"]
+        if "head_size" not in given and hidden % heads:
+            raise InputError(f"hidden of model {name!r} must be a multiple of its {heads} heads, not {hidden}")
+        own = {"kv_heads": heads, "head_size": hidden // heads} | FAMILIES[family].complete(given) | given
         if function := function_of(own["activation"]):
             own["activation"] = function.name
-        found = cls(name=name, family=family, **own)
-        if "head_size" not in values:
-            found._check_divided()
-        return found
-
-    def _check_divided(self) -> None:
-        """Refuses heads that do not share the hidden features equally."""
-        if self.hidden % self.heads:
-            raise InputError(
-                f"hidden of model {self.name!r} must be a multiple of its {self.heads} heads, not {self.hidden}"
-            )
-        if self.head_size != self.hidden // self.heads:
-            raise InputError(
-                f"head_size of model {self.name!r} must be {self.hidden // self.heads}, its hidden size over its "
-                f"{self.heads} heads, not {self.head_size}"
-            )
+        return cls(name=name, family=family, **own)
 
     @property
     def traits(self) -> Family:

@@ -1,26 +1,29 @@
 """The numbers of a network of any family, each checked."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from ..errors import InputError, shown
-from .bounds import check_whole
 
-__all__ = ["Shape"]
+__all__ = ["Shape", "checked"]
 
-MAX_EPS = 1.0
-"""A norm makes variances about 1: an epsilon that is larger is a mistake in the file."""
+Whole = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The numbers of a network.
+    """The numbers of a network. With larger ones than the bounds, commands would not end: these are above all published
+    models, as their descriptions say.
 
     ``layers`` layers on tokens of ``hidden`` features. ``heads`` heads of queries share ``kv_heads`` heads of keys and
     values, all of ``head_size`` features. The feed-forward part has ``intermediate`` features and the function
-    ``activation``. Token ids are below ``vocabulary``; a text has at most ``max_positions`` tokens, of
-    ``token_types`` kinds (0: the network knows no kinds). ``image``: channels, height and width, and height and width
-    of a patch, where the inputs are images and not texts; there is no vocabulary then. ``norm_eps``: the epsilon of the
-    norms. ``tied``: the matrix of the head is that of the embedding.
+    ``activation``. ``norm_eps``: the epsilon of the norms. ``tied``: the matrix of the head is that of the embedding.
+    A text has at most ``max_positions`` tokens, whose ids are below ``vocabulary``, of ``token_types`` kinds (0: the
+    network knows no kinds). Where the inputs are images there is no vocabulary: they have ``channels``, are
+    ``image_size`` pixels high and wide, and are cut into patches of ``patch_size``.
 
     Raises:
         InputError: for a number that no network has, with its name.
@@ -28,43 +31,63 @@ class Shape:
 
     name: str
     family: str
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_size: int
-    intermediate: int
-    max_positions: int
-    vocabulary: int
-    token_types: int
-    norm_eps: float
+    layers: Annotated[Whole, Field(le=256, description="the deepest published models have about 130")]
+    hidden: Annotated[Whole, Field(le=1 << 16, description="the largest published models have about 20,000")]
+    heads: Annotated[Whole, Field(le=1 << 10, description="the largest published models have about 130")]
+    kv_heads: Annotated[Whole, Field(le=1 << 10, description="the largest published models have about 130")]
+    head_size: Annotated[Whole, Field(le=1 << 12, description="published models have 32 to 512")]
+    intermediate: Annotated[Whole, Field(le=1 << 18, description="the largest published models have about 80,000")]
+    norm_eps: Annotated[float, Field(ge=0, le=1)]
     activation: str
-    tied: bool
-    image: tuple[int, ...] = ()
+    tied: bool = True
+    max_positions: Annotated[Whole, Field(le=1 << 24, description="the longest published texts have 10,000,000 tokens")]
+    vocabulary: Annotated[Whole, Field(le=1 << 20, description="the largest published have about 900,000 words")] = 0
+    token_types: Annotated[Whole, Field(le=1 << 10, description="published models have at most 2")] = 0
+    channels: Annotated[Whole, Field(le=1 << 10, description="images have 1 to 4, satellites' some hundred")] = 0
+    image_size: Annotated[Whole, Field(le=1 << 14, description="published models have 224 to 1,024 pixels")] = 0
+    patch_size: Annotated[Whole, Field(le=1 << 14, description="published models have 8 to 32 pixels")] = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "image", tuple(self.image))  # a list, where it comes from a file
-        none = {"token_types", "vocabulary"} if self.image else {"token_types"}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is int and not (field.name in none and type(value) is int and value == 0):
-                check_whole(self.name, field.name, value)
-            if field.type is bool and type(value) is not bool:
-                raise InputError(f"{field.name} of model {self.name!r} must be true or false, not {shown(value)}")
-        if self.image:
-            self._check_image()
-        if self.heads % self.kv_heads:
-            raise InputError(
-                f"kv_heads of model {self.name!r} must be a divisor of its {self.heads} heads, not {self.kv_heads}"
-            )
-        if not isinstance(self.norm_eps, float) or not 0 <= self.norm_eps <= MAX_EPS:
-            raise InputError(
-                f"norm_eps of model {self.name!r} must be a number from 0 to {MAX_EPS}, not {shown(self.norm_eps)}"
-            )
+        none = {name for name in OPTIONAL if type(value := getattr(self, name)) is int and value == 0}
+        checked(self.name, {name: value for name, value in vars(self).items() if name not in none})
+        for field, whole in (("kv_heads", "heads"), ("patch_size", "image_size")):
+            value, size = getattr(self, field), getattr(self, whole)
+            if value and size % value:
+                raise InputError(
+                    f"{field} of model {self.name!r} must be a divisor of its {whole} ({size}), not {value}"
+                )
 
-    def _check_image(self) -> None:
-        for name, value in zip(("channels", "image_size", "patch_size"), self.image, strict=True):
-            check_whole(self.name, name, value)
-        _, size, patch = self.image
-        if size % patch:
-            raise InputError(f"patch_size of model {self.name!r} must be a divisor of {size}, not {patch}")
+
+HINTS: dict[str, Any] = {name: (hint, None) for name, hint in get_type_hints(Shape, include_extras=True).items()}
+FIELDS = create_model("Fields", __config__=ConfigDict(strict=True, extra="forbid"), **HINTS)
+"""The fields of a shape, any of which may be left out."""
+
+OPTIONAL = ("vocabulary", "token_types", "channels", "image_size", "patch_size")
+"""Numbers that are 0 where a network has no such thing."""
+
+WHAT: dict[Any, str] = {
+    int: "a whole number of at least 1",
+    float: "a number from 0 to 1",
+    bool: "true or false",
+    str: "a name",
+}
+"""What a field of a type must be."""
+
+
+def checked(model: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Some fields of a ``model``, each of its type and within its bounds.
+
+    Raises:
+        InputError: with the first field that is not, and what it must be.
+    """
+    try:
+        found: dict[str, Any] = FIELDS.model_validate(values).model_dump(exclude_unset=True)
+        return found
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+    field = str(fault["loc"][0])
+    about = FIELDS.model_fields[field]
+    requirement, reason = WHAT[about.annotation], ""
+    if about.annotation is int and fault["type"] == "less_than_equal":
+        requirement, reason = f"at most {fault['ctx']['le']:,}", f": {about.description}"
+    raise InputError(f"{field} of model {model!r} must be {requirement}, not {shown(fault['input'])}{reason}")

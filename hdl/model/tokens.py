@@ -67,7 +67,7 @@ def load_tokens(network: Network, origin: Origin) -> Tokens:
     Raises:
         InputError: where there is none, or it cannot be read.
     """
-    if network.image:
+    if network.image_size:
         raise InputError(
             f"model {network.name!r} must take texts here, but takes images; from Python, hdl.model.quantise "
             "and sim.accelerator run it"

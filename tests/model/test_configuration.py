@@ -9,7 +9,6 @@ import pytest
 from hdl.errors import InputError
 from hdl.model.configuration import Configuration
 from hdl.model.families import FAMILIES
-from hdl.model.load import of_config
 from hdl.model.network import Network
 from hdl.notices import Notice
 
@@ -87,7 +86,7 @@ def loaded(config: Mapping[str, Any]) -> tuple[Network, list[str]]:
     """The network of a configuration, and what is told of it."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        found = of_config("c", Configuration.of(config, "c.json"))
+        found = Configuration.of(config, "c.json").network("c")
     assert {one.category for one in told} <= {Notice}
     return found, [str(one.message) for one in told]
 

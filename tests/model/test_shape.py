@@ -45,24 +45,25 @@ def test_the_most(field: str, most: int) -> None:
     assert refused(**{field: most + 1}).startswith(f"{field} of model 'm' must be at most {most:,}, not {most + 1}: ")
 
 
-def test_nothing_of_a_kind_is_a_number_of_token_types_alone() -> None:
-    assert Shape(**FIELDS | {"token_types": 0}).token_types == 0
-    for field in NUMBERS.keys() - {"token_types"}:
+def test_what_a_network_may_lack_is_0() -> None:
+    for field in ("token_types", "vocabulary"):
+        assert getattr(Shape(**FIELDS | {field: 0}), field) == 0
+    for field in NUMBERS.keys() - {"token_types", "vocabulary"}:
         assert refused(**{field: 0}) == f"{field} of model 'm' must be a whole number of at least 1, not 0"
     assert refused(token_types=False).endswith("must be a whole number of at least 1, not false")
 
 
 def test_heads_share_heads_of_keys_and_values() -> None:
-    assert refused(kv_heads=3) == "kv_heads of model 'm' must be a divisor of its 4 heads, not 3"
-    assert refused(kv_heads=8) == "kv_heads of model 'm' must be a divisor of its 4 heads, not 8"
+    assert refused(kv_heads=3) == "kv_heads of model 'm' must be a divisor of its heads (4), not 3"
+    assert refused(kv_heads=8) == "kv_heads of model 'm' must be a divisor of its heads (4), not 8"
 
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(1.5, "1.5"), (-1e-5, "-1e-05"), (0, "0"), (True, "true"), ("tiny", "'tiny'"), (float("nan"), "nan")],
+    [(1.5, "1.5"), (-1e-5, "-1e-05"), (2, "2"), (True, "true"), ("tiny", "'tiny'"), (float("nan"), "nan")],
 )
 def test_epsilon(value: Any, shown: str) -> None:
-    assert refused(norm_eps=value) == f"norm_eps of model 'm' must be a number from 0 to 1.0, not {shown}"
+    assert refused(norm_eps=value) == f"norm_eps of model 'm' must be a number from 0 to 1, not {shown}"
 
 
 @pytest.mark.parametrize(("value", "shown"), [("yes", "'yes'"), (1, "1"), (None, "null")])

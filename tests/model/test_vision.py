@@ -61,7 +61,7 @@ def test_integers_are_near_float32(name: str, tmp_path: Path) -> None:
 def test_a_published_configuration(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(GOOGLE))
     network = load_network(str(tmp_path))
-    assert (network.max_positions, network.image, network.head_size) == (197, (3, 224, 16), 64)
+    assert (network.max_positions, network.channels, network.image_size, network.patch_size) == (197, 3, 224, 16)
     assert network.layer_weights == 4 * 768**2 + 2 * 768 * 3072
 
 

@@ -1,19 +1,12 @@
 """BERT: encoders with post-norm layers and learned positions (https://arxiv.org/abs/1810.04805)."""
 
-from typing import Any
-
 from ..architecture import Graph, Norm
 from ..family import EmbeddingTables, Family, FamilyKeys, Layout
 from ..shape import Shape
-from .blocks import equal_heads, post_norm
+from .blocks import post_norm
 from .keys import HARMLESS, LEARNED, OTHER_NETWORKS, SAME_HEADS, SIZES, plain
 
 __all__ = ["BERT"]
-
-
-def complete(values: dict[str, Any]) -> dict[str, Any]:
-    """See `Family`."""
-    return equal_heads(values) | {"tied": True} | values
 
 
 def embedding(shape: Shape) -> EmbeddingTables:
@@ -35,15 +28,11 @@ BERT = Family(
             "layer_norm_eps": ("norm_eps", 1e-12),
             "hidden_act": ("activation", "gelu"),
         },
-        derived={},
-        aliases={},
         plain=OTHER_NETWORKS | LEARNED | plain("is_decoder prenorm norm_first", False),
         same=SAME_HEADS | {"embedding_size": "hidden"},
         # BERT's pooler and its head for masked words are left out, so it does not matter whether that is tied.
         harmless=f"{HARMLESS} tie_word_embeddings pooler_* directionality",
     ),
-    fields=("token_types", "norm_eps", "activation"),
-    complete=complete,
     layer=lambda shape: post_norm(shape, causal=False),
     embedding=embedding,
     layout=Layout(

@@ -1,12 +1,10 @@
 """The parts that layers of several families have in common."""
 
-from typing import Any
-
 from ..architecture import Add, Attention, Graph, Linear, Norm, Operator, Part, Table
 from ..family import EmbeddingTables
 from ..shape import Shape
 
-__all__ = ["attention", "equal_heads", "feed_forward", "learned_positions", "logits", "post_norm", "pre_norm"]
+__all__ = ["attention", "feed_forward", "learned_positions", "logits", "post_norm", "pre_norm"]
 
 
 def attention(shape: Shape, source: str, *, causal: bool) -> tuple[Operator, ...]:
@@ -81,10 +79,3 @@ def logits(shape: Shape, *, root_mean_square: bool = False) -> Graph:
 def learned_positions(shape: Shape) -> EmbeddingTables:
     """The tables of words and of positions. The two spare positions of OPT are left out."""
     return EmbeddingTables(tables={"word": shape.vocabulary, "position": shape.max_positions})
-
-
-def equal_heads(values: dict[str, Any]) -> dict[str, Any]:
-    """The heads' fields where keys and values have as many heads as queries, which share the hidden features."""
-    hidden, heads = values["hidden"], values["heads"]
-    whole = type(hidden) is int and type(heads) is int and heads > 0
-    return {"kv_heads": heads, "head_size": max(1, hidden // heads) if whole else hidden}

@@ -1,19 +1,10 @@
 """GPT-2: decoders with pre-norm layers, learned positions and a tied head."""
 
-from typing import Any
-
 from ..family import Family, FamilyKeys, Layout
-from .blocks import equal_heads, learned_positions, logits, pre_norm
+from .blocks import learned_positions, logits, pre_norm
 from .keys import HARMLESS, LEARNED, OTHER_NETWORKS, SAME_HEADS, plain
 
 __all__ = ["GPT2"]
-
-
-def complete(values: dict[str, Any]) -> dict[str, Any]:
-    """See `Family`: the feed-forward part has by default four times the hidden features."""
-    hidden = values["hidden"]
-    inner = 4 * hidden if type(hidden) is int else hidden
-    return equal_heads(values) | {"intermediate": inner, "tied": True, "token_types": 0} | values
 
 
 GPT2 = Family(
@@ -47,8 +38,7 @@ GPT2 = Family(
         same=SAME_HEADS | {"embedding_size": "hidden"},
         harmless=f"{HARMLESS} is_decoder n_ctx n_special predict_special_tokens reorder_and_upcast_attn summary_*",
     ),
-    fields=("norm_eps", "activation"),
-    complete=complete,
+    complete=lambda given: {"intermediate": 4 * given["hidden"]},
     layer=lambda shape: pre_norm(shape, causal=True),
     head=logits,
     embedding=learned_positions,

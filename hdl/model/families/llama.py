@@ -1,21 +1,13 @@
 """LLaMA: decoders with RMS norms, rotary positions, gated feed-forward parts and shared heads of keys and values
 (https://arxiv.org/abs/2302.13971). They are only estimated so far."""
 
-from typing import Any
-
 from ..architecture import Add, Attention, Gate, Graph, Linear, Norm, Part, Rotary, Table
 from ..family import EmbeddingTables, Family, FamilyKeys
 from ..shape import Shape
-from .blocks import equal_heads, logits
+from .blocks import logits
 from .keys import HARMLESS, OTHER_NETWORKS, SIZES
 
 __all__ = ["LLAMA"]
-
-
-def complete(values: dict[str, Any]) -> dict[str, Any]:
-    """See `Family`."""
-    plain = {"tied": False, "token_types": 0, "norm_eps": 1e-6, "activation": "silu"}
-    return equal_heads(values) | plain | values
 
 
 def layer(shape: Shape) -> Graph:
@@ -53,17 +45,13 @@ LLAMA = Family(
         marks=frozenset({"rms_norm_eps"}),
         classes=r"(Flax)?(Llama|LLaMA)(Model|For[A-Z]\w*)",
         shape=SIZES | {"intermediate_size": "intermediate"},
-        defaults={},
         derived={"num_key_value_heads": "kv_heads", "head_dim": "head_size", "tie_word_embeddings": "tied"},
-        aliases={},
         plain=OTHER_NETWORKS,
-        same={},
         # It is estimated only, and biases, norms, activations and the angles of positions are left out of estimates.
         harmless=f"{HARMLESS} is_decoder hidden_act rms_norm_eps attention_bias mlp_bias rope_theta rope_scaling "
         "rope_parameters rope_interleaved pretraining_tp is_llama_config max_sequence_length",
     ),
-    fields=("kv_heads", "head_size", "tied"),
-    complete=complete,
+    complete=lambda given: {"tied": False, "norm_eps": 1e-6, "activation": "silu"},
     layer=layer,
     head=lambda shape: logits(shape, root_mean_square=True),
     embedding=lambda shape: EmbeddingTables(tables={"word": shape.vocabulary}),

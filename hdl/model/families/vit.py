@@ -13,7 +13,7 @@ from ...errors import InputError
 from ..architecture import Graph, Linear, Norm, Part
 from ..family import EmbeddingTables, Family, FamilyKeys, Layout
 from ..shape import Shape
-from .blocks import equal_heads, pre_norm
+from .blocks import pre_norm
 from .keys import HARMLESS, OTHER_NETWORKS, SAME_HEADS, plain
 
 __all__ = ["DEIT", "VIT"]
@@ -22,7 +22,7 @@ __all__ = ["DEIT", "VIT"]
 def embed(image: Any, tables: Mapping[str, np.ndarray], operators: Mapping[str, Any], shape: Shape) -> np.ndarray:
     """Features [patches and tokens, hidden] of an image [channels, height, width]: its patches row by row, in front of
     them the tokens, and the learned positions added."""
-    channels, size, patch = shape.image
+    channels, size, patch = shape.channels, shape.image_size, shape.patch_size
     pixels = np.asarray(image, dtype=np.float32)
     if pixels.shape != (channels, size, size):
         found = " x ".join(map(str, pixels.shape))
@@ -37,16 +37,8 @@ def embed(image: Any, tables: Mapping[str, np.ndarray], operators: Mapping[str, 
 def family(name: str, title: str, tokens: Mapping[str, str], classes: str) -> Family:
     """A family with these ``tokens`` beside the patches, and the tensors of their embeddings."""
 
-    def complete(values: dict[str, Any]) -> dict[str, Any]:
-        own = dict(values)
-        image = tuple(own.pop(key) for key in ("channels", "image_size", "patch_size"))
-        whole = all(type(one) is int and one > 0 for one in image) and image[1] % image[2] == 0
-        positions = (image[1] // image[2]) ** 2 + len(tokens) if whole else 1  # else the shape is refused
-        text = {"vocabulary": 0, "token_types": 0, "tied": True}
-        return equal_heads(own) | text | {"image": image, "max_positions": positions} | own
-
     def embedding(shape: Shape) -> EmbeddingTables:
-        pixels = shape.image[0] * shape.image[2] ** 2
+        pixels = shape.channels * shape.patch_size**2
         patches = Linear("patches", "pixels", pixels, (Part("patches", shape.hidden),))
         graph = Graph("pixels", pixels, (patches,), "patches")
         return EmbeddingTables(tables=dict.fromkeys(tokens, 1) | {"position": shape.max_positions}, graph=graph)
@@ -70,15 +62,11 @@ def family(name: str, title: str, tokens: Mapping[str, str], classes: str) -> Fa
                 "layer_norm_eps": ("norm_eps", 1e-12),
                 "hidden_act": ("activation", "gelu"),
             },
-            derived={},
-            aliases={},
             plain=OTHER_NETWORKS | plain("qkv_bias", True) | plain("is_decoder", False),
             same=SAME_HEADS,
             harmless=f"{HARMLESS} encoder_stride pooler_output_size pooler_act image_processor_type",
         ),
-        common=("layers", "hidden", "heads", "intermediate"),
-        fields=("channels", "image_size", "patch_size", "norm_eps", "activation"),
-        complete=complete,
+        complete=lambda given: {"max_positions": (given["image_size"] // given["patch_size"]) ** 2 + len(tokens)},
         layer=lambda shape: pre_norm(shape, causal=False),
         embedding=embedding,
         embed=embed,
