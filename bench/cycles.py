@@ -15,7 +15,8 @@ from hdl.model.quantise import quantise
 from hdl.model.weights import random_weights
 from hdl.perf.choice.built import plan
 from hdl.perf.device import load_device
-from hdl.perf.geometry.pipeline_spec import ArrayShape, PipelineSpec
+from hdl.perf.geometry.arrays import Arrays
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from hdl.perf.schedule.encoder_schedule import counted_cycles
 from hdl.top.emitter import Emitter
 from hdl.top.encoder_pipeline import Pipeline
@@ -35,32 +36,32 @@ HEADINGS = ("design", "hidden", "tile", "MAC/cycle", "tokens", "layers", "estima
 # Every unit takes several passes.
 BASE = PipelineSpec(
     layer=layer("bert", 32, 2, 64), max_length=32, max_layers=4, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,
-    qkv=ArrayShape(4, 2), projection=ArrayShape(4, 1), ffn1=ArrayShape(4, 2), ffn2=ArrayShape(4, 2),
-    scores=ArrayShape(4, 1), sums=ArrayShape(4, 1), channels=(1, 1, 1, 1),
+    arrays=Arrays(qkv=(4, 2), projection=(4, 1), ffn1=(4, 2), ffn2=(4, 2), scores=(4, 1), sums=(4, 1)),
+    channels=(1, 1, 1, 1),
 )  # fmt: skip
 # Sizes that are no powers of two.
 ODD = PipelineSpec(
     layer=layer("bert", 96, 3, 200), max_length=21, max_layers=2, rows=2, lanes=1, ffn_lanes=2, score_lanes=3,
-    qkv=ArrayShape(6, 3), projection=ArrayShape(3, 3), ffn1=ArrayShape(10, 2), ffn2=ArrayShape(8, 3),
-    scores=ArrayShape(6, 1), sums=ArrayShape(4, 3), channels=(2, 1, 2, 1),
+    arrays=Arrays(qkv=(6, 3), projection=(3, 3), ffn1=(10, 2), ffn2=(8, 3), scores=(6, 1), sums=(4, 3)),
+    channels=(2, 1, 2, 1),
 )  # fmt: skip
 # Attention sets the pace.
 LONG = PipelineSpec(
     layer=layer("bert", 64, 4, 128), max_length=160, max_layers=3, rows=4, lanes=2, ffn_lanes=4, score_lanes=2,
-    qkv=ArrayShape(16, 2), projection=ArrayShape(8, 2), ffn1=ArrayShape(16, 2), ffn2=ArrayShape(16, 2),
-    scores=ArrayShape(4, 1), sums=ArrayShape(4, 1), channels=(2, 1, 2, 2),
+    arrays=Arrays(qkv=(16, 2), projection=(8, 2), ffn1=(16, 2), ffn2=(16, 2), scores=(4, 1), sums=(4, 1)),
+    channels=(2, 1, 2, 2),
 )  # fmt: skip
 # One unit is slower than the others.
 NARROW = PipelineSpec(
     layer=layer("bert", 128, 4, 384), max_length=64, max_layers=3, rows=8, lanes=4, ffn_lanes=8, score_lanes=4,
-    qkv=ArrayShape(12, 4), projection=ArrayShape(8, 1), ffn1=ArrayShape(24, 1), ffn2=ArrayShape(4, 2),
-    scores=ArrayShape(16, 1), sums=ArrayShape(8, 2), channels=(1, 1, 1, 1),
+    arrays=Arrays(qkv=(12, 4), projection=(8, 1), ffn1=(24, 1), ffn2=(4, 2), scores=(16, 1), sums=(8, 2)),
+    channels=(1, 1, 1, 1),
 )  # fmt: skip
 # Arrays are so fast that streams and row-wise units set the pace.
 FAST = PipelineSpec(
     layer=layer("bert", 64, 2, 128), max_length=48, max_layers=4, rows=2, lanes=1, ffn_lanes=1, score_lanes=1,
-    qkv=ArrayShape(32, 4), projection=ArrayShape(32, 2), ffn1=ArrayShape(32, 4), ffn2=ArrayShape(32, 4),
-    scores=ArrayShape(16, 2), sums=ArrayShape(16, 2), channels=(3, 2, 4, 4),
+    arrays=Arrays(qkv=(32, 4), projection=(32, 2), ffn1=(32, 4), ffn2=(32, 4), scores=(16, 2), sums=(16, 2)),
+    channels=(3, 2, 4, 4),
 )  # fmt: skip
 
 

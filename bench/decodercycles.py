@@ -16,8 +16,8 @@ from hdl.model.load import load_model
 from hdl.model.weightbits import W4, W8
 from hdl.perf.choice.built import plan
 from hdl.perf.device import load_device
+from hdl.perf.geometry.arrays import Arrays
 from hdl.perf.geometry.decoder_spec import DecoderSpec
-from hdl.perf.geometry.pipeline_spec import ArrayShape
 from hdl.perf.memory_timing import IDEAL, MemoryTiming
 from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles
 from hdl.top.image import build_image
@@ -58,8 +58,8 @@ MEASURED = {(128, 0): 919_393, (1, 128): 93_684}
 
 FULL = DecoderSpec(
     layer=layer("gpt2", 768, 12, 3072), max_length=132, max_layers=12, rows=4, lanes=4, ffn_lanes=4, score_lanes=3,
-    qkv=ArrayShape(24, 4), projection=ArrayShape(8, 4), ffn1=ArrayShape(32, 4), ffn2=ArrayShape(32, 4),
-    scores=ArrayShape(12, 1), sums=ArrayShape(4, 3), channels=(8, 3, 10, 10),
+    arrays=Arrays(qkv=(24, 4), projection=(8, 4), ffn1=(32, 4), ffn2=(32, 4), scores=(12, 1), sums=(4, 3)),
+    channels=(8, 3, 10, 10),
     head=head("gpt2", 768, 50257), cache_on_chip=True,
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..perf.geometry.pipeline_spec import ARRAYS, PipelineSpec
+from ..perf.geometry.pipeline_spec import PipelineSpec
 from ..serial import Divider
 
 __all__ = ["Control", "LayerOrder", "RunOrder", "order_readers"]
@@ -34,8 +34,8 @@ class LayerOrder(data.StructLayout):
 
 def order_readers(spec: PipelineSpec) -> list[str]:
     """What takes an order for each layer: arrays and other units that count tiles or tokens, both ends, parameters."""
-    others = (name for name, unit in spec.tile_units.items() if unit.order_fields and name not in ARRAYS)
-    return [*ARRAYS, *others, "entry", "exit", "parameters"]
+    others = (name for name, unit in spec.tile_units.items() if unit.order_fields and name not in spec.arrays)
+    return [*spec.arrays, *others, "entry", "exit", "parameters"]
 
 
 class Control(wiring.Component):

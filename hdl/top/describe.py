@@ -121,13 +121,13 @@ def devices_table() -> Table:
 def device_lines() -> list[str]:
     """Which commands take which devices."""
     known = [load_device(name) for name in devices()]
-    built = [one.name for one in known if pluggable(one)]
-    timed = [one.name for one in known if pluggable(one) and one.memory.timing]
+    built = [one for one in known if any(pluggable(load_network(name), one) for name in networks())]
+    timed = [one.name for one in built if one.memory.timing]
     estimated = [one.name for one in known if one.kind == "fpga" and one.family in FAMILIES]
     return [
         f"estimate, explore, scale, compare and report take {', '.join(estimated)}; describe and sim take "
-        f"{', '.join(built)}, and sim runs decoders on {', '.join(timed)}, whose memory has its timing in the device's "
-        f"file; emit takes {', '.join(BOARDS)}.",
+        f"{', '.join(one.name for one in built)}, and sim runs decoders on {', '.join(timed)}, whose memory has its "
+        f"timing in the device's file; emit takes {', '.join(BOARDS)}.",
     ]
 
 

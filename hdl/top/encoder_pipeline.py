@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 from ..channel import CHANNEL_BITS
 from ..kernels.linear import Linear as LinearUnit
 from ..model.architecture import Linear
-from ..perf.geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
+from ..perf.geometry.pipeline_spec import PipelineSpec
 from ..stream import Fork, StreamBuffer, connect, tile
 from .control import Control, LayerOrder, RunOrder, order_readers
 from .graph import GraphComposition
@@ -125,7 +125,7 @@ class Pipeline(wiring.Component):
         self.spec = spec
         tokens = stream.Signature(tile(spec.rows, spec.lanes, signed(16)))
         channel = stream.Signature(unsigned(CHANNEL_BITS))
-        weights = {f"weights_{name}": In(channel).array(spec.linear(name).channels) for name in LINEAR_UNITS}
+        weights = {f"weights_{name}": In(channel).array(spec.linear(name).channels) for name in spec.products}
         super().__init__(
             {
                 "run": In(stream.Signature(RunOrder(spec))),

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In
 
 from ..model.architecture import Graph, Linear
 from ..perf.device import Device
+from ..perf.geometry.arrays import Arrays
 from ..perf.geometry.pipeline_spec import PipelineSpec
 from ..perf.workload import Workload
 from ..resources import Resources
@@ -44,7 +45,11 @@ def build_manifest(
     sizes = ("hidden", "heads", "kv_heads", "head_size", "intermediate", "max_length", "max_layers")
     network: dict[str, Any] = {name: getattr(spec, name) for name in sizes} | {"max_length": spec.positions}
     network |= {name: operators(section.graph) for name, section in spec.sections.items()}
-    geometry = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in network}
+    geometry: dict[str, Any] = {}
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        if field.name not in network:
+            geometry |= value if isinstance(value, Arrays) else {field.name: value}
     products = [one.name for section in spec.sections.values() for one in section.graph.of(Linear)]
     geometry["weight_bits"] = {name: spec.weight_bits[name] for name in products}
     return {

@@ -8,8 +8,9 @@ from hdl.kernels.residual import ResidualSpec
 from hdl.kernels.scores import ScoresSpec
 from hdl.memory import ReplaySpec
 from hdl.model.architecture import Add
+from hdl.perf.geometry.arrays import Arrays
 from hdl.perf.geometry.decoder_spec import DecoderSpec
-from hdl.perf.geometry.pipeline_spec import ArrayShape, PipelineSpec
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from hdl.top.encoder_pipeline import Pipeline
 from hdl.top.image import build_image
 from sim.accelerator import Accelerator
@@ -25,8 +26,8 @@ Spec = TypeVar("Spec")
 
 ENCODER = PipelineSpec(
     layer=layer("bert", 16, 2, 32), max_length=16, max_layers=1, rows=2, lanes=2, ffn_lanes=2, score_lanes=2,
-    qkv=ArrayShape(2, 1), projection=ArrayShape(2, 1), ffn1=ArrayShape(2, 1), ffn2=ArrayShape(2, 1),
-    scores=ArrayShape(2, 1), sums=ArrayShape(2, 1), channels=(1, 1, 1, 1),
+    arrays=Arrays(qkv=(2, 1), projection=(2, 1), ffn1=(2, 1), ffn2=(2, 1), scores=(2, 1), sums=(2, 1)),
+    channels=(1, 1, 1, 1),
 )  # fmt: skip
 """As little as there can be, for eight tiles."""
 

@@ -8,21 +8,22 @@ from hdl.model import reference
 from hdl.model.quantise import quantise
 from hdl.model.quantised import Quantised
 from hdl.model.weights import random_weights
-from hdl.perf.geometry.pipeline_spec import ArrayShape, PipelineSpec
+from hdl.perf.geometry.arrays import Arrays
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 
 from ..model.networks import bert, layer
 
 TINY = PipelineSpec(
     layer=layer("bert", 32, 2, 64), max_length=32, max_layers=4, rows=4, lanes=2, ffn_lanes=2, score_lanes=2,
-    qkv=ArrayShape(4, 2), projection=ArrayShape(4, 1), ffn1=ArrayShape(4, 2), ffn2=ArrayShape(4, 2),
-    scores=ArrayShape(4, 1), sums=ArrayShape(4, 1), channels=(1, 1, 1, 1),
+    arrays=Arrays(qkv=(4, 2), projection=(4, 1), ffn1=(4, 2), ffn2=(4, 2), scores=(4, 1), sums=(4, 1)),
+    channels=(1, 1, 1, 1),
 )  # fmt: skip
 """A pipeline in which every unit takes several passes, words and tiles."""
 
 ODD = PipelineSpec(
     layer=layer("bert", 96, 3, 200), max_length=21, max_layers=2, rows=2, lanes=1, ffn_lanes=2, score_lanes=3,
-    qkv=ArrayShape(6, 3), projection=ArrayShape(3, 3), ffn1=ArrayShape(10, 2), ffn2=ArrayShape(8, 3),
-    scores=ArrayShape(6, 1), sums=ArrayShape(4, 3), channels=(2, 1, 2, 1),
+    arrays=Arrays(qkv=(6, 3), projection=(3, 3), ffn1=(10, 2), ffn2=(8, 3), scores=(6, 1), sums=(4, 3)),
+    channels=(2, 1, 2, 1),
 )  # fmt: skip
 """Sizes that are no powers of two, and words that features and tokens do not fill."""
 

@@ -18,7 +18,8 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.perf.device import load_device
-from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS, ArrayShape, PipelineSpec
+from hdl.perf.geometry.arrays import Arrays
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from hdl.perf.schedule.encoder_schedule import counted_cycles, counted_layer_cycles
 from hdl.top import emit as emission
 from hdl.top.emit import emit
@@ -31,8 +32,8 @@ U280 = load_device("u280")
 
 SMALL = PipelineSpec(
     layer=layer("bert", 16, 2, 32), max_length=24, max_layers=4, rows=2, lanes=1, ffn_lanes=2, score_lanes=1,
-    qkv=ArrayShape(6, 3), projection=ArrayShape(2, 1), ffn1=ArrayShape(2, 2), ffn2=ArrayShape(1, 1),
-    scores=ArrayShape(2, 1), sums=ArrayShape(1, 1), channels=(2, 1, 1, 1),
+    arrays=Arrays(qkv=(6, 3), projection=(2, 1), ffn1=(2, 2), ffn2=(1, 1), scores=(2, 1), sums=(1, 1)),
+    channels=(2, 1, 1, 1),
 )  # fmt: skip
 """A pipeline that is soon emitted, and in which a channel's last beat is not full."""
 
@@ -124,7 +125,7 @@ def test_the_manifest_s_ports_are_the_verilog_s(folder: Path, manifest: dict[str
 
 def test_weights_put_in_the_manifest_s_order_are_those_of_the_memory_image(manifest: dict[str, Any]) -> None:
     memory = manifest["memory"]
-    for name in LINEAR_UNITS:
+    for name in SMALL.products:
         unit, spec = memory["weights"]["units"][name], SMALL.linear(name)
         (product,) = unit["products"]
         weights = np.random.default_rng(1).integers(-127, 128, (product["outputs"], product["inputs"]), dtype=np.int8)
@@ -180,7 +181,7 @@ def test_cycles_and_resources(manifest: dict[str, Any]) -> None:
 def test_modules_are_counted_through_the_hierarchy(manifest: dict[str, Any]) -> None:
     modules = manifest["modules"]
     assert modules["pipeline"] == {"file": "rtl/pipeline.v", "kind": "pipeline", "instances": 1}
-    arrays = [SMALL.linear(name).array for name in LINEAR_UNITS] + [SMALL.scores_unit.array, SMALL.sums_unit.array]
+    arrays = [unit.array for unit in SMALL.array_units]
     of_kind = {"cascade": sum(array.columns * array.cascades * array.rows // 2 for array in arrays)}
     of_kind |= {"linear": 4, "layer_norm": 2, "column": sum(array.columns for array in arrays)}
     for kind, count in of_kind.items():

@@ -358,7 +358,7 @@ def test_an_interrupt_before_a_batch_is_finished_says_so(
     def interrupted(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["hdl.perf.exploration.explore"], "Store", interrupted)
+    monkeypatch.setattr(sys.modules["hdl.perf.exploration.explore"], "BatchStore", interrupted)
     assert complaint(capsys, "explore", *SMALL, "--out", str(tmp_path / "out")) == "interrupted; no batch was finished"
     (tmp_path / "out/batches").mkdir(parents=True)
     (tmp_path / "out/batches/000000.npz").touch()

@@ -9,7 +9,6 @@ import pytest
 from hdl.perf import Estimate, Workload, estimate, load_device
 from hdl.perf.designs.design import SpatialDesign
 from hdl.perf.geometry.decoder_spec import DecoderSpec
-from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS
 from hdl.perf.memory_timing import IDEAL, MemoryTiming
 from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles, counted_run
 from hdl.top.report.decoder_runs import built_timelines
@@ -77,9 +76,9 @@ def test_a_run_takes_as_long_whether_it_is_watched_or_not(
 @pytest.mark.parametrize("spec", [ODD, HEAVY], ids=["odd", "heavy"])
 def test_a_token_s_products_and_loads_are_all_of_their_work(spec: DecoderSpec) -> None:
     spans = counted_run(TracedRun, spec, 1, 5, TIMING).spans()
-    units = [spec.linear(name) for name in LINEAR_UNITS]
+    units = spec.linear_units
     multipliers, channels = sum(unit.array.macs for unit in units), sum(spec.channels)
-    for number_, (name, product) in enumerate(spec.products.items(), start=1):
+    for number_, (name, product) in enumerate(spec.shared_products.items(), start=1):
         times = 1 if name == "head" else spec.max_layers
         rounds = ceil(product.outputs / spec.sharing.columns)
         words = sum(unit.product_words[number_] * unit.array.macs for unit in units) / multipliers
@@ -97,7 +96,7 @@ def test_a_prompt_s_arrays_work_for_themselves_tile_by_tile() -> None:
     run = counted_run(TracedRun, TINY, 13, 0, IDEAL)
     spans, by_tile = run.spans(), run.spans(tiles=True)
     assert run.tiles == 4
-    for name in LINEAR_UNITS:
+    for name in TINY.products:
         unit = TINY.linear(name)
         cycles = unit.passes * unit.array.pass_cycles(unit.words)
         assert lengths(spans[name]) == 2 * 4 * cycles

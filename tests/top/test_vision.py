@@ -11,7 +11,8 @@ from hdl.model.checkpoint import load_checkpoint
 from hdl.model.load import load_model
 from hdl.model.quantise import quantise
 from hdl.model.quantised import Quantised
-from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS, ArrayShape, PipelineSpec
+from hdl.perf.geometry.arrays import Arrays
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from hdl.perf.schedule.encoder_schedule import counted_cycles
 from hdl.top.encoder_pipeline import Pipeline
 from hdl.top.image import build_image
@@ -25,8 +26,8 @@ NETWORK = load_model(str(FIXTURES / "deit"))
 
 SPEC = PipelineSpec(
     layer=NETWORK.layer, max_length=32, max_layers=2, rows=8, lanes=1, ffn_lanes=1, score_lanes=1,
-    qkv=ArrayShape(4, 2), projection=ArrayShape(4, 1), ffn1=ArrayShape(4, 2), ffn2=ArrayShape(4, 2),
-    scores=ArrayShape(8, 1), sums=ArrayShape(1, 1), channels=(1, 1, 1, 1),
+    arrays=Arrays(qkv=(4, 2), projection=(4, 1), ffn1=(4, 2), ffn2=(4, 2), scores=(8, 1), sums=(1, 1)),
+    channels=(1, 1, 1, 1),
 )  # fmt: skip
 """Tiles of eight tokens, in which attention sets the pace of longer sequences."""
 
@@ -67,7 +68,7 @@ def test_the_verilog_computes_the_reference_s_integers() -> None:
 def test_cycles_where_attention_sets_the_pace() -> None:
     longest = SPEC.max_length
     taken = SPEC.tile_cycles(longest)
-    assert taken["sums"] > max(SPEC.row_cycles, *(taken[name] for name in LINEAR_UNITS))
+    assert taken["sums"] > max(SPEC.row_cycles, *(taken[name] for name in SPEC.products))
     values = np.resize(model().embed(images()[0]), (longest, NETWORK.hidden))
     with started() as accelerator:
         for tokens, layers in [(1, 2), (SPEC.rows + 1, 1), (longest, 2), (longest // 2, 2), (longest, 1)]:

@@ -5,7 +5,7 @@ from itertools import combinations
 
 from ...resources import Resources
 from ..designs.budget import shortfall
-from ..geometry.decoder_spec import MOVABLE, DecoderSpec
+from ..geometry.decoder_spec import DecoderSpec
 
 __all__ = ["with_room"]
 
@@ -39,7 +39,7 @@ def _fit(needed: Resources, available: Resources) -> bool:
 
 def _gains(spec: DecoderSpec) -> dict[str, Resources]:
     """What the decoder takes more with a unit moved (of URAM less), by the unit, of those that have URAMs."""
-    others = (name for name in MOVABLE if name not in spec.block_rams)
+    others = (name for name in spec.movable if name not in spec.block_rams)
     moved = {name: replace(spec, block_rams=(*spec.block_rams, name)).resources for name in others}
     gains = {name: one + -1 * spec.resources for name, one in moved.items()}
     return {name: gain for name, gain in gains.items() if gain.uram < 0}

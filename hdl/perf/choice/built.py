@@ -15,7 +15,7 @@ from ..designs.design import SpatialDesign
 from ..device import Device
 from ..geometry.decoder_layer_spec import DecoderLayerSpec
 from ..geometry.decoder_spec import DecoderSpec
-from ..geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
+from ..geometry.pipeline_spec import PipelineSpec
 from ..geometry.weight_channels import weight_channels
 from ..workload import Workload
 from .best_geometry import choose_geometry
@@ -106,10 +106,10 @@ def _best_first(network: Network, board: Device, workload: Workload, share: floa
         yield SpatialDesign(network, spec, workload.weight_bits.bits)
 
 
-def pluggable(device: Device) -> bool:
-    """Whether pipelines can be built for a device: its family, and a memory port for each linear unit and for the
-    parameters."""
-    return device.family == FAMILY and device.memory.ports > len(LINEAR_UNITS)
+def pluggable(network: Network, device: Device) -> bool:
+    """Whether pipelines of a network can be built for a device: its family, and a memory port for each linear unit and
+    for the parameters."""
+    return device.family == FAMILY and device.memory.ports > len(network.operators)
 
 
 def _tiles(network: Network, workload: Workload) -> tuple[int, ...]:
@@ -208,8 +208,9 @@ class _DecoderPlan:
         Raises:
             InputError: where none fits.
         """
-        if (channels := self.weight_channels(cache_channels)) < len(LINEAR_UNITS):
-            raise InputError(f"weights must have {len(LINEAR_UNITS)} memory channels at least, not {channels}")
+        channels, least = self.weight_channels(cache_channels), len(self.network.operators)
+        if channels < least:
+            raise InputError(f"weights must have {least} memory channels at least, not {channels}")
         resources = self.device.resources
         missing, kept = None, Resources(uram=-round(lent * resources.uram))
         for _ in range(TRIES):

@@ -5,24 +5,21 @@ sequences and small networks a tile's way through all units counts as much as th
 pace asks for help, and lanes that the pace does not need.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from math import inf
 from typing import Any
 
-import numpy as np
-
 from ...model.network import Network
 from ...resources import Resources
 from ..designs.budget import shortfall
-from ..geometry.pipeline_spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
-from ..geometry.weight_channels import shared_channels
-from .one_pace import Cost, Option, lane_choices, menus_for
+from ..geometry.arrays import ArrayShape
+from ..geometry.pipeline_spec import PipelineSpec
+from ..geometry.weight_channels import channels_of_shapes
+from .one_pace import LANES, Cost, Option, lane_choices, menus_for
 
 __all__ = ["allowed", "climb"]
-
-LANES = ("lanes", "ffn_lanes", "score_lanes")
 
 Menus = dict[tuple[int, int, int], dict[str, list[Option]]]
 """By lanes, the options of every array, fastest first."""
@@ -64,20 +61,20 @@ def ascent(spec: PipelineSpec, menus: Menus, channels: int, cost: Cost, *, thrif
 def steps(spec: PipelineSpec, choices: Menus, channels: int) -> Iterator[PipelineSpec]:
     """The neighbours of a geometry that the specs allow."""
     lanes = spec.lanes, spec.ffn_lanes, spec.score_lanes
-    sizes = {name: size(getattr(spec, name)) for name in ARRAYS}
+    sizes = {name: shape.rams for name, shape in spec.arrays.items()}
     for other, menus in choices.items():
         # Of each menu, fastest first, the options that are no smaller than the array is, and those that are.
-        least = {name: [one for one in menu if size(one.shape) >= sizes[name]] for name, menu in menus.items()}
+        least = {name: [one for one in menu if one.shape.rams >= sizes[name]] for name, menu in menus.items()}
         if other != lanes:
-            changed: dict[str, Any] = dict(zip(LANES, other, strict=True))
+            changed = dict(zip(LANES, other, strict=True))
             # As they are, or all of them the next faster: lanes and arrays often gain only together.
             for place in (1, 2):
                 kept = {name: (found or menus[name][:1])[-min(place, len(found) or 1)] for name, found in least.items()}
-                yield from allowed(spec, channels, changed | {name: one.shape for name, one in kept.items()})
+                yield from allowed(spec, channels, {name: one.shape for name, one in kept.items()}, **changed)
             continue
-        faster = {name: [one for one in found if size(one.shape) > sizes[name]] for name, found in least.items()}
+        faster = {name: [one for one in found if one.shape.rams > sizes[name]] for name, found in least.items()}
         for name, menu in menus.items():
-            for one in [*faster[name][-2:], *[one for one in menu if size(one.shape) < sizes[name]][:1]]:
+            for one in [*faster[name][-2:], *[one for one in menu if one.shape.rams < sizes[name]][:1]]:
                 yield from allowed(spec, channels, {name: one.shape})
         # Where several arrays set the pace, no single one gains anything: all that do, at once.
         now = {name: found[-1].cycles for name, found in least.items() if found}
@@ -85,17 +82,13 @@ def steps(spec: PipelineSpec, choices: Menus, channels: int) -> Iterator[Pipelin
         yield from allowed(spec, channels, {name: faster[name][-1].shape for name in slowest})
 
 
-def size(shape: ArrayShape) -> int:
-    """What an array's DSPs are in proportion to."""
-    return shape.columns * shape.cascades
-
-
-def allowed(spec: PipelineSpec, channels: int, changes: dict[str, Any]) -> Iterator[PipelineSpec]:
-    """The geometry with changes and its share of memory channels; nothing where the specs refuse it."""
-    shapes = {name: changes.get(name, getattr(spec, name)) for name in ARRAYS}
-    columns, cascades = np.array([shapes[name] for name in LINEAR_UNITS]).T
-    shares = shared_channels(channels, columns * cascades, columns)
+def allowed(
+    spec: PipelineSpec, channels: int, shapes: Mapping[str, ArrayShape], **lanes: Any
+) -> Iterator[PipelineSpec]:
+    """The geometry with other shapes and lanes, and its share of memory channels; nothing where the specs refuse it."""
+    arrays = spec.arrays | shapes
+    shares = channels_of_shapes(channels, [arrays[name] for name in spec.products])
     try:
-        yield replace(spec, channels=tuple(shares.tolist()), **changes)
+        yield replace(spec, arrays=arrays, channels=shares, **lanes)
     except ValueError:
         return

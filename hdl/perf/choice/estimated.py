@@ -14,7 +14,8 @@ from ..designs.constraints import check_memory, first_that_fits
 from ..designs.cost import cycles_of, work_cycles
 from ..designs.design import Design, SpatialDesign, StreamedDesign
 from ..device import Device
-from ..geometry.pipeline_spec import ArrayShape, PipelineSpec
+from ..geometry.arrays import ArrayShape
+from ..geometry.pipeline_spec import PipelineSpec
 from ..geometry.streamed_spec import StreamedSpec
 from ..geometry.weight_channels import copy_channels, weight_channels
 from ..workload import TILES, Workload

@@ -9,9 +9,9 @@ from ...kernels.kvblocks import BLOCK
 from ...kernels.scores import ScoresSpec
 from ...kernels.weightedsum import WeightedSumsSpec
 from ...model.weightbits import WeightBits
+from ..geometry.arrays import ArrayShape
 from ..geometry.decoder_layer_spec import DecoderLayerSpec
 from ..geometry.decoder_spec import DecoderSpec
-from ..geometry.pipeline_spec import ArrayShape
 from .one_pace import MAX_CASCADES, MAX_COLUMNS, divisors
 
 __all__ = ["CACHE_BANKS", "CACHE_CHANNELS", "cache_choices", "off_chip"]
@@ -40,7 +40,7 @@ def off_chip(spec: DecoderLayerSpec, channels: int, weight_bits: WeightBits) -> 
             f"keys and values in off-chip memory need heads whose size is a multiple of {BLOCK * channels}, "
             f"not {spec.head_size}"
         )
-    return DecoderSpec.of(spec, **shapes, weight_bits=weight_bits, cache_channels=channels)
+    return DecoderSpec.of(spec, arrays=spec.arrays | shapes, weight_bits=weight_bits, cache_channels=channels)
 
 
 def _shapes(spec: DecoderLayerSpec, channels: int) -> dict[str, ArrayShape] | None:

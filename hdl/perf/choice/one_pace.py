@@ -11,8 +11,6 @@ from itertools import product
 from math import ceil, gcd
 from typing import Any
 
-import numpy as np
-
 from ...errors import InputError
 from ...kernels.arrayspec import pass_cycles
 from ...kernels.linearspec import pass_words
@@ -20,9 +18,10 @@ from ...kernels.weights import CHANNEL_RAMS
 from ...model.network import Network
 from ...resources import Resources
 from ..designs.budget import shortfall
+from ..geometry.arrays import ATTENTION_ARRAYS, Arrays, ArrayShape
 from ..geometry.decoder_layer_spec import DecoderLayerSpec, block_divisor
-from ..geometry.pipeline_spec import LINEAR_UNITS, ArrayShape, PipelineSpec
-from ..geometry.weight_channels import shared_channels
+from ..geometry.pipeline_spec import PipelineSpec, tensor_lanes
+from ..geometry.weight_channels import channels_of_shapes
 
 __all__ = ["TOLERANCE", "Cost", "balanced", "divisors", "lane_choices", "menus_for", "smallest"]
 
@@ -36,6 +35,9 @@ LEAST_BEATS = 16
 """Beats a row has at least where it has several lanes."""
 
 MAX_COLUMNS, MAX_CASCADES = 96, 4
+
+LANES = ("lanes", "ffn_lanes", "score_lanes")
+"""The fields of a geometry that `lane_choices` gives."""
 
 
 def divisors(number: int) -> list[int]:
@@ -124,8 +126,7 @@ def smallest(network: Network, max_length: int, rows: int) -> PipelineSpec:
         menus = menus_for(network, max_length, rows, *lanes)
         if menus is not None:
             pace = max(menu[-1].cycles for menu in menus.values())
-            channels = len(LINEAR_UNITS)
-            return assemble(network, max_length, rows, lanes, menus, pace, channels=channels)
+            return assemble(network, max_length, rows, lanes, menus, pace, channels=len(network.operators))
     raise no_geometry(network)
 
 
@@ -151,19 +152,17 @@ def menus_for(
     tiles = ceil(max_length / rows)
     # A decoder's tiles see half of the keys on average, and wait in front of attention for those that see more.
     share = 0.5 if network.causal else 1.0
-    sizes = {operator.name: (operator.inputs, operator.outputs) for operator in network.operators}
     # Shared products fill whole words of every array.
     words = block_divisor(network.hidden, network.intermediate, 1) if network.causal else 0
     if packed:  # a group's factors are for whole words
         words = gcd(words, CHANNEL_RAMS)
-    menus = {
-        "qkv": linear_options(rows, *sizes["qkv"], lanes, lanes, words),
-        "projection": linear_options(rows, *sizes["projection"], lanes, lanes, words),
-        "ffn1": linear_options(rows, *sizes["ffn1"], lanes, ffn_lanes, words),
-        "ffn2": linear_options(rows, *sizes["ffn2"], ffn_lanes, lanes, words),
-        "scores": [],
-        "sums": [],
-    }
+    lanes_of = partial(tensor_lanes, network.layer, lanes=lanes, ffn_lanes=ffn_lanes)
+    menus: dict[str, list[Option]] = {
+        one.name: linear_options(
+            rows, one.inputs, one.outputs, lanes_of(one.source), lanes_of(one.parts[0].name), words
+        )
+        for one in network.operators
+    } | {name: [] for name in ATTENTION_ARRAYS}
     for columns in range(rows, min(4 * MAX_COLUMNS, tiles * rows) + 1, rows):
         if columns % score_lanes == 0:
             for cascades in [p for p in divisors(head_size // 8) if p <= MAX_CASCADES] if head_size % 8 == 0 else []:
@@ -219,14 +218,16 @@ def assemble(
     cache_channels: int = 0,
 ) -> PipelineSpec:
     """The smallest pipeline in which every unit keeps the pace."""
-    shapes = {name: next(o for o in reversed(menu) if o.cycles <= pace).shape for name, menu in menus.items()}
-    columns, cascades = np.array([shapes[name] for name in LINEAR_UNITS]).T
-    common: dict[str, Any] = dict(
-        layer=network.layer,
-        max_length=ceil(max_length / rows) * rows if network.causal else max_length,
-        max_layers=network.layers, rows=rows, lanes=lanes[0], ffn_lanes=lanes[1], score_lanes=lanes[2],
-        channels=tuple(shared_channels(channels, columns * cascades, columns).tolist()), **shapes,
-    )  # fmt: skip
+    arrays = Arrays(**{n: next(o for o in reversed(menu) if o.cycles <= pace).shape for n, menu in menus.items()})
+    common: dict[str, Any] = {
+        "layer": network.layer,
+        "max_length": ceil(max_length / rows) * rows if network.causal else max_length,
+        "max_layers": network.layers,
+        "rows": rows,
+        **dict(zip(LANES, lanes, strict=True)),
+        "arrays": arrays,
+        "channels": channels_of_shapes(channels, [arrays[one.name] for one in network.operators]),
+    }
     if not network.causal:
         return PipelineSpec(**common)
     assert network.head is not None, f"{network.name} has no head"

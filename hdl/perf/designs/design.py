@@ -13,9 +13,10 @@ from ...kernels.shared import weight_bytes
 from ...model.network import Network
 from ...resources import Resources
 from ..device import Memory
+from ..geometry.arrays import ATTENTION_ARRAYS
 from ..geometry.decoder_layer_spec import DecoderLayerSpec, held_weights, unheld_bytes
 from ..geometry.decoder_spec import DecoderSpec
-from ..geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
+from ..geometry.pipeline_spec import PipelineSpec
 from ..geometry.streamed_spec import StreamedSpec
 from ..schedule.encoder_schedule import counted_cycles
 from .phase import Phase
@@ -166,8 +167,8 @@ class SpatialDesign:
     @cached_property
     def tail_bytes(self) -> float:
         """Weights of the head that the RAMs of the linear units do not hold."""
-        units = [self.spec.linear(name) for name in LINEAR_UNITS]
-        held = int(held_weights(*np.array([(unit.columns, unit.cascades, unit.ram_depth) for unit in units]).T))
+        units = [(unit.columns, unit.cascades, unit.ram_depth) for unit in self.spec.linear_units]
+        held = int(held_weights(*np.array(units).T))
         return float(unheld_bytes(self.head_bytes, product_bytes(self.spec, "head", held, self.weight_bits)))
 
     def prefill(self, tokens: int) -> Phase:
@@ -212,7 +213,7 @@ def _spatial_token(design: SpatialDesign, context: int, sequences: int) -> Phase
         raise TypeError(f"an encoder such as {network.name} does not decode")
     tiles = ceil(sequences / spec.rows)
     stages = spec.token_cycles(context)
-    for name in ("scores", "sums"):
+    for name in ATTENTION_ARRAYS:
         stages[name] *= sequences
     for operator in network.operators:
         stages[operator.name] *= tiles

@@ -25,7 +25,7 @@ CLOCKS = (0.6, 0.8, 1.0)
 class Kind(ABC):
     """All designs of a kind, of ``network`` on ``device``, for prompts of ``prompt`` tokens and ``output`` more.
 
-    ``name``: the kind's. ``axes``: the columns of a choice, each an index; among them ``weight_bits`` and ``clock``.
+    ``name``: the kind's.
 
     Raises:
         InputError: for a network that has no geometry, when `tables` are asked for.
@@ -37,7 +37,11 @@ class Kind(ABC):
     output: int
 
     name: ClassVar[str]
-    axes: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def axes(self) -> tuple[str, ...]:
+        """The columns of a choice, each an index; among them ``weight_bits`` and ``clock``."""
 
     @property
     @abstractmethod

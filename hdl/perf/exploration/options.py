@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..geometry.pipeline_spec import ArrayShape
+from ..geometry.arrays import ArrayShape
 
 __all__ = ["GroupOptions", "Shapes"]
 

@@ -7,15 +7,16 @@ from typing import Any, Self
 from ...errors import InputError
 from ...model.network import Network
 from ..designs.design import StreamedDesign
+from ..geometry.arrays import Arrays, ArrayShape
 from ..geometry.decoder_layer_spec import DecoderLayerSpec
-from ..geometry.pipeline_spec import ARRAYS, ArrayShape, PipelineSpec
+from ..geometry.pipeline_spec import PipelineSpec
 from ..geometry.streamed_spec import StreamedSpec
 from .spatial.copies import CopiedDesign, flight
 
 __all__ = ["DesignPoint"]
 
-SHAPES = (*ARRAYS, "shape")
-"""Fields of a geometry, of either kind, that are an array's shape."""
+SHAPES = ("shape", "scores", "sums")
+"""Fields of a streamed geometry that are an array's shape."""
 
 OF_NETWORK = ("network", "layer", "head")
 """Fields of a geometry that are the network's."""
@@ -72,8 +73,7 @@ class DesignPoint:
         return {
             "network": asdict(self.network),
             "kind": self.kind,
-            "geometry": {name: list(value) if isinstance(value, tuple) else value
-                         for name, value in self.geometry.items()},
+            "geometry": {name: plain(value) for name, value in self.geometry.items()},
             **{name: getattr(self, name) for name in PLAIN},
         }  # fmt: skip
 
@@ -98,10 +98,23 @@ class DesignPoint:
             raise InputError(f"{source} must be a point as explore writes them: {error}") from None
 
 
+def plain(value: Any) -> Any:
+    """A field of a geometry as JSON has it."""
+    if isinstance(value, Mapping):
+        return {name: list(shape) for name, shape in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
 def built(network: Network, kind: Any, values: Mapping[str, Any]) -> PipelineSpec | StreamedSpec:
     """The geometry of a kind from its fields as JSON has them."""
     geometry: dict[str, Any] = {
-        name: ArrayShape(*value) if name in SHAPES else tuple(value) if isinstance(value, list) else value
+        name: ArrayShape(*value)
+        if name in SHAPES
+        else Arrays(**value)
+        if name == "arrays"
+        else tuple(value)
+        if isinstance(value, list)
+        else value
         for name, value in values.items()
     }
     if kind == StreamedDesign.kind:

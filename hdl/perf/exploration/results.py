@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from ...errors import InputError
 from ...output import written
 from ..drawing import as_svg
-from ..geometry.pipeline_spec import LINEAR_UNITS, ArrayShape
+from ..geometry.arrays import ArrayShape
 from .explore import Exploration
 from .front import FrontPoint
 from .picture import picture
@@ -29,11 +29,8 @@ from .store import kept
 
 __all__ = ["point_name", "write_results"]
 
-COLUMNS = (
-    "rows", "lanes", "ffn_lanes", "score_lanes", *LINEAR_UNITS, "array", "scores", "sums", "block", "channels",
-    "weight_layers", "cache_on_chip", "cache_channels",
-)  # fmt: skip
-"""Fields of a geometry, of either kind, that the table of the front has."""
+OF_WORK = ("max_length", "max_layers")
+"""Fields of a geometry that are alike in all points."""
 
 
 def write_results(found: Exploration, folder: Path) -> None:
@@ -107,26 +104,31 @@ def summary_of(found: Exploration) -> dict[str, Any]:
     }
 
 
-def row_of(number: int, one: FrontPoint) -> dict[str, Any]:
-    """A point of the front as a row: shapes are columns x cascades, a layer's channels those of its linear units."""
-    point = one.point
-    geometry = {
+def geometry_of(one: FrontPoint) -> dict[str, Any]:
+    """The geometry of a point as columns: shapes are columns x cascades, a layer's channels those of its linear
+    units."""
+    fields = {name: value for name, value in one.point.geometry.items() if name not in OF_WORK}
+    fields |= fields.pop("arrays", {})
+    return {
         ("array" if name == "shape" else name):
             "x".join(map(str, value)) if isinstance(value, ArrayShape)
             else "+".join(map(str, value)) if isinstance(value, tuple)
             else value
-        for name, value in point.geometry.items()
+        for name, value in fields.items()
     }  # fmt: skip
+
+
+def row_of(number: int, one: FrontPoint) -> dict[str, Any]:
+    """A point of the front as a row."""
+    point = one.point
     own = {"copies": point.copies, "weight_bits": point.weight_bits, "clock_mhz": point.clock_mhz}
-    shown = {name: value for name, value in geometry.items() if name in COLUMNS}
-    return {"point": number, "kind": point.kind, **shown, **own, **one.figures}
+    return {"point": number, "kind": point.kind, **geometry_of(one), **own, **one.figures}
 
 
 def columns_of(front: Sequence[FrontPoint]) -> list[str]:
     """The columns of the front as a table: those of the kinds that are in it."""
-    rows = [row_of(0, one) for one in front]
-    order = ["point", "kind", *COLUMNS, "copies", "weight_bits", "clock_mhz", *FIGURES]
-    return [name for name in order if any(name in row for row in rows)]
+    geometry = dict.fromkeys(name for one in front for name in geometry_of(one))
+    return ["point", "kind", *geometry, "copies", "weight_bits", "clock_mhz", *FIGURES]
 
 
 def points_of(found: Exploration) -> pa.Table:

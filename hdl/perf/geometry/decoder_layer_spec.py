@@ -22,8 +22,9 @@ from ...kernels.softmax import SoftmaxSpec
 from ...kernels.weightedsum import WeightedSumsSpec
 from ...kernels.weights import block_words, channel_rams
 from ...model.architecture import Add, Graph, Linear
+from .arrays import ArrayShape
 from .parameter_blocks import padded
-from .pipeline_spec import LINEAR_UNITS, ArrayShape, PipelineSpec, Unit
+from .pipeline_spec import PipelineSpec, Unit
 
 MEMORY_LATENCY = 80
 """Cycles from a request to its first beat that readers of memory allow for: HBM2's, at the planned clock."""
@@ -72,8 +73,8 @@ class DecoderLayerSpec(PipelineSpec):
             raise ValueError(f"decoder max_length must be a multiple of its {self.rows} rows, not {self.max_length}")
         if self.ffn_lanes != self.lanes:
             raise ValueError(f"decoder ffn_lanes must be its {self.lanes} lanes, not {self.ffn_lanes}")
-        for name in LINEAR_UNITS:
-            depth = 8 * getattr(self, name).cascades
+        for name in self.products:
+            depth = 8 * self.arrays[name].cascades
             if self.hidden % depth or self.intermediate % depth:
                 raise ValueError(
                     f"decoder hidden sizes must be multiples of the depth {depth} of each array, which all compute, "
@@ -89,7 +90,7 @@ class DecoderLayerSpec(PipelineSpec):
     def weight_block(self, name: str, shape: ArrayShape) -> int:
         """Words of each RAM of a linear unit that lie side by side in memory, whose beats they are to fill: tokens wait
         for weights. All products' words come in such blocks."""
-        rams = channel_rams(shape.columns * shape.cascades, self.channels[LINEAR_UNITS.index(name)])
+        rams = channel_rams(shape.rams, self.channels_of(name))
         return block_words(rams, block_divisor(self.hidden, self.intermediate, shape.cascades))
 
     @cached_property
@@ -117,7 +118,7 @@ class DecoderLayerSpec(PipelineSpec):
     @cached_property
     def shared(self) -> SharedColumnsSpec:
         """The arrays of the linear units as they decode."""
-        arrays = tuple(self.linear(name).array for name in LINEAR_UNITS)
+        arrays = tuple(unit.array for unit in self.linear_units)
         return SharedColumnsSpec(arrays=arrays, block=1, max_inputs=max(self.hidden, self.intermediate))
 
     @cached_property
@@ -148,22 +149,21 @@ class DecoderLayerSpec(PipelineSpec):
         """Cycles of all tiles of a prompt, each in the unit that is slowest with it: the first in a linear unit, those
         that see many keys in one of attention."""
         same = self.full_tile_cycles(self.rows)
-        pace = max(self.row_cycles, *(same[name] for name in LINEAR_UNITS))
+        pace = max(self.row_cycles, *(same[name] for name in self.products))
         attention = [prompt_cycles(unit, tokens) for unit in self.attention_units.values()]
         return int(np.maximum(pace, np.max(attention, axis=0)).sum())
 
     def tile_latency(self, tokens: int) -> int:
         """Cycles of a tile through all units, each of which needs its whole rows."""
         cycles = self.tile_cycles(tokens)
-        busy = sum(cycles[name] for name in (*LINEAR_UNITS, "scores", "sums"))
-        arrays = [self.linear(name).array for name in LINEAR_UNITS] + [self.scores_unit.array, self.sums_unit.array]
-        return busy + sum(array.latency for array in arrays) + self.stream_cycles
+        arrays = sum(cycles[name] for name in self.arrays) + sum(unit.array.latency for unit in self.array_units)
+        return arrays + self.stream_cycles
 
     @cached_property
     def stream_cycles(self) -> int:
         """Cycles that a tile spends between the arrays: the beats that what needs whole rows takes, and latencies."""
-        rows = [self.row_quantise(name) for name in LINEAR_UNITS]
-        requantised = [self.requantise(name).latency for name in (*LINEAR_UNITS, self.attention.name)]
+        rows = [self.row_quantise(name) for name in self.products]
+        requantised = [self.requantise(name).latency for name in (*self.products, self.attention.name)]
         latencies = sum(one.latency for one in rows) + sum(requantised) + 2 * self.norm.latency
         latencies += self.softmax.latency + self.softmax.factor_latency + self.activation.latency
         latencies += 2 * self.residual(self.layer.of(Add)[0].name).latency + LOOP_CYCLES
@@ -184,7 +184,7 @@ class DecoderLayerSpec(PipelineSpec):
         """
         products = {
             name: self.shared.product_cycles(self.linear(name).inputs, self.linear(name).outputs) + self.shared.latency
-            for name in LINEAR_UNITS
+            for name in self.products
         }
         tile = self.full_tile_cycles(min(context + 1, self.max_length))
         arrays = {"scores": self.scores_unit.array, "sums": self.sums_unit.array}
@@ -214,13 +214,13 @@ class DecoderLayerSpec(PipelineSpec):
     @cached_property
     def weight_products(self) -> list[tuple[int, int, int]]:
         """The products of a token: inputs, outputs, and how often; the head last."""
-        units = [self.linear(name) for name in LINEAR_UNITS]
+        units = self.linear_units
         return [*((unit.inputs, unit.outputs, self.max_layers) for unit in units), (self.hidden, self.vocabulary, 1)]
 
     @cached_property
     def _loads(self) -> tuple[float, float]:
         """As `loads`, of the linear units."""
-        units = [self.linear(name) for name in LINEAR_UNITS]
+        units = self.linear_units
         found = loads(
             self.weight_products,
             columns=self.shared.columns,

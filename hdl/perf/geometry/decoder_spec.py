@@ -24,17 +24,15 @@ from ...kernels.sharing import share
 from ...kernels.topk import MAX_CANDIDATES, TopKSpec
 from ...kernels.weightedsum import WeightedSumsSpec
 from ...memory import ReplaySpec
-from ...model.architecture import Attention, Linear, Operator
+from ...model.architecture import Add, Attention, Linear, Operator
 from ...model.lowering import Lowering
 from ...model.weightbits import W8, WeightBits
 from ...resources import Resources
 from ...stream import buffer_resources
+from .arrays import ArrayShape
 from .decoder_layer_spec import MEMORY_LATENCY, DecoderLayerSpec
 from .parameter_blocks import ParameterBlock, blocks_beats
 from .pipeline_spec import (
-    ARRAYS,
-    LINEAR_UNITS,
-    ArrayShape,
     OperatorUnit,
     Section,
     Segments,
@@ -44,10 +42,7 @@ from .pipeline_spec import (
     unit_resources,
 )
 
-__all__ = ["MOVABLE", "DecoderSpec"]
-
-MOVABLE = ("loop", "residual1", "residual2", *ARRAYS)
-"""The units whose URAMs may be made of block RAM instead."""
+__all__ = ["DecoderSpec"]
 
 AttentionUnit = TypeVar("AttentionUnit", ScoresSpec, WeightedSumsSpec)
 
@@ -61,12 +56,12 @@ class DecoderSpec(DecoderLayerSpec):
     ``weight_bits`` in memory, by product: 8, or 4 with a factor for each group (`hdl/kernels/packedweights.py`).
     ``cache_channels`` of memory for keys, and as many for values, where these do not lie on chip; ``cache_banks``:
     layers of these that lie in RAMs at once, loaded ahead of the one that is read. ``block_rams``: units, of
-    `MOVABLE`, whose RAMs are made of block RAM where they would be of URAM (`hdl/perf/choice/block_rams.py`).
+    `movable`, whose RAMs are made of block RAM where they would be of URAM (`hdl/perf/choice/block_rams.py`).
     ``padding``: rows of the last tile that no token may take: ``max_length`` is whole tiles, the positions of the model
     need not be.
 
     Raises:
-        ValueError: as `DecoderLayerSpec`, for units that are not `MOVABLE`, for padding of a whole tile, and for what
+        ValueError: as `DecoderLayerSpec`, for units that are not `movable`, for padding of a whole tile, and for what
             is estimated but not built yet: gates, shared key and value heads.
     """
 
@@ -82,8 +77,8 @@ class DecoderSpec(DecoderLayerSpec):
         if self.cache_channels < 1 and not self.cache_on_chip:
             raise ValueError(f"decoder must have at least 1 channel for its keys, not {self.cache_channels}")
         for name in self.block_rams:
-            if name not in MOVABLE:
-                raise ValueError(f"decoder block_rams must be of {', '.join(MOVABLE)}, not {name!r}")
+            if name not in self.movable:
+                raise ValueError(f"decoder block_rams must be of {', '.join(self.movable)}, not {name!r}")
         if not 0 <= self.padding < self.rows:
             raise ValueError(f"decoder padding must be 0 to {self.rows - 1}, less than a tile, not {self.padding}")
         super().__post_init__()
@@ -100,12 +95,17 @@ class DecoderSpec(DecoderLayerSpec):
         return cls(**geometry | others)
 
     @property
+    def movable(self) -> tuple[str, ...]:
+        """The units whose URAMs may be made of block RAM instead."""
+        return ("loop", *(add.name for add in self.layer.of(Add)), *self.arrays)
+
+    @property
     def positions(self) -> int:
         """Tokens of the longest text, each of which has a row in the table of positions."""
         return self.max_length - self.padding
 
     @cached_property
-    def products(self) -> dict[str, Product]:
+    def shared_products(self) -> dict[str, Product]:
         """What all arrays compute together, in the order of a token's way; the head's outputs fill whole beats."""
         return {
             one.name: Product(one.inputs, ceil(one.outputs / self.lanes) * self.lanes, self.weight_bits[one.name])
@@ -116,8 +116,8 @@ class DecoderSpec(DecoderLayerSpec):
     def _sharing(self) -> tuple[tuple[LinearSpec, ...], SharedColumnsSpec]:
         """The linear units, and what joins them."""
         return share(
-            [self._styled(name, super(DecoderSpec, self)._linear_unit(name)) for name in LINEAR_UNITS],
-            [*self.products.values()],
+            [self._styled(name, super(DecoderSpec, self)._linear_unit(name)) for name in self.products],
+            [*self.shared_products.values()],
         )
 
     @property
@@ -130,7 +130,7 @@ class DecoderSpec(DecoderLayerSpec):
         return 1 if self.weight_bits.packed else super().weight_block(name, shape)
 
     def _linear_unit(self, name: str) -> LinearSpec:
-        return self._sharing[0][LINEAR_UNITS.index(name)]
+        return self._sharing[0][self.products.index(name)]
 
     def _styled(self, name: str, unit: StyledUnit) -> StyledUnit:
         """A unit with its URAMs made of block RAM, if it is one of those."""
@@ -213,7 +213,7 @@ class DecoderSpec(DecoderLayerSpec):
         if name != self.head_product.name:
             return super().requantise(name)
         sum_bits = super().requantise(self.layer.of(Linear)[-1].name).sum_bits
-        outputs = self.products[name].outputs
+        outputs = self.shared_products[name].outputs
         return self.head_lowering.requantise(
             self.head_product, rows=self.rows, lanes=self.lanes, sum_bits=sum_bits, channels=outputs
         )
@@ -271,7 +271,7 @@ class DecoderSpec(DecoderLayerSpec):
         """The readers of weights and parameters."""
         longest = max(
             beats
-            for name in (*LINEAR_UNITS, "parameters")
+            for name in (*self.products, "parameters")
             for segments in self.segments(name).values()
             for _, beats in segments
         )
@@ -285,7 +285,7 @@ class DecoderSpec(DecoderLayerSpec):
             return {"prompt": both, "token": both}
         unit, layers = self.linear(name), self.max_layers
         own = layers * unit.product_beats(0)
-        *products, head = (unit.product_beats(1 + index) for index in range(len(self.products)))
+        *products, head = (unit.product_beats(1 + index) for index in range(len(self.shared_products)))
         token = layers * sum(products)
         return {"prompt": ((0, own), (own + token, head)), "token": ((own, token + head),)}
 

@@ -11,16 +11,12 @@ from ...resources import Resources
 from ...stream import buffer_resources
 
 __all__ = [
-    "LINEAR_UNITS",
     "PARAMETER_WORDS_A_BEAT",
     "ParameterBlock",
     "blocks_beats",
     "joint_resources",
     "padded",
 ]
-
-LINEAR_UNITS = ("qkv", "projection", "ffn1", "ffn2")
-"""The units that bear weights, in the order of the data."""
 
 PARAMETER_WORDS_A_BEAT = CHANNEL_BITS // 64
 
@@ -64,6 +60,8 @@ class Joined(Protocol):
     def max_tiles(self) -> int: ...
     @property
     def parameters(self) -> tuple[ParameterBlock, ...]: ...
+    @property
+    def products(self) -> tuple[str, ...]: ...
 
 
 def joint_resources(spec: Joined, order_bits: int, heads_in_sums: int) -> Resources:
@@ -76,7 +74,7 @@ def joint_resources(spec: Joined, order_bits: int, heads_in_sums: int) -> Resour
         *[(spec.max_tiles.bit_length(), 2)] * len(spec.parameters),
         *[(64 * block.lanes, 2) for block in blocks],
         (CHANNEL_BITS, 2),
-        *[(factors, 4)] * len(LINEAR_UNITS),
+        *[(factors, 4)] * len(spec.products),
         (factors, heads_in_sums),
         *[(beat, 2)] * 6,  # two forks, and the exit
         *[(beat // 2, 2)] * 3,  # keys, values, queries

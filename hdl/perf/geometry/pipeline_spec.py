@@ -21,12 +21,10 @@ from ...model.architecture import Add, Attention, Gate, Graph, Linear, Norm, Ope
 from ...model.lowering import Lowering
 from ...model.weightbits import W8, WeightBits
 from ...resources import Resources
-from .parameter_blocks import LINEAR_UNITS, ParameterBlock, blocks_beats, joint_resources
+from .arrays import Arrays, ArrayShape, array_names, products
+from .parameter_blocks import ParameterBlock, blocks_beats, joint_resources
 
-__all__ = ["ARRAYS", "LINEAR_UNITS", "ArrayShape", "PipelineSpec", "Unit", "bank_style", "unit_resources"]
-
-ARRAYS = (*LINEAR_UNITS, "scores", "sums")
-"""All systolic arrays of a layer."""
+__all__ = ["OperatorUnit", "PipelineSpec", "Unit", "bank_style", "tensor_lanes", "unit_resources"]
 
 
 class Unit(Hashable, Protocol):
@@ -77,22 +75,15 @@ def bank_style(words: int) -> str:
     return "ultra" if words > 1024 else "block"
 
 
-class ArrayShape(NamedTuple):
-    """Columns C and cascades P of a systolic array (D = 8 P)."""
-
-    columns: int
-    cascades: int
-
-
 @dataclass(frozen=True, kw_only=True)
 class PipelineSpec:
     """One layer of a network in hardware.
 
     The network: the graph of its ``layer``, sequences of up to ``max_length`` tokens, ``max_layers``. The geometry:
-    ``rows`` tokens in a tile; the arrays' shapes; ``lanes`` features in a beat of the token streams, ``ffn_lanes`` of
-    the streams between the feed-forward units, ``score_lanes`` of scores and numerators; ``channels`` memory channels
-    for each unit that bears weights, in the order of `LINEAR_UNITS`; ``weight_layers`` whose weights lie on chip at
-    once, 1 or 2: with 2 the next layer's come while one is computed.
+    ``rows`` tokens in a tile; the shapes of the ``arrays``, by the names of `array_names`; ``lanes`` features in a beat
+    of the token streams, ``ffn_lanes`` of the streams between the feed-forward units, ``score_lanes`` of scores and
+    numerators; ``channels``: the memory channels of each linear unit, in the order of the `products`;
+    ``weight_layers`` whose weights lie on chip at once, 1 or 2: with 2 the next layer's come while one is computed.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -105,19 +96,33 @@ class PipelineSpec:
     lanes: int
     ffn_lanes: int
     score_lanes: int
-    qkv: ArrayShape
-    projection: ArrayShape
-    ffn1: ArrayShape
-    ffn2: ArrayShape
-    scores: ArrayShape
-    sums: ArrayShape
-    channels: tuple[int, int, int, int]
+    arrays: Arrays
+    channels: tuple[int, ...]
     weight_layers: int = 2
 
     def __post_init__(self) -> None:
         if self.weight_layers not in (1, 2):
             raise ValueError(f"pipeline weight_layers must be 1 or 2, not {self.weight_layers}")
+        if tuple(self.arrays) != array_names(self.layer):
+            names = ", ".join(array_names(self.layer))
+            raise ValueError(f"pipeline arrays must be {names}, not {', '.join(self.arrays)}")
+        if len(self.channels) != len(self.products):
+            raise ValueError(f"pipeline channels must be {len(self.products)} numbers, not {self.channels}")
         _ = self.units
+
+    @cached_property
+    def products(self) -> tuple[str, ...]:
+        """The names of the linear units, in the order of the data."""
+        return products(self.layer)
+
+    @property
+    def linear_units(self) -> tuple[LinearSpec, ...]:
+        """The linear units, in the order of the data."""
+        return tuple(self.linear(name) for name in self.products)
+
+    def channels_of(self, name: str) -> int:
+        """Memory channels of the linear unit ``name``."""
+        return self.channels[self.products.index(name)]
 
     @cached_property
     def lowering(self) -> Lowering:
@@ -172,8 +177,7 @@ class PipelineSpec:
 
     def lanes_of(self, tensor: str) -> int:
         """Features in a beat of a tensor's stream: ``ffn_lanes`` in front of and after a table."""
-        around = (self.layer.maker(tensor), *self.layer.readers(tensor))
-        return self.ffn_lanes if any(isinstance(one, (Table, Gate)) for one in around) else self.lanes
+        return tensor_lanes(self.layer, tensor, lanes=self.lanes, ffn_lanes=self.ffn_lanes)
 
     @property
     def positions(self) -> int:
@@ -186,7 +190,7 @@ class PipelineSpec:
         return ceil(self.max_length / self.rows)
 
     def linear(self, name: str) -> LinearSpec:
-        """The linear unit ``name``, one of `LINEAR_UNITS`."""
+        """The linear unit ``name``, one of the `products`."""
         units = self._linear_units
         if name not in units:
             units[name] = self._linear_unit(name)
@@ -198,7 +202,7 @@ class PipelineSpec:
         return {}
 
     def _linear_unit(self, name: str) -> LinearSpec:
-        return self.linear_of(name, getattr(self, name), self.weight_layers)
+        return self.linear_of(name, self.arrays[name], self.weight_layers)
 
     def linear_of(self, name: str, shape: ArrayShape, weight_layers: int) -> LinearSpec:
         """The linear unit ``name`` with an array of that shape, and room for the weights of so many layers."""
@@ -208,7 +212,7 @@ class PipelineSpec:
         depth = int(ram_depth(outputs // shape.columns * pass_words(inputs, shape.cascades), weight_layers))
         return LinearSpec(
             rows=self.rows, inputs=inputs, outputs=outputs, columns=shape.columns, cascades=shape.cascades,
-            lanes_in=lanes_in, lanes=lanes, channels=self.channels[LINEAR_UNITS.index(name)], ram_depth=depth,
+            lanes_in=lanes_in, lanes=lanes, channels=self.channels_of(name), ram_depth=depth,
             max_tiles=self.max_tiles, ram_style="ultra" if depth > 512 else "block",
             block=self.weight_block(name, shape),
         )  # fmt: skip
@@ -220,7 +224,7 @@ class PipelineSpec:
     @property
     def scores_unit(self) -> ScoresSpec:
         """Queries times keys."""
-        return self.scores_of(self.scores)
+        return self.scores_of(self.arrays["scores"])
 
     def scores_of(self, shape: ArrayShape) -> ScoresSpec:
         """Queries times keys, in an array of that shape."""
@@ -244,7 +248,7 @@ class PipelineSpec:
     @property
     def sums_unit(self) -> WeightedSumsSpec:
         """Numerators times values, in RAMs as those of the keys."""
-        return replace(self.sums_of(self.sums), ram_style=self.scores_of(self.scores).ram_style)
+        return replace(self.sums_of(self.arrays["sums"]), ram_style=self.scores_of(self.arrays["scores"]).ram_style)
 
     def sums_of(self, shape: ArrayShape) -> WeightedSumsSpec:
         """Numerators times values, in an array of that shape."""
@@ -257,7 +261,7 @@ class PipelineSpec:
     @property
     def softmax(self) -> SoftmaxSpec:
         """Softmax over the scores of a head."""
-        return self.softmax_of(self.scores_of(self.scores), self.sums.cascades)
+        return self.softmax_of(self.scores_of(self.arrays["scores"]), self.arrays["sums"].cascades)
 
     def softmax_of(self, scores: ScoresSpec, cascades: int) -> SoftmaxSpec:
         """Softmax after such scores, and before weighted sums of so many cascades."""
@@ -437,12 +441,16 @@ class PipelineSpec:
     @property
     def macs(self) -> int:
         """Multiplications a cycle of all arrays."""
-        arrays = [self.linear(name).array for name in LINEAR_UNITS] + [self.scores_unit.array, self.sums_unit.array]
-        return sum(array.macs for array in arrays)
+        return sum(unit.array.macs for unit in self.array_units)
+
+    @property
+    def array_units(self) -> tuple[LinearSpec | ScoresSpec | WeightedSumsSpec, ...]:
+        """The units that have systolic arrays."""
+        return (*self.linear_units, self.scores_unit, self.sums_unit)
 
     def tile_cycles(self, tokens: int) -> dict[str, int]:
         """Cycles a tile takes each array, for a sequence of ``tokens``; the largest sets the pace."""
-        linear = {name: self.linear(name).cycles(1) for name in LINEAR_UNITS}
+        linear = {name: self.linear(name).cycles(1) for name in self.products}
         return linear | {
             "scores": self.scores_unit.tile_cycles(tokens),
             "softmax": self.softmax.cycles(tokens),
@@ -457,8 +465,14 @@ class PipelineSpec:
 
     def row_cycles_with(self, softmax: SoftmaxSpec) -> int:
         """`row_cycles` with another softmax."""
-        rows = max(self.row_quantise(name).cycles() for name in LINEAR_UNITS)
+        rows = max(self.row_quantise(name).cycles() for name in self.products)
         return max(rows, self.norm.cycles(), softmax.cycles(1))
+
+
+def tensor_lanes(layer: Graph, tensor: str, *, lanes: int, ffn_lanes: int) -> int:
+    """Features in a beat of a tensor's stream: ``ffn_lanes`` in front of and after a table."""
+    around = (layer.maker(tensor), *layer.readers(tensor))
+    return ffn_lanes if any(isinstance(one, (Table, Gate)) for one in around) else lanes
 
 
 @lru_cache(maxsize=1 << 12)

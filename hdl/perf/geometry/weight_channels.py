@@ -1,13 +1,15 @@
 """Memory channels for the weights of the linear units: how many there are, and how many each unit has."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ...kernels.weights import CHANNEL_RAMS, channel_rams
 from ..device import Device
+from .arrays import ArrayShape
 
-__all__ = ["copy_channels", "shared_channels", "usable_channels", "weight_channels"]
+__all__ = ["channels_of_shapes", "copy_channels", "shared_channels", "usable_channels", "weight_channels"]
 
 
 def weight_channels(device: Device, *, causal: bool, weight_bits: int = 8) -> int:
@@ -38,6 +40,12 @@ def shared_channels(channels: int | np.ndarray, rams: np.ndarray, columns: np.nd
         most = np.argmax(rams / found, axis=0)
         found = found + ((units == most) & (found.sum(axis=0) < channels[0]))
     return usable_channels(found, rams, columns)
+
+
+def channels_of_shapes(channels: int, shapes: Iterable[ArrayShape]) -> tuple[int, ...]:
+    """`shared_channels` of linear units with arrays of those shapes."""
+    columns, cascades = np.array([*shapes]).T
+    return tuple(shared_channels(channels, columns * cascades, columns).tolist())
 
 
 def usable_channels(channels: np.ndarray, rams: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ import numpy as np
 
 from ...model.architecture import Attention
 from ..geometry.decoder_spec import DecoderSpec
-from ..geometry.parameter_blocks import LINEAR_UNITS
 from ..memory_timing import IDEAL, MemoryTiming
 from .cache_loads import CacheLoads
 from .encoder_schedule import EncoderSchedule, leave
@@ -59,13 +58,12 @@ class DecoderSchedule(EncoderSchedule):
         self.keys = ((first + 1 + np.arange(self.tiles)) * spec.rows)[:, np.newaxis]
         self.timing = timing
         self.begins = RUN_CYCLES
-        self.streams = {name: WeightStream(spec.linear(name), self.reader(name)) for name in LINEAR_UNITS}
+        self.streams = {name: WeightStream(spec.linear(name), self.reader(name)) for name in spec.products}
         self.parameters: FetchedParameters = FetchedParameters(
             self.reader("parameters"), spec.parameters, LONG_AGO, max_tiles=spec.max_tiles,
             tables={spec.table.name: spec.activation.entries}, width=spec.parameter_width,
         )  # fmt: skip
-        units = [spec.linear(name) for name in LINEAR_UNITS]
-        self.rounds = Rounds(spec.sharing, units, [self.streams[name] for name in LINEAR_UNITS])
+        self.rounds = Rounds(spec.sharing, spec.linear_units, [*self.streams.values()])
         self.products = [LONG_AGO] * ORDERS_AHEAD  # when the shared products ended
         self.loads = {name: CacheLoads(memory, timing, position) for name, memory in spec.memories.items()}
         if before is not None:
@@ -79,7 +77,7 @@ class DecoderSchedule(EncoderSchedule):
         see `MemoryTiming.first_cycle`. Which of them is how far when a run begins is not known; here, as after a
         reset."""
         spec = self.spec
-        counts = dict(zip((*LINEAR_UNITS, "parameters"), (*spec.channels, 1), strict=True))
+        counts = dict(zip((*spec.products, "parameters"), (*spec.channels, 1), strict=True))
         before = sum(counts[other] for other in [*counts][: [*counts].index(name)])
         every = sum(counts.values()) + spec.cache_ports
         phases = np.unique([self.timing.first_cycle(before + i, every) for i in range(counts[name])])
@@ -143,7 +141,7 @@ class DecoderSchedule(EncoderSchedule):
     def together(self, name: str, quantised: np.ndarray, parts: int) -> np.ndarray:
         """A token's, or the head: all arrays' product."""
         spec = self.spec
-        number = [*spec.products].index(name)
+        number = [*spec.shared_products].index(name)
         there = self.there[name]
         taken = self.rounds.product(number, int(quantised[-1]), there, self.ordered())
         self.products.append(int(taken[-1]))

@@ -25,7 +25,6 @@ from ...kernels.linear import LinearSpec
 from ...kernels.residual import ResidualSpec
 from ...model.architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
 from ...serial import divide_latency
-from ..geometry.parameter_blocks import LINEAR_UNITS
 from ..geometry.pipeline_spec import PipelineSpec
 from .servers import BUFFER, LONG_AGO, ParameterServer, Server
 
@@ -60,7 +59,7 @@ class EncoderSchedule:
         self.spec, self.tokens, self.tiles = spec, tokens, -(-tokens // spec.rows)
         # Memory delivers from the beginning; tokens are taken when control has divided them into tiles.
         start = -(divide_latency(spec.max_tiles.bit_length()) + 1)
-        self.weights = {name: WeightArrivals(spec.linear(name), start) for name in LINEAR_UNITS}
+        self.weights = {name: WeightArrivals(spec.linear(name), start) for name in spec.products}
         self.parameters = ParameterServer(
             spec.parameters, start, max_tiles=spec.max_tiles, tables={spec.table.name: spec.activation.entries}
         )

@@ -28,7 +28,6 @@ from ...kernels.topk import TopK
 from ...kernels.weightedsum import WeightedSums
 from ...model.architecture import Linear, Table
 from ...perf.geometry.decoder_spec import DecoderSpec
-from ...perf.geometry.pipeline_spec import LINEAR_UNITS
 from ...stream import Fork, connect, tile
 from ..encoder_pipeline import Entry
 from ..graph import GraphComposition
@@ -65,7 +64,7 @@ class DecoderPipeline(wiring.Component):
         }
         requests, beats = Out(stream.Signature(Request)), In(stream.Signature(unsigned(CHANNEL_BITS)))
         members |= {"parameters_requests": requests, "parameters_data": beats}
-        for unit in LINEAR_UNITS:
+        for unit in spec.products:
             channels = spec.linear(unit).channels
             members[f"weights_{unit}_requests"] = requests.array(channels)
             members[f"weights_{unit}_data"] = beats.array(channels)
@@ -129,7 +128,7 @@ class DecoderComposition(GraphComposition):
         connect(m, pipeline.ids, sequencer.ids)
         connect(m, sequencer.status, pipeline.status)
         run_readers: tuple[str, ...] = ("layers", "embedding", "candidates", "final", "segments_parameters")
-        run_readers += tuple(f"segments_{name}" for name in LINEAR_UNITS)
+        run_readers += tuple(f"segments_{name}" for name in spec.products)
         run_readers += tuple(f"ahead_{name}" for name in self.memories)
         self.orders = self.dealt("runs", RunOrder(spec), run_readers, sequencer.runs)
         layers = self.add("layers", LayerOrders(spec))
@@ -142,7 +141,7 @@ class DecoderComposition(GraphComposition):
         connect(m, self.orders["tiles"], tiles.layers)
         connect(m, self.orders["products"], products.layers)
         self.orders |= self.dealt("tile_orders", TileOrder(spec), tile_readers, tiles.orders)
-        self.orders |= self.dealt("linear_orders", products.orders.payload.shape(), LINEAR_UNITS, products.orders)
+        self.orders |= self.dealt("linear_orders", products.orders.payload.shape(), spec.products, products.orders)
         shared = products.shared.payload.shape()
         self.orders |= self.dealt("shared_orders", shared, ("distribute", "collect"), products.shared)
 
@@ -191,7 +190,7 @@ class DecoderComposition(GraphComposition):
         m.d.comb += [distribute.shared.eq(self.sequencer.shared), collect.shared.eq(self.sequencer.shared)]
         connect(m, self.orders["distribute"], distribute.order)
         connect(m, self.orders["collect"], collect.order)
-        for i, name in enumerate(LINEAR_UNITS):
+        for i, name in enumerate(spec.products):
             unit = self.add(name, LinearUnit(spec.linear(name)))
             connect(m, self.orders[name], unit.order)
             connect(m, distribute.arrays[i], unit.activations)
@@ -202,7 +201,7 @@ class DecoderComposition(GraphComposition):
 
     def multiply(self, product: Linear, rows: Any) -> Any:
         """The sums of a product, of its own unit or of all arrays together."""
-        index = [*self.spec.products].index(product.name)
+        index = [*self.spec.shared_products].index(product.name)
         connect(self.m, rows, self.distribute.sources[index])
         return self.collect.outputs[index]
 

@@ -126,7 +126,7 @@ class ProductOrders(wiring.Component):
             {
                 "layers": In(stream.Signature(TilesOrder(spec))),
                 "orders": Out(stream.Signature(ProductOrder(spec.linear("qkv")))),
-                "shared": Out(stream.Signature(range(len(spec.products)))),
+                "shared": Out(stream.Signature(range(len(spec.shared_products)))),
             }
         )
 
@@ -138,7 +138,7 @@ class ProductOrders(wiring.Component):
         connect(m, linear.output, self.orders)
         connect(m, together.output, self.shared)
         order = linear.input.payload
-        head = len(self.spec.products) - 1
+        head = len(self.spec.shared_products) - 1
         shared = Signal(range(head + 1))  # the product that comes next; 0 where the own ones do
         own = ~layer.shared & (shared == 0)
         go, ends = Signal(), Signal()

@@ -6,7 +6,6 @@ from ...kernels.shared import weight_bytes
 from ...perf.designs.design import Phase, SpatialDesign
 from ...perf.estimate import Estimate
 from ...perf.geometry.decoder_layer_spec import DecoderLayerSpec
-from ...perf.geometry.pipeline_spec import ARRAYS
 from .timeline import Span, Timeline, timeline
 
 __all__ = ["MEMORY", "stage_timelines"]
@@ -37,7 +36,7 @@ def _ring(spec: DecoderLayerSpec, found: Estimate) -> Timeline:
     tiles, cycles = ceil(tokens / spec.rows), spec.tile_cycles(tokens)
     pace = max(spec.row_cycles, *cycles.values())
     turn = max(tiles * pace, spec.tile_latency(tokens))
-    between = spec.stream_cycles / len(ARRAYS)
+    between = spec.stream_cycles / len(spec.arrays)
     spans: dict[str, tuple[Span, ...]] = {}
     reached = 0.0
     for name in [name for name in WAY if name in cycles]:

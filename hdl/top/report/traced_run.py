@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...perf.geometry.pipeline_spec import LINEAR_UNITS
 from ...perf.schedule.decoder_schedule import DecoderSchedule
 from ...perf.schedule.memory_reader import MemoryReader
 from .timeline import Span
@@ -48,7 +47,7 @@ class TracedRun(DecoderSchedule):
     def reader(self, name: str) -> MemoryReader:
         """The readers of a unit's weights, or of the parameters, whose beats are kept."""
         found = super().reader(name)
-        channels = dict(zip(LINEAR_UNITS, self.spec.channels, strict=True))
+        channels = dict(zip(self.spec.products, self.spec.channels, strict=True))
         if name in channels:
             found.watch = partial(self._loaded, channels[name] / sum(channels.values()))
         else:

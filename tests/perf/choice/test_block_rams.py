@@ -12,7 +12,7 @@ from hdl.perf.choice.block_rams import with_room
 from hdl.perf.choice.built import plan
 from hdl.perf.designs.budget import PLANNED, shortfall
 from hdl.perf.device import load_device
-from hdl.perf.geometry.decoder_spec import MOVABLE, DecoderSpec
+from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.memory_timing import IDEAL
 from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles
 from hdl.resources import Resources
@@ -36,7 +36,7 @@ def moved(names: tuple[str, ...]) -> DecoderSpec:
     return replace(DEEP, block_rams=names)
 
 
-SUBSETS = [moved(names) for names in chain.from_iterable(combinations(MOVABLE, count) for count in range(1, 10))]
+SUBSETS = [moved(names) for names in chain.from_iterable(combinations(DEEP.movable, count) for count in range(1, 10))]
 """All that can be moved, each made anew."""
 
 
@@ -77,7 +77,7 @@ def test_units_that_are_moved_already_stay_so_and_others_follow() -> None:
 
 
 def test_all_urams_of_a_unit_become_blocks_and_nothing_else_changes() -> None:
-    for name in MOVABLE:
+    for name in DEEP.movable:
         before, after = DEEP.units[name].resources, moved((name,)).units[name].resources
         if before.uram:
             assert after.uram == 0, name
@@ -85,8 +85,8 @@ def test_all_urams_of_a_unit_become_blocks_and_nothing_else_changes() -> None:
         assert replace(after, uram=0, bram36=0) == replace(before, uram=0, bram36=0), name
         rest = {unit: spec for unit, spec in DEEP.units.items() if unit != name}
         assert {unit: spec for unit, spec in moved((name,)).units.items() if unit != name} == rest
-    assert moved(MOVABLE).resources.uram == 0
-    assert {name for name in MOVABLE if DEEP.units[name].resources.uram} >= {"loop", "qkv", "scores", "sums"}
+    assert moved(DEEP.movable).resources.uram == 0
+    assert {name for name in DEEP.movable if DEEP.units[name].resources.uram} >= {"loop", "qkv", "scores", "sums"}
 
 
 def test_units_without_urams_keep_their_rams() -> None:

@@ -15,8 +15,9 @@ from hdl.perf.designs.design import prompt_cycles
 from hdl.perf.device import Device, Region, load_device
 from hdl.perf.exploration.evaluate import evaluate
 from hdl.perf.exploration.pareto import nondominated
-from hdl.perf.exploration.spatial.spatial_space import AXES, SpatialSpace
-from hdl.perf.geometry.pipeline_spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
+from hdl.perf.exploration.spatial.spatial_space import SpatialSpace
+from hdl.perf.geometry.arrays import ArrayShape
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 
 from ...model.networks import bert, gpt2
 
@@ -64,15 +65,15 @@ def everything(space: SpatialSpace) -> Iterator[np.ndarray]:
     for group, (rows, *_) in enumerate(space.tables.groups):
         if rows != ROWS:
             continue
-        axes = [worthwhile(space, group, name) for name in ARRAYS]
+        axes = [worthwhile(space, group, name) for name in space.arrays]
         mesh = np.stack([each.reshape(-1) for each in np.meshgrid(*axes, indexing="ij")], axis=1)
-        points = np.zeros((len(mesh), len(AXES)), dtype=np.int64)
+        points = np.zeros((len(mesh), len(space.axes)), dtype=np.int64)
         points[:, 0] = group
-        points[:, 1 : 1 + len(ARRAYS)] = mesh
-        points[:, AXES.index("weight_layers")] = 1
-        points[:, AXES.index("clock")] = len(space.clocks) - 1
+        points[:, 1 : 1 + len(space.arrays)] = mesh
+        points[:, space.axes.index("weight_layers")] = 1
+        points[:, space.axes.index("clock")] = len(space.clocks) - 1
         if space.network.causal:
-            points[:, AXES.index("cache")] = 1
+            points[:, space.axes.index("cache")] = 1
         for start in range(0, len(points), 1 << 15):
             yield points[start : start + (1 << 15)]
 
@@ -145,9 +146,9 @@ def test_a_step_shares_the_channels_out_anew() -> None:
     start = balanced(
         network, 192, board.resources, lambda spec: spec.resources.dsp, rows=2, channels=27, cache_channels=1
     )
-    wider = start.projection._replace(columns=2 * start.projection.columns)
+    wider = start.arrays["projection"]._replace(columns=2 * start.arrays["projection"].columns)
     (step,) = allowed(start, 27, {"projection": wider})
-    assert step.projection == wider
+    assert step.arrays["projection"] == wider
     assert sum(step.channels) <= 27
     # No channel feeds twice as many RAMs as before.
     shares = [unit.columns * unit.cascades / own for unit, own in zip(linear(step), step.channels, strict=True)]
@@ -157,4 +158,4 @@ def test_a_step_shares_the_channels_out_anew() -> None:
 
 
 def linear(spec: PipelineSpec) -> list[ArrayShape]:
-    return [getattr(spec, name) for name in LINEAR_UNITS]
+    return [spec.arrays[name] for name in spec.products]

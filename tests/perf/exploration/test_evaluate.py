@@ -25,8 +25,9 @@ from hdl.perf.exploration.spatial.copies import CopiedDesign, encoder_cycles, re
 from hdl.perf.exploration.spatial.spatial_points import SpatialPoints
 from hdl.perf.exploration.spatial.spatial_space import SpatialSpace
 from hdl.perf.exploration.streamed.streamed_space import StreamedSpace
+from hdl.perf.geometry.arrays import ArrayShape
 from hdl.perf.geometry.decoder_layer_spec import DecoderLayerSpec
-from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS, ArrayShape, PipelineSpec
+from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from hdl.perf.geometry.weight_channels import weight_channels
 from hdl.perf.workload import Workload
 from hdl.resources import Resources
@@ -59,7 +60,7 @@ def space(name: str, network: str, prompt: int, output: int) -> Kind:
 
 def screened_cycles(spec: PipelineSpec, tokens: int, layers: int) -> int:
     """The closed form that screens encoders, of one pipeline."""
-    cycles, units = spec.tile_cycles(tokens), [spec.linear(name) for name in LINEAR_UNITS]
+    cycles, units = spec.tile_cycles(tokens), spec.linear_units
     arrays = [unit.array for unit in (*units, spec.scores_unit, spec.sums_unit)]
     busy = sum(cycles[name] for name in ("projection", "ffn1", "ffn2", "sums")) + 2 * cycles["qkv"] // 3
     fill = busy + sum(array.latency for array in arrays) + stream_fill(spec)

@@ -11,9 +11,9 @@ from hdl.model.weightbits import W4, W8, WeightBits
 from hdl.perf.choice.built import plan
 from hdl.perf.designs.design import SpatialDesign
 from hdl.perf.device import load_device
+from hdl.perf.geometry.arrays import Arrays
 from hdl.perf.geometry.decoder_layer_spec import loads
 from hdl.perf.geometry.decoder_spec import DecoderSpec
-from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS, ArrayShape
 from hdl.perf.memory_timing import MemoryTiming
 from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles
 
@@ -54,7 +54,7 @@ def test_estimates_are_near_what_is_counted(name: str, bits: WeightBits) -> None
 
 def test_a_token_cannot_be_faster_than_its_channels() -> None:
     spec, design, bytes_a_cycle = planned("gpt2", W8)
-    beats = [spec.segments(name)["token"][0][1] for name in LINEAR_UNITS]
+    beats = [spec.segments(name)["token"][0][1] for name in spec.products]
     assert spec.token_load == max(beats)
     least = max(beats) / (float(TIMING.rate) * U280.memory.sustained)
     assert design.decode(0).cycles_at(bytes_a_cycle) >= 0.99 * least
@@ -72,15 +72,15 @@ def test_loads_are_those_of_the_slowest_unit() -> None:
 
 def test_weights_of_4_bits_get_arrays_that_can_have_them() -> None:
     spec, _, _ = planned("gpt2", W4)
-    assert all(8 % spec.linear(name).cascades == 0 for name in LINEAR_UNITS)
+    assert all(8 % spec.linear(name).cascades == 0 for name in spec.products)
 
 
 def test_the_last_tiles_of_a_long_prompt_wait_for_attention() -> None:
     spec = plan(load_model("tiny-gpt2"), U280, max_length=256)
     assert isinstance(spec, DecoderSpec)
     # With the smallest arrays for attention its first tiles are faster than the linear units, the last slower.
-    slow = replace(spec, scores=ArrayShape(4, 1), sums=ArrayShape(8, 1), score_lanes=1)
-    linear = max(slow.full_tile_cycles(4)[name] for name in LINEAR_UNITS)
+    slow = replace(spec, arrays=spec.arrays | Arrays(scores=(4, 1), sums=(8, 1)), score_lanes=1)
+    linear = max(slow.full_tile_cycles(4)[name] for name in spec.products)
     first, last = (slow.full_tile_cycles(tokens)["scores"] for tokens in (4, 256))
     assert first < linear < last
     design = SpatialDesign(load_model("tiny-gpt2"), slow)

@@ -8,7 +8,6 @@ import pytest
 
 from hdl.kernels.linear import LinearSpec
 from hdl.perf.geometry.decoder_spec import DecoderSpec
-from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS
 from hdl.top.image import build_image
 
 from .designs import MIXED, PACKED, TINY
@@ -52,8 +51,8 @@ def test_every_position_has_a_row_and_no_place_of_padding(rows: int, padding: in
 def test_every_weight_is_where_the_arrays_look_for_it(spec: DecoderSpec) -> None:
     model = model_of(spec)
     channels = build_image(model, spec).channels
-    for name in LINEAR_UNITS:
-        unit, products = spec.linear(name), [*enumerate(spec.products, start=1)]
+    for name in spec.products:
+        unit, products = spec.linear(name), [*enumerate(spec.shared_products, start=1)]
         order = [(0, name, layer) for layer in model.layers]
         order += [(number, product, layer) for layer in model.layers for number, product in products[:-1]]
         for index in range(unit.channels):
@@ -71,7 +70,7 @@ def test_every_weight_is_where_the_arrays_look_for_it(spec: DecoderSpec) -> None
 
 
 def test_products_take_the_beats_of_their_bits() -> None:
-    for name in LINEAR_UNITS:
+    for name in MIXED.products:
         mixed, packed, wide = (one.linear(name) for one in (MIXED, PACKED, TINY))
         if mixed.channels > 1:
             continue  # the others have a channel only

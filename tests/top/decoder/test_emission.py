@@ -8,7 +8,6 @@ import pytest
 
 from hdl.perf.device import load_device
 from hdl.perf.geometry.decoder_spec import DecoderSpec
-from hdl.perf.geometry.pipeline_spec import LINEAR_UNITS
 from hdl.top.decoder.decoder_pipeline import DecoderPipeline
 from hdl.top.describe import summary
 from hdl.top.emitter import VerilogModule
@@ -43,7 +42,7 @@ def test_paths_hold_one_multiplication_or_three_additions() -> None:
 @pytest.mark.parametrize("spec", [TINY, ODD, PACKED, MIXED], ids=["tiny", "odd", "packed", "mixed"])
 def test_segments_cover_the_channels(spec: DecoderSpec) -> None:
     channels = build_image(model_of(spec), spec).channels
-    for name in LINEAR_UNITS:
+    for name in spec.products:
         unit = memory(spec)["weights"]["units"][name]
         (own_start, own), (head_start, head) = unit["reads"]["prompt"]
         ((token_start, token),) = unit["reads"]["token"]
@@ -51,7 +50,7 @@ def test_segments_cover_the_channels(spec: DecoderSpec) -> None:
         assert (own_start, own) == (0, spec.max_layers * beats[0])
         assert (token_start, token) == (own, spec.max_layers * sum(beats[1:-1]) + beats[-1])
         assert (head_start, head) == (token_start + token - beats[-1], beats[-1])
-        assert [product["name"] for product in unit["products"]] == [name, *spec.products]
+        assert [product["name"] for product in unit["products"]] == [name, *spec.shared_products]
         assert [len(channels[channel]) for channel in unit["channels"]] == [own + token] * spec.linear(name).channels
     told = memory(spec)["parameters"]
     beats = spec.max_layers * told["sections"]["layer"]["beats"] + told["sections"]["head"]["beats"]

@@ -57,7 +57,7 @@ def test_tiles_reach_as_far_as_their_keys(spec: DecoderSpec, gaps: int | None) -
                 expected["layer"].append(layer)
                 expected["tile"].append(tile)
                 expected["rows"].append(sum(1 << r for r in rows))
-                expected["key_passes"].append(ceil(tokens / spec.scores.columns))
+                expected["key_passes"].append(ceil(tokens / spec.scores_unit.columns))
                 expected["value_words"].append(ceil(tokens / spec.sums_unit.depth))
                 expected["tokens"].append(tokens)
                 expected["last"].append(tile == first + tiles - 1)

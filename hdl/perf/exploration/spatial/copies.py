@@ -17,7 +17,7 @@ import numpy as np
 from ....resources import Resources
 from ...designs.design import Phase, SpatialDesign
 from ...geometry.decoder_layer_spec import DecoderLayerSpec, ring_cycles
-from ...geometry.pipeline_spec import LINEAR_UNITS, PipelineSpec
+from ...geometry.pipeline_spec import PipelineSpec
 
 __all__ = [
     "CopiedDesign",
@@ -65,7 +65,7 @@ class CopiedDesign(SpatialDesign):
         found, spec = super().prefill(tokens), self.spec
         if not isinstance(spec, DecoderLayerSpec):
             return found
-        units = [spec.linear(name) for name in LINEAR_UNITS]
+        units = spec.linear_units
         reload = reload_cycles(
             [unit.layer_beats for unit in units], [unit.cycles(1) for unit in units], spec.weight_layers
         )
@@ -125,5 +125,5 @@ def encoder_cycles(tiles: Any, layers: int, pace: Any, lead: Any, fill: Any, rel
 def stream_fill(spec: PipelineSpec) -> int:
     """Cycles of a tile between the arrays of an encoder: beats of what needs whole rows, and latencies."""
     beats = 5 * spec.tile_beats + spec.intermediate // spec.ffn_lanes
-    latencies = sum(spec.row_quantise(name).latency + spec.requantise(name).latency for name in LINEAR_UNITS)
+    latencies = sum(spec.row_quantise(name).latency + spec.requantise(name).latency for name in spec.products)
     return beats + latencies + 2 * spec.norm.latency + spec.softmax.latency + spec.activation.latency

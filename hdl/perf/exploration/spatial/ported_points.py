@@ -11,8 +11,8 @@ from ....channel import BEAT_BYTES
 from ....dsp import CASCADE
 from ....kernels.linearspec import ram_depth
 from ....kernels.weights import CHANNEL_RAMS, beats_a_word, channel_rams
+from ...geometry.arrays import products
 from ...geometry.decoder_layer_spec import block_divisor, filling, loads
-from ...geometry.pipeline_spec import ARRAYS, LINEAR_UNITS
 from ...geometry.weight_channels import copy_channels, shared_channels
 from ..lookup import looked_up
 from ..points import Points
@@ -31,14 +31,14 @@ class PortedPoints(Points):
 
     def __init__(self, kind: "SpatialSpace", choices: np.ndarray, cache_channels: np.ndarray | None = None):
         super().__init__(kind, choices)
-        self.tables = kind.tables
+        self.tables, self.products = kind.tables, products(kind.network.layer)
         if cache_channels is not None:
             self.cache_channels = cache_channels
         self.group, self.layers, self.cache = (
             kind.index(choices, name) for name in ("group", "weight_layers", "cache")
         )
         self.options = self.tables.options
-        self.option = {name: self.options[name].start[self.group] + kind.index(choices, name) for name in ARRAYS}
+        self.option = {name: self.options[name].start[self.group] + kind.index(choices, name) for name in self.options}
         self.copies = kind.value(choices, "copies")
         self.rows = np.array([group[0] for group in self.tables.groups])[self.group]
 
@@ -49,12 +49,12 @@ class PortedPoints(Points):
     @cached_property
     def columns(self) -> np.ndarray:
         """Columns of the linear units, [units, points]."""
-        return np.stack([self.of(name, "columns") for name in LINEAR_UNITS])
+        return np.stack([self.of(name, "columns") for name in self.products])
 
     @cached_property
     def cascades(self) -> np.ndarray:
         """Cascades of the linear units, [units, points]."""
-        return np.stack([self.of(name, "cascades") for name in LINEAR_UNITS])
+        return np.stack([self.of(name, "cascades") for name in self.products])
 
     @cached_property
     def off_chip(self) -> np.ndarray:
@@ -139,7 +139,7 @@ class PortedPoints(Points):
     @cached_property
     def layer_words(self) -> np.ndarray:
         """Words of a layer in each RAM of the linear units, [units, points]."""
-        return np.stack([self.of(name, "layer_words") for name in LINEAR_UNITS])
+        return np.stack([self.of(name, "layer_words") for name in self.products])
 
     @cached_property
     def held(self) -> np.ndarray:
@@ -147,7 +147,7 @@ class PortedPoints(Points):
         return np.asarray(ram_depth(self.layer_words, self.layers + 1))
 
     @cached_property
-    def products(self) -> list[tuple[int, int, int]]:
+    def weight_products(self) -> list[tuple[int, int, int]]:
         """What a token asks of all arrays together: inputs, outputs, and how often; the head last."""
         network = self.network
         own = [(operator.inputs, operator.outputs, network.layers) for operator in network.operators]
@@ -158,14 +158,14 @@ class PortedPoints(Points):
         """Beats of the slowest unit's channels: a token's, and the head's behind a prompt."""
         columns, depths = self.columns.sum(axis=0), self.cascades * CASCADE
         every, behind = loads(
-            self.products, columns=columns, depths=depths, beats_a_word=self.beats_a_word, held=self.held
+            self.weight_products, columns=columns, depths=depths, beats_a_word=self.beats_a_word, held=self.held
         )
         return np.asarray(every), np.asarray(behind)
 
     @cached_property
     def filling(self) -> np.ndarray:
         """As `DecoderSpec.filling`."""
-        return np.asarray(filling(self.products, self.channels.sum(axis=0), self.loads[0]))
+        return np.asarray(filling(self.weight_products, self.channels.sum(axis=0), self.loads[0]))
 
     @cached_property
     def weights(self) -> np.ndarray:

@@ -7,8 +7,8 @@ import numpy as np
 
 from ....kernels.shared import MAX_TERMS, shared_cycles
 from ....kernels.weights import block_words, choice_cost
+from ...geometry.arrays import ATTENTION_ARRAYS
 from ...geometry.decoder_layer_spec import DecoderLayerSpec, attention_cycles, held_weights, unheld_bytes
-from ...geometry.pipeline_spec import LINEAR_UNITS
 from ..lookup import looked_up
 from ..points import ALL, PROMPT
 from .copies import encoder_cycles, reload_cycles, ring_prompt
@@ -23,18 +23,18 @@ class SpatialPoints(PortedPoints):
     @cached_property
     def chains(self) -> np.ndarray:
         """Beats of a pass's sums of the linear units, [units, points]."""
-        return np.stack([self.of(name, "chain") for name in LINEAR_UNITS])
+        return np.stack([self.of(name, "chain") for name in self.products])
 
     @cached_property
     def banks(self) -> np.ndarray:
         """RAMs of keys and values that are read at once."""
-        scores, sums = (self.of(name, "columns") * self.of(name, "cascades") for name in ("scores", "sums"))
+        scores, sums = (self.of(name, "columns") * self.of(name, "cascades") for name in ATTENTION_ARRAYS)
         return scores + sums
 
     @property
     def joint(self) -> np.ndarray:
         """Where what joins the units stands, by the pair of scores and sums."""
-        scores, sums = (self.option[name] - self.options[name].start[self.group] for name in ("scores", "sums"))
+        scores, sums = (self.option[name] - self.options[name].start[self.group] for name in ATTENTION_ARRAYS)
         return np.asarray(self.tables.joint_start[self.group] + scores * self.options["sums"].size[self.group] + sums)
 
     @cached_property
@@ -44,7 +44,7 @@ class SpatialPoints(PortedPoints):
         every = np.arange(len(self.group))
         total = total + self.of("sums", "resources")[every, self.of("scores", "style")]
         total = total + self.tables.joints[self.joint] + self.tables.cache_resources[self.cache, self.banks]
-        for name, channels in zip(LINEAR_UNITS, self.channels, strict=True):
+        for name, channels in zip(self.products, self.channels, strict=True):
             total = total + self.of(name, "resources")[every, self.layers]
             total = total + (channels - 1)[:, None] * self.of(name, "channel")
         total[:, -2:] += self.choices_cost
@@ -68,7 +68,7 @@ class SpatialPoints(PortedPoints):
     @cached_property
     def linear(self) -> np.ndarray:
         """Cycles of a tile in the linear units, [units, points]."""
-        return np.stack([self.of(name, "cycles")[:, PROMPT] for name in LINEAR_UNITS])
+        return np.stack([self.of(name, "cycles")[:, PROMPT] for name in self.products])
 
     @cached_property
     def reload(self) -> np.ndarray:
@@ -89,18 +89,18 @@ class SpatialPoints(PortedPoints):
     def latencies(self) -> np.ndarray:
         """Latencies of the linear units' arrays, [units, points]."""
         every = np.arange(len(self.group))
-        return np.stack([self.of(name, "latency")[every, self.layers] for name in LINEAR_UNITS])
+        return np.stack([self.of(name, "latency")[every, self.layers] for name in self.products])
 
     def product(self, place: int, inputs: int, outputs: int) -> np.ndarray:
         """Cycles of a product that all linear units share."""
-        passes = np.stack([self.of(name, "passes")[:, place] for name in LINEAR_UNITS])
+        passes = np.stack([self.of(name, "passes")[:, place] for name in self.products])
         cycles = shared_cycles(outputs * ceil(inputs / MAX_TERMS), passes, self.columns, self.chains)
         return cycles + self.latencies.max(axis=0)
 
     @cached_property
     def head(self) -> np.ndarray:
         """Cycles of the head for a token."""
-        return self.product(len(LINEAR_UNITS), self.network.hidden, self.network.vocabulary)
+        return self.product(len(self.products), self.network.hidden, self.network.vocabulary)
 
     def tiles(self, length: int) -> np.ndarray:
         """Tiles of a prompt of one of the lengths."""
@@ -109,16 +109,16 @@ class SpatialPoints(PortedPoints):
     def prefill(self, length: int) -> np.ndarray:
         """Cycles of a prompt of one of the lengths."""
         tiles = self.tiles(length)
-        scores, sums = (self.of(name, "cycles")[:, length] for name in ("scores", "sums"))
+        scores, sums = (self.of(name, "cycles")[:, length] for name in ATTENTION_ARRAYS)
         linear = self.linear
         softmax, rows = self.options["scores"].softmax[self.pair][:, length], self.options["scores"].rows[self.pair]
         stream = self.tables.stream[self.group, 0]
         if not self.network.causal:
-            qkv = linear[LINEAR_UNITS.index("qkv")]
-            busy = linear.sum(axis=0) - qkv + sums + 2 * qkv // 3
+            first = linear[0]  # queries, keys and values
+            busy = linear.sum(axis=0) - first + sums + 2 * first // 3
             latency = self.latencies.sum(axis=0) + self.of("scores", "latency") + self.of("sums", "latency")
             pace = np.max([rows, *linear, scores, softmax, sums], axis=0).astype(np.int64)
-            lead = np.maximum(rows.astype(np.int64), qkv)
+            lead = np.maximum(rows.astype(np.int64), first)
             fill = busy + latency + stream
             return np.asarray(encoder_cycles(tiles, self.network.layers, pace, lead, fill, self.reload))
         latency = self.latencies.sum(axis=0) + self.of("scores", "latency") + self.of("sums", "latency")
@@ -157,11 +157,9 @@ class SpatialPoints(PortedPoints):
     @cached_property
     def token_parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Cycles of a token, with weights at hand: of a layer's attention and all else of it, and of both ends."""
-        arrays = ("scores", "sums")
-        attention = sum(attention_cycles(
-            [self.of(name, "full") for name in arrays], [self.of(name, "latency") for name in arrays],
-            self.tables.cache_cycles[self.banks], self.network.heads,
-        ))  # fmt: skip
+        full, latencies = ([self.of(name, figure) for name in ATTENTION_ARRAYS] for figure in ("full", "latency"))
+        reading = self.tables.cache_cycles[self.banks]
+        attention = sum(attention_cycles(full, latencies, reading, self.network.heads))
         layer = sum(self.layer_products) + self.tables.stream[self.group, 0]
         return np.asarray(attention), np.asarray(layer), self.head + self.tables.stream[self.group, 1]
 

@@ -10,18 +10,14 @@ import numpy as np
 from ....model.network import Network
 from ...choice.off_chip import cache_choices
 from ...designs.budget import PLANNED
-from ...geometry.pipeline_spec import ARRAYS, ArrayShape
+from ...geometry.arrays import Arrays, array_names
 from ...geometry.weight_channels import weight_channels
 from ..kind import TABLES, Kind
 from ..point import DesignPoint
 from .spatial_points import SpatialPoints
 from .spatial_tables import SpatialTables
 
-__all__ = ["AXES", "MAX_COPIES", "SpatialSpace"]
-
-AXES = ("group", *ARRAYS, "weight_layers", "copies", "weight_bits", "clock", "cache")
-"""The columns of a choice, each an index: tile and lanes; the shapes of the arrays; layers whose weights are resident;
-copies of the layer's hardware; bits of a weight; the clock; whether the KV cache lies on chip."""
+__all__ = ["MAX_COPIES", "SpatialSpace"]
 
 MAX_COPIES = 8
 
@@ -46,7 +42,17 @@ class SpatialSpace(Kind):
     every: bool = False
 
     name = "spatial"
-    axes = AXES
+
+    @cached_property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays of a layer."""
+        return array_names(self.network.layer)
+
+    @cached_property
+    def axes(self) -> tuple[str, ...]:
+        """The columns of a choice, each an index: tile and lanes; the shapes of the arrays; layers whose weights are
+        resident; copies of the layer's hardware; bits of a weight; the clock; whether the KV cache lies on chip."""
+        return ("group", *self.arrays, "weight_layers", "copies", "weight_bits", "clock", "cache")
 
     @cached_property
     def tables(self) -> SpatialTables:
@@ -80,7 +86,7 @@ class SpatialSpace(Kind):
 
     def sizes(self, group: Any) -> list[Any]:
         """How many choices each axis has, in points whose tile and lanes are these."""
-        arrays = [self.tables.options[name].size[group] for name in ARRAYS]
+        arrays = [self.tables.options[name].size[group] for name in self.arrays]
         caches = 2 if self.network.causal else 1
         return [
             len(self.tables.groups), *arrays, 2, len(self.copies), len(self.weight_bits), len(self.clocks), caches
@@ -95,14 +101,14 @@ class SpatialSpace(Kind):
         """``count`` points, [points, axes]: the same for the same seed and batch, whatever was drawn before."""
         random = np.random.default_rng([seed, batch])
         group = random.integers(len(self.tables.groups), size=count)
-        uniform = random.random((count, len(AXES)))
+        uniform = random.random((count, len(self.axes)))
         sizes = np.stack([np.broadcast_to(size, count) for size in self.sizes(group)], axis=1)
         choices = (uniform * sizes).astype(np.int64)
         choices[:, 0] = group
         balanced = random.random(count) < BALANCED
         paces = self.tables.pace_limits[group]
         pace = paces[:, 0] * (paces[:, 1] / paces[:, 0]) ** random.random(count)
-        for axis, name in enumerate(ARRAYS, start=1):
+        for axis, name in enumerate(self.arrays, start=1):
             options = self.tables.options[name]
             step = random.choice([-1, 0, 1], size=count, p=[NEIGHBOUR, 1 - 2 * NEIGHBOUR, NEIGHBOUR])
             kept = np.clip(options.slowest_within(group, pace) + step, 0, options.size[group] - 1)
@@ -126,15 +132,13 @@ class SpatialSpace(Kind):
         """The design of a choice, built through its spec."""
         group = int(self.index(choice, "group"))
         rows, lanes, ffn_lanes, score_lanes = self.tables.groups[group]
-        shapes: dict[str, ArrayShape] = {
-            name: self.tables.options[name].shapes[group][self.index(choice, name)] for name in ARRAYS
-        }
+        arrays = {name: self.tables.options[name].shapes[group][self.index(choice, name)] for name in self.arrays}
         plain = {name: int(self.value(choice, name)) for name in ("weight_layers", "copies", "weight_bits")}
         points = self.screened(choice[np.newaxis])
         own, on_chip = int(points.cache_channels[0]), not self.index(choice, "cache")
         cache = {"cache_on_chip": on_chip, "cache_channels": own} if self.network.causal else {}
         spec = self.tables.spec(
-            rows=rows, lanes=lanes, ffn_lanes=ffn_lanes, score_lanes=score_lanes, **shapes,
+            rows=rows, lanes=lanes, ffn_lanes=ffn_lanes, score_lanes=score_lanes, arrays=Arrays(**arrays),
             channels=tuple(points.channels[:, 0].tolist()), weight_layers=plain.pop("weight_layers"), **cache,
         )  # fmt: skip
         clock = int(self.value(choice, "clock"))
@@ -145,7 +149,7 @@ class SpatialSpace(Kind):
         group = self.index(choices, "group")
         groups = np.array(self.tables.groups)[group]
         found = dict(zip(("rows", "lanes", "ffn_lanes", "score_lanes"), groups.T, strict=True))
-        for name in ARRAYS:
+        for name in self.arrays:
             options = self.tables.options[name]
             place = options.start[group] + self.index(choices, name)
             found[f"{name}_columns"], found[f"{name}_cascades"] = options.columns[place], options.cascades[place]

@@ -14,15 +14,16 @@ import numpy as np
 from ....errors import InputError
 from ....model.network import Network
 from ...choice.estimated import not_spatial
-from ...choice.one_pace import MAX_CASCADES, MAX_COLUMNS, divisors, lane_choices, menus_for
+from ...choice.one_pace import LANES, MAX_CASCADES, MAX_COLUMNS, divisors, lane_choices, menus_for
+from ...geometry.arrays import ATTENTION_ARRAYS, Arrays, ArrayShape, array_names
 from ...geometry.decoder_layer_spec import DecoderLayerSpec
-from ...geometry.pipeline_spec import ARRAYS, LINEAR_UNITS, ArrayShape, PipelineSpec
+from ...geometry.pipeline_spec import PipelineSpec
 from ...workload import TILES
 from ..options import Shapes
 from ..points import counts
 from .spec_figures import LENGTHS, STYLES, SpecFigures
 
-__all__ = ["ARRAYS", "LENGTHS", "STYLES", "ArrayOptions", "AttentionOptions", "LinearOptions", "SpatialTables"]
+__all__ = ["LENGTHS", "STYLES", "ArrayOptions", "AttentionOptions", "LinearOptions", "SpatialTables"]
 
 Group = tuple[int, int, int, int]
 """Rows, lanes, lanes between the feed-forward units, lanes of the scores."""
@@ -100,8 +101,8 @@ class SpatialTables:
     @property
     def pace_limits(self) -> np.ndarray:
         """The paces that balanced designs can have, [groups, fastest and slowest], in cycles a tile."""
-        fastest = np.max([self.cycles_at(name, 0) for name in ARRAYS], axis=0)
-        slowest = np.max([self.cycles_at(name, -1) for name in ARRAYS], axis=0)
+        fastest = np.max([self.cycles_at(name, 0) for name in self.options], axis=0)
+        slowest = np.max([self.cycles_at(name, -1) for name in self.options], axis=0)
         return np.stack([fastest, np.maximum(slowest, fastest)], axis=1).astype(float)
 
     def cycles_at(self, name: str, place: int) -> np.ndarray:
@@ -151,14 +152,15 @@ class SpatialTables:
             )
         asked = SpecFigures(network, lengths, context)
         options: dict[str, Any] = {}
-        for name in ARRAYS:
-            ask = asked.linear if name in LINEAR_UNITS else asked.scores if name == "scores" else asked.sums
-            options[name] = (LinearOptions if name in LINEAR_UNITS else AttentionOptions).stacked(
+        attention = dict(zip(ATTENTION_ARRAYS, (asked.scores, asked.sums), strict=True))
+        for name in array_names(network.layer):
+            ask = attention.get(name, asked.linear)
+            options[name] = (AttentionOptions if name in attention else LinearOptions).stacked(
                 [ask(name, base, menu) for base, (_, menu) in zip(bases, kept, strict=True)]
             )
         pairs = zip(bases, options["scores"].shapes, options["sums"].shapes, strict=True)
         joints = [asked.joints(*pair) for pair in pairs]
-        banks = sum(int((options[name].columns * options[name].cascades).max()) for name in ("scores", "sums"))
+        banks = sum(int((options[name].columns * options[name].cascades).max()) for name in ATTENTION_ARRAYS)
         caches = asked.caches(bases[0], banks)
         return cls(
             network=network, groups=tuple(group for group, _ in kept), bases=tuple(bases), options=options,
@@ -171,12 +173,14 @@ class SpatialTables:
 
 def smallest(network: Network, max_length: int, group: Group, menu: dict[str, list[ArrayShape]]) -> PipelineSpec | None:
     """The pipeline of a group with the smallest shape of every array; None where the specs refuse it."""
-    rows, lanes, ffn_lanes, score_lanes = group
-    common: dict[str, Any] = dict(
-        layer=network.layer, max_length=max_length, max_layers=network.layers, rows=rows, lanes=lanes,
-        ffn_lanes=ffn_lanes, score_lanes=score_lanes,
-        channels=(1, 1, 1, 1), **{name: menu[name][-1] for name in ARRAYS},
-    )  # fmt: skip
+    common: dict[str, Any] = {
+        "layer": network.layer,
+        "max_length": max_length,
+        "max_layers": network.layers,
+        **dict(zip(("rows", *LANES), group, strict=True)),
+        "channels": (1,) * len(network.operators),
+        "arrays": Arrays(**{name: shapes[-1] for name, shapes in menu.items()}),
+    }
     try:
         if not network.causal:
             return PipelineSpec(**common)
@@ -190,11 +194,10 @@ def every_shape(
     network: Network, max_length: int, rows: int, menu: dict[str, list[ArrayShape]]
 ) -> dict[str, list[ArrayShape]]:
     """All shapes that may work, those of a menu last; `SpecFigures` leaves out those that the specs refuse."""
-    outputs = {operator.name: operator.outputs for operator in network.operators}
-    columns = {name: [c for c in divisors(outputs[name]) if c <= MAX_COLUMNS] for name in LINEAR_UNITS}
+    columns = {one.name: [c for c in divisors(one.outputs) if c <= MAX_COLUMNS] for one in network.operators}
     columns["scores"] = list(range(rows, -(-max_length // rows) * rows + 1, rows))
     columns["sums"] = divisors(network.head_size)
-    shapes = {name: list(product(columns[name], range(1, MAX_CASCADES + 1))) for name in ARRAYS}
+    shapes = {name: list(product(columns[name], range(1, MAX_CASCADES + 1))) for name in menu}
     return {
         name: [ArrayShape(*shape) for shape in shapes[name] if shape not in menu[name]] + menu[name] for name in menu
     }

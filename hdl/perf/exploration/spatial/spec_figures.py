@@ -14,9 +14,10 @@ from ....kernels.shared import product_pass
 from ....model.network import Network
 from ....resources import Resources
 from ...choice.one_pace import MAX_CASCADES
+from ...geometry.arrays import ArrayShape
 from ...geometry.decoder_layer_spec import DecoderLayerSpec, average_tile, prompt_cycles
 from ...geometry.parameter_blocks import joint_resources
-from ...geometry.pipeline_spec import ARRAYS, ArrayShape, PipelineSpec
+from ...geometry.pipeline_spec import PipelineSpec
 from ...workload import TILES
 from ..points import counts
 from .copies import stream_fill
@@ -101,7 +102,7 @@ class SpecFigures:
         def row(shape: ArrayShape) -> dict[str, Any]:
             unit = base.sums_of(shape)
             units = [replace(unit, ram_style=style) for style in STYLES]
-            requantise = self.resources(replace(base.requantise("context"), sum_bits=unit.array.sum_bits))
+            requantise = self.resources(replace(base.requantise(base.attention.name), sum_bits=unit.array.sum_bits))
             found = self._attention(*units)
             # What only scores have.
             return found | self.by_cascades() | {"style": 0} | {"resources": found["resources"] + requantise}
@@ -148,7 +149,7 @@ class SpecFigures:
 
     def rest(self, base: PipelineSpec) -> Resources:
         """What no array's shape changes: the other units."""
-        own = {*ARRAYS, "requantise_context", "kv_cache"}
+        own = {*base.arrays, f"requantise_{base.attention.name}", "kv_cache"}
         units: dict[str, Any] = {name: unit for name, unit in base.units.items() if name not in own}
         return sum((unit.resources for unit in units.values()), Resources())
 

@@ -24,7 +24,11 @@ class StreamedSpace(Kind):
     attention's; the block of tiles that is held; memory channels; bits of a weight; the clock."""
 
     name = "streamed"
-    axes = ("group", "array", "attention", "block", "channels", "weight_bits", "clock")
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """See `Kind`."""
+        return ("group", "array", "attention", "block", "channels", "weight_bits", "clock")
 
     @cached_property
     def tables(self) -> StreamedTables:

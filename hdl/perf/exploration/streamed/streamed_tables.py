@@ -16,7 +16,8 @@ from ....model.network import Network
 from ....resources import Resources
 from ...choice.estimated import MAX_STREAM_COLUMNS, blocks
 from ...choice.one_pace import divisors
-from ...geometry.pipeline_spec import ArrayShape, unit_resources
+from ...geometry.arrays import ArrayShape
+from ...geometry.pipeline_spec import unit_resources
 from ...geometry.streamed_spec import StreamedSpec
 from ...workload import TILES
 from ..options import GroupOptions, Shapes
