@@ -8,7 +8,7 @@ the integer reference, the hardware and the models of its cycles.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __all__ = ["Add", "Attention", "Gate", "Graph", "Linear", "Norm", "Operator", "Part", "Rotary", "Table"]
 
@@ -29,6 +29,10 @@ class Operator:
     def gives(self) -> dict[str, int]:
         """The tensors that the operator gives, and the features of each."""
         raise NotImplementedError
+
+    def visit(self, walk: Any) -> Any:
+        """Calls the method of a ``walk`` for this type of operator: ``linear`` for a `Linear`; what that returns."""
+        return getattr(walk, type(self).__name__.lower())(self)
 
 
 @dataclass(frozen=True)

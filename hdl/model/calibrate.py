@@ -1,7 +1,6 @@
 """The ranges of a network's tensors over the calibration texts, and whether its weights make anything of them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from .functions import FUNCTIONS
 from .soundness import Outputs, check_finite, check_words
 from .weights import Parameters, Weights, joined
 
-__all__ = ["LARGEST", "SMALLEST", "NetworkRanges", "Ranges", "calibrate"]
+__all__ = ["LARGEST", "SMALLEST", "Ranges", "calibrate"]
 
 Ranges = dict[str, np.ndarray]
 """The largest magnitude of each feature [features] by its tensor; and, of norms and of what goes into a table, its
@@ -22,44 +21,30 @@ largest value and the negative of its smallest, by `LARGEST` and `SMALLEST`."""
 LARGEST, SMALLEST = "largest {}", "smallest {}"
 
 
-@dataclass(frozen=True)
-class NetworkRanges:
-    """The ranges of each layer's graph and of the head's."""
-
-    layers: tuple[Ranges, ...]
-    head: Ranges
-
-
-def calibrate(weights: Weights, calibration: Iterable[Any]) -> NetworkRanges:
-    """The ranges over all texts, each the ids of its tokens.
+def calibrate(weights: Weights, calibration: Iterable[Any]) -> list[Ranges]:
+    """The ranges over all texts, each the ids of its tokens, by the stages of the weights.
 
     Raises:
         InputError: for no texts, for ones that do not suit the model, and for weights that make nothing of them.
     """
-    network = weights.network
     if "word" in weights.tables:
         check_words(weights.tables["word"], weights.source)
-    ranges = NetworkRanges(tuple({} for _ in weights.layers), {})
+    ranges: list[Ranges] = [{} for _ in weights.stages]
     outputs = Outputs()
     # What is not finite is refused, with the place where it is.
     with np.errstate(over="ignore", invalid="ignore"):
         for token_ids in calibration:
             x = embed(token_ids, weights)
-            for index, (layer, found) in enumerate(zip(weights.layers, ranges.layers, strict=True)):
-                trace = run_graph(network.layer, x, layer, network)
-                _widen(found, network.layer, trace, f"{weights.source}: layer {index}")
-                x = trace[network.layer.output]
-            if network.head:
-                trace = run_graph(network.head, x, weights.head, network)
-                _widen(ranges.head, network.head, trace, f"{weights.source}: the head's")
-                outputs.widen(token_ids, trace[network.head.output], centre=True)
-            else:
-                outputs.widen(token_ids, x)
+            for stage, found in zip(weights.stages, ranges, strict=True):
+                trace = run_graph(stage.graph, x, stage.parameters, weights.network)
+                _widen(found, stage.graph, trace, f"{weights.source}: {stage.name}")
+                x = trace[stage.graph.output]
+            outputs.widen(token_ids, x, centre=weights.network.head is not None)
     if not outputs.tokens:
         raise InputError("calibration must have at least 1 text, not 0")
     outputs.check(weights.source)
-    for index, (layer, found) in enumerate(zip(weights.layers, ranges.layers, strict=True)):
-        _hold_biases(found, network.layer, layer, f"{weights.source}: layer {index}")
+    for stage, found in zip(weights.stages, ranges, strict=True):
+        _hold_biases(found, stage.graph, stage.parameters, f"{weights.source}: {stage.name}")
     return ranges
 
 

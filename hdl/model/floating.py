@@ -1,13 +1,14 @@
 """A network in float32: what quantisation is calibrated on and measured against; at once, or token by token."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from .architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
+from .architecture import Add, Attention, Graph, Linear, Norm, Table
 from .functions import FUNCTIONS
 from .keyvalues import KeyValues, empty_cache, extend_cache, with_past
 from .network import Network
@@ -81,8 +82,9 @@ def run_graph(
     """Every tensor of a graph for its input ``x``, which is among them, by name. The integer reference's trace uses the
     same names. ``past``: keys and values [tokens before, features] of the tokens before."""
     trace = {graph.input: x}
+    walk = _Walk(trace, parameters, network.norm_eps, past)
     for operator in graph:
-        OPERATORS[type(operator)](operator, trace, parameters, network, past)
+        operator.visit(walk)
     return trace
 
 
@@ -149,50 +151,39 @@ class FloatDecoder:
         Raises:
             InputError: for no tokens, ids outside the vocabulary, and more in all than the model has positions for.
         """
-        weights, network = self.weights, self.weights.network
-        x = embed(token_ids, weights, self.tokens)
-        for layer, cache in zip(weights.layers, self._cache, strict=True):
-            trace = run_graph(network.layer, x, layer, network, cache)
+        x = embed(token_ids, self.weights, self.tokens)
+        for stage, cache in zip(self.weights.stages, self._cache, strict=True):
+            trace = run_graph(stage.graph, x, stage.parameters, self.weights.network, cache)
             extend_cache(cache, trace)
-            x = trace[network.layer.output]
+            x = trace[stage.graph.output]
         self.tokens += len(x)
-        assert network.head is not None, f"{network.name} has no head"
-        return run_graph(network.head, x, weights.head, network)
+        return trace
 
 
-def _linear(operator: Linear, trace: Trace, parameters: Parameters, *_: object) -> None:
-    for part in operator.parts:
-        own = parameters[part.name]
-        assert isinstance(own, Dense)
-        trace[part.name] = dense(trace[operator.source], own)
+@dataclass(frozen=True)
+class _Walk:
+    """Computes operators, of those that hardware is made of, and adds their results to the ``trace``."""
 
+    trace: Trace
+    parameters: Parameters
+    epsilon: float
+    past: KeyValues | None
 
-def _norm(operator: Norm, trace: Trace, parameters: Parameters, network: Network, *_: object) -> None:
-    own = parameters[operator.name]
-    assert isinstance(own, NormWeights)
-    trace[operator.name] = normalise(trace[operator.source], own, network.norm_eps)
+    def linear(self, operator: Linear) -> None:
+        for part in operator.parts:
+            self.trace[part.name] = dense(self.trace[operator.source], self.parameters[part.name])
 
+    def norm(self, operator: Norm) -> None:
+        own = self.parameters[operator.name]
+        self.trace[operator.name] = normalise(self.trace[operator.source], own, self.epsilon)
 
-def _attention(
-    operator: Attention, trace: Trace, parameters: Parameters, network: Network, past: KeyValues | None
-) -> None:
-    keys, values = with_past(operator, trace, past)
-    trace[operator.name] = attend(trace[operator.queries], keys, values, operator.heads, causal=operator.causal)
+    def attention(self, operator: Attention) -> None:
+        keys, values = with_past(operator, self.trace, self.past)
+        queries = self.trace[operator.queries]
+        self.trace[operator.name] = attend(queries, keys, values, operator.heads, causal=operator.causal)
 
+    def table(self, operator: Table) -> None:
+        self.trace[operator.name] = FUNCTIONS[operator.function].rows(self.trace[operator.source])
 
-def _table(operator: Table, trace: Trace, *_: object) -> None:
-    trace[operator.name] = FUNCTIONS[operator.function].rows(trace[operator.source])
-
-
-def _add(operator: Add, trace: Trace, *_: object) -> None:
-    trace[operator.name] = trace[operator.skip] + trace[operator.branch]
-
-
-OPERATORS: dict[type[Operator], Callable[..., None]] = {
-    Linear: _linear,
-    Norm: _norm,
-    Attention: _attention,
-    Table: _table,
-    Add: _add,
-}
-"""How each kind of operator is computed, of those that hardware is made of."""
+    def add(self, operator: Add) -> None:
+        self.trace[operator.name] = self.trace[operator.skip] + self.trace[operator.branch]

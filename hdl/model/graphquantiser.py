@@ -9,7 +9,7 @@ So a feature's scale may be smaller where its values are small beside its weight
 take that in.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import sqrt
 
@@ -18,11 +18,12 @@ import numpy as np
 from ..errors import InputError
 from ..kernels.normparameters import NormParameters
 from ..kernels.parameters import ChannelParameters
-from .architecture import Add, Attention, Linear, Norm, Operator, Table
+from .architecture import Add, Attention, Linear, Norm, Table
 from .calibrate import LARGEST, SMALLEST, Ranges
-from .edges import Scale
+from .edges import Scale, edges
 from .functions import FUNCTIONS
-from .lowering import NumericSpecs
+from .lowering import numeric_specs
+from .network import Network
 from .quantised import QuantisedGraph
 from .rounding import NearestRounding
 from .scaling import (
@@ -38,7 +39,7 @@ from .scaling import (
     shift_channels,
 )
 from .streams import Streams
-from .weights import Dense, NormWeights, Parameters, joined, linear_readers
+from .weights import Dense, Stage, joined, linear_readers
 
 __all__ = ["GraphQuantiser"]
 
@@ -66,25 +67,25 @@ def naming(where: str) -> Iterator[None]:
 
 
 class GraphQuantiser:
-    """Quantises a graph with the given ``parameters`` and ``ranges``. ``streams``: the residual path, or the scale of
-    the graph's input alone. ``where`` is named in errors.
+    """Quantises a ``stage`` of a network with the given ``ranges``. ``streams``: the residual path, or the scale of the
+    graph's input alone.
     """
 
     def __init__(
         self,
-        specs: NumericSpecs,
-        parameters: Parameters,
+        network: Network,
+        stage: Stage,
         ranges: Ranges,
         streams: Streams,
-        epsilon: float,
         rounding: NearestRounding,
-        where: str,
         *,
         static: bool,
     ):
-        self.specs, self.graph, self.edges = specs, specs.graph, specs.edges
-        self.parameters, self.ranges, self.streams, self.epsilon = parameters, ranges, streams, epsilon
-        self.rounding, self.where, self.static = rounding, where, static
+        self.where, self.graph, self.parameters = stage
+        self.specs = numeric_specs(network, self.graph)
+        self.edges = edges(self.graph, looped=self.graph == network.layer)
+        self.ranges, self.streams, self.epsilon = ranges, streams, network.norm_eps
+        self.rounding, self.static = rounding, static
         self.scales: dict[str, np.ndarray] = dict(streams.scales)
         self.weights: dict[str, np.ndarray] = {}
         self.limits: dict[str, int] = {}
@@ -98,31 +99,23 @@ class GraphQuantiser:
         Raises:
             InputError: for weights that the integer formats cannot hold, with the operator.
         """
-        steps: dict[type[Operator], Callable[..., None]] = {
-            Linear: self._linear,
-            Norm: self._norm,
-            Attention: self._attention,
-            Table: self._table,
-            Add: self._add,
-        }
         for operator in self.graph:
             with naming(f"{self.where} {operator.name}"):
-                steps[type(operator)](operator)
+                operator.visit(self)
         return QuantisedGraph(
             weights=self.weights, limits=self.limits, channels=self.channels, norms=self.norms, tables=self.tables,
             scales=self.scales,
         )  # fmt: skip
 
-    def _add(self, operator: Add) -> None:
+    def add(self, operator: Add) -> None:
         self.channels[operator.name] = shift_channels(self.streams.shifts[operator.name])
 
-    def _norm(self, operator: Norm) -> None:
+    def norm(self, operator: Norm) -> None:
         """Its words. Where its result goes to linear operators alone, every feature has the scale that suits it and its
         weights, unless its words need a larger one: where a feature of the stream is nearly the same in all rows, gamma
         times it may cancel a beta that is far larger than the result. A feature whose results then differ by less than
         what the larger scale and the rows' 8 bits can tell apart becomes a constant, which needs no larger scale."""
-        own, name, kernel = self.parameters[operator.name], operator.name, self.specs.of_norm(operator)
-        assert isinstance(own, NormWeights)
+        own, name, kernel = self.parameters[operator.name], operator.name, self.specs[operator.name]
         epsilon = self.epsilon / float(self.scales[operator.source]) ** 2
         gamma, beta = own.gamma, own.beta
         if self.edges[name].scale is Scale.FEATURE:
@@ -134,7 +127,7 @@ class GraphQuantiser:
             gamma, beta = np.where(constant, 0, gamma), np.where(constant, (largest + smallest) / 2, beta)
         self.norms[name] = norm_parameters(kernel, gamma / self.scales[name], beta / self.scales[name], epsilon)
 
-    def _attention(self, operator: Attention) -> None:
+    def attention(self, operator: Attention) -> None:
         """The words of softmax and of the weighted sums. Between values and projection a scale of its own for each
         feature costs nothing."""
         name, values = operator.name, self.scales[operator.values]
@@ -147,12 +140,12 @@ class GraphQuantiser:
         self.scales[name] = np.maximum(free, least_scales(values * CONTEXT_FACTOR, none))
         self.channels[name] = requantise_channels(values * CONTEXT_FACTOR / self.scales[name], none)
 
-    def _table(self, operator: Table) -> None:
+    def table(self, operator: Table) -> None:
         scale = float(self.scales[operator.source])
         self.tables[operator.name], found = FUNCTIONS[operator.function].table(scale)
         self.scales[operator.name] = np.array(found)
 
-    def _linear(self, operator: Linear) -> None:
+    def linear(self, operator: Linear) -> None:
         """int8 weights and channel words; the sums fit whatever the rows."""
         name, dense = operator.name, joined(operator, self.parameters)
         source, zero_point = self.scales[operator.source], self.edges[operator.source].zero_point
@@ -177,7 +170,6 @@ class GraphQuantiser:
             return bias
         for part in operator.parts:
             edge, own = self.edges[part.name], self.parameters[part.name]
-            assert isinstance(own, Dense)
             if edge.bits == 8:
                 least = _least_scales(own, input_scales)
                 found = np.maximum(np.maximum(self.ranges[part.name], TINY) / INT8, least)

@@ -14,10 +14,10 @@ KeyValues = dict[str, np.ndarray]
 
 
 def empty_cache(network: Network, dtype: Any) -> list[KeyValues]:
-    """The keys and values of no tokens, layer by layer."""
+    """The keys and values of no tokens, layer by layer; and of the head, which has none."""
     own = network.attention
     empty = np.zeros((0, own.kv_heads * own.head_size), dtype=dtype)
-    return [{own.keys: empty, own.values: empty} for _ in range(network.layers)]
+    return [*({own.keys: empty, own.values: empty} for _ in range(network.layers)), {}]
 
 
 def extend_cache(cache: KeyValues, trace: dict[str, np.ndarray]) -> None:

@@ -1,7 +1,7 @@
 """Operators as kernels: the specs of the units that compute a graph. The numbers that a unit computes follow from the
 graph; how many of them it computes at a time is the geometry's part, which the caller gives."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,13 +13,16 @@ from ..kernels.rowquantise import RowQuantiseSpec
 from ..kernels.scores import ScoresSpec
 from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
-from .architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
+from .architecture import Add, Attention, Graph, Linear, Norm, Table
 from .edges import Edge, edges
+from .network import Network
 
-__all__ = ["SUM_BITS", "Lowering", "NumericSpecs"]
+__all__ = ["SUM_BITS", "Lowering", "numeric_specs"]
 
 SUM_BITS, SCORE_BITS = 27, 26
 """Bits of the sums of linear units, and of scores."""
+
+SIMPLEST: dict[str, Any] = {"rows": 1, "lanes": 1}
 
 
 class Lowering:
@@ -75,67 +78,51 @@ class Lowering:
         return ActivationSpec(rows=rows, lanes=lanes, features=table.features, max_tiles=max_tiles)
 
 
-class NumericSpecs(Lowering):
-    """The specs for a graph's integer reference. Their geometry, which has no part in the numbers, is the simplest.
+@dataclass(frozen=True)
+class _Numbers:
+    """Gives the specs that a unit's numbers follow from. Their geometry, which has no part in the numbers, is the
+    simplest. ``max_length``: tokens of the longest text."""
 
-    ``max_length``: tokens of the longest text.
+    lowering: Lowering
+    max_length: int
 
-    Raises:
-        ValueError: for numbers that a kernel does not take.
-    """
+    def linear(self, linear: Linear) -> tuple[RowQuantiseSpec, RequantiseSpec]:
+        return self.lowering.row_quantise(linear, **SIMPLEST), self.lowering.requantise(linear, **SIMPLEST)
 
-    def __init__(self, graph: Graph, *, looped: bool, max_length: int):
-        super().__init__(graph, looped=looped)
-        self.max_length = max_length
-        makers: dict[type[Operator], Callable[..., Any]] = {
-            Linear: self.of_linear,
-            Attention: self.of_attention,
-            Norm: self.of_norm,
-            Add: self.of_add,
-            Table: self.of_table,
-        }
-        # At once: a kernel that does not take the graph's numbers refuses them before anything is computed.
-        for operator in graph:
-            makers[type(operator)](operator)
-
-    @classmethod
-    @cache
-    def of(cls, graph: Graph, looped: bool, max_length: int) -> "NumericSpecs":
-        """The specs of a graph, made once."""
-        return cls(graph, looped=looped, max_length=max_length)
-
-    @cache  # noqa: B019 - there are as many instances as graphs
-    def of_linear(self, linear: Linear) -> tuple[RowQuantiseSpec, RequantiseSpec]:
-        """Row quantiser and requantiser."""
-        return self.row_quantise(linear, rows=1, lanes=1), self.requantise(linear, rows=1, lanes=1)
-
-    @cache  # noqa: B019
-    def of_attention(self, attention: Attention) -> tuple[ScoresSpec, SoftmaxSpec, WeightedSumsSpec, RequantiseSpec]:
-        """The units of attention."""
+    def attention(self, attention: Attention) -> tuple[ScoresSpec, SoftmaxSpec, WeightedSumsSpec, RequantiseSpec]:
         sizes: dict[str, Any] = {
             "heads": attention.heads,
             "head_size": attention.head_size,
             "max_length": self.max_length,
         }
         sizes |= dict.fromkeys(("rows", "columns", "cascades", "lanes_in", "lanes_stored", "lanes"), 1)
-        softmax = self.softmax(
-            attention, rows=1, lanes=1, max_length=self.max_length, score_bits=SCORE_BITS, key_multiple=1,
-            value_multiple=1,
-        )  # fmt: skip
-        context = self.context(attention, rows=1, lanes=1)
+        softmax = self.lowering.softmax(
+            attention, max_length=self.max_length, score_bits=SCORE_BITS, key_multiple=1, value_multiple=1, **SIMPLEST
+        )
+        context = self.lowering.context(attention, **SIMPLEST)
         return ScoresSpec(**sizes), softmax, WeightedSumsSpec(**sizes), context
 
-    @cache  # noqa: B019
-    def of_norm(self, norm: Norm) -> LayerNormSpec:
-        """The normalisation."""
-        return self.norm(norm, rows=1, lanes=1)
+    def norm(self, norm: Norm) -> LayerNormSpec:
+        return self.lowering.norm(norm, **SIMPLEST)
 
-    @cache  # noqa: B019
-    def of_add(self, add: Add) -> ResidualSpec:
-        """The addition."""
-        return self.residual(add, rows=1, lanes=1, depth=1)
+    def add(self, add: Add) -> ResidualSpec:
+        return self.lowering.residual(add, depth=1, **SIMPLEST)
 
-    @cache  # noqa: B019
-    def of_table(self, table: Table) -> ActivationSpec:
-        """The table."""
-        return self.activation(table, rows=1, lanes=1, max_tiles=1)
+    def table(self, table: Table) -> ActivationSpec:
+        return self.lowering.activation(table, max_tiles=1, **SIMPLEST)
+
+
+@cache
+def _numeric_specs(graph: Graph, looped: bool, max_length: int) -> dict[str, Any]:
+    numbers = _Numbers(Lowering(graph, looped=looped), max_length)
+    return {operator.name: operator.visit(numbers) for operator in graph}
+
+
+def numeric_specs(network: Network, graph: Graph) -> dict[str, Any]:
+    """The specs for the integer reference of one of a network's graphs, by operator: row quantiser and requantiser of a
+    linear one; scores, softmax, sums and requantiser of attention; else a single one.
+
+    Raises:
+        ValueError: for numbers that a kernel does not take.
+    """
+    return _numeric_specs(graph, graph == network.layer, network.max_positions)

@@ -3,16 +3,16 @@
 `calibrate` finds the ranges of all tensors, `streams` the scales of the residual path, `graphquantiser` the rest.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from .calibrate import NetworkRanges, calibrate
+from .calibrate import Ranges, calibrate
 from .graphquantiser import GraphQuantiser
-from .lowering import NumericSpecs
+from .lowering import numeric_specs
 from .network import Network
 from .pooling import MEAN, Pooling
 from .quantised import Quantised, QuantisedGraph
@@ -33,9 +33,9 @@ def check_quantisable(network: Network, weight_bits: WeightBits = W8) -> None:
     """
     weight_bits.check(network.products, causal=network.causal)
     try:
-        NumericSpecs.of(network.layer, True, network.max_positions)
-        if network.head:
-            NumericSpecs.of(network.head, False, network.max_positions)
+        for graph in (network.layer, network.head):
+            if graph:
+                numeric_specs(network, graph)
     except ValueError as error:
         raise InputError(f"model {network.name!r} cannot be quantised: {error}") from None
 
@@ -66,49 +66,33 @@ def quantise(
         group_roundings(weights, texts, weight_bits) if weight_bits.packed else repeat(NearestRounding())
     )
     path = residual_path(weights, ranges, _embedded(weights, ranges), balanced=balance)
-    specs = NumericSpecs.of(network.layer, True, network.max_positions)
-    layers, factors = [], dict[str, np.ndarray]()
-    for index, (layer, found, streams) in enumerate(zip(weights.layers, ranges.layers, path, strict=True)):
-        own = next(roundings)
-        where = f"layer {index}"
-        quantiser = GraphQuantiser(specs, layer, found, streams, network.norm_eps, own, where, static=static)
-        layers.append(quantiser.quantised())
-        factors |= {f"{index}.{name}": one for name, one in own.factors.items()}
-    head, own = None, next(roundings) if network.head else NearestRounding()
-    if network.head:
-        head = _head(weights, ranges, layers[-1], own, static=static)
+    stages: list[QuantisedGraph] = []
+    factors: dict[str, np.ndarray] = {}
+    for index, (stage, found) in enumerate(zip(weights.stages, ranges, strict=True)):
+        layer, rounding = index < network.layers, next(roundings)
+        streams = path[index] if layer else Streams({stage.graph.input: stages[-1].scales[network.layer.output]}, {})
+        stages.append(GraphQuantiser(network, stage, found, streams, rounding, static=static).quantised())
+        factors |= {f"{index}.{name}" if layer else name: one for name, one in rounding.factors.items()}
+    head = stages.pop() if network.head else None
     return Quantised(
         network=network,
-        tables=_tables(weights, layers[0]) if head else weights.tables,
+        tables=_tables(weights, stages[0]) if head else weights.tables,
         embedding=weights.embedding,
         closing=weights.closing,
-        layers=tuple(layers),
+        layers=tuple(stages),
         head=head,
-        group_factors=factors | own.factors,
+        group_factors=factors,
         source=weights.source,
         pooling=pooling,
     )
 
 
-def _embedded(weights: Weights, ranges: NetworkRanges) -> float:
+def _embedded(weights: Weights, ranges: Sequence[Ranges]) -> float:
     """The largest magnitude that can enter the first layer: of the sums of the tables' rows where these are added by
     the device, else of what calibration saw."""
     if weights.network.head:
         return float(sum(np.abs(table).max(axis=0) for table in weights.tables.values()).max())
-    return MARGIN * float(ranges.layers[0][weights.network.layer.input].max())
-
-
-def _head(
-    weights: Weights, ranges: NetworkRanges, last: QuantisedGraph, rounding: NearestRounding, *, static: bool
-) -> QuantisedGraph:
-    """The head's integers, after the ``last`` layer."""
-    network = weights.network
-    assert network.head is not None
-    specs = NumericSpecs.of(network.head, False, network.max_positions)
-    streams = Streams({network.head.input: last.scales[network.layer.output]}, {})
-    return GraphQuantiser(
-        specs, weights.head, ranges.head, streams, network.norm_eps, rounding, "head", static=static
-    ).quantised()
+    return MARGIN * float(ranges[0][weights.network.layer.input].max())
 
 
 def _tables(weights: Weights, first: QuantisedGraph) -> dict[str, np.ndarray]:

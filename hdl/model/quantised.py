@@ -11,6 +11,7 @@ from ..fixed import saturate
 from ..kernels.activation import ActivationSpec
 from ..kernels.normparameters import NormParameters
 from ..kernels.parameters import ChannelParameters
+from .architecture import Graph
 from .floating import check_tokens, close, embedded
 from .network import Network
 from .pooling import MEAN, Pooling
@@ -77,6 +78,12 @@ class Quantised:
     pooling: Pooling = MEAN
 
     @property
+    def stages(self) -> list[tuple[Graph, QuantisedGraph]]:
+        """The graphs that the device computes with their integers: of the layers, then of the head if there is one."""
+        layers = [(self.network.layer, layer) for layer in self.layers]
+        return layers + ([(self.network.head, self.head)] if self.network.head and self.head else [])
+
+    @property
     def weight_bits(self) -> WeightBits:
         """Bits of the weights: 4 where they have factors."""
         packed = {name.rpartition(".")[-1] for name in self.group_factors}
@@ -85,10 +92,8 @@ class Quantised:
     @property
     def logit_scale(self) -> float:
         """The scale of a logit."""
-        graph = self.network.head
-        assert graph, f"{self.network.name} has no head"
-        assert self.head, f"{self.network.name} has no head"
-        return float(self.head.scales[graph.output])
+        graph, integers = self.stages[-1]
+        return float(integers.scales[graph.output])
 
     def embed(self, token_ids: Any, start: int = 0) -> np.ndarray:
         """The first layer's input, int16 [tokens, hidden], for tokens from position ``start`` on.

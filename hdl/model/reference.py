@@ -1,7 +1,8 @@
 """The integer reference of a network, made of the kernels' references: the truth for the hardware."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,9 +10,9 @@ from ..errors import InputError
 from ..kernels.linear import exact_matmul
 from ..kernels.parameters import RowFactors
 from ..kernels.topk import MAX_CANDIDATES
-from .architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
+from .architecture import Add, Attention, Graph, Linear, Norm, Table
 from .keyvalues import KeyValues, empty_cache, extend_cache, with_past
-from .lowering import NumericSpecs
+from .lowering import numeric_specs
 from .network import Network
 from .quantised import Quantised, QuantisedGraph
 
@@ -24,7 +25,6 @@ __all__ = [
     "best_candidates",
     "check_candidates",
     "run",
-    "run_head",
     "run_layer",
 ]
 
@@ -54,24 +54,17 @@ def run(model: Quantised, tokens: np.ndarray) -> list[np.ndarray]:
 def run_layer(layer: QuantisedGraph, tokens: np.ndarray, network: Network, past: KeyValues | None = None) -> Trace:
     """Every intermediate of a layer for its input [tokens, hidden], which is not among them. ``past``: keys and values
     [tokens before, features] of the tokens before."""
-    return run_graph(network.layer, NumericSpecs.of(network.layer, True, network.max_positions), layer, tokens, past)
-
-
-def run_head(model: Quantised, tokens: np.ndarray) -> Trace:
-    """Every intermediate from the last layer's output [tokens, hidden] to the ``logits`` [tokens, vocabulary]."""
-    graph = model.network.head
-    assert graph, f"{model.network.name} has no head"
-    assert model.head, f"{model.network.name} has no head"
-    return run_graph(graph, NumericSpecs.of(graph, False, model.network.max_positions), model.head, tokens)
+    return run_graph(network, network.layer, layer, tokens, past)
 
 
 def run_graph(
-    graph: Graph, specs: NumericSpecs, integers: QuantisedGraph, tokens: np.ndarray, past: KeyValues | None = None
+    network: Network, graph: Graph, integers: QuantisedGraph, tokens: np.ndarray, past: KeyValues | None = None
 ) -> Trace:
-    """Every intermediate of a graph for its input [tokens, features]."""
+    """Every intermediate of one of a network's graphs for its input [tokens, features]; see `run_layer`."""
     trace = {graph.input: tokens}
+    walk = _Walk(trace, numeric_specs(network, graph), integers, past)
     for operator in graph:
-        OPERATORS[type(operator)](operator, trace, specs, integers, past)
+        operator.visit(walk)
     del trace[graph.input]
     return trace
 
@@ -85,7 +78,7 @@ class Candidates(NamedTuple):
 
 
 class Step(NamedTuple):
-    """All integers of a run over some tokens: of each layer by `run_layer`, and of the head by `run_head`."""
+    """All integers of a run over some tokens: of each layer, and from the last layer's output to the ``logits``."""
 
     layers: tuple[Trace, ...]
     head: Trace
@@ -117,15 +110,14 @@ class Decoder:
         Raises:
             InputError: for no tokens, ids outside the vocabulary, and more in all than the model has positions for.
         """
-        features, network = self.model.embed(token_ids, self.tokens), self.model.network
-        layers = []
-        for layer, cache in zip(self.model.layers, self.cache, strict=True):
-            trace = run_layer(layer, features, network, cache)
+        features, traces = self.model.embed(token_ids, self.tokens), []
+        for (graph, integers), cache in zip(self.model.stages, self.cache, strict=True):
+            trace = run_graph(self.model.network, graph, integers, features, cache)
             extend_cache(cache, trace)
-            features = trace[network.layer.output].astype(np.int16)
-            layers.append(trace)
+            features = trace[graph.output].astype(np.int16)
+            traces.append(trace)
         self.tokens += len(features)
-        return Step(tuple(layers), run_head(self.model, features))
+        return Step(tuple(traces[:-1]), traces[-1])
 
     def step(self, token: int) -> Step:
         """Takes the next token.
@@ -166,58 +158,52 @@ def best_candidates(logits: np.ndarray, k: int) -> Candidates:
     return Candidates(ids, np.asarray(logits, dtype=np.int64)[ids])
 
 
-def _linear(
-    operator: Linear, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: KeyValues | None
-) -> None:
-    """Row quantiser, product, requantiser: the trace has ``rows_``, ``factors_`` and ``sums_NAME`` before the parts."""
-    name, (quantise, requantise) = operator.name, specs.of_linear(operator)
-    rows, factors = quantise.reference(trace[operator.source], integers.limits[name])
-    trace[f"rows_{name}"], trace[f"factors_{name}"] = rows, np.stack([factors.mantissa, factors.exponent], axis=-1)
-    trace[f"sums_{name}"] = exact_matmul(rows, integers.weights[name].T)
-    factors = RowFactors(mantissa=factors.mantissa[:, None], exponent=factors.exponent[:, None])
-    values = requantise.reference(trace[f"sums_{name}"], integers.channels[name], factors)
-    cuts = np.cumsum([part.features for part in operator.parts])[:-1]
-    trace |= zip(operator.gives, np.split(values, cuts, axis=1), strict=True)
+@dataclass(frozen=True)
+class _Walk:
+    """Computes operators and adds all that their kernels give to the ``trace``."""
+
+    trace: Trace
+    specs: Mapping[str, Any]
+    integers: QuantisedGraph
+    past: KeyValues | None
+
+    def linear(self, operator: Linear) -> None:
+        """Row quantiser, product, requantiser: ``rows_``, ``factors_`` and ``sums_NAME``, and the parts."""
+        name, (quantise, requantise) = operator.name, self.specs[operator.name]
+        rows, factors = quantise.reference(self.trace[operator.source], self.integers.limits[name])
+        sums = exact_matmul(rows, self.integers.weights[name].T)
+        self.trace.update({f"rows_{name}": rows, f"factors_{name}": _stacked(factors), f"sums_{name}": sums})
+        factors = RowFactors(mantissa=factors.mantissa[:, None], exponent=factors.exponent[:, None])
+        values = requantise.reference(sums, self.integers.channels[name], factors)
+        cuts = np.cumsum([part.features for part in operator.parts])[:-1]
+        self.trace.update(zip(operator.gives, np.split(values, cuts, axis=1), strict=True))
+
+    def norm(self, operator: Norm) -> None:
+        name = operator.name
+        self.trace[name] = self.specs[name].reference(self.trace[operator.source], self.integers.norms[name])
+
+    def attention(self, operator: Attention) -> None:
+        name, (scores, softmax, sums, context) = operator.name, self.specs[operator.name]
+        keys, values = with_past(operator, self.trace, self.past)
+        queries = self.trace[operator.queries]
+        self.trace["scores"] = scores.reference(queries, keys)
+        numerators, factors = softmax.reference(
+            self.trace["scores"], self.integers.channels["scores"], position=len(keys) - len(queries)
+        )
+        weighted = sums.reference(numerators, values)
+        self.trace.update({"numerators": numerators, f"factors_{name}": _stacked(factors), f"sums_{name}": weighted})
+        factors = RowFactors(mantissa=factors.mantissa.T, exponent=factors.exponent.T)
+        self.trace[name] = context.reference(weighted, self.integers.channels[name], factors)
+
+    def table(self, operator: Table) -> None:
+        name = operator.name
+        self.trace[name] = self.specs[name].reference(self.trace[operator.source], self.integers.tables[name])
+
+    def add(self, operator: Add) -> None:
+        name, terms = operator.name, (self.trace[operator.skip], self.trace[operator.branch])
+        self.trace[name] = self.specs[name].reference(*terms, self.integers.channels[name])
 
 
-def _norm(operator: Norm, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: KeyValues | None) -> None:
-    name = operator.name
-    trace[name] = specs.of_norm(operator).reference(trace[operator.source], integers.norms[name])
-
-
-def _attention(
-    operator: Attention, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: KeyValues | None
-) -> None:
-    name, (scores, softmax, sums, context) = operator.name, specs.of_attention(operator)
-    keys, values = with_past(operator, trace, past)
-    queries = trace[operator.queries]
-    trace["scores"] = scores.reference(queries, keys)
-    start = len(keys) - len(queries)
-    trace["numerators"], factors = softmax.reference(trace["scores"], integers.channels["scores"], position=start)
-    trace[f"factors_{name}"] = np.stack([factors.mantissa, factors.exponent], axis=-1)
-    trace[f"sums_{name}"] = sums.reference(trace["numerators"], values)
-    factors = RowFactors(mantissa=factors.mantissa.T, exponent=factors.exponent.T)
-    trace[name] = context.reference(trace[f"sums_{name}"], integers.channels[name], factors)
-
-
-def _table(
-    operator: Table, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: KeyValues | None
-) -> None:
-    name = operator.name
-    trace[name] = specs.of_table(operator).reference(trace[operator.source], integers.tables[name])
-
-
-def _add(operator: Add, trace: Trace, specs: NumericSpecs, integers: QuantisedGraph, past: KeyValues | None) -> None:
-    name = operator.name
-    terms = trace[operator.skip], trace[operator.branch]
-    trace[name] = specs.of_add(operator).reference(*terms, integers.channels[name])
-
-
-OPERATORS: dict[type[Operator], Callable[..., None]] = {
-    Linear: _linear,
-    Norm: _norm,
-    Attention: _attention,
-    Table: _table,
-    Add: _add,
-}
-"""How each kind of operator is computed."""
+def _stacked(factors: RowFactors) -> np.ndarray:
+    """Row factors with mantissa and exponent on the last axis."""
+    return np.stack([factors.mantissa, factors.exponent], axis=-1)

@@ -59,15 +59,11 @@ def group_roundings(
     weights: Weights, calibration: Sequence[Sequence[int]], weight_bits: WeightBits
 ) -> Iterator[GroupRounding]:
     """For each layer, and at last for the head, the rounding that suits the inputs that the texts cause."""
-    network = weights.network
     inputs = [embed(token_ids, weights) for token_ids in calibration]
-    for layer in weights.layers:
-        traces = [run_graph(network.layer, x, layer, network) for x in inputs]
-        inputs = [trace[network.layer.output] for trace in traces]
-        yield GroupRounding(_hessians(network.layer, traces, weight_bits))
-    assert network.head is not None, f"{network.name} has no head"
-    traces = [run_graph(network.head, x, weights.head, network) for x in inputs]
-    yield GroupRounding(_hessians(network.head, traces, weight_bits))
+    for _, graph, parameters in weights.stages:
+        traces = [run_graph(graph, x, parameters, weights.network) for x in inputs]
+        inputs = [trace[graph.output] for trace in traces]
+        yield GroupRounding(_hessians(graph, traces, weight_bits))
 
 
 def _hessians(graph: Graph, traces: Sequence[Trace], weight_bits: WeightBits) -> dict[str, np.ndarray]:

@@ -18,12 +18,12 @@ from itertools import pairwise
 import numpy as np
 
 from ..kernels.residual import MAX_PLACES
-from .architecture import Add, Norm
-from .calibrate import NetworkRanges, Ranges
-from .edges import Scale
-from .lowering import NumericSpecs
+from .architecture import Add, Operator
+from .calibrate import Ranges
+from .edges import Scale, edges
+from .lowering import numeric_specs
 from .scaling import INT16, MARGIN, TINY, balance, least_norm_scales
-from .weights import Dense, NormWeights, Parameters, Weights, linear_readers
+from .weights import Dense, Parameters, Weights, linear_readers
 
 __all__ = ["Streams", "residual_path"]
 
@@ -50,18 +50,15 @@ class _Stop:
     parameters: Parameters
 
 
-def residual_path(weights: Weights, ranges: NetworkRanges, embedded: float, *, balanced: bool) -> list[Streams]:
+def residual_path(weights: Weights, ranges: Sequence[Ranges], embedded: float, *, balanced: bool) -> list[Streams]:
     """The residual path, layer by layer. ``embedded``: the largest magnitude that can enter the first layer, where
     the sum itself goes past. ``balanced``: see above."""
     graph = weights.network.layer
-    specs = NumericSpecs.of(graph, True, weights.network.max_positions)
     stops = [
-        _Stop(index, add, found, layer)
-        for index, (layer, found) in enumerate(zip(weights.layers, ranges.layers, strict=True))
-        for add in graph.of(Add)
+        _Stop(index, add, ranges[index], layer) for index, layer in enumerate(weights.layers) for add in graph.of(Add)
     ]
-    normed = specs.edges[graph.input].scale is Scale.PLACES
-    path = _normed_path(weights, stops, specs, balanced) if normed else _summed_path(weights, stops, embedded)
+    normed = edges(graph, looped=True)[graph.input].scale is Scale.PLACES
+    path = _normed_path(weights, stops, balanced) if normed else _summed_path(weights, stops, embedded)
     streams = [Streams({}, {}) for _ in weights.layers]
     for stop, (past, total, shifts, after) in zip(stops, path, strict=True):
         own = streams[stop.layer]
@@ -88,39 +85,30 @@ def _summed_path(weights: Weights, stops: Sequence[_Stop], embedded: float) -> I
         yield past, total, np.full(weights.network.hidden, places), total
 
 
-def _normed_path(weights: Weights, stops: Sequence[_Stop], specs: NumericSpecs, balanced: bool) -> Iterator[Step]:
+def _normed_path(weights: Weights, stops: Sequence[_Stop], balanced: bool) -> Iterator[Step]:
     """The path of norms' results."""
-    graph, epsilon = specs.graph, weights.network.norm_eps
-    last = graph.maker(graph.output)
+    network, graph = weights.network, weights.network.layer
+    specs = numeric_specs(network, graph)
     found: list[tuple[float, np.ndarray]] = []  # scales of the path before each addition, and the places of features
-    for index, stop in enumerate(stops):
+
+    def least(norm: Operator | None, parameters: Parameters) -> np.ndarray | float:
+        """The least scales of a norm's result that its words can hold; 0 for what the host's embedding gives."""
+        if not norm or not found:
+            return 0.0
+        own = parameters[norm.name]
+        return least_norm_scales(specs[norm.name], own.gamma, own.beta, network.norm_eps / found[-1][0] ** 2)
+
+    last, before = graph.maker(graph.output), stops[0].parameters
+    for stop in stops:
         maker = graph.maker(stop.add.skip)
-        before = stops[index - 1] if index else None
-        norm = maker or (last if before else None)
-        owner = stop.parameters if maker else before.parameters if before else {}
-        least = _least(specs, norm, owner, epsilon, found)
+        smallest = least(maker, stop.parameters) if maker else least(last, before)
         readers = linear_readers(graph, stop.add.skip, stop.parameters)
-        found.append(_balanced(stop.ranges[stop.add.skip], least, stop.ranges[stop.add.branch], readers, balanced))
-    end = stops[-1]
-    least = _least(specs, last, end.parameters, epsilon, found)
-    found.append(_balanced(end.ranges[graph.output], least, np.zeros(1), [], balanced=False))
+        found.append(_balanced(stop.ranges[stop.add.skip], smallest, stop.ranges[stop.add.branch], readers, balanced))
+        before = stop.parameters
+    end = stops[-1].ranges[graph.output]
+    found.append(_balanced(end, least(last, before), np.zeros(1), [], balanced=False))
     for (scale, places), (after, after_places) in pairwise(found):
         yield np.ldexp(scale, -places), np.array(scale), places, np.ldexp(after, -after_places)
-
-
-def _least(
-    specs: NumericSpecs,
-    norm: object,
-    parameters: Parameters,
-    epsilon: float,
-    found: Sequence[tuple[float, np.ndarray]],
-) -> np.ndarray | float:
-    """The least scales of a norm's result that its words can hold; 0 for what the host's embedding gives."""
-    if not isinstance(norm, Norm):
-        return 0.0
-    own = parameters[norm.name]
-    assert isinstance(own, NormWeights)
-    return least_norm_scales(specs.of_norm(norm), own.gamma, own.beta, epsilon / found[-1][0] ** 2)
 
 
 def _balanced(

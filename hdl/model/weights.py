@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
-from .architecture import Graph, Linear, Norm
+from .architecture import Add, Attention, Graph, Linear, Norm
 from .network import Network
 
-__all__ = ["Dense", "NormWeights", "Parameters", "Weights", "joined", "linear_readers", "random_weights"]
+__all__ = ["Dense", "NormWeights", "Parameters", "Stage", "Weights", "joined", "linear_readers", "random_weights"]
 
 MOST_DRAWN = 1 << 31
 """Random weights of a model: more than gpt2-xl has, the largest that is built in."""
@@ -31,8 +32,17 @@ class NormWeights:
     beta: np.ndarray
 
 
-Parameters = Mapping[str, Dense | NormWeights]
-"""The operators of a graph that have weights: norms by their names, and linear operators part by part."""
+Parameters = Mapping[str, Any]
+"""The operators of a graph that have weights: `NormWeights` by the name of the norm, and `Dense` by that of a part of a
+linear operator."""
+
+
+class Stage(NamedTuple):
+    """A graph of a network with the parameters of its operators; and its ``name``, ``layer 0`` or ``head``."""
+
+    name: str
+    graph: Graph
+    parameters: Parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,23 +62,29 @@ class Weights:
     closing: Parameters
     source: str
 
+    @property
+    def stages(self) -> list[Stage]:
+        """What the device computes: the layers, then the head if there is one."""
+        network = self.network
+        layers = [Stage(f"layer {index}", network.layer, layer) for index, layer in enumerate(self.layers)]
+        return layers + ([Stage("head", network.head, self.head)] if network.head else [])
+
 
 def linear_readers(graph: Graph, tensor: str, parameters: Parameters) -> list[Dense]:
     """The linear operators of a graph that read a tensor, part by part."""
     linears = [reader for reader in graph.readers(tensor) if isinstance(reader, Linear)]
-    parts = [parameters[part.name] for linear in linears for part in linear.parts]
-    return [part for part in parts if isinstance(part, Dense)]
+    return [parameters[part.name] for linear in linears for part in linear.parts]
 
 
 def joined(operator: Linear, parameters: Parameters) -> Dense:
     """A whole linear operator: its parts, one after the other."""
     parts = [parameters[part.name] for part in operator.parts]
-    dense = [part for part in parts if isinstance(part, Dense)]
-    return Dense(np.concatenate([part.weight for part in dense]), np.concatenate([part.bias for part in dense]))
+    return Dense(np.concatenate([part.weight for part in parts]), np.concatenate([part.bias for part in parts]))
 
 
-GAINS = {"keys": 1.4, "queries": 1.4, "projection": 0.7}
-"""The deviations of what linear operators make of inputs of deviation 1, where they are not 1: attention is unequal."""
+UNEQUAL, ATTENDED = 1.4, 0.7
+"""The deviations of what linear operators make of inputs of deviation 1, where they are not 1: of queries and keys, as
+attention is unequal, and of the result of attention."""
 
 WORD_SPREAD = 0.14
 """Of the words' vectors that enter a residual stream as they are."""
@@ -107,15 +123,18 @@ class Draw:
         gamma[outliers] *= 4
         return NormWeights(gamma, self.normal(features, spread=0.2))
 
-    def graph(self, graph: Graph | None) -> dict[str, Dense | NormWeights]:
+    def graph(self, graph: Graph | None) -> dict[str, Any]:
         """The parameters of a graph whose linear operators have biases; the others take a table's matrix."""
-        found: dict[str, Dense | NormWeights] = {}
+        found: dict[str, Any] = {}
+        attentions = graph.of(Attention) if graph else ()
+        gains = {name: UNEQUAL for one in attentions for name in (one.queries, one.keys)}
         for operator in graph or ():
             if isinstance(operator, Norm):
                 found[operator.name] = self.norm(operator.features)
             elif isinstance(operator, Linear) and operator.bias:
+                gain = ATTENDED if any(operator.source == one.name for one in attentions) else 1.0
                 for part in operator.parts:
-                    found[part.name] = self.dense(part.features, operator.inputs, GAINS.get(part.name, 1.0))
+                    found[part.name] = self.dense(part.features, operator.inputs, gains.get(part.name, gain))
         return found
 
 
@@ -129,7 +148,8 @@ def random_weights(network: Network, seed: int) -> Weights:
         InputError: see `Draw`.
     """
     draw = Draw(network, seed)
-    stream = not isinstance(network.layer.maker(network.layer.output), Norm)
+    last = network.layer.maker(network.layer.output)
+    stream = not isinstance(last, Norm)
     # Without a norm, the spreads of the published GPT-2's tables.
     spreads = {"position": 0.05} if stream else {"word": 1.0, "position": 0.3, "token_type": 0.1}
     tables = {
@@ -143,8 +163,8 @@ def random_weights(network: Network, seed: int) -> Weights:
     layers = []
     for _ in range(network.layers):
         layer = draw.graph(network.layer)
-        if stream and isinstance(last := layer["ffn2"], Dense):
-            last.bias[outliers] += 1
+        if isinstance(last, Add):
+            layer[last.branch].bias[outliers] += 1
         layers.append(layer)
     return Weights(
         network=network,

@@ -12,7 +12,6 @@ from hdl.errors import InputError
 from hdl.model import floating, reference
 from hdl.model.calibrate import calibrate
 from hdl.model.graphquantiser import GraphQuantiser
-from hdl.model.lowering import NumericSpecs
 from hdl.model.quantise import quantise
 from hdl.model.quantised import QuantisedGraph
 from hdl.model.rounding import NearestRounding
@@ -92,20 +91,12 @@ RANGES = {family: calibrate(weights, TEXTS) for family, weights in WEIGHTS.items
 def quantised(family: str, scales: Mapping[str, np.ndarray], *, head: bool = False) -> QuantisedGraph:
     """A layer, or the head, between tensors of these scales."""
     network, weights, ranges = SMALL[family], WEIGHTS[family], RANGES[family]
-    graph = network.head if head else network.layer
-    assert graph is not None
     own = MODELS[family].head if head else MODELS[family].layers[0]
     assert own is not None
     shifts = {} if head else {name: own.channels[name].shift for name in ("residual1", "residual2")}
+    place, streams = -1 if head else 0, Streams({**own.scales, **scales}, shifts)
     return GraphQuantiser(
-        NumericSpecs.of(graph, not head, network.max_positions),
-        weights.head if head else weights.layers[0],
-        ranges.head if head else ranges.layers[0],
-        Streams({**own.scales, **scales}, shifts),
-        network.norm_eps,
-        NearestRounding(),
-        "head" if head else "layer 0",
-        static=False,
+        network, weights.stages[place], ranges[place], streams, NearestRounding(), static=False
     ).quantised()
 
 

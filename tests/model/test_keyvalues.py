@@ -24,12 +24,12 @@ def test_a_cache_grows_by_keys_and_values_of_its_layer() -> None:
     extend_cache(cache[0], trace(1, 32))
     np.testing.assert_array_equal(cache[0]["keys"], np.arange(48).reshape(3, 16))
     np.testing.assert_array_equal(cache[0]["values"], -np.arange(48).reshape(3, 16))
-    assert [set(layer) for layer in cache] == [{"keys", "values"}] * 2
+    assert [set(layer) for layer in cache] == [{"keys", "values"}] * 2 + [set()]
     assert (cache[1]["keys"].shape, cache[1]["keys"].dtype) == ((0, 16), np.int64)
 
 
 def test_attention_sees_the_past_first() -> None:
-    (cache, _), own = empty_cache(NETWORK, np.int64), trace(1, 32)
+    (cache, *_), own = empty_cache(NETWORK, np.int64), trace(1, 32)
     extend_cache(cache, trace(2, 0))
     keys, values = with_past(NETWORK.attention, own, cache)
     np.testing.assert_array_equal(keys, np.arange(48).reshape(3, 16))

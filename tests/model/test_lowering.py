@@ -11,7 +11,7 @@ from hdl.kernels.requantise import RequantiseSpec
 from hdl.kernels.residual import ResidualSpec
 from hdl.kernels.rowquantise import RowQuantiseSpec
 from hdl.model.architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
-from hdl.model.lowering import Lowering, NumericSpecs
+from hdl.model.lowering import Lowering, numeric_specs
 
 from .networks import SMALL_BERT, SMALL_GPT2, gpt2
 
@@ -87,19 +87,21 @@ def test_head() -> None:
 
 
 def test_specs_of_the_numbers_are_made_once() -> None:
-    specs = NumericSpecs.of(SMALL_GPT2.layer, True, 20)
-    assert NumericSpecs.of(SMALL_GPT2.layer, True, 20) is specs
-    linear, attention = of(specs.graph, Linear, "ffn2"), of(specs.graph, Attention, "context")
-    assert specs.of_linear(linear) is specs.of_linear(linear)
-    assert specs.of_linear(linear)[1] == specs.requantise(linear, rows=1, lanes=1)
-    scores, softmax, sums, context = specs.of_attention(attention)
+    network = SMALL_GPT2
+    specs = numeric_specs(network, network.layer)
+    assert numeric_specs(network, network.layer) is specs
+    linear = of(network.layer, Linear, "ffn2")
+    assert specs["ffn2"][1] == Lowering(network.layer, looped=True).requantise(linear, rows=1, lanes=1)
+    scores, softmax, sums, context = specs["context"]
     assert (scores.heads, scores.head_size, scores.max_length) == (sums.heads, sums.head_size, sums.max_length)
     assert (scores.heads, scores.head_size, scores.max_length, softmax.max_length) == (3, 16, 20, 20)
     assert (softmax.score_bits, context.sum_bits) == (26, 27)
+    assert network.head is not None
+    assert numeric_specs(network, network.head)["norm"].input_bits == 16
 
 
 def test_numbers_that_a_kernel_does_not_take_are_refused_at_once() -> None:
     wide = gpt2("wide", layers=1, hidden=4104, heads=3, intermediate=8, max_positions=20, vocabulary=50)
     with pytest.raises(ValueError) as error:
-        NumericSpecs.of(wide.layer, True, 20)
+        numeric_specs(wide, wide.layer)
     assert str(error.value) == "layer norm features must be 8 to 4096, not 4104"

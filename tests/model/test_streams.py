@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hdl.model.architecture import Add
-from hdl.model.calibrate import NetworkRanges, Ranges, calibrate
+from hdl.model.calibrate import Ranges, calibrate
 from hdl.model.network import Network
 from hdl.model.quantise import quantise
 from hdl.model.scaling import INT16, MARGIN
@@ -34,14 +34,14 @@ def test_a_decoders_units_grow_by_the_shifts() -> None:
     assert model.head.scales["tokens"] == past
 
 
-def ranges(network: Network, largest: list[tuple[float, float]]) -> NetworkRanges:
+def ranges(network: Network, largest: list[tuple[float, float]]) -> list[Ranges]:
     """Ranges with these sums after either addition, layer by layer, and branches of 1."""
     layers: list[Ranges] = [
         {"residual1": np.array([a]), "projection": np.array([1.0]), "residual2": np.array([b]), "ffn2": np.array([1.0])}
         for a, b in largest
     ]
     assert len(layers) == network.layers
-    return NetworkRanges(tuple(layers), {})
+    return layers
 
 
 def flat(streams: list[Streams]) -> tuple[np.ndarray, list[int]]:
@@ -105,7 +105,7 @@ def test_what_is_balanced_is_undone_before_the_residual_addition() -> None:
 @pytest.mark.parametrize("balanced", [False, True])
 def test_an_encoders_units_hold_what_calibration_saw(balanced: bool) -> None:
     found = calibrate(WEIGHTS["bert"], TEXTS)
-    for own, layer in zip(found.layers, residual_path(WEIGHTS["bert"], found, 0.0, balanced=balanced), strict=True):
+    for own, layer in zip(found, residual_path(WEIGHTS["bert"], found, 0.0, balanced=balanced), strict=True):
         for name in ("tokens", "projection", "norm1", "ffn2", "norm2"):
             assert (layer.scales[name] * INT16 >= 0.9999 * MARGIN * own[name]).all(), name
         for add in SMALL["bert"].layer.of(Add):
