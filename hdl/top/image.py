@@ -12,7 +12,6 @@ import numpy as np
 
 from ..channel import BEAT_BYTES
 from ..kernels.linear import LinearSpec
-from ..model.architecture import Linear
 from ..model.groups import nibbles
 from ..model.quantised import Quantised, QuantisedGraph
 from ..perf.geometry.decoder_spec import DecoderSpec
@@ -43,9 +42,9 @@ def build_image(model: Quantised, spec: PipelineSpec) -> MemoryImage:
     if model.weight_bits != spec.weight_bits:
         raise ValueError(f"model's weights must have the pipeline's {spec.weight_bits}, not {model.weight_bits}")
     channels = {
-        f"weights_{product.name}__{index}": np.ascontiguousarray(contents)
-        for product in spec.layer.of(Linear)
-        for index, contents in enumerate(unit_weights(model, spec, product.name))
+        f"weights_{name}__{index}": np.ascontiguousarray(contents)
+        for name in spec.products
+        for index, contents in enumerate(unit_weights(model, spec, name))
     }
     words = [
         parameter_words(graph.block, section.parameters, spec.parameter_width)

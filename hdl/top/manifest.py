@@ -9,9 +9,8 @@ from amaranth.hdl import Shape
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In
 
-from ..model.architecture import Graph, Linear
+from ..model.architecture import Graph
 from ..perf.device import Device
-from ..perf.geometry.arrays import Arrays
 from ..perf.geometry.pipeline_spec import PipelineSpec
 from ..perf.workload import Workload
 from ..resources import Resources
@@ -45,18 +44,16 @@ def build_manifest(
     sizes = ("hidden", "heads", "kv_heads", "head_size", "intermediate", "max_length", "max_layers")
     network: dict[str, Any] = {name: getattr(spec, name) for name in sizes} | {"max_length": spec.positions}
     network |= {name: operators(section.graph) for name, section in spec.sections.items()}
-    geometry: dict[str, Any] = {}
-    for field in fields(spec):
-        value = getattr(spec, field.name)
-        if field.name not in network:
-            geometry |= value if isinstance(value, Arrays) else {field.name: value}
-    products = [one.name for section in spec.sections.values() for one in section.graph.of(Linear)]
-    geometry["weight_bits"] = {name: spec.weight_bits[name] for name in products}
+    geometry: dict[str, Any] = {name: shape._asdict() for name, shape in spec.arrays.items()}
+    own = (field.name for field in fields(spec) if field.name not in (*network, "arrays"))
+    geometry |= {name: getattr(spec, name) for name in own}
+    products = (product for section in spec.sections.values() for product in section.products)
+    geometry["weight_bits"] = {product: spec.weight_bits[product] for product in products}
     return {
         "generator": {"name": GENERATOR, "version": VERSION},
         "model": {"name": model_name, **network},
         "device": {"name": device.name, "board": device.board, "part": device.part, "clock_mhz": device.clock_mhz},
-        "geometry": {name: plain(value) for name, value in geometry.items()},
+        "geometry": geometry,
         "verilog": {
             "top": top,
             "clock": "clk",
@@ -69,13 +66,6 @@ def build_manifest(
         "resources": resources(spec, device),
         "modules": instances(modules, top),
     }
-
-
-def plain(value: Any) -> Any:
-    """A value of the geometry with the shapes of arrays as objects of JSON."""
-    if isinstance(value, Mapping):
-        return {name: plain(one) for name, one in value.items()}
-    return value._asdict() if hasattr(value, "_asdict") else value
 
 
 def operators(graph: Graph) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 from ..channel import BEAT_BYTES
-from ..model.architecture import Linear
 from ..perf.geometry.decoder_spec import DecoderSpec
 from ..perf.geometry.parameter_blocks import ParameterBlock, padded
 from ..perf.geometry.pipeline_spec import PipelineSpec
@@ -52,7 +51,7 @@ def memory_layout(spec: PipelineSpec) -> dict[str, Any]:
         for name, section in spec.sections.items()
     }
     parameters = {"order": PARAMETER_ORDER, "reads": spec.segments("parameters"), "sections": sections}
-    units = {product.name: unit_weights(spec, product.name) for product in spec.layer.of(Linear)}
+    units = {name: unit_weights(spec, name) for name in spec.products}
     return {
         "beat_bytes": BEAT_BYTES,
         "weights": {"order": WEIGHT_ORDER, "units": units},

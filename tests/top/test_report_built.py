@@ -11,8 +11,7 @@ from hdl.perf.designs.design import SpatialDesign
 from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.memory_timing import IDEAL, MemoryTiming
 from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles, counted_run
-from hdl.top.report.decoder_runs import built_timelines
-from hdl.top.report.occupancy import timelines
+from hdl.top.report.occupancy import built_timelines, timelines
 from hdl.top.report.text import duration, number
 from hdl.top.report.timeline import Span
 from hdl.top.report.traced_run import TracedRun
@@ -128,7 +127,7 @@ def test_keys_and_values_off_chip_are_loaded_layer_by_layer_before_they_are_read
 
 @pytest.mark.parametrize("tokens", [1, 9])
 def test_long_prompts_show_their_first_tiles(found: Estimate, monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
-    monkeypatch.setattr("hdl.top.report.decoder_runs.TILES", 3)
+    monkeypatch.setattr("hdl.top.report.occupancy.TILES", 3)
     design = SpatialDesign(found.network, FAR)
     shown = built_timelines(replace(found, design=design, workload=Workload(prompt=tokens, output=0), token=None))
     assert [one.title for one in shown] == [

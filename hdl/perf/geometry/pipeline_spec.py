@@ -63,6 +63,11 @@ class Section(NamedTuple):
     parameters: tuple[ParameterBlock, ...]
     beats: int
 
+    @property
+    def products(self) -> tuple[str, ...]:
+        """The names of the linear operators."""
+        return tuple(product.name for product in self.graph.of(Linear))
+
 
 @lru_cache(maxsize=1 << 14)
 def unit_resources(unit: Unit) -> Resources:
@@ -395,7 +400,7 @@ class PipelineSpec:
     def held_products(self, name: str) -> list[tuple[str, str]]:
         """The products of which a linear unit holds weights, by their number in it, as section and name: its own, and
         those that all units share."""
-        shared = [(key, one.name) for key, section in self.sections.items() for one in section.graph.of(Linear)]
+        shared = [(key, product) for key, section in self.sections.items() for product in section.products]
         return [("layer", name), *shared[: len(self.linear(name).products)]]
 
     def segments(self, name: str) -> dict[str, Segments]:

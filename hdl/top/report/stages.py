@@ -1,20 +1,20 @@
 """Occupancy over time of designs that are only estimated: a model of stages, drawn from their formulas."""
 
+from collections.abc import Mapping
 from math import ceil
 
 from ...kernels.shared import weight_bytes
+from ...model.architecture import Attention
 from ...perf.designs.design import Phase, SpatialDesign
 from ...perf.estimate import Estimate
 from ...perf.geometry.decoder_layer_spec import DecoderLayerSpec
+from ...perf.geometry.pipeline_spec import PipelineSpec
 from .timeline import Span, Timeline, timeline
 
 __all__ = ["MEMORY", "stage_timelines"]
 
 MEMORY = "memory"
 """The row of off-chip memory."""
-
-WAY = ("qkv", "attention", "scores", "softmax", "sums", "projection", "ffn1", "ffn2", "rows", "head")
-"""The stages of a decoder in the order of the data."""
 
 
 def stage_timelines(found: Estimate) -> tuple[Timeline, ...]:
@@ -29,6 +29,17 @@ def stage_timelines(found: Estimate) -> tuple[Timeline, ...]:
     return prompt, _sequence(found, found.decode, "A token of each sequence, by stages")
 
 
+def _in_order(found: Estimate, stages: Mapping[str, int]) -> list[str]:
+    """The stages of a layer in the order of the data, the row-wise units together at the end."""
+    spec = found.design.spec
+    units = spec.operator_units if isinstance(spec, PipelineSpec) else {}
+    names = []
+    for operator in found.network.layer:
+        stage = "attention" if isinstance(operator, Attention) else operator.name
+        names += [stage, *(unit.name for unit in units.get(operator.name, ()))]
+    return [name for name in dict.fromkeys((*names, "rows")) if name in stages]
+
+
 def _ring(spec: DecoderLayerSpec, found: Estimate) -> Timeline:
     """A prompt whose tiles follow each other around the loop, as `ring_cycles` counts them. A unit starts when the
     first tile reaches it, and takes one tile per pace. The row-wise units' cycles lie evenly between the arrays."""
@@ -39,10 +50,10 @@ def _ring(spec: DecoderLayerSpec, found: Estimate) -> Timeline:
     between = spec.stream_cycles / len(spec.arrays)
     spans: dict[str, tuple[Span, ...]] = {}
     reached = 0.0
-    for name in [name for name in WAY if name in cycles]:
+    for name in _in_order(found, cycles):
         starts = [(layer, layer * turn + reached + tile * pace) for layer in range(layers) for tile in range(tiles)]
         spans[name] = tuple(Span(start, start + cycles[name], layer) for layer, start in starts)
-        if name != "softmax":  # which streams beside the scores
+        if name in spec.arrays:  # the softmax streams beside the scores
             reached += cycles[name] + between
     end = found.prefill.cycles
     spans["head"] = (Span(end - spec.head_cycles(), end, layers),)
@@ -63,7 +74,7 @@ def _sequence(found: Estimate, phase: Phase, title: str) -> Timeline:
     stretched = end / phase.cycles
     rows: dict[str, list[Span]] = {}
     reached = 0.0
-    for name in [name for name in WAY if name in phase.stages]:
+    for name in _in_order(found, phase.stages):
         starts = [(each, (each * layer + reached) * stretched) for each in range(layers)]
         rows[name] = [Span(start, start + phase.stages[name], each) for each, start in starts]
         reached += phase.stages[name]

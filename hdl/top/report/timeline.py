@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Span", "Timeline", "timeline"]
+__all__ = ["Span", "Timeline", "layer_timeline", "timeline"]
 
 
 class Span(NamedTuple):
@@ -44,13 +44,21 @@ def timeline(
     spans: Mapping[str, Iterable[Span]],
     drawn: Iterable[str],
     *,
-    exact: bool,
+    exact: bool = True,
 ) -> Timeline:
     """The picture of what lies in that time of the units' spans, with rows for those that are ``drawn`` and busy."""
     seen = {name: _within(every, start, end) for name, every in spans.items()}
     busy = {name: sum(span.work for span in every) for name, every in seen.items()}
     rows = {name: seen[name] for name in drawn if seen[name]}
     return Timeline(title=title, note=note, start=start, end=end, rows=rows, busy=busy, exact=exact)
+
+
+def layer_timeline(
+    title: str, note: str, layer: int, spans: Mapping[str, Iterable[Span]], units: Iterable[str], drawn: Iterable[str]
+) -> Timeline:
+    """The picture of the time in which ``units`` work on a layer."""
+    own = [span for name in units for span in spans[name] if span.turn == layer]
+    return timeline(title, note, min(one.start for one in own), max(one.end for one in own), spans, drawn)
 
 
 def _within(spans: Iterable[Span], start: float, end: float) -> tuple[Span, ...]:

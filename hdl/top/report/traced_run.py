@@ -1,4 +1,4 @@
-"""The counted run of a decoder (`DecoderSchedule`), with the times in which its units are busy."""
+"""Counted runs (`EncoderSchedule`, `DecoderSchedule`) with the times in which their units are busy."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...perf.schedule.decoder_schedule import DecoderSchedule
+from ...perf.schedule.encoder_schedule import EncoderSchedule
 from ...perf.schedule.memory_reader import MemoryReader
 from .timeline import Span
 
-__all__ = ["LOAD", "TracedRun"]
+__all__ = ["LOAD", "TracedEncoder", "TracedRun"]
 
 LOAD = "load "
 """In front of the name of what comes from memory."""
@@ -28,61 +29,29 @@ class Worked(NamedTuple):
     share: float
 
 
-class TracedRun(DecoderSchedule):
-    """A decoder's run that keeps when its units are busy, by their names.
-
-    Of what all arrays compute together, and of all channels of weights, the share that is busy is kept: arrays count by
-    their multipliers, of which a word that enters takes a cycle, channels by the beats that they could bring.
-    """
+class TracedEncoder(EncoderSchedule):
+    """A run that keeps when its units are busy, by their names."""
 
     def __init__(self, *arguments: Any, **options: Any):
         self.worked: dict[str, list[Worked]] = {}
-        self.working, self.number = "", 0
+        self.number = 0
         super().__init__(*arguments, **options)
-        arrays = self.rounds.arrays
-        multipliers = sum(one.array.macs for one in arrays)
-        for one in arrays:
-            one.watch = partial(self._entered, one.array.macs / multipliers)
-
-    def reader(self, name: str) -> MemoryReader:
-        """The readers of a unit's weights, or of the parameters, whose beats are kept."""
-        found = super().reader(name)
-        channels = dict(zip(self.spec.products, self.spec.channels, strict=True))
-        if name in channels:
-            found.watch = partial(self._loaded, channels[name] / sum(channels.values()))
-        else:
-            found.watch = partial(self._dealt, name)
-        return found
-
-    def embedded(self) -> np.ndarray:
-        """When each tile is there; rows come without a break."""
-        ends = super().embedded()
-        self._keep("embedding", ends, np.diff(ends, prepend=self.begins))
-        return ends
 
     def serve(self, name: str, cycles: int | np.ndarray, earliest: np.ndarray) -> np.ndarray:
         """When pieces end in the unit ``name``."""
         ends = super().serve(name, cycles, earliest)
-        self._keep(name, ends, cycles)
+        self.keep(name, ends, cycles)
         return ends
 
-    def linear(self, name: str, arrived: np.ndarray, parts: int = 1) -> np.ndarray:
-        """A product, whose weights and words are kept as its own."""
-        self.working = name
-        return super().linear(name, arrived, parts)
-
     def layer(self, arrived: np.ndarray) -> np.ndarray:
-        """A layer; what of keys and values was loaded for it is kept."""
+        """A layer; what follows belongs to the next."""
         left = super().layer(arrived)
-        for name, load in self.loads.items():
-            if load.cycles:
-                loaded = Worked(load.end - load.cycles, load.end, self.number, None, 1.0)
-                self.worked.setdefault(LOAD + name, []).append(loaded)
         self.number += 1
         return left
 
     def spans(self, *, tiles: bool = False) -> dict[str, list[Span]]:
-        """When each unit is busy, by layer, the head behind the last; or by tile, where it works tile by tile."""
+        """When each unit is busy, by layer, what comes after the last layer behind it; or by tile, where the unit works
+        tile by tile."""
         return {
             name: [
                 Span(one.start, one.end, one.layer * self.tiles + one.tile, one.share)
@@ -93,27 +62,13 @@ class TracedRun(DecoderSchedule):
             for name, every in self.worked.items()
         }
 
-    def _entered(self, share: float, when: np.ndarray) -> None:
-        self._keep_bursts(self.working, when + 1, np.ones(len(when)), np.zeros(len(when), dtype=int), share)
-
-    def _loaded(self, share: float, when: np.ndarray, beats: float) -> None:
-        self._load(self.working, when, beats, share)
-
-    def _dealt(self, name: str, when: np.ndarray, beats: float) -> None:
-        self._load(name, when, beats, 1.0)
-
-    def _load(self, name: str, when: np.ndarray, beats: float, share: float) -> None:
-        """Pieces that are there on all channels, [channels, pieces], which are such a share of all."""
-        cycles = np.full(when.shape[1], beats / float(self.timing.rate))
-        self._keep_bursts(LOAD + name, when.max(axis=0), cycles, None, share)
-
-    def _keep(self, name: str, ends: np.ndarray, cycles: Any) -> None:
+    def keep(self, name: str, ends: np.ndarray, cycles: Any) -> None:
         """Pieces of so many cycles each whose last beats come at these times, [tiles, ...], of the present layer."""
         tiles = np.repeat(np.arange(len(ends)), ends.size // len(ends))
-        self._keep_bursts(name, ends.reshape(-1) + 1, np.broadcast_to(cycles, ends.shape).reshape(-1), tiles, 1.0)
+        self.keep_bursts(name, ends.reshape(-1) + 1, np.broadcast_to(cycles, ends.shape).reshape(-1), tiles)
 
-    def _keep_bursts(
-        self, name: str, ends: np.ndarray, cycles: np.ndarray, tiles: np.ndarray | None, share: float
+    def keep_bursts(
+        self, name: str, ends: np.ndarray, cycles: np.ndarray, tiles: np.ndarray | None = None, share: float = 1.0
     ) -> None:
         """Pieces in order, each of which ends then and takes so many cycles; those of a tile that are close together
         as one."""
@@ -127,3 +82,62 @@ class TracedRun(DecoderSchedule):
             Worked(start, end, self.number, None if tiles is None else tile, done / (end - start))
             for start, end, tile, done in found
         )
+
+
+class TracedRun(TracedEncoder, DecoderSchedule):
+    """A decoder's run that keeps when its units are busy, and when its memory is read.
+
+    Of what all arrays compute together, and of all channels of weights, the share that is busy is kept: arrays count by
+    their multipliers, of which a word that enters takes a cycle, channels by the beats that they could bring.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any):
+        self.working = ""
+        super().__init__(*arguments, **options)
+        arrays = self.rounds.arrays
+        multipliers = sum(one.array.macs for one in arrays)
+        for one in arrays:
+            one.watch = partial(self._entered, one.array.macs / multipliers)
+
+    def reader(self, name: str) -> MemoryReader:
+        """The readers of a unit's weights, or of the parameters, whose beats are kept."""
+        found = super().reader(name)
+        channels = {name: self.spec.linear(name).channels for name in self.spec.products}
+        if name in channels:
+            found.watch = partial(self._loaded, channels[name] / sum(channels.values()))
+        else:
+            found.watch = partial(self._load, name)
+        return found
+
+    def embedded(self) -> np.ndarray:
+        """When each tile is there; rows come without a break."""
+        ends = super().embedded()
+        self.keep("embedding", ends, np.diff(ends, prepend=self.begins))
+        return ends
+
+    def linear(self, name: str, arrived: np.ndarray, parts: int = 1) -> np.ndarray:
+        """A product, whose weights and words are kept as its own."""
+        self.working = name
+        return super().linear(name, arrived, parts)
+
+    def layer(self, arrived: np.ndarray) -> np.ndarray:
+        """A layer; what of keys and values was loaded for it is kept."""
+        number, left = self.number, super().layer(arrived)
+        for name, load in self.loads.items():
+            if load.cycles:
+                loaded = Worked(load.end - load.cycles, load.end, number, None, 1.0)
+                self.worked.setdefault(LOAD + name, []).append(loaded)
+        return left
+
+    def _entered(self, share: float, when: np.ndarray) -> None:
+        """Words that enter one of the arrays, which has such a ``share`` of all multipliers."""
+        tiles = np.zeros(len(when), dtype=int)
+        self.keep_bursts(self.working, when + 1, np.ones(len(when)), tiles, share)
+
+    def _loaded(self, share: float, when: np.ndarray, beats: float) -> None:
+        self._load(self.working, when, beats, share)
+
+    def _load(self, name: str, when: np.ndarray, beats: float, share: float = 1.0) -> None:
+        """Pieces that are there on all channels, [channels, pieces], which are such a share of all."""
+        cycles = np.full(when.shape[1], beats / float(self.timing.rate))
+        self.keep_bursts(LOAD + name, when.max(axis=0), cycles, None, share)
