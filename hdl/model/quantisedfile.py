@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,29 +20,32 @@ from .weights import Dense, NormWeights, Parameters
 
 __all__ = ["is_quantised", "load_quantised", "save_quantised"]
 
-FORMAT, VERSION = "spatial-llm quantised model", "3"
+FORMAT, VERSION = "spatial-llm quantised model", 4
 
 Tensors = dict[str, np.ndarray]
 
 
 def save_quantised(path: Path, model: Quantised) -> None:
     """Writes a quantised model to a file, which appears when it is complete."""
-    tensors = _named("table", model.tables) | _named("factors", model.group_factors)
-    for graph, parameters in (("embedding", model.embedding), ("closing", model.closing)):
-        tensors |= _named(graph, _real(parameters))
-    for index, layer in enumerate(model.layers):
-        tensors |= _named(f"layer.{index}", _tensors(layer))
-    if model.head:
-        tensors |= _named("head", _tensors(model.head))
-    metadata = {
-        "format": FORMAT,
+    tensors = _flat(
+        {
+            "table": model.tables,
+            "factors": model.group_factors,
+            "embedding": {name: vars(own) for name, own in model.embedding.items()},
+            "closing": {name: vars(own) for name, own in model.closing.items()},
+            "layer": {str(index): _tree(layer) for index, layer in enumerate(model.layers)},
+            "head": _tree(model.head) if model.head else {},
+        }
+    )
+    about = {
         "version": VERSION,
-        "network": json.dumps(asdict(model.network)),
-        "pooling": json.dumps(asdict(model.pooling)),
+        "network": asdict(model.network),
+        "pooling": asdict(model.pooling),
         "source": model.source,
         "checksum": _checksum(tensors),
     }
-    write_safetensors(path, tensors, metadata)
+    # In a single entry, as the library does not keep the order of several.
+    write_safetensors(path, tensors, {FORMAT: json.dumps(about)})
 
 
 def load_quantised(path: Path) -> Quantised:
@@ -51,15 +55,15 @@ def load_quantised(path: Path) -> Quantised:
         InputError: for a file that is none of ours, of another version, or damaged.
     """
     file = SafeTensors(path)
-    if file.metadata.get("format") != FORMAT:
-        raise InputError(f"{path} must be a quantised model, as written by this program")
-    if file.metadata.get("version") != VERSION:
-        found = file.metadata.get("version")
-        raise InputError(f"{path} must be of version {VERSION}, not {found}; quantise the model again")
-    tensors = {name: file.raw(name) for name in file.entries}
-    if _checksum(tensors) != file.metadata.get("checksum"):
+    if FORMAT not in file.metadata:
+        raise InputError(f"{path} must be a quantised model, as written by this version of the program")
+    about = json.loads(file.metadata[FORMAT])
+    if about["version"] != VERSION:
+        raise InputError(f"{path} must be of version {VERSION}, not {about['version']}; quantise the model again")
+    tensors = {name: file.tensor(name) for name in file.shapes}
+    if _checksum(tensors) != about["checksum"]:
         raise InputError(f"{path} is damaged: its checksum is wrong; quantise the model again")
-    network = Network(**json.loads(file.metadata["network"]))
+    network = Network(**about["network"])
     head = _under("head", tensors)
     return Quantised(
         network=network,
@@ -69,28 +73,21 @@ def load_quantised(path: Path) -> Quantised:
         layers=tuple(_graph(_under(f"layer.{index}", tensors)) for index in range(network.layers)),
         head=_graph(head) if head else None,
         group_factors=_under("factors", tensors),
-        source=file.metadata["source"],
-        pooling=Pooling(**json.loads(file.metadata["pooling"])),
+        source=about["source"],
+        pooling=Pooling(**about["pooling"]),
     )
 
 
 def is_quantised(path: Path) -> bool:
     """Whether a file is what `save_quantised` wrote."""
     try:
-        return SafeTensors(path).metadata.get("format") == FORMAT
+        return FORMAT in SafeTensors(path).metadata
     except InputError:
         return False
 
 
-def _real(parameters: Parameters) -> Tensors:
-    """The host's parameters as arrays by name."""
-    return {
-        f"{name}.{field.name}": getattr(own, field.name) for name, own in parameters.items() for field in fields(own)
-    }
-
-
 def _parameters(tensors: Tensors) -> Parameters:
-    """The inverse of `_real`."""
+    """The host's parameters of their arrays by name."""
     found: dict[str, Dense | NormWeights] = {}
     for name in {name.rpartition(".")[0] for name in tensors}:
         own = _under(name, tensors)
@@ -98,37 +95,43 @@ def _parameters(tensors: Tensors) -> Parameters:
     return found
 
 
-def _tensors(graph: QuantisedGraph) -> Tensors:
-    """The integers of a graph as arrays by name."""
-    limits = {name: np.array([limit], dtype=np.int32) for name, limit in graph.limits.items()}
-    return (
-        _named("weights", graph.weights)
-        | _named("limits", limits)
-        | _named("channels", {name: one.words() for name, one in graph.channels.items()})
-        | _named("norms", {name: one.words() for name, one in graph.norms.items()})
-        | _named("tables", {name: table.astype(np.int32) for name, table in graph.tables.items()})
-        | _named("units", {name: np.asarray(scale, dtype=np.float64) for name, scale in graph.scales.items()})
-    )
+def _tree(graph: QuantisedGraph) -> dict[str, Any]:
+    """The integers of a graph as arrays by kind and name."""
+    return {
+        "weights": graph.weights,
+        "limits": {name: np.array([limit], dtype=np.int32) for name, limit in graph.limits.items()},
+        "channels": {name: one.words() for name, one in graph.channels.items()},
+        "norms": {name: one.words() for name, one in graph.norms.items()},
+        "tables": {name: table.astype(np.int32) for name, table in graph.tables.items()},
+        "scales": graph.scales,
+    }
 
 
 def _graph(tensors: Tensors) -> QuantisedGraph:
-    """The inverse of `_tensors`."""
+    """The inverse of `_tree`."""
     return QuantisedGraph(
         weights=_under("weights", tensors),
         limits={name: int(limit[0]) for name, limit in _under("limits", tensors).items()},
         channels={name: ChannelParameters.from_words(own) for name, own in _under("channels", tensors).items()},
         norms={name: NormParameters.from_words(own) for name, own in _under("norms", tensors).items()},
         tables={name: table.astype(np.int64) for name, table in _under("tables", tensors).items()},
-        scales=_under("units", tensors),
+        scales=_under("scales", tensors),
     )
 
 
-def _named(prefix: str, arrays: Mapping[str, np.ndarray]) -> Tensors:
-    return {f"{prefix}.{name}": array for name, array in arrays.items()}
+def _flat(tree: Mapping[str, Any]) -> Tensors:
+    """Arrays by name, of a tree of them: the names of its branches, joined by dots."""
+    found: Tensors = {}
+    for name, branch in tree.items():
+        if isinstance(branch, Mapping):
+            found |= {f"{name}.{own}": array for own, array in _flat(branch).items()}
+        else:
+            found[name] = np.asarray(branch)
+    return found
 
 
 def _under(prefix: str, tensors: Tensors) -> Tensors:
-    """The tensors whose names begin with a prefix, without it."""
+    """A branch of the tree, flat."""
     return {name.removeprefix(f"{prefix}."): own for name, own in tensors.items() if name.startswith(f"{prefix}.")}
 
 

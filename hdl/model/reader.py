@@ -47,7 +47,7 @@ class TensorReader:
     def __init__(self, file: Tensors, plain: Callable[[str], str]):
         self.file = file
         self.left: dict[str, str] = {}
-        for name in file.entries:
+        for name in file.shapes:
             own = plain(name)
             if own in self.left:
                 raise InputError(f"{file.path}: tensors {self.left[own]!r} and {name!r} must not be there both")
@@ -62,7 +62,7 @@ class TensorReader:
         if name not in self.left:
             raise InputError(f"{self.file.path} lacks the tensor {name!r}; is it another model's?")
         own = self.left.pop(name)
-        found = self.file.entries[own].shape
+        found = self.file.shapes[own]
         if not _same(found, shape):
             raise InputError(f"{self.file.path}: tensor {own!r} must be of shape {list(shape)}, not {list(found)}")
         return self.file.floats(own).reshape(shape)

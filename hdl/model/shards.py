@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..textfile import parse_json, read_text
-from .safetensors import SafeTensors, TensorEntry
+from .safetensors import SafeTensors
 
 __all__ = ["INDEX", "WEIGHTS", "ShardedTensors", "Tensors", "open_tensors", "tensor_files"]
 
@@ -16,7 +16,7 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 class ShardedTensors:
-    """Tensors in several files, found through the index ``path``; see `SafeTensors`.
+    """Tensors in several files, found through the index ``path``. Members: as `SafeTensors` has them.
 
     Raises:
         InputError: for an index or a shard that cannot be read, a shard that lacks a tensor of the index, and tensors
@@ -25,17 +25,17 @@ class ShardedTensors:
 
     def __init__(self, path: Path):
         self.path = path
-        self.entries: dict[str, TensorEntry] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self._shard_of: dict[str, SafeTensors] = {}
         places = _places(path)
         for shard in map(SafeTensors, _shards(path, places)):
-            for name, entry in shard.entries.items():
-                if name in self.entries:
+            for name, shape in shard.shapes.items():
+                if name in self.shapes:
                     files = f"{self._shard_of[name].path.name} and {shard.path.name}"
                     raise InputError(f"{path}: tensor {name!r} must be in one shard, but is in {files}")
-                self.entries[name], self._shard_of[name] = entry, shard
+                self.shapes[name], self._shard_of[name] = shape, shard
         for name, file in places.items():
-            if name not in self.entries or self._shard_of[name].path.name != file:
+            if name not in self.shapes or self._shard_of[name].path.name != file:
                 raise InputError(
                     f"{path}: tensor {name!r} must be in the shard {file}, but is not; get the files again"
                 )

@@ -135,7 +135,7 @@ def test_tensor_of_no_use(path: Path, family: str, name: str) -> None:
 def test_tensor_that_is_there_twice(path: Path) -> None:
     name = "encoder.layer.1.output.LayerNorm"
     contents = tensors(BERT) | {f"{name}.beta": np.zeros(1)}
-    assert refused(path, contents, SMALL_BERT) == f": tensors '{name}.bias' and '{name}.beta' must not be there both"
+    assert refused(path, contents, SMALL_BERT) == f": tensors '{name}.beta' and '{name}.bias' must not be there both"
 
 
 @pytest.mark.parametrize(

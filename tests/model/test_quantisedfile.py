@@ -1,5 +1,6 @@
 """Quantised models in files: whole, or refused."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from hdl.errors import InputError
 from hdl.model import reference
 from hdl.model.groups import group_of, nibbles
 from hdl.model.quantised import Quantised, QuantisedGraph
-from hdl.model.quantisedfile import is_quantised, load_quantised, save_quantised
+from hdl.model.quantisedfile import FORMAT, is_quantised, load_quantised, save_quantised
 from hdl.model.reference import Decoder
 from hdl.model.safetensors import SafeTensors, write_safetensors
 from hdl.model.weightbits import W4
@@ -97,20 +98,28 @@ def test_factors_of_groups(path: Path) -> None:
 
 def test_a_file_of_another_kind(path: Path) -> None:
     write_safetensors(path, {"a": np.zeros(2)}, {})
-    assert refused(path) == "FILE must be a quantised model, as written by this program"
+    assert refused(path) == "FILE must be a quantised model, as written by this version of the program"
     assert not is_quantised(path)
     assert not is_quantised(path.parent / "nothing")
 
 
-@pytest.mark.parametrize("version", ["0", "2"])
-def test_a_file_of_another_version(path: Path, version: str) -> None:
+@pytest.mark.parametrize("version", [0, 3])
+def test_a_file_of_another_version(path: Path, version: int) -> None:
     save_quantised(path, quantised(SMALL_BERT))
     assert is_quantised(path)
     file = SafeTensors(path)
-    contents = {name: file.raw(name) for name in file.entries}
-    write_safetensors(path, contents, {**file.metadata, "version": version})
-    assert refused(path) == f"FILE must be of version 3, not {version}; quantise the model again"
+    contents = {name: file.tensor(name) for name in file.shapes}
+    write_safetensors(path, contents, {FORMAT: json.dumps(json.loads(file.metadata[FORMAT]) | {"version": version})})
+    assert refused(path) == f"FILE must be of version 4, not {version}; quantise the model again"
     assert is_quantised(path), "it may be replaced"
+
+
+def test_the_file_of_a_model_is_always_the_same(path: Path) -> None:
+    model = quantised(SMALL_BERT)
+    save_quantised(path, model)
+    contents = path.read_bytes()
+    save_quantised(path, model)
+    assert path.read_bytes() == contents
 
 
 @pytest.mark.parametrize("family", SMALL)

@@ -1,6 +1,7 @@
 """The reader and the writer of safetensors, and files that are damaged in every way."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +44,21 @@ def test_what_was_written_is_read(path: Path) -> None:
     write_safetensors(path, tensors, {"who": "me"})
     file = SafeTensors(path)
     assert file.metadata == {"who": "me"}
-    assert list(file.entries) == list(tensors)
+    assert file.shapes == {name: tensor.shape for name, tensor in tensors.items()}
     for name, tensor in tensors.items():
-        assert file.raw(name).dtype == tensor.dtype
-        np.testing.assert_array_equal(file.raw(name), tensor)
+        assert file.tensor(name).dtype == tensor.dtype
+        np.testing.assert_array_equal(file.tensor(name), tensor)
 
 
 def test_floats_of_all_widths(path: Path) -> None:
     values = np.array([1.5, -0.25, 3.0, 0.0], dtype=np.float32)
     brain = (values.view(np.uint32) >> 16).astype(np.uint16)
-    data = values.tobytes() + values.astype(np.float16).tobytes() + brain.tobytes()
+    data = values.tobytes() + values.astype(np.float16).tobytes() + brain.tobytes() + values.astype(float).tobytes()
     header = {
         "full": entry(0, 16, shape=(4,)),
         "half": entry(16, 24, kind="F16", shape=(2, 2)),
         "brain": entry(24, 32, kind="BF16", shape=(4,)),
+        "double": entry(32, 64, kind="F64", shape=(4,)),
     }
     file = SafeTensors(written(path, header, data))
     for name in header:
@@ -82,7 +84,7 @@ def test_files_that_are_something_else(path: Path, tmp_path: Path) -> None:
     assert refused(path) == "FILE cannot be read: No such file or directory"
     assert refused(tmp_path) == "FILE cannot be read: Is a directory"
     path.write_bytes(b"nope")
-    assert refused(path) == "FILE must be a safetensors file, but its header does not fit its 4 bytes"
+    assert refused(path) == "FILE must be a safetensors file, but has 'header too small' in its header; get it again"
     for begin, kind in (
         (b"PK\3\4", "a PyTorch"),
         (b"\x80\2}q", "a PyTorch"),
@@ -96,62 +98,64 @@ def test_files_that_are_something_else(path: Path, tmp_path: Path) -> None:
     path.write_bytes(b"<!DOCTYPE html><html>" + bytes(100))
     assert refused(path) == "FILE is an HTML page; download the file itself"
     path.write_bytes((1 << 40).to_bytes(8, "little") + bytes(100))
-    assert refused(path) == "FILE must be a safetensors file, but its header does not fit its 108 bytes"
-    assert refused(written(path, b"\xff\xff\xff")) == "FILE must be a safetensors file, but its header is not UTF-8"
-    assert refused(written(path, b"{'a'}")).startswith("FILE: the header must be valid JSON: Expecting property name")
-    deep, long = b'{"w": ' + b"[" * 100_000, b'{"w": ' + b"9" * 5_000 + b"}"
-    assert refused(written(path, deep)) == "FILE: the header must be valid JSON, but is nested too deeply"
-    assert refused(written(path, long)).startswith("FILE: the header must be valid JSON: Exceeds the limit")
-    assert refused(written(path, b'{"w": 1, "w": 2}')) == "FILE: the header must have the key 'w' once, not twice"
-    assert refused(written(path, [1, 2])) == "FILE must be a safetensors file, but its header is no JSON object"
+    assert refused(path) == "FILE must be a safetensors file, but has 'header too large' in its header; get it again"
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "header",
     [
-        {},
-        7,
-        entry(0, 8) | {"dtype": ["F32"]},
-        entry(0, 8) | {"shape": 2},
-        entry(0, 0) | {"shape": [0, 10**100]},
-        entry(0, 8) | {"shape": [-2]},
-        entry(0, 8) | {"data_offsets": [0]},
-        entry(0, 8) | {"data_offsets": [0, 8.0]},
+        b"\xff\xff\xff",
+        b"{'a'}",
+        b'{"w": ' + b"[" * 100_000,
+        b'{"w": ' + b"9" * 5_000 + b"}",
+        [1, 2],
+        {"__metadata__": {"a": 1}},
+        *(
+            {"w": wrong}
+            for wrong in (
+                {},
+                7,
+                entry(0, 12),
+                entry(4, 12),
+                entry(0, 8, kind="F9\n" * 100),
+                entry(0, 8) | {"dtype": ["F32"]},
+                entry(0, 8) | {"shape": 2},
+                entry(0, 0) | {"shape": [0, 10**100]},
+                entry(0, 8) | {"shape": [-2]},
+                entry(0, 8) | {"data_offsets": [0]},
+                entry(0, 8) | {"data_offsets": [0, 8.0]},
+            )
+        ),
+        {"a": entry(0, 8), "b": entry(4, 12)},
+        {"a": entry(0, 8), "b": entry(12, 20)},
     ],
+    ids=lambda header: str(header)[:40],
 )
-def test_entries_that_are_not_of_the_format(path: Path, wrong: Any) -> None:
-    expected = "FILE: the header's entry of tensor 'w' must have a dtype, a shape and two offsets"
-    assert refused(written(path, {"w": wrong}, bytes(8))) == expected
+def test_headers_that_are_not_of_the_format(path: Path, header: Any) -> None:
+    message = refused(written(path, header, bytes(20)))
+    assert re.fullmatch("FILE must be a safetensors file, but has '.{10,83}' in its header; get it again", message)
 
 
-@pytest.mark.parametrize(
-    ("header", "message"),
-    [
-        ({"w": entry(0, 12)}, "FILE: tensor 'w' of shape [2] must take 8 bytes, not 12"),
-        ({"a": entry(0, 8), "b": entry(4, 12)}, "FILE: tensor 'b' overlaps tensor 'a'"),
-        ({"a": entry(0, 8), "b": entry(12, 20)}, "FILE: tensor 'b' leaves a gap after tensor 'a'"),
-        ({"a": entry(4, 12)}, "FILE: tensor 'a' leaves a gap after the header"),
-    ],
-)
-def test_places_that_are_wrong(path: Path, header: Any, message: str) -> None:
-    assert refused(written(path, header, bytes(20))) == message
+def test_a_tensor_that_is_there_twice_is_unambiguous(path: Path) -> None:
+    one, other = (json.dumps(entry(begin, begin + 8)) for begin in (0, 8))
+    data = np.arange(2, dtype=np.float32).tobytes()
+    file = SafeTensors(written(path, f'{{"w": {one}, "w": {one}}}'.encode(), data))
+    np.testing.assert_array_equal(file.floats("w"), [0, 1])
+    refused(written(path, f'{{"w": {one}, "w": {other}}}'.encode(), data * 2))
 
 
-def test_unknown_type(path: Path) -> None:
-    message = refused(written(path, {"w": entry(0, 8, kind="F8")}, bytes(8)))
-    assert message.startswith("FILE: tensor 'w' must be of a type among F64, F32,")
-    assert message.endswith(", not 'F8'")
+def test_types_that_numpy_does_not_have(path: Path) -> None:
+    file = SafeTensors(written(path, {"w": entry(0, 2, kind="F8_E4M3")}, bytes(2)))
+    with pytest.raises(InputError, match="tensor 'w' must be of a type among F32, F16, .*, BOOL, not F8_E4M3$"):
+        file.tensor("w")
 
 
 def test_files_of_another_length(path: Path) -> None:
     write_safetensors(path, {"w": np.zeros(10, dtype=np.float32)}, {})
     whole = path.read_bytes()
-    path.write_bytes(whole[:-1])
-    size = len(whole)
-    expected = f"FILE is cut off: its tensors end at byte {size}, but it has {size - 1}; get it again"
-    assert refused(path) == expected
-    path.write_bytes(whole + b"x")
-    assert refused(path) == f"FILE must end with its last tensor at byte {size}, but it has {size + 1}"
+    for contents in (whole[:-1], whole + b"x"):
+        path.write_bytes(contents)
+        assert refused(path) == "FILE must end with its last tensor, but is longer or cut off; get it again"
 
 
 def test_a_file_cut_off_while_it_is_open(path: Path) -> None:
@@ -159,12 +163,11 @@ def test_a_file_cut_off_while_it_is_open(path: Path) -> None:
     file = SafeTensors(path)
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(InputError, match="was cut off while it was read; get it again$"):
-        file.raw("w")
+        file.tensor("w")
 
 
-def test_nothing_is_left_of_a_file_that_could_not_be_written(path: Path) -> None:
-    path.write_bytes(b"before")
-    with pytest.raises(KeyError):
-        write_safetensors(path, {"w": np.zeros(2, dtype=np.complex64)}, {})
-    assert path.read_bytes() == b"before"
+def test_a_file_that_cannot_be_written(path: Path) -> None:
+    (path / "folder").mkdir(parents=True)
+    with pytest.raises(InputError, match=f"^output file {path} cannot be written: "):
+        write_safetensors(path, {"w": np.zeros(2)}, {})
     assert list(path.parent.iterdir()) == [path]

@@ -36,7 +36,7 @@ def refused(index: Path) -> str:
 
 def test_tensors_of_all_shards(index: Path) -> None:
     found = open_tensors(index)
-    assert set(found.entries) == set(TENSORS)
+    assert set(found.shapes) == set(TENSORS)
     for name, tensor in TENSORS.items():
         np.testing.assert_array_equal(found.floats(name), tensor)
     assert tensor_files(index) == [index, index.with_name(FIRST), index.with_name(SECOND)]
