@@ -27,7 +27,7 @@ from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.limits import Limits
 from hdl.perf.memory_timing import MemoryTiming
 from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles
-from hdl.top.commands.options import TILE_HELP, weight_options
+from hdl.top.commands.options import tile_option, weight_options
 from hdl.top.decoder.decoder_pipeline import DecoderPipeline
 from hdl.top.emitter import Emitter
 from hdl.top.image import build_image
@@ -54,7 +54,7 @@ GOAL = 0.80
 @click.option("--layers", type=int, help="Only so many of its layers, on the hardware for all of them.")
 @click.option("--max-length", type=int, help="Room for so many tokens.  [default: all that there are here]")
 @weight_options
-@click.option("--tile", type=int, help=TILE_HELP)
+@tile_option
 def main(
     model: str,
     prompt: int,

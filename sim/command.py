@@ -11,13 +11,13 @@ from hdl.bounds import SEED, TEMPERATURE, THREADS
 from hdl.top.cli import version_option
 from hdl.top.commands.numbers import Decimal, Whole
 from hdl.top.commands.options import (
-    TILE_HELP,
     chosen_name,
     device_option,
     force_option,
     model_option,
     origin_options,
     share_option,
+    tile_option,
     weight_options,
 )
 from hdl.top.commands.paths import NamedPath
@@ -47,7 +47,7 @@ __all__ = ["main", "sim_command"]
     "--static", is_flag=True, help="Fix the ranges of rows by calibration, instead of finding each at run time."
 )
 @device_option
-@click.option("--tile", type=Whole(), help=TILE_HELP)
+@tile_option
 @click.option(
     "--max-length", type=Whole(), help="Tokens of the longest sequence.  [default: 512, or all positions of the model]"
 )
@@ -58,15 +58,14 @@ __all__ = ["main", "sim_command"]
 @force_option
 @click.option("--threads", type=Whole(THREADS), default=2, show_default=True, help="Threads of the simulation.")
 @version_option
-@click.pass_obj
-def sim_command(early: str | None, /, model: str | None, **options: Any) -> int:
+def sim_command(model: str | None, **options: Any) -> int:
     """Run texts through the accelerator, in a simulator, and check every value that leaves it."""
     from hdl.model.load import presets
     from sim.demonstration import demonstrate
 
     context = click.get_current_context()
     given = {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
-    return demonstrate(given, model=chosen_name(model or early, presets()), **options)
+    return demonstrate(given, model=chosen_name(model, presets()), **options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

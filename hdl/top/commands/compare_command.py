@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from ...bounds import CLOCK, SEQUENCES
+from ...bounds import CLOCK
 from ...errors import InputError
 from ...output import output_file, starts_with, written
 from ...version import GENERATOR
 from ..console import show, shown_progress
 from .numbers import Decimal, Whole
-from .options import chosen_name, device_option, force_option, gpu_names, model_option
+from .options import chosen_name, device_option, force_option, gpu_names, json_option, model_option, sequences_option
 from .paths import NamedPath
 
 __all__ = ["compare_command"]
@@ -29,13 +29,7 @@ __all__ = ["compare_command"]
     type=Whole(),
     help="Tokens of prompt and output together.  [default: the model's positions, up to 4096]",
 )
-@click.option(
-    "--sequences",
-    type=Whole(SEQUENCES),
-    default=1,
-    show_default=True,
-    help="Sequences that are processed at the same time, on both.",
-)
+@sequences_option
 @click.option(
     "--weight-bits", type=Whole(), default=8, show_default=True, help="Bits of every weight on the FPGA: 8 or 4."
 )
@@ -50,20 +44,11 @@ __all__ = ["compare_command"]
     metavar="NAME",
     help="How the GPU's kernels are launched: captured or eager.",
 )
-@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
+@json_option
 @click.option("--out", type=NamedPath(), help="A folder to write the maps into, as pictures (SVG).", metavar="DIR")
 @force_option
-@click.pass_obj
 def compare_command(
-    early: str | None,
-    /,
-    model: str | None,
-    device: str,
-    against: str,
-    as_json: bool,
-    out: Path | None,
-    force: bool,
-    **workload: Any,
+    model: str | None, device: str, against: str, as_json: bool, out: Path | None, force: bool, **workload: Any
 ) -> None:
     """Show at which lengths an FPGA wins against a GPU: by latency, throughput and energy."""
     from ...perf.comparison.compare import METRICS, compare
@@ -73,7 +58,7 @@ def compare_command(
     files = [] if out is None else maps_in(out, METRICS, force)
     with shown_progress() as progress:
         progress("choosing the geometry")
-        name = chosen_name(model or early)
+        name = chosen_name(model)
         found = compare(name, device, against, **workload)
         if out is not None:
             # Only here: matplotlib takes longer to load than most commands take to run.

@@ -12,12 +12,11 @@ __all__ = ["describe_command"]
 
 @click.command("describe")
 @hardware_options
-@click.pass_obj
-def describe_command(early: str | None, /, model: str | None, device: str, **options: Any) -> None:
+def describe_command(model: str | None, device: str, **options: Any) -> None:
     """Show the pipeline's units: how each is laid out, its speed, and what it takes of the device."""
     from ..describe import planned_share, summary, units_table
     from ..planned import planned
 
-    name, board, spec, workload = planned(model or early, device, **options)
+    name, board, spec, workload = planned(model, device, **options)
     title = f"{name} on {board.board}, {spec.rows} tokens per tile, at most {spec.positions} tokens"
     show(units_table(spec, board, title), summary(spec, board, workload), *planned_share(spec, board, options["share"]))

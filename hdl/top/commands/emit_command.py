@@ -19,16 +19,8 @@ __all__ = ["emit_command"]
 @click.option("--out", type=NamedPath(), help="The folder.  [default: build/MODEL-DEVICE]", metavar="DIR")
 @click.option("--point", type=NamedPath(), help="A point of an exploration, with its own geometry.", metavar="FILE")
 @click.option("--force", is_flag=True, help="Replace an earlier emission's folder with all that has come into it.")
-@click.pass_obj
 def emit_command(
-    early: str | None,
-    /,
-    model: str | None,
-    device: str,
-    out: Path | None,
-    point: Path | None,
-    force: bool,
-    **options: Any,
+    model: str | None, device: str, out: Path | None, point: Path | None, force: bool, **options: Any
 ) -> None:
     """Write the Verilog, constraints, a synthesis script and a manifest."""
     from ...perf.device import load_device
@@ -41,12 +33,12 @@ def emit_command(
         progress("choosing the geometry")
         if point is None:
             check_board(board := load_device(device))
-            name = chosen_model(model or early).name
+            name = chosen_model(model).name
             checked_folder(out or Path("build", f"{name}-{board.name}"), force=force)
-            made = planned(model or early, device, **options)
+            made = planned(model, device, **options)
         else:
             check_alone()
-            made = pointed(point, model or early)
+            made = pointed(point, model)
         folder = out or Path("build", f"{made.model}-{made.device.name}")
         emit(made.spec, made.device, folder, made.model, workload=made.workload, force=force, progress=progress)
     size = sum(file.stat().st_size for file in folder.glob("rtl/*.v"))

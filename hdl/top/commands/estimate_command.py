@@ -6,16 +6,15 @@ from typing import Any
 import click
 
 from ..console import show, shown_progress
-from .options import chosen_name, workload_options
+from .options import chosen_name, json_option, workload_options
 
 __all__ = ["estimate_command"]
 
 
 @click.command("estimate")
 @workload_options
-@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
-@click.pass_obj
-def estimate_command(early: str | None, /, model: str | None, device: str, as_json: bool, **options: Any) -> None:
+@json_option
+def estimate_command(model: str | None, device: str, as_json: bool, **options: Any) -> None:
     """Estimate time, throughput and energy of the design that emit makes, or of one that is estimated only."""
     from ...perf.estimate import estimate
     from ..emitted import design_dict, design_lines, shown_lines
@@ -23,7 +22,7 @@ def estimate_command(early: str | None, /, model: str | None, device: str, as_js
 
     with shown_progress() as progress:
         progress("choosing the geometry")
-        name = chosen_name(model or early)
+        name = chosen_name(model)
         found = estimate(name, device, **options)
     if as_json:
         click.echo(json.dumps({"emit": design_dict(found, name)} | found.as_dict(), indent=2))

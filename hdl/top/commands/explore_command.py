@@ -31,8 +31,7 @@ Report = Callable[[str, int, int], None]
 @click.option("--jobs", type=Whole(), default=-1, help="Processes to use.  [default: one for each core]", metavar="J")
 @click.option("--scheduler", help="A Dask scheduler, whose workers evaluate the designs instead.", metavar="ADDRESS")
 @click.option("--force", is_flag=True, help="Start over where the folder holds another exploration.")
-@click.pass_obj
-def explore_command(early: str | None, /, model: str | None, device: str, out: Path | None, **options: Any) -> None:
+def explore_command(model: str | None, device: str, out: Path | None, **options: Any) -> None:
     """Explore the designs of a model on a device; an interrupted run continues where it stopped."""
     from ...model.load import load_network
     from ...perf.exploration.explore import explore
@@ -41,7 +40,7 @@ def explore_command(early: str | None, /, model: str | None, device: str, out: P
     from ..emitted import shown_lines
     from ..explore_tables import counts_table, design_lines, front_table, sentence
 
-    name = chosen_name(model or early)
+    name = chosen_name(model)
     network = load_network(name)
     folder = out or Path("build", f"explore-{network.name}-{device}")
     try:

@@ -14,23 +14,57 @@ from .numbers import Decimal, Whole
 from .paths import NamedPath
 
 __all__ = [
-    "TILE_HELP",
     "chosen_name",
     "device_option",
     "force_option",
     "gpu_names",
     "hardware_options",
+    "json_option",
     "model_option",
     "origin_options",
+    "sequences_option",
     "share_option",
+    "tile_option",
     "weight_options",
     "workload_options",
 ]
 
-TILE_HELP = "Tokens processed at once: 2, 4 or 8.  [default: 4, or 2 if that does not fit; for a decoder the better]"
-"""The help of the option --tile of commands that make hardware."""
-
 Command = Callable[..., Any]
+
+
+def model_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What completes a model that has been ``begun``: built-in names, or a path."""
+    from ...builtin import built_in
+
+    return begun_by(begun, sorted(built_in("hdl", "model/presets"))) or [CompletionItem(begun, type="file")]
+
+
+def fpga_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What completes an FPGA that has been ``begun``."""
+    return begun_by(begun, device_names("fpga"))
+
+
+def gpu_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What completes a GPU that has been ``begun``."""
+    return begun_by(begun, device_names("gpu"))
+
+
+def device_names(kind: str) -> list[str]:
+    """The built-in devices of a kind, without loading the whole model of them."""
+    from ...builtin import built_in, read_built_in
+
+    folder = "perf/devices"
+    return [name for name in built_in("hdl", folder) if read_built_in("hdl", folder, name, "device")["kind"] == kind]
+
+
+def begun_by(begun: str, names: Sequence[str]) -> list[CompletionItem]:
+    """The names that begin like this."""
+    return [CompletionItem(name) for name in names if name.startswith(begun)]
+
+
+def given_model(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The model that stands after a command, or else before it."""
+    return value or context.obj
 
 
 def with_options(command: Command, *options: Callable[[Command], Command]) -> Command:
@@ -40,33 +74,52 @@ def with_options(command: Command, *options: Callable[[Command], Command]) -> Co
     return command
 
 
-def model_option(command: Command) -> Command:
-    """The option --model, which may stand before a command or after it."""
-    return click.option(
-        "--model",
-        help="A built-in model's name, or the path of its config.json.",
-        metavar="NAME",
-        shell_complete=model_names,
-    )(command)
+model_option = click.option(
+    "--model",
+    help="A built-in model's name, or the path of its config.json.",
+    metavar="NAME",
+    shell_complete=model_names,
+    callback=given_model,
+)
 
+device_option = click.option(
+    "--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME", shell_complete=fpga_names
+)
 
-def device_option(command: Command) -> Command:
-    """The option --device."""
-    return click.option(
-        "--device", default="u280", show_default=True, help="The FPGA.", metavar="NAME", shell_complete=fpga_names
-    )(command)
+share_option = click.option(
+    "--share",
+    type=Decimal(),
+    default=1.0,
+    show_default=True,
+    help="Share of the device's DSPs, RAMs and logic to plan for. A smaller design is built and simulated sooner.",
+    metavar="SHARE",
+)
 
+force_option = click.option("--force", is_flag=True, help="Replace a file that this command did not write.")
 
-def share_option(command: Command) -> Command:
-    """The option --share, for a design that is smaller than the device allows."""
-    return click.option(
-        "--share",
-        type=Decimal(),
-        default=1.0,
-        show_default=True,
-        help="Share of the device's DSPs, RAMs and logic to plan for. A smaller design is built and simulated sooner.",
-        metavar="SHARE",
-    )(command)
+json_option = click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
+
+output_option = click.option(
+    "--output", type=Whole(), help="Tokens to generate after a prompt.  [default: 64; an encoder generates none]"
+)
+
+sequences_option = click.option(
+    "--sequences",
+    type=Whole(SEQUENCES),
+    default=1,
+    show_default=True,
+    help="Sequences that are processed at the same time.",
+)
+
+tile_option = click.option(
+    "--tile",
+    type=Whole(),
+    help="Tokens processed at once: 2, 4 or 8.  [default: 4, or 2 if that does not fit; for a decoder the better]",
+)
+
+clock_option = click.option(
+    "--clock", "clock_mhz", type=Decimal(CLOCK), help="The clock in MHz.  [default: the device's]"
+)
 
 
 def origin_options(command: Command) -> Command:
@@ -121,24 +174,10 @@ def hardware_options(command: Command) -> Command:
         ),
         click.option("--prompt", type=Whole(), help="Tokens of the prompt, instead of --max-length."),
         output_option,
-        click.option("--tile", type=Whole(), help=TILE_HELP),
+        tile_option,
         clock_option,
         share_option,
         weight_options,
-    )
-
-
-def output_option(command: Command) -> Command:
-    """The option --output."""
-    return click.option(
-        "--output", type=Whole(), help="Tokens to generate after a prompt.  [default: 64; an encoder generates none]"
-    )(command)
-
-
-def clock_option(command: Command) -> Command:
-    """The option --clock."""
-    return click.option("--clock", "clock_mhz", type=Decimal(CLOCK), help="The clock in MHz.  [default: the device's]")(
-        command
     )
 
 
@@ -150,15 +189,9 @@ def workload_options(command: Command) -> Command:
         device_option,
         click.option("--prompt", type=Whole(), default=128, show_default=True, help="Tokens of the prompt."),
         output_option,
-        click.option(
-            "--sequences",
-            type=Whole(SEQUENCES),
-            default=1,
-            show_default=True,
-            help="Sequences that are processed at the same time.",
-        ),
+        sequences_option,
         weight_options,
-        click.option("--tile", type=Whole(), help=TILE_HELP),
+        tile_option,
         clock_option,
     )
 
@@ -175,38 +208,3 @@ def chosen_name(name: str | None, known: Sequence[str] | None = None) -> str:
         names = ", ".join(known or networks())
         raise InputError(f"a model must be given with --model; known: {names}, or a path to a config.json")
     return name
-
-
-def force_option(command: Command) -> Command:
-    """The option --force of a command that writes a file."""
-    return click.option("--force", is_flag=True, help="Replace a file that this command did not write.")(command)
-
-
-def model_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """What completes a model that has been ``begun``: built-in names, or a path."""
-    from ...builtin import built_in
-
-    return begun_by(begun, sorted(built_in("hdl", "model/presets"))) or [CompletionItem(begun, type="file")]
-
-
-def fpga_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """What completes an FPGA that has been ``begun``."""
-    return begun_by(begun, device_names("fpga"))
-
-
-def gpu_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """What completes a GPU that has been ``begun``."""
-    return begun_by(begun, device_names("gpu"))
-
-
-def device_names(kind: str) -> list[str]:
-    """The built-in devices of a kind, without loading the whole model of them."""
-    from ...builtin import built_in, read_built_in
-
-    folder = "perf/devices"
-    return [name for name in built_in("hdl", folder) if read_built_in("hdl", folder, name, "device")["kind"] == kind]
-
-
-def begun_by(begun: str, names: Sequence[str]) -> list[CompletionItem]:
-    """The names that begin like this."""
-    return [CompletionItem(name) for name in names if name.startswith(begun)]

@@ -21,9 +21,7 @@ __all__ = ["quantise_command"]
 @origin_options
 @weight_options
 @force_option
-@click.pass_obj
 def quantise_command(
-    early: str | None,
     model: str | None,
     out: Path,
     static: bool,
@@ -40,7 +38,7 @@ def quantise_command(
     from ...output import output_file
     from ..planned import chosen_model
 
-    name = chosen_name(model or early, presets())
+    name = chosen_name(model, presets())
     network = chosen_model(name)
     weight_bits.check(network.products, causal=network.causal)
     origin = Origin.of(name, checkpoint=checkpoint, random_weights=random_weights)

@@ -27,24 +27,10 @@ __all__ = ["report_command"]
     help="Designs to draw for the Pareto front; 0 leaves the front out.",
 )
 @click.option("--seed", type=Whole(SEED), default=0, show_default=True, help="Seed of the draw.")
-@click.option(
-    "--out",
-    type=NamedPath(),
-    help="The page.  [default: build/report-MODEL-DEVICE.html]",
-    metavar="FILE",
-)
+@click.option("--out", type=NamedPath(), help="The page.  [default: build/report-MODEL-DEVICE.html]", metavar="FILE")
 @force_option
-@click.pass_obj
 def report_command(
-    early: str | None,
-    /,
-    model: str | None,
-    device: str,
-    points: int,
-    seed: int,
-    out: Path | None,
-    force: bool,
-    **asked: Any,
+    model: str | None, device: str, points: int, seed: int, out: Path | None, force: bool, **asked: Any
 ) -> None:
     """Write a page on a model on a device: time, occupancy, limits, resources, the front, and what would help most."""
     from ...model.load import load_network
@@ -53,7 +39,7 @@ def report_command(
     from ..report.page import page
     from ..report.report_data import report_data
 
-    name = chosen_name(model or early)
+    name = chosen_name(model)
     network, board = load_network(name), load_device(device)
     file = out or Path("build", f"report-{network.name}-{board.name}.html")
     target = output_file(file, "report", is_page, force=force)

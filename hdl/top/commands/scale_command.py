@@ -8,7 +8,7 @@ import click
 from ...bounds import DEVICES
 from ..console import show, shown_progress
 from .numbers import Whole
-from .options import chosen_name, workload_options
+from .options import chosen_name, json_option, workload_options
 
 __all__ = ["scale_command"]
 
@@ -23,11 +23,8 @@ __all__ = ["scale_command"]
     help=f"The most devices, up to {DEVICES.most}.",
 )
 @click.option("--tensor", type=Whole(), help="Devices that share each layer.  [default: the best number]")
-@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
-@click.pass_obj
-def scale_command(
-    early: str | None, /, model: str | None, device: str, devices: int, as_json: bool, **options: Any
-) -> None:
+@json_option
+def scale_command(model: str | None, device: str, devices: int, as_json: bool, **options: Any) -> None:
     """Estimate a model on several devices, split by layers and within layers, and what limits the speedup."""
     from ...perf.partitioning.partition import scaling
     from ..emitted import shares_lines, shown_lines
@@ -35,7 +32,7 @@ def scale_command(
 
     with shown_progress() as progress:
         progress("dividing the model")
-        name = chosen_name(model or early)
+        name = chosen_name(model)
         found = scaling(name, device, devices, **options)
     if as_json:
         click.echo(json.dumps([one.as_dict() for one in found], indent=2))
