@@ -112,6 +112,10 @@ class ActivationSpec(UnitSpec):
         """Cycles for ``tiles`` tiles: one per beat, also from layer to layer if the next table is loaded in time."""
         return tiles * self.features // self.lanes
 
+    @property
+    def tile_latency(self) -> int:
+        return self.latency
+
     def tile_cycles(self, tokens: int) -> int:
         return self.cycles()
 

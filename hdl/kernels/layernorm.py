@@ -124,6 +124,14 @@ class LayerNormSpec(UnitSpec):
         """Cycles per tile, if one tile follows the other: its beats, or the statistics if they take longer."""
         return max(self.beats, self.statistics_latency + 1)
 
+    @property
+    def row_cycles(self) -> int:
+        return self.cycles()
+
+    @property
+    def tile_latency(self) -> int:
+        return self.latency + self.beats
+
     def tile_cycles(self, tokens: int) -> int:
         return self.cycles()
 

@@ -107,6 +107,10 @@ class RequantiseSpec(UnitSpec):
         """Cycles per tile, if one tile follows the other."""
         return self.channels // self.lanes
 
+    @property
+    def tile_latency(self) -> int:
+        return self.latency
+
     def tile_cycles(self, tokens: int) -> int:
         return self.cycles()
 

@@ -111,6 +111,10 @@ class ResidualSpec(UnitSpec):
         """Cycles for ``beats`` beats."""
         return beats
 
+    @property
+    def tile_latency(self) -> int:
+        return self.latency
+
     def tile_cycles(self, tokens: int) -> int:
         return self.cycles(self.features // self.lanes)
 

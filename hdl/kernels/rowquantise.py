@@ -126,6 +126,14 @@ class RowQuantiseSpec(UnitSpec):
         """Cycles per tile, if one tile follows the other: its beats, or the serial work if that is longer."""
         return max(self.beats, self.serial_cycles)
 
+    @property
+    def row_cycles(self) -> int:
+        return self.cycles()
+
+    @property
+    def tile_latency(self) -> int:
+        return self.latency + self.beats
+
     def tile_cycles(self, tokens: int) -> int:
         return self.cycles()
 

@@ -183,6 +183,14 @@ class SoftmaxSpec(UnitSpec):
         """Cycles per tile (all heads) in steady state, for ``tokens`` of a sequence (causal: up to the tile's end)."""
         return self.heads * max(self.beats_in(tokens), self.beats_out(tokens), self.factor_cycles)
 
+    @property
+    def row_cycles(self) -> int:
+        return self.cycles(1)
+
+    @property
+    def tile_latency(self) -> int:
+        return self.latency + self.factor_latency
+
     def tile_cycles(self, tokens: int) -> int:
         return self.cycles(tokens)
 

@@ -42,6 +42,17 @@ class UnitSpec:
         """The size of the unit in a few words."""
         return f"{self.rows} x {self.lanes} lanes"
 
+    @property
+    def row_cycles(self) -> int:
+        """Cycles of a tile in what works row by row, if one tile follows the other; 0 where nothing does."""
+        return 0
+
+    @property
+    def tile_latency(self) -> int:
+        """Cycles that a tile spends in the unit on its way: its latency, and the beats of a unit that needs whole rows
+        before its first result. An array's time is counted apart."""
+        return 0
+
     def tile_cycles(self, tokens: int) -> int:
         """Cycles of a tile that sees ``tokens`` tokens, if one tile follows the other."""
         raise NotImplementedError

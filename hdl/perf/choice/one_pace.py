@@ -19,7 +19,8 @@ from ...model.network import Network
 from ...resources import Resources
 from ..designs.budget import shortfall
 from ..geometry.arrays import ATTENTION_ARRAYS, Arrays, ArrayShape
-from ..geometry.decoder_layer_spec import DecoderLayerSpec, block_divisor
+from ..geometry.decoder_layer_spec import DecoderLayerSpec
+from ..geometry.formulas import block_divisor
 from ..geometry.pipeline_spec import PipelineSpec, tensor_lanes
 from ..geometry.weight_channels import channels_of_shapes
 

@@ -14,8 +14,9 @@ from ...model.network import Network
 from ...resources import Resources
 from ..device import Memory
 from ..geometry.arrays import ATTENTION_ARRAYS
-from ..geometry.decoder_layer_spec import DecoderLayerSpec, held_weights, unheld_bytes
+from ..geometry.decoder_layer_spec import DecoderLayerSpec
 from ..geometry.decoder_spec import DecoderSpec
+from ..geometry.formulas import held_weights, unheld_bytes
 from ..geometry.pipeline_spec import PipelineSpec
 from ..geometry.streamed_spec import StreamedSpec
 from ..schedule.encoder_schedule import counted_cycles

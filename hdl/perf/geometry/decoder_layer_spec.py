@@ -5,50 +5,35 @@ by `SharedColumnsSpec`: the arrays of the linear units work on one product at a 
 memory, each of them once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from math import ceil, gcd
+from functools import cached_property
+from math import ceil
 from typing import Any
 
 import numpy as np
 
-from ...channel import BEAT_BYTES
-from ...dsp import CASCADE
 from ...kernels.kvcache import KvCacheSpec
-from ...kernels.scores import ScoresSpec
 from ...kernels.shared import SharedColumnsSpec
-from ...kernels.softmax import SoftmaxSpec
-from ...kernels.weightedsum import WeightedSumsSpec
 from ...kernels.weights import block_words, channel_rams
-from ...model.architecture import Add, Graph, Linear
+from ...model.architecture import Graph, Linear
 from .arrays import ArrayShape
+from .formulas import (
+    AttentionUnit,
+    attention_cycles,
+    average_tile,
+    block_divisor,
+    filling,
+    loads,
+    prompt_cycles,
+    ring_cycles,
+)
 from .parameter_blocks import padded
 from .pipeline_spec import PipelineSpec, Unit
 
 MEMORY_LATENCY = 80
 """Cycles from a request to its first beat that readers of memory allow for: HBM2's, at the planned clock."""
 
-AttentionUnit = SoftmaxSpec | ScoresSpec | WeightedSumsSpec
-
-LOOP_CYCLES = 24
-"""Of what joins units: three in front of each product and behind it, forks, the FIFO of the loop."""
-
-__all__ = [
-    "MEMORY_LATENCY",
-    "AttentionUnit",
-    "DecoderLayerSpec",
-    "attention_cycles",
-    "average_tile",
-    "block_divisor",
-    "filling",
-    "held_weights",
-    "loads",
-    "prompt_cycles",
-    "ring_cycles",
-    "tiles_cycles",
-    "unheld_bytes",
-]
+__all__ = ["MEMORY_LATENCY", "DecoderLayerSpec"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,16 +145,6 @@ class DecoderLayerSpec(PipelineSpec):
         return arrays + self.stream_cycles
 
     @cached_property
-    def stream_cycles(self) -> int:
-        """Cycles that a tile spends between the arrays: the beats that what needs whole rows takes, and latencies."""
-        rows = [self.row_quantise(name) for name in self.products]
-        requantised = [self.requantise(name).latency for name in (*self.products, self.attention.name)]
-        latencies = sum(one.latency for one in rows) + sum(requantised) + 2 * self.norm.latency
-        latencies += self.softmax.latency + self.softmax.factor_latency + self.activation.latency
-        latencies += 2 * self.residual(self.layer.of(Add)[0].name).latency + LOOP_CYCLES
-        return latencies + sum(one.beats for one in rows) + 2 * self.norm.beats
-
-    @cached_property
     def parameter_cycles(self) -> int:
         """Cycles in which the one channel deals a layer's parameters out, a table entry by entry."""
         words = [padded(block, self.parameter_width) for block in self.parameters if not block.table]
@@ -194,7 +169,7 @@ class DecoderLayerSpec(PipelineSpec):
         )  # fmt: skip
         stages = products | dict(zip(arrays, map(int, attention), strict=True)) | {"rows": self.stream_cycles}
         layer, rest = sum(stages.values()), self.head_cycles() + self.end_cycles
-        return stages | {"loading": int(self.loading_wait(layer, products["ffn2"], rest, self.token_load))}
+        return stages | {"loading": int(self.loading_wait(layer, products[self.products[-1]], rest, self.token_load))}
 
     def loading_wait(self, layer: Any, last_product: Any, rest: Any, load: Any) -> Any:
         """Cycles that a token waits in each layer, which takes so many cycles, the last product's among them: for
@@ -207,9 +182,9 @@ class DecoderLayerSpec(PipelineSpec):
     @cached_property
     def behind_table(self) -> int:
         """Cycles of a token between the activation's table and the end of its layer, but the last product's."""
-        rows = self.row_quantise("ffn2")
-        last = self.requantise("ffn2").latency + self.residual("residual2").latency
-        return self.activation.latency + self.activation.cycles() + rows.latency + rows.beats + last
+        after = self.layer.operators[self.layer.operators.index(self.table) + 1 :]
+        units = (unit.spec for operator in after for unit in self.operator_units[operator.name])
+        return self.activation.latency + self.activation.cycles() + sum(unit.tile_latency for unit in units)
 
     @cached_property
     def weight_products(self) -> list[tuple[int, int, int]]:
@@ -244,8 +219,9 @@ class DecoderLayerSpec(PipelineSpec):
     def end_cycles(self) -> int:
         """Cycles in front of the first layer, where a token becomes a row, and behind the last, where the last row is
         normalised and quantised for the head."""
-        rows = self.row_quantise("qkv")
-        behind = self.norm.latency + rows.latency + self.norm.beats + rows.beats + self.requantise("qkv").latency
+        first = self.products[0]
+        rows = self.row_quantise(first)
+        behind = self.norm.latency + rows.latency + self.norm.beats + rows.beats + self.requantise(first).latency
         return 2 * self.tile_beats + MEMORY_LATENCY + behind
 
     def head_cycles(self) -> int:
@@ -257,79 +233,3 @@ class DecoderLayerSpec(PipelineSpec):
         """Cycles of the head behind a prompt: no fewer than those in which its weights come that the RAMs do not hold
         before."""
         return max(self.head_cycles(), int(self._loads[1]))
-
-
-def loads(products: Sequence[tuple[int, int, int]], *, columns: Any, depths: Any, beats_a_word: Any, held: Any) -> Any:
-    """Beats of int8 weights in the slowest unit's channels for all shared ``products``, (inputs, outputs, how often),
-    and those of the last that are behind the words ``held`` in its RAMs. Arrays [units] or [units, cases], ``columns``
-    of all together.
-    """
-    words = [times * -(-outputs // columns) * -(-inputs // depths) for inputs, outputs, times in products]
-    behind = np.maximum(0, words[-1] - held) * beats_a_word
-    return (sum(words) * beats_a_word).max(axis=0), behind.max(axis=0)
-
-
-def held_weights(columns: Any, cascades: Any, depths: Any) -> Any:
-    """Weights that the RAMs of all arrays hold, of so many words each. Arrays [units] or [units, cases]."""
-    return (columns * cascades * CASCADE * depths).sum(axis=0)
-
-
-def unheld_bytes(head: Any, held: Any) -> Any:
-    """Bytes of the head's weights behind those that the RAMs hold already. Numbers, or arrays of them."""
-    return np.maximum(0.0, head - held)
-
-
-def filling(products: Sequence[tuple[int, int, int]], channels: Any, load: Any) -> Any:
-    """Share of what so many memory channels could bring that a token's weights are, which are loaded in ``load``
-    cycles: the unit whose channels have the most beats sets the pace, and not every beat is full. Products as `loads`
-    has them; numbers, or arrays of them."""
-    weights = sum(inputs * outputs * times for inputs, outputs, times in products)
-    return weights / (BEAT_BYTES * channels * load)
-
-
-def block_divisor(hidden: int, intermediate: int, cascades: Any) -> Any:
-    """What the words of a block of weights must divide, so that all products are of whole blocks: the words of each
-    product in each RAM of an array of so many cascades are a multiple of it. A number, or an array of them."""
-    return gcd(hidden, intermediate) // (CASCADE * cascades)
-
-
-def attention_cycles(full: Any, latencies: Any, reading: Any, heads: int) -> list[Any]:
-    """Cycles of a token's scores and weighted sums, which take ``full`` cycles each for all heads, and no fewer than
-    half of the cycles for ``reading`` keys and values; with the latencies of their arrays. Numbers, or arrays of
-    them."""
-    scores, sums = (np.maximum(one, reading // 2) for one in full)
-    busy = overlapped(scores, sums, heads)
-    return [one + latency for one, latency in zip(busy, latencies, strict=True)]
-
-
-def overlapped(scores: Any, sums: Any, heads: int) -> tuple[Any, Any]:
-    """Cycles of a token's scores and weighted sums, of so many each alone, as one comes behind the other: of the faster
-    one a head counts. Numbers, or arrays of them."""
-    slower = scores >= sums
-    return np.where(slower, scores, -(-scores // heads)), np.where(slower, -(-sums // heads), sums)
-
-
-def ring_cycles(tiles: int | np.ndarray, rounds: int | np.ndarray, busy: Any, loop: Any) -> Any:
-    """Cycles of a prompt of ``tiles`` that goes ``rounds`` times around a ring, whose slowest unit is ``busy`` with all
-    of them for so long, and whose units take a single one ``loop`` cycles together. Numbers, or arrays of them."""
-    return (rounds - 1) * np.maximum(busy, loop) + loop + busy - busy // tiles
-
-
-@lru_cache(maxsize=1 << 14)
-def average_tile(unit: AttentionUnit, tokens: int) -> int:
-    """Cycles of a tile of a prompt of ``tokens`` on average."""
-    cycles = prompt_cycles(unit, tokens)
-    return -(-int(cycles.sum()) // len(cycles))
-
-
-def prompt_cycles(unit: AttentionUnit, tokens: int) -> np.ndarray:
-    """Cycles of each tile of a prompt of ``tokens``, which sees the keys up to its own place."""
-    return tiles_cycles(unit, tuple(min(end, tokens) for end in range(unit.rows, tokens + unit.rows, unit.rows)))
-
-
-@lru_cache(maxsize=1 << 14)
-def tiles_cycles(unit: AttentionUnit, seen: tuple[int, ...]) -> np.ndarray:
-    """Cycles of tiles that see so many keys each, all heads of them. They are kept: geometries that are compared have
-    most of their units in common."""
-    one = unit.cycles if isinstance(unit, SoftmaxSpec) else unit.tile_cycles
-    return np.array([one(tokens) for tokens in seen])

@@ -27,6 +27,10 @@ from .parameter_blocks import ParameterBlock, blocks_beats, joint_resources
 __all__ = ["OperatorUnit", "PipelineSpec", "Unit", "bank_style", "tensor_lanes", "unit_resources"]
 
 
+JOINT_CYCLES = 24
+"""Cycles of what joins the units of a layer: three before and after each product, forks, the FIFO of the loop."""
+
+
 class Unit(Hashable, Protocol):
     """A kernel's spec."""
 
@@ -470,8 +474,13 @@ class PipelineSpec:
 
     def row_cycles_with(self, softmax: SoftmaxSpec) -> int:
         """`row_cycles` with another softmax."""
-        rows = max(self.row_quantise(name).cycles() for name in self.products)
-        return max(rows, self.norm.cycles(), softmax.cycles(1))
+        units = (unit.spec for units in self.operator_units.values() for unit in units)
+        return max(softmax.row_cycles, *(one.row_cycles for one in units if not isinstance(one, SoftmaxSpec)))
+
+    @cached_property
+    def stream_cycles(self) -> int:
+        """Cycles that a tile spends between the arrays of a layer: in units, and in what joins these."""
+        return JOINT_CYCLES + sum(unit.spec.tile_latency for units in self.operator_units.values() for unit in units)
 
 
 def tensor_lanes(layer: Graph, tensor: str, *, lanes: int, ffn_lanes: int) -> int:

@@ -24,7 +24,7 @@ from ...kernels.weightedsum import WeightedSumsSpec
 from ...model.network import Network
 from ...resources import Resources
 from .arrays import ArrayShape
-from .decoder_layer_spec import tiles_cycles
+from .formulas import tiles_cycles
 from .pipeline_spec import Unit, unit_resources
 
 __all__ = ["StreamedSpec"]

@@ -12,8 +12,8 @@ from hdl.perf.choice.built import plan
 from hdl.perf.designs.design import SpatialDesign
 from hdl.perf.device import load_device
 from hdl.perf.geometry.arrays import Arrays
-from hdl.perf.geometry.decoder_layer_spec import loads
 from hdl.perf.geometry.decoder_spec import DecoderSpec
+from hdl.perf.geometry.formulas import loads
 from hdl.perf.memory_timing import MemoryTiming
 from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles
 

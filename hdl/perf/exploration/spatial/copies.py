@@ -16,7 +16,8 @@ import numpy as np
 
 from ....resources import Resources
 from ...designs.design import Phase, SpatialDesign
-from ...geometry.decoder_layer_spec import DecoderLayerSpec, ring_cycles
+from ...geometry.decoder_layer_spec import DecoderLayerSpec
+from ...geometry.formulas import ring_cycles
 from ...geometry.pipeline_spec import PipelineSpec
 
 __all__ = [

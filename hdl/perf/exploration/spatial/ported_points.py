@@ -12,7 +12,7 @@ from ....dsp import CASCADE
 from ....kernels.linearspec import ram_depth
 from ....kernels.weights import CHANNEL_RAMS, beats_a_word, channel_rams
 from ...geometry.arrays import products
-from ...geometry.decoder_layer_spec import block_divisor, filling, loads
+from ...geometry.formulas import block_divisor, filling, loads
 from ...geometry.weight_channels import copy_channels, shared_channels
 from ..lookup import looked_up
 from ..points import Points
