@@ -21,12 +21,13 @@ from hdl.perf.exploration.kind import Kind
 from hdl.perf.exploration.point import DesignPoint
 from hdl.perf.exploration.points import CONSTRAINTS, FIGURES, counts
 from hdl.perf.exploration.space import Space
-from hdl.perf.exploration.spatial.copies import CopiedDesign, encoder_cycles, reload_cycles, stream_fill
+from hdl.perf.exploration.spatial.copies import CopiedDesign
 from hdl.perf.exploration.spatial.spatial_points import SpatialPoints
 from hdl.perf.exploration.spatial.spatial_space import SpatialSpace
 from hdl.perf.exploration.streamed.streamed_space import StreamedSpace
 from hdl.perf.geometry.arrays import ArrayShape
 from hdl.perf.geometry.decoder_layer_spec import DecoderLayerSpec
+from hdl.perf.geometry.formulas import encoder_cycles, reload_cycles
 from hdl.perf.geometry.pipeline_spec import PipelineSpec
 from hdl.perf.geometry.weight_channels import weight_channels
 from hdl.perf.workload import Workload
@@ -63,7 +64,7 @@ def screened_cycles(spec: PipelineSpec, tokens: int, layers: int) -> int:
     cycles, units = spec.tile_cycles(tokens), spec.linear_units
     arrays = [unit.array for unit in (*units, spec.scores_unit, spec.sums_unit)]
     busy = sum(cycles[name] for name in ("projection", "ffn1", "ffn2", "sums")) + 2 * cycles["qkv"] // 3
-    fill = busy + sum(array.latency for array in arrays) + stream_fill(spec)
+    fill = busy + sum(array.latency for array in arrays) + spec.stream_cycles
     pace, lead = max(spec.row_cycles, *cycles.values()), max(spec.row_cycles, cycles["qkv"])
     reload = reload_cycles([unit.layer_beats for unit in units], [unit.cycles(1) for unit in units], spec.weight_layers)
     return int(encoder_cycles(-(-tokens // spec.rows), layers, pace, lead, fill, reload))

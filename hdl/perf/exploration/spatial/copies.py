@@ -12,22 +12,13 @@ from functools import cached_property
 from math import ceil
 from typing import Any
 
-import numpy as np
-
 from ....resources import Resources
 from ...designs.design import Phase, SpatialDesign
 from ...geometry.decoder_layer_spec import DecoderLayerSpec
-from ...geometry.formulas import ring_cycles
+from ...geometry.formulas import reload_cycles, ring_prompt
 from ...geometry.pipeline_spec import PipelineSpec
 
-__all__ = [
-    "CopiedDesign",
-    "encoder_cycles",
-    "flight",
-    "reload_cycles",
-    "ring_prompt",
-    "stream_fill",
-]
+__all__ = ["CopiedDesign", "flight"]
 
 
 @dataclass(frozen=True)
@@ -98,33 +89,3 @@ def flight(spec: PipelineSpec, copies: int) -> int:
     and values from memory. A cache on chip has room for one in each copy."""
     off_chip = isinstance(spec, DecoderLayerSpec) and not spec.cache_on_chip
     return copies * (spec.rows if off_chip else 1)
-
-
-def reload_cycles(beats: Any, cycles: Any, weight_layers: Any) -> Any:
-    """Cycles from a layer to the next in which the slowest linear unit's weights are not there yet, if only one layer's
-    lie on chip: they come in while the last tile of the layer before lets its own go. ``beats`` of a layer's weights
-    and ``cycles`` of a tile, [units] or [units, points]; numbers of ``weight_layers``, or an array of them."""
-    late = np.max(np.subtract(beats, cycles), axis=0)
-    return np.where(np.asarray(weight_layers) > 1, 0, np.maximum(0, late))
-
-
-def ring_prompt(tiles: Any, layers: int, copies: Any, *, busy: Any, tile_latency: Any, reload: Any, ends: Any) -> Any:
-    """Cycles of a prompt of ``tiles`` in a ring of ``copies``: see `ring_cycles`; between rounds what the weights are
-    late, and cycles of both ``ends``. Numbers, or arrays of them."""
-    rounds = layers // copies
-    return ring_cycles(tiles, rounds, busy, copies * tile_latency) + (rounds - 1) * reload + ends
-
-
-def encoder_cycles(tiles: Any, layers: int, pace: Any, lead: Any, fill: Any, reload: Any) -> Any:
-    """Cycles of a run, about: the first layer's keys and values, two of three parts of ``lead`` a tile; in every layer
-    a tile through all units, the ``fill``, and the others behind it at the ``pace`` of the slowest; between layers what
-    the weights are later than that. Numbers, or arrays of them."""
-    between = np.maximum(0, reload - fill)
-    return layers * ((tiles - 1) * pace + fill) + 2 * tiles * lead // 3 + (layers - 1) * between
-
-
-def stream_fill(spec: PipelineSpec) -> int:
-    """Cycles of a tile between the arrays of an encoder: beats of what needs whole rows, and latencies."""
-    beats = 5 * spec.tile_beats + spec.intermediate // spec.ffn_lanes
-    latencies = sum(spec.row_quantise(name).latency + spec.requantise(name).latency for name in spec.products)
-    return beats + latencies + 2 * spec.norm.latency + spec.softmax.latency + spec.activation.latency

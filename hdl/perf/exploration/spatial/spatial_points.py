@@ -9,10 +9,16 @@ from ....kernels.shared import MAX_TERMS, shared_cycles
 from ....kernels.weights import block_words, choice_cost
 from ...geometry.arrays import ATTENTION_ARRAYS
 from ...geometry.decoder_layer_spec import DecoderLayerSpec
-from ...geometry.formulas import attention_cycles, held_weights, unheld_bytes
+from ...geometry.formulas import (
+    attention_cycles,
+    encoder_cycles,
+    held_weights,
+    reload_cycles,
+    ring_prompt,
+    unheld_bytes,
+)
 from ..lookup import looked_up
 from ..points import ALL, PROMPT
-from .copies import encoder_cycles, reload_cycles, ring_prompt
 from .ported_points import PortedPoints
 
 __all__ = ["SpatialPoints"]

@@ -21,7 +21,6 @@ from ...geometry.parameter_blocks import joint_resources
 from ...geometry.pipeline_spec import PipelineSpec
 from ...workload import TILES
 from ..points import counts
-from .copies import stream_fill
 
 __all__ = ["LENGTHS", "STYLES", "SpecFigures"]
 
@@ -169,9 +168,7 @@ class SpecFigures:
     def stream(self, base: PipelineSpec) -> tuple[int, int]:
         """Cycles that a tile spends between the arrays, of an encoder as it is screened; and at both ends of a
         decoder's run."""
-        if isinstance(base, DecoderLayerSpec):
-            return base.stream_cycles, base.end_cycles
-        return stream_fill(base), 0
+        return base.stream_cycles, base.end_cycles if isinstance(base, DecoderLayerSpec) else 0
 
     def caches(self, base: PipelineSpec, banks: int) -> tuple[np.ndarray, np.ndarray]:
         """By the RAMs of the KV cache: its resources, on chip and off it, and cycles to read a context."""
