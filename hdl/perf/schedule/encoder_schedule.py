@@ -16,6 +16,7 @@ moved on by one number of cycles, so does everything that follows: the other lay
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -238,6 +239,8 @@ def leave(array: ArraySpec, passes: np.ndarray, beats: np.ndarray) -> np.ndarray
     return passes[:, beats // array.chain] + array.latency + beats % array.chain
 
 
+# Choices of a geometry for several devices try much the same ones.
+@lru_cache(maxsize=1 << 12)
 def counted_cycles(spec: PipelineSpec, tokens: int, layers: int) -> int:
     """Cycles from the first beat of tokens to the last beat of the last layer's outputs, both counted."""
     run, known = EncoderSchedule(spec, tokens), np.zeros(0)
