@@ -5,16 +5,16 @@ sequences and small networks a tile's way through all units counts as much as th
 pace asks for help, and lanes that the pace does not need.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from math import inf
 from typing import Any
 
 from ...model.network import Network
 from ...resources import Resources
 from ..designs.budget import shortfall
-from ..geometry.arrays import ArrayShape
+from ..geometry.arrays import Arrays
 from ..geometry.pipeline_spec import PipelineSpec
 from ..geometry.weight_channels import channels_of_shapes
 from .one_pace import LANES, Cost, Option, lane_choices, menus_for
@@ -70,25 +70,26 @@ def steps(spec: PipelineSpec, choices: Menus, channels: int) -> Iterator[Pipelin
             # As they are, or all of them the next faster: lanes and arrays often gain only together.
             for place in (1, 2):
                 kept = {name: (found or menus[name][:1])[-min(place, len(found) or 1)] for name, found in least.items()}
-                yield from allowed(spec, channels, {name: one.shape for name, one in kept.items()}, **changed)
+                yield from allowed(
+                    spec, channels, spec.arrays | {name: one.shape for name, one in kept.items()}, **changed
+                )
             continue
         faster = {name: [one for one in found if one.shape.rams > sizes[name]] for name, found in least.items()}
         for name, menu in menus.items():
             for one in [*faster[name][-2:], *[one for one in menu if one.shape.rams < sizes[name]][:1]]:
-                yield from allowed(spec, channels, {name: one.shape})
+                yield from allowed(spec, channels, spec.arrays | {name: one.shape})
         # Where several arrays set the pace, no single one gains anything: all that do, at once.
         now = {name: found[-1].cycles for name, found in least.items() if found}
         slowest = [name for name, cycles in now.items() if cycles == max(now.values()) and faster[name]]
-        yield from allowed(spec, channels, {name: faster[name][-1].shape for name in slowest})
+        yield from allowed(spec, channels, spec.arrays | {name: faster[name][-1].shape for name in slowest})
 
 
-def allowed(
-    spec: PipelineSpec, channels: int, shapes: Mapping[str, ArrayShape], **lanes: Any
-) -> Iterator[PipelineSpec]:
-    """The geometry with other shapes and lanes, and its share of memory channels; nothing where the specs refuse it."""
-    arrays = spec.arrays | shapes
+# Ways for several devices lead over much the same geometries.
+@lru_cache(maxsize=1 << 13)
+def allowed(spec: PipelineSpec, channels: int, arrays: Arrays, **lanes: Any) -> tuple[PipelineSpec, ...]:
+    """The geometry with other arrays and lanes, and its share of memory channels; nothing where the specs refuse it."""
     shares = channels_of_shapes(channels, [arrays[name] for name in spec.products])
     try:
-        yield replace(spec, arrays=arrays, channels=shares, **lanes)
+        return (replace(spec, arrays=arrays, channels=shares, **lanes),)
     except ValueError:
-        return
+        return ()

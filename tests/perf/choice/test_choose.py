@@ -147,7 +147,7 @@ def test_a_step_shares_the_channels_out_anew() -> None:
         network, 192, board.resources, lambda spec: spec.resources.dsp, rows=2, channels=27, cache_channels=1
     )
     wider = start.arrays["projection"]._replace(columns=2 * start.arrays["projection"].columns)
-    (step,) = allowed(start, 27, {"projection": wider})
+    (step,) = allowed(start, 27, start.arrays | {"projection": wider})
     assert step.arrays["projection"] == wider
     assert sum(step.channels) <= 27
     # No channel feeds twice as many RAMs as before.
