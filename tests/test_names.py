@@ -24,7 +24,6 @@ EXCEPTIONS = {
     "hdl/model/origin.py": ({"gpt2"}, "tiny-gpt2 is a preset, whose trained weights come with the project"),
     "hdl/model/tokens.py": ({"bert"}, "the tokeniser that random weights of its vocabulary get"),
     "hdl/perf/comparison/gpu.py": ({"llama"}, "a source that it cites measured this model"),
-    "hdl/perf/geometry/decoder_layer_spec.py": ({"ffn2", "qkv", "residual2"}, "not changed yet"),
     "hdl/perf/paper/kernels.py": ({"ffn1", "ffn2", "qkv"}, "the paper's own names"),
     "hdl/perf/partitioning/share.py": ({"llama"}, "not changed yet"),
     "hdl/perf/schedule/decoder_schedule.py": ({"qkv"}, "not changed yet"),
