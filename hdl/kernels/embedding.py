@@ -95,7 +95,7 @@ class EmbeddingSpec:
     @property
     def addition(self) -> ResidualSpec:
         """The addition, in whose FIFO a position's row waits for the word's."""
-        return ResidualSpec(rows=1, lanes=self.width, features=self.hidden, depth=self.words)
+        return ResidualSpec(rows=1, lanes=self.width, features=self.words * self.width, depth=self.words)
 
     @property
     def gather(self) -> RowGatherSpec:
