@@ -13,7 +13,7 @@ from .barrier import BarrierSpec
 from .kvblocks import BLOCK, KvBlockSpec
 from .kvcache import CacheSpec
 from .loadedcache import LoadedCacheSpec
-from .unit import UnitSpec
+from .unit import ArrayUnitSpec
 
 __all__ = ["OFF_CHIP_LAYERS", "AttentionSpec"]
 
@@ -22,7 +22,7 @@ OFF_CHIP_LAYERS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttentionSpec(UnitSpec):
+class AttentionSpec(ArrayUnitSpec):
     """The size of an attention unit; `ScoresSpec` and `WeightedSumsSpec` derive from it.
 
     Attributes:
@@ -126,14 +126,6 @@ class AttentionSpec(UnitSpec):
     def array(self) -> ArraySpec:
         """The systolic array inside."""
         raise NotImplementedError
-
-    @property
-    def macs(self) -> int:
-        return self.array.macs
-
-    @property
-    def shape(self) -> str:
-        return self.array.shape
 
     @property
     def replay(self) -> ReplaySpec:

@@ -24,6 +24,7 @@ from ..stream import Fork, PipelineBuffer, Unpack, buffer_resources, connect, pi
 from .fetch import ADDRESS_BITS, Fetch, FetchSpec
 from .residual import ResidualAdd, ResidualSpec
 from .rowgather import VALUE, RowGather, RowGatherSpec, TokenRun, each_token
+from .unit import UnitSpec
 
 __all__ = ["Embedding", "EmbeddingSpec"]
 
@@ -31,7 +32,7 @@ BEAT_VALUES = CHANNEL_BITS // VALUE.width
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingSpec:
+class EmbeddingSpec(UnitSpec):
     """The size of an embedding from two tables in one memory channel.
 
     Attributes:
@@ -137,11 +138,6 @@ class EmbeddingSpec:
     def token_cycles(self) -> int:
         """Cycles per token, if one token follows the other."""
         return self.wait_cycles + self.words
-
-    @property
-    def shape(self) -> str:
-        """The size of the unit in a few words."""
-        return f"{self.rows} x {self.lanes} lanes"
 
     def cycles(self) -> int:
         """Cycles per tile, if one tile follows the other."""

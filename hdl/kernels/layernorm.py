@@ -32,7 +32,7 @@ from .rowstatistics import (
     RowStatistics,
     RowStatisticsSpec,
 )
-from .unit import UnitSpec
+from .unit import RowUnitSpec
 
 __all__ = ["LayerNorm", "LayerNormSpec"]
 
@@ -40,7 +40,7 @@ NORM_OUTPUT_BITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerNormSpec(UnitSpec):
+class LayerNormSpec(RowUnitSpec):
     """The size of a layer normalisation of tiles of ``rows`` x ``features``: ``lanes`` features in a beat, values of
     signed ``input_bits``.
 
@@ -123,17 +123,6 @@ class LayerNormSpec(UnitSpec):
     def cycles(self) -> int:
         """Cycles per tile, if one tile follows the other: its beats, or the statistics if they take longer."""
         return max(self.beats, self.statistics_latency + 1)
-
-    @property
-    def row_cycles(self) -> int:
-        return self.cycles()
-
-    @property
-    def tile_latency(self) -> int:
-        return self.latency + self.beats
-
-    def tile_cycles(self, tokens: int) -> int:
-        return self.cycles()
 
     @property
     def ram(self) -> RamSpec:

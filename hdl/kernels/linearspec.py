@@ -13,7 +13,7 @@ from .arrayspec import ArraySpec
 from .packedweights import PackedWeightsSpec
 from .productorders import ProductBounds, ProductOrdersSpec
 from .shared import ProductShare
-from .unit import UnitSpec
+from .unit import ArrayUnitSpec
 from .weights import WeightChannels
 
 __all__ = ["LinearSpec", "exact_matmul"]
@@ -43,7 +43,7 @@ def ram_depth(layer_words: Any, layers: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearSpec(UnitSpec):
+class LinearSpec(ArrayUnitSpec):
     """The size of a linear unit.
 
     With several products, or packed weights, the inputs of each product must fill whole words.
@@ -117,14 +117,6 @@ class LinearSpec(UnitSpec):
             ram_depth=self.ram_depth,
             ram_style=self.ram_style,
         )
-
-    @property
-    def macs(self) -> int:
-        return self.array.macs
-
-    @property
-    def shape(self) -> str:
-        return self.array.shape
 
     @property
     def order_fields(self) -> tuple[str | int, ...]:

@@ -26,7 +26,7 @@ from ..resources import Resources
 from ..serial import Divider, Normalise, divide_latency, normalise_latency
 from ..stream import PipelineBuffer, StreamBuffer, connect, join, pipeline_resources, tile
 from .parameters import Block, RowFactor, RowFactors
-from .unit import UnitSpec
+from .unit import RowUnitSpec
 
 __all__ = ["RowQuantise", "RowQuantiseSpec"]
 
@@ -41,7 +41,7 @@ QUEUE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowQuantiseSpec(UnitSpec):
+class RowQuantiseSpec(RowUnitSpec):
     """The size of a row quantiser of tiles of ``rows`` x ``features``, with ``lanes`` features in a beat.
 
     Signed values of 16 bits become -127..127. ``unsigned`` values of 16 bits become 0..255, less a zero point of 128.
@@ -125,17 +125,6 @@ class RowQuantiseSpec(UnitSpec):
     def cycles(self) -> int:
         """Cycles per tile, if one tile follows the other: its beats, or the serial work if that is longer."""
         return max(self.beats, self.serial_cycles)
-
-    @property
-    def row_cycles(self) -> int:
-        return self.cycles()
-
-    @property
-    def tile_latency(self) -> int:
-        return self.latency + self.beats
-
-    def tile_cycles(self, tokens: int) -> int:
-        return self.cycles()
 
     @property
     def ram(self) -> RamSpec:

@@ -18,6 +18,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..resources import Resources
 from ..stream import join, tile
+from .unit import UnitSpec
 
 __all__ = ["TopK", "TopKSpec"]
 
@@ -42,7 +43,7 @@ class Candidate(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TopKSpec:
+class TopKSpec(UnitSpec):
     """The size of a top k: up to ``largest`` of the ``features`` logits of one of ``rows`` rows, in beats of ``lanes``.
 
     Raises:
@@ -73,11 +74,6 @@ class TopKSpec:
         return data.StructLayout(
             {"row": unsigned(max(1, (self.rows - 1).bit_length())), "k": unsigned(self.largest.bit_length())}
         )
-
-    @property
-    def shape(self) -> str:
-        """The size of the unit in a few words."""
-        return f"{self.rows} x {self.lanes} lanes"
 
     @property
     def token_bits(self) -> int:

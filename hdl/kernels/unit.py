@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from .arrayspec import ArraySpec
 from .parameters import Block
 
-__all__ = ["UnitSpec"]
+__all__ = ["ArrayUnitSpec", "RowUnitSpec", "UnitSpec"]
 
 
 class UnitSpec:
@@ -56,3 +57,49 @@ class UnitSpec:
     def tile_cycles(self, tokens: int) -> int:
         """Cycles of a tile that sees ``tokens`` tokens, if one tile follows the other."""
         raise NotImplementedError
+
+
+class RowUnitSpec(UnitSpec):
+    """The spec of a unit that has whole rows, of ``beats`` beats, before its first result."""
+
+    @property
+    def beats(self) -> int:
+        """Beats of a tile."""
+        raise NotImplementedError
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the acceptance of a tile's last beat to that of its first result."""
+        raise NotImplementedError
+
+    def cycles(self) -> int:
+        """Cycles per tile, if one tile follows the other."""
+        raise NotImplementedError
+
+    @property
+    def row_cycles(self) -> int:
+        return self.cycles()
+
+    @property
+    def tile_latency(self) -> int:
+        return self.latency + self.beats
+
+    def tile_cycles(self, tokens: int) -> int:
+        return self.cycles()
+
+
+class ArrayUnitSpec(UnitSpec):
+    """The spec of a unit around a systolic ``array``."""
+
+    @property
+    def array(self) -> ArraySpec:
+        """The systolic array inside."""
+        raise NotImplementedError
+
+    @property
+    def macs(self) -> int:
+        return self.array.macs
+
+    @property
+    def shape(self) -> str:
+        return self.array.shape

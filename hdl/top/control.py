@@ -27,8 +27,7 @@ class LayerOrder(data.StructLayout):
 
     def __init__(self, spec: PipelineSpec):
         flags = dict.fromkeys(("first", "last", "trace"), unsigned(1))
-        bounds = {"tokens": spec.max_length, "tiles": spec.max_tiles}
-        bounds |= {name: ceil(spec.max_length / step) for name, step in spec.counts.items()}
+        bounds = {"tokens": spec.max_length, "tiles": spec.max_tiles, **spec.count_bounds}
         super().__init__(flags | {name: unsigned(bound.bit_length()) for name, bound in bounds.items()})
 
 

@@ -121,7 +121,8 @@ def devices_table() -> Table:
 def device_lines() -> list[str]:
     """Which commands take which devices."""
     known = [load_device(name) for name in devices()]
-    built = [one for one in known if any(pluggable(load_network(name), one) for name in networks())]
+    models = [load_network(name) for name in networks()]
+    built = [one for one in known if any(pluggable(network, one) for network in models)]
     timed = [one.name for one in built if one.memory.timing]
     estimated = [one.name for one in known if one.kind == "fpga" and one.family in FAMILIES]
     return [

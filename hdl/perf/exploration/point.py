@@ -105,18 +105,18 @@ def plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def restored(name: str, value: Any) -> Any:
+    """The field ``name`` of a geometry of what `plain` made of it."""
+    if name == "arrays":
+        return Arrays(**value)
+    if name in SHAPES:
+        return ArrayShape(*value)
+    return tuple(value) if isinstance(value, list) else value
+
+
 def built(network: Network, kind: Any, values: Mapping[str, Any]) -> PipelineSpec | StreamedSpec:
     """The geometry of a kind from its fields as JSON has them."""
-    geometry: dict[str, Any] = {
-        name: ArrayShape(*value)
-        if name in SHAPES
-        else Arrays(**value)
-        if name == "arrays"
-        else tuple(value)
-        if isinstance(value, list)
-        else value
-        for name, value in values.items()
-    }
+    geometry: dict[str, Any] = {name: restored(name, value) for name, value in values.items()}
     if kind == StreamedDesign.kind:
         return StreamedSpec(network=network, **geometry)
     if kind == CopiedDesign.kind:

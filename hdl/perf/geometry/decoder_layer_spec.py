@@ -220,9 +220,8 @@ class DecoderLayerSpec(PipelineSpec):
         """Cycles in front of the first layer, where a token becomes a row, and behind the last, where the last row is
         normalised and quantised for the head."""
         first = self.products[0]
-        rows = self.row_quantise(first)
-        behind = self.norm.latency + rows.latency + self.norm.beats + rows.beats + self.requantise(first).latency
-        return 2 * self.tile_beats + MEMORY_LATENCY + behind
+        behind = self.norm, self.row_quantise(first), self.requantise(first)
+        return 2 * self.tile_beats + MEMORY_LATENCY + sum(unit.tile_latency for unit in behind)
 
     def head_cycles(self) -> int:
         """Cycles of the head's product for one token."""

@@ -70,7 +70,7 @@ class Section(NamedTuple):
     @property
     def products(self) -> tuple[str, ...]:
         """The names of the linear operators."""
-        return tuple(product.name for product in self.graph.of(Linear))
+        return products(self.graph)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -422,10 +422,20 @@ class PipelineSpec:
         """The fields of an order that count tokens in steps of a unit, and the tokens of a step."""
         return {name: step for unit in self.tile_units.values() for name, step in unit.counts.items()}
 
+    @property
+    def count_bounds(self) -> dict[str, int]:
+        """The most of each of the `counts`: the steps of the longest sequence."""
+        return {name: ceil(self.max_length / step) for name, step in self.counts.items()}
+
+    @property
+    def layer_units(self) -> Iterator[OperatorUnit]:
+        """The units of a layer's operators, in the order of the data."""
+        return (unit for units in self.operator_units.values() for unit in units)
+
     @cached_property
     def units(self) -> dict[str, Unit]:
         """The spec of every kernel by its name in the pipeline, in the order of the data."""
-        return {unit.name: unit.spec for units in self.operator_units.values() for unit in units}
+        return {unit.name: unit.spec for unit in self.layer_units}
 
     @property
     def parameter_resources(self) -> Resources:
@@ -450,7 +460,7 @@ class PipelineSpec:
     @property
     def macs(self) -> int:
         """Multiplications a cycle of all arrays."""
-        return sum(unit.array.macs for unit in self.array_units)
+        return sum(unit.macs for unit in self.array_units)
 
     @property
     def array_units(self) -> tuple[LinearSpec | ScoresSpec | WeightedSumsSpec, ...]:
@@ -474,13 +484,13 @@ class PipelineSpec:
 
     def row_cycles_with(self, softmax: SoftmaxSpec) -> int:
         """`row_cycles` with another softmax."""
-        units = (unit.spec for units in self.operator_units.values() for unit in units)
+        units = (unit.spec for unit in self.layer_units)
         return max(softmax.row_cycles, *(one.row_cycles for one in units if not isinstance(one, SoftmaxSpec)))
 
     @cached_property
     def stream_cycles(self) -> int:
         """Cycles that a tile spends between the arrays of a layer: in units, and in what joins these."""
-        return JOINT_CYCLES + sum(unit.spec.tile_latency for units in self.operator_units.values() for unit in units)
+        return JOINT_CYCLES + sum(unit.spec.tile_latency for unit in self.layer_units)
 
 
 def tensor_lanes(layer: Graph, tensor: str, *, lanes: int, ffn_lanes: int) -> int:

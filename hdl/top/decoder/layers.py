@@ -1,6 +1,5 @@
 """A run becomes orders: one a layer, of these one a tile for attention, and one a product for the linear units."""
 
-from math import ceil
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -47,7 +46,7 @@ class Reach(data.StructLayout):
     keys up to the end of the tile, and as ``NAME_room`` the keys that these could hold besides."""
 
     def __init__(self, spec: DecoderSpec):
-        counts = {name: ceil(spec.max_length / step).bit_length() for name, step in spec.counts.items()}
+        counts = {name: bound.bit_length() for name, bound in spec.count_bounds.items()}
         rooms = {f"{name}_room": range(step) for name, step in spec.counts.items()}
         super().__init__({"tile": range(spec.max_tiles), **counts, **rooms})
 

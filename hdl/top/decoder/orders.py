@@ -103,7 +103,7 @@ class TileOrder(data.StructLayout):
                 "layer": range(spec.max_layers),
                 "tile": range(spec.max_tiles),
                 "rows": unsigned(spec.rows),
-                **{name: ceil(spec.max_length / step).bit_length() for name, step in spec.counts.items()},
+                **{name: bound.bit_length() for name, bound in spec.count_bounds.items()},
                 "last": 1,
                 "tokens": spec.max_length.bit_length(),
             }

@@ -119,16 +119,15 @@ class SpatialPoints(PortedPoints):
         scores, sums = (self.of(name, "cycles")[:, length] for name in ATTENTION_ARRAYS)
         linear = self.linear
         softmax, rows = self.options["scores"].softmax[self.pair][:, length], self.options["scores"].rows[self.pair]
+        latency = self.latencies.sum(axis=0) + self.of("scores", "latency") + self.of("sums", "latency")
         stream = self.tables.stream[self.group, 0]
         if not self.network.causal:
             first = linear[0]  # queries, keys and values
             busy = linear.sum(axis=0) - first + sums + 2 * first // 3
-            latency = self.latencies.sum(axis=0) + self.of("scores", "latency") + self.of("sums", "latency")
             pace = np.max([rows, *linear, scores, softmax, sums], axis=0).astype(np.int64)
             lead = np.maximum(rows.astype(np.int64), first)
             fill = busy + latency + stream
             return np.asarray(encoder_cycles(tiles, self.network.layers, pace, lead, fill, self.reload))
-        latency = self.latencies.sum(axis=0) + self.of("scores", "latency") + self.of("sums", "latency")
         cycles = ring_prompt(
             tiles, self.network.layers, self.copies,
             busy=self.busy(length, np.max([rows, *linear], axis=0).astype(np.int64)),
