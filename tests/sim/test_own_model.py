@@ -28,7 +28,8 @@ def test_texts_are_checked_before_weights_are_read(
     assert line.endswith("must have at most 16 tokens, not 17; shorten it or raise --max-length")
     assert refused([*model, "caf\udce9"], capsys) == "text 'caf\\udce9' must be in UTF-8"
     assert refused([*model, "the", *(["--tokens", "2"] if spec is GPT2 else [])], capsys) == (
-        f"{tmp_path / 'model.safetensors'} must be a safetensors file, but has 'header too small' in its header"
+        f"{tmp_path / 'model.safetensors'} must be a safetensors file, but has 'header too small' in its header; "
+        "get it again"
     )
     if spec is GPT2:
         line = refused([*model, "the cat", "--tokens", "16"], capsys)
