@@ -10,9 +10,13 @@ from amaranth.lib import wiring
 from rich.console import Console
 from rich.table import Table
 
+from hdl.kernels.embedding import Embedding, EmbeddingSpec
+from hdl.kernels.layernorm import LayerNorm, LayerNormSpec
 from hdl.kernels.linear import Linear, LinearSpec
+from hdl.kernels.packedweights import PackedWeightsSpec, UnpackWeights
 from hdl.kernels.scores import Scores, ScoresSpec
 from hdl.kernels.weightedsum import WeightedSums, WeightedSumsSpec
+from hdl.kernels.weights import WeightChannels
 from hdl.resources import Resources
 from hdl.top.emitter import Emitter
 from sim.synthesis import rolled_up, synthesise
@@ -36,6 +40,19 @@ UNITS: dict[str, wiring.Component] = {
     ),
     "weighted sums with loaded values": WeightedSums(
         WeightedSumsSpec(columns=16, cascades=2, layers=2, channels=2, **TWO_LANES, **GPT2)
+    ),
+    "weighted sums with values, one lane": WeightedSums(
+        WeightedSumsSpec(columns=4, cascades=3, layers=12, **ONE_LANE, **GPT2)
+    ),
+    "layer norm": LayerNorm(LayerNormSpec(rows=2, lanes=1, features=768)),
+    "embedding": Embedding(
+        EmbeddingSpec(rows=2, lanes=2, width=4, hidden=768, vocabulary=50257, positions=1024, latency_cycles=20)
+    ),
+    "packed weights of one cascade": UnpackWeights(
+        PackedWeightsSpec(
+            channels=WeightChannels(columns=8, cascades=1, channels=1, whole_columns=True), max_words=96,
+            max_passes=524,
+        )
     ),
     "linear, deep": Linear(
         LinearSpec(

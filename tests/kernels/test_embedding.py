@@ -122,8 +122,8 @@ def test_tables_of_other_sizes_are_refused() -> None:
 
 
 def test_resources_are_those_of_synthesis() -> None:
-    full = EmbeddingSpec(rows=2, lanes=2, width=4, hidden=768, vocabulary=50257, positions=1024, latency_cycles=20)
-    assert_mapped((Embedding(spec), spec.resources) for spec in (SPEC, full))
+    # bench/units.py has one with the tables of GPT-2.
+    assert_mapped([(Embedding(SPEC), SPEC.resources)])
 
 
 @pytest.mark.parametrize(

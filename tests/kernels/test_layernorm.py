@@ -277,8 +277,9 @@ def test_epsilons_that_do_not_fit() -> None:
 
 
 def test_resources_are_those_of_synthesis() -> None:
-    specs = [replace(SPEC, features=768), replace(SPEC, rows=1, lanes=2, features=384)]
-    assert_mapped((LayerNorm(spec), spec.resources) for spec in specs)
+    # bench/units.py has one of 768 features.
+    spec = replace(SPEC, rows=1, lanes=2, features=384)
+    assert_mapped([(LayerNorm(spec), spec.resources)])
 
 
 @pytest.mark.parametrize(
