@@ -1,7 +1,10 @@
-"""Imports go one way: ground <- kernels <- model <- perf <- top <- sim; nothing imports the tests or benchmarks."""
+"""Imports go one way: ground <- kernels <- model <- perf <- top <- sim; nothing imports the tests or benchmarks; no
+modules import each other."""
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -36,20 +39,59 @@ def imported(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[tuple[
                 yield node.lineno, ".".join([*start, *([node.module] if node.module else []), alias.name])
 
 
+def modules(root: Path) -> Iterator[tuple[Path, str, list[tuple[int, str]]]]:
+    """Every module under `root`: its file there, its name, and what it imports, as `imported` gives it."""
+    for folder in ("hdl", "sim"):
+        for file in sorted((root / folder).rglob("*.py")):
+            path = file.relative_to(root)
+            is_package = path.stem == "__init__"
+            module = ".".join(path.parent.parts if is_package else path.with_suffix("").parts)
+            yield path, module, list(imported(ast.parse(file.read_text()), module, is_package=is_package))
+
+
 def violations(root: Path) -> list[str]:
     """Every import under `root` that goes the wrong way."""
     found = []
-    for folder in ("hdl", "sim"):
-        for file in sorted((root / folder).rglob("*.py")):
-            parts = file.relative_to(root).with_suffix("").parts
-            is_package = parts[-1] == "__init__"
-            module = ".".join(parts[:-1] if is_package else parts)
-            own = layer(module)
-            for line, name in imported(ast.parse(file.read_text()), module, is_package=is_package):
-                other = layer(name)
-                if own is not None and other is not None and other > own:
-                    found.append(f"{file.relative_to(root)}:{line}: {ORDER[own]} must not import {name}")
+    for file, module, imports in modules(root):
+        own = layer(module)
+        for line, name in imports:
+            other = layer(name)
+            if own is not None and other is not None and other > own:
+                found.append(f"{file}:{line}: {ORDER[own]} must not import {name}")
     return found
+
+
+def circle(root: Path) -> list[str]:
+    """Modules under `root` each of which imports the next, the last being the first; none if there is no circle.
+
+    Imports for the type checker alone and imports inside functions count.
+    """
+    graph: dict[str, set[str]] = {module: set() for _, module, _ in modules(root)}
+    for _, module, imports in modules(root):
+        for _, name in imports:
+            # A name that is imported from a module, or the module itself.
+            target = name if name in graph else name.rpartition(".")[0]
+            if target in graph and target != module:
+                graph[module].add(target)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
+
+
+def test_no_modules_import_each_other():
+    assert circle(ROOT) == []
+
+
+@pytest.mark.parametrize("place", ["", "if TYPE_CHECKING:\n    ", "def f():\n    "])
+def test_a_circle_is_found(tmp_path, place):
+    (tmp_path / "hdl").mkdir()
+    for module, other in (("a", "b"), ("b", "c"), ("c", "a")):
+        (tmp_path / "hdl" / f"{module}.py").write_text(f"{place if module == 'a' else ''}from .{other} import name\n")
+    found = circle(tmp_path)
+    assert found[0] == found[-1]
+    assert {*pairwise(found)} == {("hdl.a", "hdl.b"), ("hdl.b", "hdl.c"), ("hdl.c", "hdl.a")}
 
 
 def test_imports_go_one_way():

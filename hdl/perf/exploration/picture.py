@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from .explore import Exploration
 from .front import FrontPoint
 from .points import FIGURES
-from .spatial.spatial_space import MAX_COPIES
+from .spatial.spatial_axes import MAX_COPIES
 
 __all__ = ["picture"]
 

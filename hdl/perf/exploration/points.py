@@ -7,7 +7,7 @@ are screened by a closed form (`encoder_cycles`), and the SLRs, which only the f
 from abc import ABC, abstractmethod
 from functools import cached_property
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +16,8 @@ from ...resources import Resources
 from ..designs.budget import PLANNED
 from ..designs.constraints import BANDWIDTH, NAMES
 from ..designs.phase import phase_cycles
+from .axes import Axes
 from .energy import energy_proxy
-
-if TYPE_CHECKING:
-    from .kind import Kind
 
 __all__ = ["ALL", "CONSTRAINTS", "FIGURES", "PROMPT", "Points", "counts"]
 
@@ -51,7 +49,7 @@ class Points(ABC):
     rows: np.ndarray
     copies: np.ndarray
 
-    def __init__(self, kind: "Kind", choices: np.ndarray):
+    def __init__(self, kind: Axes, choices: np.ndarray):
         self.kind, self.choices = kind, choices
         self.network, self.device = kind.network, kind.device
         self.mhz = kind.value(choices, "clock")

@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from functools import cached_property
 from math import inf
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +15,7 @@ from ...geometry.formulas import block_divisor, filling, loads
 from ...geometry.weight_channels import copy_channels, shared_channels
 from ..lookup import looked_up
 from ..points import Points
-
-if TYPE_CHECKING:
-    from .spatial_space import SpatialSpace
+from .spatial_axes import SpatialAxes
 
 __all__ = ["PortedPoints"]
 
@@ -27,9 +24,9 @@ class PortedPoints(Points):
     """Spatial points side by side, as memory sees them; where they are not given, with the ``cache_channels`` that
     serve each best."""
 
-    kind: "SpatialSpace"
+    kind: SpatialAxes
 
-    def __init__(self, kind: "SpatialSpace", choices: np.ndarray, cache_channels: np.ndarray | None = None):
+    def __init__(self, kind: SpatialAxes, choices: np.ndarray, cache_channels: np.ndarray | None = None):
         super().__init__(kind, choices)
         self.tables, self.products = kind.tables, products(kind.network.layer)
         if cache_channels is not None:

@@ -1,25 +1,19 @@
-"""The spatial designs that are explored: their axes, and how points are drawn."""
+"""The spatial designs that are explored, and how points of them are drawn."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ....model.network import Network
-from ...choice.off_chip import cache_choices
-from ...designs.budget import PLANNED
-from ...geometry.arrays import Arrays, array_names
-from ...geometry.weight_channels import weight_channels
-from ..kind import TABLES, Kind
+from ...geometry.arrays import Arrays
+from ..kind import Kind
 from ..point import DesignPoint
+from .spatial_axes import SpatialAxes
 from .spatial_points import SpatialPoints
-from .spatial_tables import SpatialTables
 
-__all__ = ["MAX_COPIES", "SpatialSpace"]
-
-MAX_COPIES = 8
+__all__ = ["SpatialSpace"]
 
 BALANCED = 0.75
 """Share of the points whose arrays are drawn to keep one pace; the others are drawn alike from all there are."""
@@ -29,60 +23,10 @@ NEIGHBOUR = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpatialSpace(Kind):
-    """All spatial designs of a network on a device.
-
-    ``every``: all shapes there are of every array, for networks small enough to enumerate; else those that no other
-    beats in both cycles and DSPs, as the chooser takes them.
-
-    Raises:
-        InputError: for a network that has no geometry, when `tables` are asked for.
-    """
-
-    every: bool = False
+class SpatialSpace(SpatialAxes, Kind):
+    """All spatial designs of a network on a device."""
 
     name = "spatial"
-
-    @cached_property
-    def arrays(self) -> tuple[str, ...]:
-        """The arrays of a layer."""
-        return array_names(self.network.layer)
-
-    @cached_property
-    def axes(self) -> tuple[str, ...]:
-        """The columns of a choice, each an index: tile and lanes; the shapes of the arrays; layers whose weights are
-        resident; copies of the layer's hardware; bits of a weight; the clock; whether the KV cache lies on chip."""
-        return ("group", *self.arrays, "weight_layers", "copies", "weight_bits", "clock", "cache")
-
-    @cached_property
-    def tables(self) -> SpatialTables:
-        """The figures of every option of every unit."""
-        return tables_of(self.network, self.prompt, self.output, self.every)
-
-    @cached_property
-    def copies(self) -> tuple[int, ...]:
-        """Copies of the layer's hardware: divisors of the layers of which the smallest have the DSPs."""
-        layers, tables = self.network.layers, self.tables
-        room = PLANNED["dsp"] * self.device.resources.dsp // tables.least_dsps
-        return tuple(c for c in range(1, MAX_COPIES + 1) if layers % c == 0 and c <= max(1, room))
-
-    @cached_property
-    def values(self) -> dict[str, tuple[int, ...]]:
-        """What the indices of the axes stand for that all groups share, and the channels that follow from them."""
-        own = {"weight_layers": (1, 2), "copies": self.copies, "weight_bits": self.weight_bits, "clock": self.clocks}
-        return own | {"channels": self.channels, "cache_channels": self.cache_channels}
-
-    @cached_property
-    def channels(self) -> tuple[int, ...]:
-        """Memory channels for the weights of all copies, of each number of bits."""
-        return tuple(
-            weight_channels(self.device, causal=self.network.causal, weight_bits=bits) for bits in self.weight_bits
-        )
-
-    @cached_property
-    def cache_channels(self) -> tuple[int, ...]:
-        """Memory channels that keys, and values, of each copy may have, where they lie off chip."""
-        return cache_choices(self.network.head_size)
 
     def sizes(self, group: Any) -> list[Any]:
         """How many choices each axis has, in points whose tile and lanes are these."""
@@ -157,9 +101,3 @@ class SpatialSpace(Kind):
             found["clock_mhz" if name == "clock" else name] = self.value(choices, name)
         found["cache_on_chip"] = (self.index(choices, "cache") == 0) & self.network.causal
         return found | {"cache_channels": self.screened(choices).cache_channels}
-
-
-@lru_cache(maxsize=TABLES)
-def tables_of(network: Network, prompt: int, output: int, every: bool) -> SpatialTables:
-    """`SpatialTables.build`, which are the same on every device."""
-    return SpatialTables.build(network, prompt, output, every=every)

@@ -1,15 +1,12 @@
 """Many streamed points at once: their figures by lookup and sum, as `StreamedDesign` gives them for each."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..points import ALL, Points
+from .streamed_axes import StreamedAxes
 from .streamed_tables import TOKEN
-
-if TYPE_CHECKING:
-    from .streamed_space import StreamedSpace
 
 __all__ = ["StreamedPoints"]
 
@@ -17,9 +14,9 @@ __all__ = ["StreamedPoints"]
 class StreamedPoints(Points):
     """Streamed points side by side."""
 
-    kind: "StreamedSpace"
+    kind: StreamedAxes
 
-    def __init__(self, kind: "StreamedSpace", choices: np.ndarray):
+    def __init__(self, kind: StreamedAxes, choices: np.ndarray):
         super().__init__(kind, choices)
         tables = kind.tables
         self.group = kind.index(choices, "group")

@@ -1,15 +1,13 @@
-"""The streamed designs that are explored: their axes, and how points are drawn."""
+"""The streamed designs that are explored, and how points of them are drawn."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ....model.network import Network
-from ..kind import TABLES, Kind
+from ..kind import Kind
 from ..point import DesignPoint
+from .streamed_axes import StreamedAxes
 from .streamed_points import StreamedPoints
-from .streamed_tables import StreamedTables
 
 __all__ = ["StreamedSpace"]
 
@@ -19,28 +17,10 @@ most shapes are large, and small designs are worth as close a look."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamedSpace(Kind):
-    """All streamed designs of a decoder on a device. The axes: tile and lanes; the shape of the array; those of
-    attention's; the block of tiles that is held; memory channels; bits of a weight; the clock."""
+class StreamedSpace(StreamedAxes, Kind):
+    """All streamed designs of a decoder on a device."""
 
     name = "streamed"
-
-    @property
-    def axes(self) -> tuple[str, ...]:
-        """See `Kind`."""
-        return ("group", "array", "attention", "block", "channels", "weight_bits", "clock")
-
-    @cached_property
-    def tables(self) -> StreamedTables:
-        """The figures of every option."""
-        return tables_of(self.network, self.prompt, self.output)
-
-    @cached_property
-    def values(self) -> dict[str, tuple[int, ...]]:
-        """What the indices of the axes stand for that all groups share; channels: quarters of the memory's ports."""
-        ports = self.device.memory.ports
-        channels = tuple(sorted({max(1, ports * quarters // 4) for quarters in (1, 2, 3, 4)}))
-        return {"channels": channels, "weight_bits": self.weight_bits, "clock": self.clocks}
 
     def sizes(self, group: np.ndarray) -> list[np.ndarray]:
         """How many choices each axis has, in points whose tile and lanes are these."""
@@ -89,9 +69,3 @@ class StreamedSpace(Kind):
             found[f"{name}_columns"], found[f"{name}_cascades"] = shape.T
         found |= {"block": points.block, "channels": points.ports, "copies": points.copies}
         return found | {"weight_bits": self.value(choices, "weight_bits"), "clock_mhz": points.mhz}
-
-
-@lru_cache(maxsize=TABLES)
-def tables_of(network: Network, prompt: int, output: int) -> StreamedTables:
-    """`StreamedTables.build`, which are the same on every device."""
-    return StreamedTables.build(network, prompt, output)
