@@ -30,6 +30,7 @@ ARRAY = {"rows": 4, "channels": 1, "lanes_in": 1}
 
 UNITS: dict[str, wiring.Component] = {
     "scores, an encoder's": Scores(ScoresSpec(columns=24, cascades=1, **TWO_LANES, **BERT)),
+    "scores, an encoder's, one lane": Scores(ScoresSpec(columns=4, cascades=2, **ONE_LANE, **BERT)),
     "weighted sums, an encoder's": WeightedSums(WeightedSumsSpec(columns=8, cascades=3, **ONE_LANE, **BERT)),
     "scores with keys": Scores(ScoresSpec(columns=16, cascades=2, layers=12, **ONE_LANE, **GPT2)),
     "scores with loaded keys": Scores(
