@@ -29,7 +29,6 @@ EXCEPTIONS = {
     "hdl/perf/schedule/decoder_schedule.py": ({"qkv"}, "not changed yet"),
     "hdl/top/decoder/layers.py": ({"qkv"}, "not changed yet"),
     "sim/demonstration.py": ({"bert", "gpt2"}, "not changed yet"),
-    "sim/paths.py": ({"opt"}, "a command of Yosys"),
 }
 """Files with the names that they may have, each with the reason."""
 

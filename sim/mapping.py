@@ -1,0 +1,98 @@
+"""Emitted Verilog as cells of an UltraScale+ FPGA, by Yosys: every module on its own.
+
+A module is flattened with the parts that only it has; the modules it instantiates stay what they are, so each is mapped
+once however often it occurs. It takes seconds a module, so what was found is kept in the cache.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from math import ceil
+from pathlib import Path
+
+from hdl.top.emitter import VerilogModule
+from sim.cache import cached, find, key
+from sim.netlist import Netlist
+from sim.yosys import PRIMITIVES, run_yosys, shared_file, yosys_version
+
+__all__ = ["interface", "map_modules"]
+
+_SCRIPT = (
+    f"read_verilog -lib -specify +/xilinx/cells_sim.v; {PRIMITIVES}; hierarchy -check -top batch; "
+    "synth_xilinx -family xcup -top batch -flatten -noiopad -run prepare:; write_json netlist.json"
+)
+_BATCH = 300_000  # characters of Verilog that a program takes at once
+_START = 100_000  # characters that take about as long as a program's start
+_FILE = "netlist.json"
+
+
+def map_modules(
+    modules: Mapping[str, VerilogModule],
+    *,
+    names: Collection[str] | None = None,
+    processes: int = 2,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Netlist]:
+    """The netlist of each module, or of those of these ``names``; the modules that it instantiates are cells.
+
+    ``processes`` programs run at a time; ``progress`` is told, as they come, how many modules are done.
+
+    Raises:
+        BuildError: where Yosys refuses a module.
+    """
+    keys = {name: _ingredients(modules, name) for name in (modules if names is None else names)}
+    results = {name: find("mapping", keys[name]) for name in keys}
+    missing = [name for name in keys if results[name] is None]
+    done = len(keys) - len(missing)
+    with ThreadPoolExecutor(processes) as pool:
+        for found in pool.map(partial(_map, modules), _batches(modules, missing, processes)):
+            for name, netlist in found.items():
+                results[name] = cached("mapping", keys[name], partial(_keep, netlist))
+            done += len(found)
+            if progress is not None:
+                progress(done)
+    return {name: Netlist.read((folder / _FILE).read_text()) for name, folder in results.items() if folder}
+
+
+def interface(module: VerilogModule) -> str:
+    """A module's ports alone: a black box."""
+    body = module.text[module.text.index(f"module {module.name}(") :].split("endmodule", 1)[0]
+    ports = re.findall(r"^  (?:input|output) .*;$", body, flags=re.M)
+    return "\n".join(["(* blackbox *)", body[: body.index(";") + 1], *ports, "endmodule", ""])
+
+
+def _ingredients(modules: Mapping[str, VerilogModule], name: str) -> str:
+    """A result depends on the module's text and on the ports of what it instantiates."""
+    ports = [interface(modules[child]) for child in sorted(modules[name].instances)]
+    return key([modules[name].text, ports, _SCRIPT, yosys_version()])
+
+
+def _batches(modules: Mapping[str, VerilogModule], names: Sequence[str], processes: int) -> list[list[str]]:
+    """The modules in batches of about one size, no more than there is work for that is worth a program's start."""
+    size = {name: len(modules[name].text) for name in names}
+    total = sum(size.values())
+    count = min(len(names), max(min(processes, ceil(total / _START)), ceil(total / _BATCH)))
+    batches: list[list[str]] = [[] for _ in range(count)]
+    for name in sorted(names, key=lambda name: -size[name]):
+        min(batches, key=lambda batch: sum(size[one] for one in batch)).append(name)
+    return batches
+
+
+def _map(modules: Mapping[str, VerilogModule], batch: Sequence[str]) -> dict[str, Netlist]:
+    """The netlist of each module of a batch."""
+    below = {child for name in batch for child in modules[name].instances} - set(batch)
+    files = {f"{name}.v": interface(modules[name]) for name in sorted(below)}
+    for name in batch:
+        files[f"{name}.v"] = modules[name].text.replace(f"\nmodule {name}(", f"\n(* keep_hierarchy *)\nmodule {name}(")
+    instances = "".join(f"(* keep *) {name} instance_{name} ();\n" for name in batch)
+    files["batch.v"] = f"module batch();\n{instances}endmodule\n"
+    # Instead of Yosys' own file of that name: the RAMs' initial contents, which take seconds and count for nothing.
+    files["brams_defs.vh"] = re.sub(r"\n\t\.INITP?_.*", "", shared_file("xilinx/brams_defs.vh"))
+    found = json.loads(run_yosys(files, _SCRIPT, [_FILE])[_FILE])["modules"]
+    return {name: Netlist.of(name, found[name]) for name in batch}
+
+
+def _keep(netlist: Netlist, folder: Path) -> None:
+    (folder / _FILE).write_text(netlist.write())
