@@ -260,13 +260,16 @@ class ReplayControl(wiring.Component):
         order = self.order.payload
         # Words written since the first of the present order; those released since then count too.
         filled = Signal(range(self.max_length + depth + 1))
-        index, reading = Signal(range(self.max_length + 1)), Signal(range(self.max_repeat))
-        first, current = Signal.like(self.write_address), Signal.like(self.write_address)
+        index = Signal(range(self.max_length + 1))
+        reading = Signal(range(self.max_repeat))
+        first = Signal.like(self.write_address)
+        current = Signal.like(self.write_address)
         following = Signal.like(current)
         m.d.comb += following.eq(Mux(current == depth - 1, 0, current + 1))
 
         take = self.addresses.valid & self.addresses.ready
-        last_reading, last_word = Signal(), Signal()
+        last_reading = Signal()
+        last_word = Signal()
         released, finished = take & last_reading, take & last_reading & last_word
         m.d.comb += [
             last_reading.eq(reading == order.repeat - 1),
@@ -338,7 +341,8 @@ class ReplayBuffer(wiring.Component):
             control.addresses.ready.eq(buffer.room),
             buffer.take.eq(control.addresses.valid & buffer.room),
         ]
-        on_the_way, ends = Signal(spec.ram.latency), Signal(spec.ram.latency)
+        on_the_way = Signal(spec.ram.latency)
+        ends = Signal(spec.ram.latency)
         m.d.sync += [on_the_way.eq(Cat(buffer.take, on_the_way)), ends.eq(Cat(control.ends, ends))]
         m.d.comb += [
             buffer.push.eq(on_the_way[-1]),

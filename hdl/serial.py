@@ -48,7 +48,8 @@ class SerialUnit(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        remaining, busy = Signal(range(self.steps + 1)), Signal()
+        remaining = Signal(range(self.steps + 1))
+        busy = Signal()
         accept = self.input.valid & self.input.ready
         m.d.comb += [self.input.ready.eq(~busy), self.output.valid.eq(busy & (remaining == 0))]
         m.d.comb += self.result()

@@ -81,7 +81,8 @@ class StreamBuffer(wiring.Component):
         payload = Value.cast(self.input.payload)
         queued = Signal(len(payload), reset_less=True)
         level = Signal(range(words + 1))
-        push, pop = Signal(), Signal()
+        push = Signal()
+        pop = Signal()
         taken = Signal()  # the output register is free, or its beat leaves
         m.d.comb += [
             taken.eq(~self.output.valid | self.output.ready),
@@ -212,7 +213,8 @@ class Pack(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.buffer = buffer = StreamBuffer(self.output.payload.shape())
-        part, beat = Signal(range(self.ratio)), Signal(range(self.beats))
+        part = Signal(range(self.ratio))
+        beat = Signal(range(self.beats))
         last = (part == self.ratio - 1) | (beat == self.beats - 1)
         m.d.comb += [
             self.input.ready.eq(buffer.input.ready | ~last),
@@ -257,7 +259,8 @@ class Unpack(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.buffer = buffer = StreamBuffer(self.output.payload.shape())
-        part, beat = Signal(range(self.ratio)), Signal(range(self.beats))
+        part = Signal(range(self.ratio))
+        beat = Signal(range(self.beats))
         last = (part == self.ratio - 1) | (beat == self.beats - 1)
         go = self.input.valid & buffer.input.ready
         m.d.comb += [buffer.input.valid.eq(self.input.valid), self.input.ready.eq(buffer.input.ready & last)]

@@ -216,7 +216,8 @@ class Activation(wiring.Component):
     def _load(self, m: Module, loaded: Signal) -> data.View:
         """Cuts the table's words into entries; returns the write port of all copies, registered for its fan-out."""
         spec = self.spec
-        address, bank = Signal(range(spec.entries)), Signal(range(TABLES))
+        address = Signal(range(spec.entries))
+        bank = Signal(range(TABLES))
         part = address[: (ENTRIES_PER_WORD - 1).bit_length()]
         accept = self.table.valid & ~loaded.bit_select(bank, 1)
         m.d.comb += self.table.ready.eq(~loaded.bit_select(bank, 1) & part.all())
@@ -243,8 +244,10 @@ class Activation(wiring.Component):
         """Counts beats and tiles; returns a strobe for the layer's last beat."""
         spec = self.spec
         beats = spec.features // spec.lanes
-        beat, place_in_layer = Signal(range(max(beats, 2))), Signal(range(max(spec.max_tiles, 2)), name="tile")
-        tile_ends, layer_ends = Signal(), Signal()
+        beat = Signal(range(max(beats, 2)))
+        place_in_layer = Signal(range(max(spec.max_tiles, 2)), name="tile")
+        tile_ends = Signal()
+        layer_ends = Signal()
         m.d.comb += [
             tile_ends.eq(go & (beat == beats - 1)),
             layer_ends.eq(tile_ends & (place_in_layer == self.order.payload.tiles - 1)),

@@ -84,7 +84,8 @@ class AttentionUnit(wiring.Component):
     def _store(self, m: Module, array: SystolicArray, reader: Any, placement: Placement) -> None:
         """Accepts keys or values when there is a bank for them, and writes them into the array's RAMs."""
         spec = self.spec
-        accept, stored = Signal(), Signal()
+        accept = Signal()
+        stored = Signal()
         ports, loaded = array.write, 1
         if spec.channels:
             ports, loaded = self._load(m, array, reader, placement, accept)

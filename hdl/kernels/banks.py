@@ -149,7 +149,8 @@ def running_start(
     starts if it is the first of a tile or a layer, outermost first: a strobe, the start, and registers that get this
     start too.
     """
-    head, start = Signal(spec.address), Signal(spec.address)
+    head = Signal(spec.address)
+    start = Signal(spec.address)
     next_head, next_pass = head + spec.head_stride, start + spec.pass_stride
     for i, (condition, base, bases) in enumerate(restarts):
         with m.Elif(condition) if i else m.If(condition):
@@ -170,7 +171,8 @@ class Repeat(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        part, last_tile = Signal(range(self.each)), 1
+        part = Signal(range(self.each))
+        last_tile = 1
         last_part = part == self.each - 1
         tiled = "tiles" in self.input.payload.shape().members
         if tiled:
@@ -222,7 +224,8 @@ class Placement(wiring.Component):
         """Counts the beats of a tile and drives ``base``, ``within`` and ``tile``; the next tile's base is
         ``next_tile``."""
         spec = self.spec
-        beat, head = Signal(range(self.beats)), Signal(range(spec.heads))
+        beat = Signal(range(self.beats))
+        head = Signal(range(spec.heads))
         head_base = Signal(spec.address)
         unit_ends = self.within == self.unit_beats - 1
         head_ends, tile_ends = beat == self.beats - 1, head == spec.heads - 1

@@ -96,8 +96,10 @@ class BarrierReader(wiring.Component):
         spec, order = self.spec, self.order.payload
         take = self.addresses.valid & self.addresses.ready
         # `readable` counts a bank until its last address leaves, `full` until the last column has read it.
-        readable, held = Signal(range(BANKS + 1)), Signal(self.hold)
-        bank, done = Signal(spec.address), Signal(range(spec.max_words))  # words done of the pass
+        readable = Signal(range(BANKS + 1))
+        held = Signal(self.hold)
+        bank = Signal(spec.address)
+        done = Signal(range(spec.max_words))  # words done of the pass
         counters = {
             "word": (done, order.words),
             "pass": (Signal(range(spec.max_passes), name="pass_index"), order.passes),
@@ -127,7 +129,8 @@ class BarrierPlacement(Placement):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.spec
-        tile, bank = Signal(range(spec.max_tiles)), Signal()
+        tile = Signal(range(spec.max_tiles))
+        bank = Signal()
         layer_ends = tile == self.order.payload.tiles - 1
         bank_base = Mux(bank, spec.bank_stride, 0)
         other_base = Mux(bank, 0, spec.bank_stride)
@@ -139,7 +142,8 @@ class BarrierPlacement(Placement):
 
     def share(self, m: Module, name: str) -> tuple[Any, Any]:
         spec = self.spec
-        share, start = Signal(range(max(spec.shares, 2))), Signal(spec.address, name=name)
+        share = Signal(range(max(spec.shares, 2)))
+        start = Signal(spec.address, name=name)
         with m.If(self.stored):
             m.d.sync += [share.eq(0), start.eq(0)]
         with m.Elif(self.tile):

@@ -260,7 +260,8 @@ class Embedding(wiring.Component):
         """Cuts beats into words, and sends the rows in turn to the two sides of the addition."""
         spec = self.spec
         m.submodules.cut = cut = Unpack(1, spec.width, spec.beat_words, VALUE, beats=spec.words)
-        word, second = Signal(range(max(spec.words, 2))), Signal()
+        word = Signal(range(max(spec.words, 2)))
+        second = Signal()
         go = cut.output.valid & cut.output.ready
         advance(m, word, spec.words, go)
         m.d.sync += second.eq(second ^ (go & (word == spec.words - 1)))

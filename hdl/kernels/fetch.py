@@ -169,8 +169,10 @@ class Fetch(wiring.Component):
         limit, order = self.spec.max_burst, self.order.payload
         low = limit.bit_length() - 1
         # A burst, whether it is its segment's last, and the beats of the segment after it.
-        busy, last = Signal(), Signal(reset_less=True)
-        burst, rest = Signal(Request, reset_less=True), Signal.like(order.beats, reset_less=True)
+        busy = Signal()
+        last = Signal(reset_less=True)
+        burst = Signal(Request, reset_less=True)
+        rest = Signal.like(order.beats, reset_less=True)
         go = busy & bursts.ready
         take = self.order.valid & self.order.ready
         left = Mux(take, order.beats, rest)

@@ -38,10 +38,15 @@ class LoadOrders(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         run, order = self.runs.payload, self.orders.payload
-        layer, blocks, following = Signal.like(order.layer), Signal.like(order.blocks), Signal.like(order.blocks)
+        layer = Signal.like(order.layer)
+        blocks = Signal.like(order.blocks)
+        following = Signal.like(order.blocks)
         # All layers of a run are ordered; the run has begun, so its end is known; memory holds all of it.
-        ordered, begun, kept = Signal(), Signal(), Signal()
-        go, again = Signal(), Signal()
+        ordered = Signal()
+        begun = Signal()
+        kept = Signal()
+        go = Signal()
+        again = Signal()
         last = layer == self.spec.layers - 1
         m.d.comb += [
             order.layer.eq(layer),

@@ -48,7 +48,9 @@ class Load(wiring.Component):
         spec, order = self.spec, self.order.payload
         banks = spec.banks.banks
         # `held` counts the banks that are loaded, or being loaded, and not yet read to the end.
-        waited, busy, held = Signal(range(spec.order_cycles + 1)), Signal(), Signal(range(banks + 1))
+        waited = Signal(range(spec.order_cycles + 1))
+        busy = Signal()
+        held = Signal(range(banks + 1))
         begins = Signal()
         m.d.comb += begins.eq(self.order.valid & (waited == spec.order_cycles) & ~busy & (held != banks))
         m.d.sync += held.eq(held + begins - self.released)

@@ -54,8 +54,10 @@ class Store(wiring.Component):
         m.submodules.pack = pack = Pack(unit.rows, unit.lanes_stored, ratio, signed(8), beats=ratio)
         connect(m, self.tiles, pack.input)
         # The order waits at the input while its products are added up, and until its tile is stored.
-        waited, chunk = Signal(range(spec.order_cycles + 1)), Signal(range(max(spec.chunks, 2)))
-        located, go = waited == spec.order_cycles, Signal()
+        waited = Signal(range(spec.order_cycles + 1))
+        chunk = Signal(range(max(spec.chunks, 2)))
+        located = waited == spec.order_cycles
+        go = Signal()
         last = chunk == spec.chunks - 1
         place_bits = (BLOCK // unit.rows).bit_length() - 1  # low bits of a tile's number: its place in its block
         block = Signal(range(max(spec.blocks, 2)))

@@ -210,7 +210,9 @@ class LayerNorm(wiring.Component):
         for i, row in enumerate(rows):
             m.submodules[f"statistics_{i}"] = place(platform, row)
         # A tile's last beat waits until the statistics of the last tile are taken.
-        stored, busy, take = Signal(range(spec.ram.depth + 1)), Signal(), Signal()
+        stored = Signal(range(spec.ram.depth + 1))
+        busy = Signal()
+        take = Signal()
         written, complete = self._fill(m, ram, rows, stored != spec.ram.depth, ~busy)
         sent = self._send(m, ram, rows, take)
         m.d.sync += [stored.eq(stored + written - sent), busy.eq((busy | complete) & ~take)]
@@ -255,7 +257,8 @@ class LayerNorm(wiring.Component):
         spec = self.spec
         m.submodules.buffer = buffer = PipelineBuffer(self.normalised.payload.shape(), spec.stages + 2)
         connect(m, buffer.output, self.normalised)
-        sending, beat = Signal(), Signal(range(max(spec.beats, 2)))
+        sending = Signal()
+        beat = Signal(range(max(spec.beats, 2)))
         read = join(m, [self.channels], sending & buffer.room)
         ends = read & (beat == spec.beats - 1)
         advance(m, beat, spec.beats, read)

@@ -206,8 +206,11 @@ class UnpackWeights(wiring.Component):
         m = Module()
         spec, order = self.spec, self.order.payload
         m.submodules.buffer = buffer = PipelineBuffer(unsigned(CHANNEL_BITS), spec.latency + 1)
-        header, known = Signal(CHANNEL_BITS, reset_less=True), Signal()
-        begins, step, half = Signal(), Signal(), Signal()
+        header = Signal(CHANNEL_BITS, reset_less=True)
+        known = Signal()
+        begins = Signal()
+        step = Signal()
+        half = Signal()
         entry = Signal(range(spec.spans * spec.channels.block_beats))
         ready = self.order.valid & self.input.valid
         m.d.comb += [begins.eq(ready & order.packed & ~known), step.eq(ready & (known | ~order.packed) & buffer.room)]
@@ -221,9 +224,11 @@ class UnpackWeights(wiring.Component):
                 m.d.sync += known.eq(0)
 
         low, high = self.input.payload[: CHANNEL_BITS // 2], self.input.payload[CHANNEL_BITS // 2 :]
-        beat, packed = Signal(CHANNEL_BITS, reset_less=True), Signal(reset_less=True)
+        beat = Signal(CHANNEL_BITS, reset_less=True)
+        packed = Signal(reset_less=True)
         factors = Signal(NIBBLE * spec.beat_factors, reset_less=True)
-        unpacked, pushed = Signal(CHANNEL_BITS, reset_less=True), Signal(2)
+        unpacked = Signal(CHANNEL_BITS, reset_less=True)
+        pushed = Signal(2)
         m.d.sync += [
             beat.eq(Cat(Mux(half, high, low), high)),
             packed.eq(order.packed),
@@ -255,8 +260,10 @@ class UnpackWeights(wiring.Component):
         """
         spec, order = self.spec, self.order.payload
         groups = spec.channels.block_beats
-        group, word = Signal(range(max(groups, 2))), Signal(range(spec.max_words))
-        in_span, span = Signal(range(max(spec.span_words, 2))), Signal(range(max(spec.spans, 2)))
+        group = Signal(range(max(groups, 2)))
+        word = Signal(range(spec.max_words))
+        in_span = Signal(range(max(spec.span_words, 2)))
+        span = Signal(range(max(spec.spans, 2)))
         index = Signal(range(spec.max_passes), name="pass_index")
         word_ends, pass_ends, span_ends, block_ends, ends = (
             Signal(name=name) for name in ("word_ends", "pass_ends", "span_ends", "block_ends", "ends")

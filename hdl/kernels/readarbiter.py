@@ -78,7 +78,8 @@ class ReadArbiter(wiring.Component):
         m.submodules.chosen = chosen = StreamBuffer(Request)
         m.submodules.owners = owners = StreamBuffer(spec.owner, spec.outstanding)
         connect(m, chosen.output, self.requests)
-        room, go = Signal(), Signal()
+        room = Signal()
+        go = Signal()
         m.d.comb += [
             room.eq(chosen.input.ready & owners.input.ready),
             go.eq(room & Cat(asked.valid for asked in self.asked).any()),
@@ -101,7 +102,8 @@ class ReadArbiter(wiring.Component):
 
     def _give(self, m: Module, owner: Any) -> None:
         """Hands the beats of each request to its reader."""
-        count, ends = Signal(Request["beats"].width), Signal()
+        count = Signal(Request["beats"].width)
+        ends = Signal()
         take = self.response.valid & self.response.ready
         m.d.comb += ends.eq(count == owner.payload.beats - 1)
         m.d.comb += owner.ready.eq(take & ends)

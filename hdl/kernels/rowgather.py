@@ -153,7 +153,8 @@ class RowGather(wiring.Component):
         m = Module()
         spec = self.spec
         m.submodules.ram = ram = Ram(spec.ram.width, spec.ram.depth, spec.ram.style, spec.ram.granularity)
-        begun, complete = Signal(range(TILES + 1)), Signal()
+        begun = Signal(range(TILES + 1))
+        complete = Signal()
         begins = self._write(m, ram, begun != TILES, complete)
         m.d.sync += begun.eq(begun + begins - self._send(m, ram, complete))
         return m
@@ -164,7 +165,8 @@ class RowGather(wiring.Component):
         Returns the strobe of a tile's first word, for which there must be ``room``.
         """
         spec = self.spec
-        word, half = Signal(range(max(spec.words, 2))), Signal()
+        word = Signal(range(max(spec.words, 2)))
+        half = Signal()
         last_word, go = word == spec.words - 1, Signal(name="write")
         token = each_token(m, self.runs, go & last_word)
         row = token.position & (spec.rows - 1)

@@ -267,7 +267,8 @@ class RowQuantise(wiring.Component):
         m.submodules.buffer = buffer = PipelineBuffer(self.quantised.payload.shape(), spec.scale_stages + 2)
         connect(m, factors.output, self.factors)
         connect(m, buffer.output, self.quantised)
-        sending, beat = Signal(), Signal(range(max(spec.beats, 2)))
+        sending = Signal()
+        beat = Signal(range(max(spec.beats, 2)))
         read = sending & buffer.room
         ends = read & (beat == spec.beats - 1)
         advance(m, beat, spec.beats, read)

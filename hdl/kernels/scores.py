@@ -116,7 +116,8 @@ class Scores(AttentionUnit):
         spec = self.spec
         group, pass_start = placement.share(m, "pass_start")
         beat = Signal(self.stored.payload.shape(), reset_less=True)
-        address, byte = Signal(spec.banks.address, reset_less=True), Signal.like(placement.within, reset_less=True)
+        address = Signal(spec.banks.address, reset_less=True)
+        byte = Signal.like(placement.within, reset_less=True)
         enable = Signal(spec.groups)
         m.d.sync += [
             beat.eq(self.stored.payload),

@@ -71,7 +71,8 @@ class Distribute(wiring.Component):
         m = Module()
         spec, product = self.spec, self.order.payload
         buffers = [StreamBuffer(self.arrays[0].payload.shape()) for _ in spec.arrays]
-        go, row_ends = Signal(), Signal()
+        go = Signal()
+        row_ends = Signal()
         beat = Signal(range(spec.max_inputs // spec.lanes))
         beats = Array(product.inputs // spec.lanes - 1 for product in spec.products)
         m.d.comb += [
@@ -131,9 +132,12 @@ class Collect(wiring.Component):
             connect(m, source, buffer.input)
         for buffer, sink in zip(outputs, self.outputs, strict=True):
             connect(m, buffer.output, sink)
-        turn, go, keep = Signal(range(len(inputs))), Signal(), Signal()
+        turn = Signal(range(len(inputs)))
+        go = Signal()
+        keep = Signal()
         # The level may end with the last sums that are kept; the padding after them must still be dropped.
-        together, begun = Signal(), Signal()
+        together = Signal()
+        begun = Signal()
         m.d.comb += together.eq(self.shared | begun)
         with m.If(go):
             m.d.sync += begun.eq(~self.order.ready)
@@ -161,9 +165,13 @@ class Collect(wiring.Component):
     def _count(self, m: Module, turn: Signal, go: Signal, keep: Signal) -> None:
         """Counts beats: drives ``turn``, the array whose beat comes next, and ``keep``, whether it is no padding."""
         spec = self.spec
-        beat, turn_ends, round_ends = Signal(range(max(spec.chains))), Signal(), Signal()
+        beat = Signal(range(max(spec.chains)))
+        turn_ends = Signal()
+        round_ends = Signal()
         # Beats of the product so far, and whether these are all: the rest of the round is padding.
-        sent, all_sent, last = Signal(range(spec.max_beats)), Signal(), Signal()
+        sent = Signal(range(spec.max_beats))
+        all_sent = Signal()
+        last = Signal()
         m.d.comb += [
             turn_ends.eq(beat == Array(chain - 1 for chain in spec.chains)[turn]),
             round_ends.eq(turn_ends & (turn == len(spec.chains) - 1)),

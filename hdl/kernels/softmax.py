@@ -267,13 +267,17 @@ class Softmax(wiring.Component):
         """Stores the scores, and queues every head with its maxima."""
         spec = self.spec
         m.submodules.arriving = keys = self._keys(spec.key_multiple)
-        head, place_in_layer = Signal(range(max(spec.heads, 2))), Signal.like(keys.tile, name="tile")
+        head = Signal(range(max(spec.heads, 2)))
+        place_in_layer = Signal.like(keys.tile, name="tile")
         tokens, last_tile = self.control.payload.tokens, 1
         if spec.causal:
             place_in_layer = self.control.payload.tile
         else:
             last_tile = place_in_layer == (tokens - 1) >> (spec.rows - 1).bit_length()
-        go, head_ends, tile_ends, layer_ends = Signal(name="arrives"), Signal(), Signal(), Signal()
+        go = Signal(name="arrives")
+        head_ends = Signal()
+        tile_ends = Signal()
+        layer_ends = Signal()
         m.d.comb += [
             go.eq(self.scores.valid & self.control.valid & (store.room | ~keys.real) & (heads.room | ~keys.first)),
             head_ends.eq(go & keys.last),
@@ -319,7 +323,8 @@ class Softmax(wiring.Component):
         m.submodules.reciprocals = reciprocals = RowReciprocals(rows=spec.rows, sum_bits=spec.sum_bits)
         m.submodules.totals = totals = PipelineBuffer(reciprocals.totals.payload.shape(), TOTALS_AHEAD)
         head, scale = heads.output.payload, self.scales.payload
-        go, ends = Signal(name="leaves"), Signal()
+        go = Signal(name="leaves")
+        ends = Signal()
         m.d.comb += [
             go.eq(heads.output.valid & self.scales.valid & results.room & (totals.room | ~keys.first)),
             ends.eq(go & keys.last),

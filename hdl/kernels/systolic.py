@@ -118,7 +118,8 @@ class Column(wiring.Component):
             self.after.activations.eq(activations),
             self.after.flags.eq(arrived),
         ]
-        complete, load = Signal(reset_less=True), Signal(reset_less=True)
+        complete = Signal(reset_less=True)
+        load = Signal(reset_less=True)
         m.d.sync += [complete.eq(arrived.valid & arrived.last), load.eq(self.load)]
         sums = [self._cascades(m, platform, p, address, activations) for p in range(spec.cascades)]
         for row in range(spec.rows):
@@ -228,7 +229,8 @@ class SystolicArray(wiring.Component):
         before, so that the chain is empty when it is loaded.
         """
         spec, last = self.spec, self.activations.payload.last
-        in_flight, beat = Signal(range(spec.passes_in_flight + 1)), Signal(range(max(spec.chain, 2)))
+        in_flight = Signal(range(spec.passes_in_flight + 1))
+        beat = Signal(range(max(spec.chain, 2)))
         first = Signal(init=1)
         room = Signal()
         since_end = Signal(range(spec.chain + 1))  # cycles since a last word entered, up to the chain's length

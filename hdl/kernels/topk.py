@@ -154,8 +154,11 @@ class TopK(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         row = Signal.like(self.order.payload.row, reset_less=True)
-        last, index = Signal(range(self.spec.largest), reset_less=True), Signal(range(self.spec.largest))
-        busy, searching, settled = Signal(), Signal(), Signal()
+        last = Signal(range(self.spec.largest), reset_less=True)
+        index = Signal(range(self.spec.largest))
+        busy = Signal()
+        searching = Signal()
+        settled = Signal()
         bound = Signal(KEY, init=EMPTY)
         take = self.order.valid & ~busy
         step = self.results.valid & self.results.ready
@@ -191,7 +194,8 @@ class TopK(wiring.Component):
         above = Signal(spec.lanes)
         logits = [Signal(LOGIT, name=f"logit_{lane}", reset_less=True) for lane in range(spec.lanes)]
         # The tokens of lane 0 of the present beat and of the next one.
-        token, coming = Signal(spec.token_bits, reset_less=True), Signal(spec.token_bits)
+        token = Signal(spec.token_bits, reset_less=True)
+        coming = Signal(spec.token_bits)
         last_token = (spec.beats - 1) * spec.lanes
         chosen = above & -above  # the lowest of those that wait
         left = above ^ chosen[: spec.lanes]

@@ -117,7 +117,8 @@ class WeightedSums(AttentionUnit):
         spec = self.spec
         slot, word_start = placement.share(m, "word_start")
         beat = Signal(self.stored.payload.shape(), reset_less=True)
-        address, turn = Signal(spec.banks.address, reset_less=True), Signal(spec.columns // spec.lanes_stored)
+        address = Signal(spec.banks.address, reset_less=True)
+        turn = Signal(spec.columns // spec.lanes_stored)
         written = Signal(spec.depth, reset_less=True)  # bytes of the word
         m.d.sync += [
             beat.eq(self.stored.payload),

@@ -238,8 +238,11 @@ class LoadChannel(wiring.Component):
         m = Module()
         spec, depth = self.channels, self.depth
         # The present beat's number in its block, and the words that this channel has written ahead of the slowest.
-        index, words = Signal(range(max(spec.block_beats, 2))), Signal(range(depth + 1))
-        accept, completes, begins = Signal(), Signal(), Signal()
+        index = Signal(range(max(spec.block_beats, 2)))
+        words = Signal(range(depth + 1))
+        accept = Signal()
+        completes = Signal()
+        begins = Signal()
         beats = range(spec.block_beats)
         m.d.comb += [
             completes.eq(Array(spec.complete(beat + 1) - spec.complete(beat) for beat in beats)[index]),

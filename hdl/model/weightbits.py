@@ -9,7 +9,7 @@ from ..errors import InputError
 __all__ = ["W4", "W8", "WeightBits"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WeightBits:
     """``bits`` of the weights of all products: 8, or 4 in groups that share a factor. The products named ``int8`` have
     8 bits beside products of 4."""
@@ -55,6 +55,10 @@ class WeightBits:
     def __str__(self) -> str:
         """``8 bits``, ``4 bits``, or ``4 bits but 8 of head``."""
         return f"{self.bits} bits" + (f" but 8 of {' and '.join(sorted(self.int8))}" if self.int8 else "")
+
+    def __repr__(self) -> str:
+        """The same in every run, whatever the order of the set."""
+        return f"WeightBits({self})"
 
 
 W8, W4 = WeightBits(8), WeightBits(4)

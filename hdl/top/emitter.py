@@ -5,11 +5,13 @@ instance of that component's module; the module is made when a component of that
 """
 
 import gc
+import inspect
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from textwrap import fill
 from typing import Any
 
 from amaranth._toolchain.yosys import find_yosys
@@ -22,19 +24,23 @@ __all__ = ["PRIMITIVE_DEFINE", "Emitter", "VerilogModule"]
 PRIMITIVE_DEFINE = "SPATIAL_DSP48E2"
 """The one define: set, the emitted Verilog instantiates DSP48E2; not set, their behavioural twins of equal latency."""
 
-HEADER = "// Written by spatial-llm; any change here is lost at the next emission.\n"
+HEADER = "Written by spatial-llm; any change here is lost at the next emission."
+
+WIDTH = 118
+"""Columns of a module's header."""
 
 
 @dataclass
 class VerilogModule:
-    """One emitted module: its name, the component's type and spec, its text, and how often it instantiates which
-    others."""
+    """One emitted module: its name, the component's type and spec, its text, how often it instantiates which others,
+    and the comment above it."""
 
     name: str
     kind: str
     spec: Any
     text: str = ""
     instances: Counter[str] = field(default_factory=Counter)
+    header: str = ""
 
 
 class Emitter:
@@ -72,7 +78,7 @@ class Emitter:
                 self._module(component, name)
         verilog = self._convert("".join(self._rtlil.values()))
         for module in self.modules.values():
-            module.text = HEADER + self._text(module.name, verilog)
+            module.text = module.header + self._text(module.name, verilog)
         return {f"{module.name}.v": module.text for module in self.modules.values()}
 
     def _module(self, component: wiring.Component, name: str | None = None) -> str:
@@ -88,7 +94,7 @@ class Emitter:
         if name is None:
             alike = sum(module.kind == kind for module in self.modules.values())
             name = f"{kind}_{alike + 1}"
-        module = VerilogModule(name, kind, spec)
+        module = VerilogModule(name, kind, spec, header=header_of(component))
         self._names[key] = name
         self._parents.append(module)
         texts = self._build(component, name)
@@ -147,6 +153,22 @@ class Emitter:
             re.sub(rf"\b{name}__{form}\b", name, verilog[f"{name}__{form}"]) for form in ("primitive", "twin")
         )
         return f"`ifdef {PRIMITIVE_DEFINE}\n{primitive}`else\n{twin}`endif\n"
+
+
+def header_of(component: wiring.Component) -> str:
+    """The comment above a module: what the component is, its spec, and the latency if the spec has a single one."""
+    spec = getattr(component, "spec", None)
+    latency = getattr(spec, "latency", None)
+    about = inspect.cleandoc(type(component).__doc__ or "").split("\n\n")[0]
+    lines = [HEADER, about]
+    if spec is not None:
+        lines.append(f"Spec: {spec!r}")
+    if isinstance(latency, int):
+        lines.append(f"{type(spec).__name__}.latency: {latency} cycles")
+    texts = (
+        fill(line, WIDTH, initial_indent="// ", subsequent_indent="//   ", break_long_words=False) for line in lines
+    )
+    return "\n".join(texts) + "\n"
 
 
 @contextmanager

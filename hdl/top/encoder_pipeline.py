@@ -101,8 +101,10 @@ class Exit(wiring.Component):
 
 def count_layer(m: Module, spec: PipelineSpec, order: Any, beat_moves: Any) -> tuple[Signal, Value]:
     """High in the cycle in which the last beat of a layer's last tile moves, and during all of that tile."""
-    beat, tile_index = Signal(range(spec.tile_beats)), Signal(range(spec.max_tiles))
-    ends, tile_ends = Signal(), Signal()
+    beat = Signal(range(spec.tile_beats))
+    tile_index = Signal(range(spec.max_tiles))
+    ends = Signal()
+    tile_ends = Signal()
     last_tile = tile_index == order.payload.tiles - 1
     m.d.comb += [tile_ends.eq(beat_moves & (beat == spec.tile_beats - 1)), ends.eq(tile_ends & last_tile)]
     with m.If(beat_moves):

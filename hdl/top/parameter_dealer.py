@@ -55,7 +55,8 @@ class ParameterDealer(wiring.Component):
             unpack.input.payload.eq(self.channel.payload),
             self.channel.ready.eq(unpack.input.ready),
         ]
-        current, index = Signal(range(len(blocks))), Signal(range(max(beats)))
+        current = Signal(range(len(blocks)))
+        index = Signal(range(max(beats)))
         sinks = [self._block(m, block, order) for block, order in zip(blocks, orders.outputs, strict=True)]
         m.d.comb += [sink.payload.eq(unpack.output.payload) for sink in sinks]
         with m.Switch(current):

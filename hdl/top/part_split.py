@@ -32,7 +32,8 @@ class PartSplit(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         beats = self.spec.beats
-        part, beat = Signal(range(len(beats))), Signal(range(max(beats)))
+        part = Signal(range(len(beats)))
+        beat = Signal(range(max(beats)))
         last = Signal()  # the beat is the last of its part
         with m.Switch(part):
             for index, count in enumerate(beats):

@@ -52,7 +52,8 @@ class Sections(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        section, beat = Signal(range(len(self.lengths))), Signal(range(max(self.lengths)))
+        section = Signal(range(len(self.lengths)))
+        beat = Signal(range(max(self.lengths)))
         m.d.comb += [output.payload.eq(self.channel.payload) for output in self.outputs]
         with m.Switch(section):
             for i, (length, output) in enumerate(zip(self.lengths, self.outputs, strict=True)):

@@ -70,8 +70,10 @@ class TileOrders(wiring.Component):
         shape, rows = Reach(spec), spec.rows
         rooms = {f"{name}_room": step - rows for name, step in spec.counts.items()}
         start = shape.const({"tile": 0, **dict.fromkeys(spec.counts, 1), **rooms})
-        first, present = Signal(shape, init=start), Signal(shape)
-        sought, remaining = Signal(), Signal.like(layer.tiles)  # `present` is a tile of this layer; tiles behind it
+        first = Signal(shape, init=start)
+        present = Signal(shape)
+        sought = Signal()
+        remaining = Signal.like(layer.tiles)  # `present` is a tile of this layer; tiles behind it
         last = remaining == 0
         with m.If(~sought & self.layers.valid):
             with m.If(first.tile > layer.tile):
@@ -140,7 +142,8 @@ class ProductOrders(wiring.Component):
         head = len(self.spec.shared_products) - 1
         shared = Signal(range(head + 1))  # the product that comes next; 0 where the own ones do
         own = ~layer.shared & (shared == 0)
-        go, ends = Signal(), Signal()
+        go = Signal()
+        ends = Signal()
         m.d.comb += [
             go.eq(self.layers.valid & linear.input.ready & together.input.ready),
             ends.eq(Mux(layer.last, shared == head, own | (shared == head - 1))),

@@ -45,7 +45,8 @@ class Sequencer(wiring.Component):
         m.submodules.held = held = StreamBuffer(self.ids.payload.shape(), max(spec.positions, 2))
         start = Signal.like(self.status.payload.position)
         end = Signal(range(2 * spec.positions + 1))
-        counted, unknown = Signal.like(command.tokens), Signal()
+        counted = Signal.like(command.tokens)
+        unknown = Signal()
         outcome = Signal(Outcome)
         m.d.comb += [
             self.status.payload.outcome.eq(outcome),
