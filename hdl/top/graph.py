@@ -3,6 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from amaranth.hdl import Module, Value
+from amaranth.lib import data
+
+from ..hierarchy import place
 from ..kernels.activation import Activation
 from ..kernels.layernorm import LayerNorm
 from ..kernels.requantise import Requantise
@@ -14,7 +18,6 @@ from ..kernels.weightedsum import WeightedSums
 from ..model.architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
 from ..perf.geometry.pipeline_spec import OperatorUnit, PipelineSpec
 from ..stream import Fork, StreamBuffer, connect
-from .composition import Composition
 from .part_split import PartSplit, PartSplitSpec
 
 __all__ = ["GraphComposition"]
@@ -26,15 +29,43 @@ arriving."""
 Units = Mapping[str, tuple[OperatorUnit, ...]]
 
 
-class GraphComposition(Composition):
-    """Builds a module of the units of graphs. A subclass says how products are computed (`multiply`), and where keys
-    and values lie besides the RAMs of the arrays (`attach` and `kept`)."""
+class GraphComposition:
+    """Builds a module of the units of graphs, with its ``orders`` (streams by the name of their reader) and
+    ``parameters`` (components that deal out blocks).
+
+    A subclass says how products are computed (`multiply`), and where keys and values lie besides the RAMs of the arrays
+    (`attach` and `kept`)."""
+
+    orders: dict[str, Any]
 
     def __init__(self, platform: Any, spec: PipelineSpec):
-        super().__init__(platform)
-        self.spec = spec
+        self.m, self.platform, self.spec = Module(), platform, spec
+        self.parameters: list[Any] = []
         self.waiting: dict[str, list[Any]] = {}
         """Streams of each tensor of the present graph whose readers are still to come."""
+
+    def add(self, name: str, component: Any) -> Any:
+        """Adds a component, a kernel as a module of its own; returns it."""
+        is_kernel = hasattr(component, "spec")
+        self.m.submodules[name] = place(self.platform, component) if is_kernel else component
+        return component
+
+    def order(self, name: str, sink: Any, *fields: str | int) -> None:
+        """Fills the fields of ``sink``, one after the other, with fields of a reader's order or with constants."""
+        source, payload = self.orders[name], sink.payload
+        self.m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
+        own = [payload[member] for member in payload.shape().members] if isinstance(payload, data.View) else [payload]
+        for target, field in zip(own, fields, strict=True):
+            self.m.d.comb += target.eq(source.payload[field] if isinstance(field, str) else field)
+
+    def channels(self, block: str, sink: Any) -> None:
+        """Gives ``sink`` the parameters of a block."""
+        source = next(getattr(one, block) for one in self.parameters if hasattr(one, block))
+        self.m.d.comb += [
+            Value.cast(sink.payload).eq(Value.cast(source.payload)),
+            sink.valid.eq(source.valid),
+            source.ready.eq(sink.ready),
+        ]
 
     def multiply(self, product: Linear, rows: Any) -> Any:
         """The sums of a product for a stream of quantised rows."""

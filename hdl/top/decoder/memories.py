@@ -9,7 +9,7 @@ from ...kernels.kvload import Load
 from ...kernels.kvstore import Store
 from ...perf.geometry.decoder_spec import DecoderSpec
 from ...stream import connect
-from ..composition import Composition
+from ..graph import GraphComposition
 
 __all__ = ["CacheMemory", "attach", "memories"]
 
@@ -22,7 +22,7 @@ class CacheMemory(NamedTuple):
     store: Store
 
 
-def memories(parts: Composition, spec: DecoderSpec) -> dict[str, CacheMemory]:
+def memories(parts: GraphComposition, spec: DecoderSpec) -> dict[str, CacheMemory]:
     """Adds loaders and storers, by the name of their memory; none where keys and values lie on chip."""
     kinds = {"ahead": LoadOrders, "load": Load, "store": Store}
     return {
@@ -31,7 +31,7 @@ def memories(parts: Composition, spec: DecoderSpec) -> dict[str, CacheMemory]:
     }
 
 
-def attach(parts: Composition, pipeline: Any, name: str, memory: CacheMemory, unit: Any) -> None:
+def attach(parts: GraphComposition, pipeline: Any, name: str, memory: CacheMemory, unit: Any) -> None:
     """Connects the loader and the storer of keys or values with their orders, with the ``unit`` of attention that reads
     them, and with the memory channels of ``pipeline``."""
     m: Module = parts.m
