@@ -9,12 +9,14 @@ __all__ = ["Span", "Timeline", "layer_timeline", "timeline"]
 
 class Span(NamedTuple):
     """Busy from ``start`` to ``end``, in cycles; of that time, where a unit is many or waits now and then, so large a
-    ``share``. ``turn``: what it works on, a layer or where tiles are told apart a tile, counted from 0."""
+    ``share``. ``turn``: what it works on, a layer or where tiles are told apart a tile, counted from 0;
+    ``tile``: the tile of the layer, where it works on one."""
 
     start: float
     end: float
     turn: int
     share: float = 1.0
+    tile: int | None = None
 
     @property
     def work(self) -> float:

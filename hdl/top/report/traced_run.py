@@ -1,7 +1,7 @@
 """Counted runs (`EncoderSchedule`, `DecoderSchedule`) with the times in which their units are busy."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,21 +19,11 @@ CLOSE = 16
 """Cycles that pieces of work lie apart at most to be kept as one: less than can be drawn."""
 
 
-class Worked(NamedTuple):
-    """Busy from ``start`` to ``end`` for a ``share`` of it, for a layer and, where it is one tile's work, for that."""
-
-    start: float
-    end: float
-    layer: int
-    tile: int | None
-    share: float
-
-
 class TracedEncoder(EncoderSchedule):
     """A run that keeps when its units are busy, by their names."""
 
     def __init__(self, *arguments: Any, **options: Any):
-        self.worked: dict[str, list[Worked]] = {}
+        self.worked: dict[str, list[Span]] = {}
         self.number = 0
         super().__init__(*arguments, **options)
 
@@ -54,9 +44,7 @@ class TracedEncoder(EncoderSchedule):
         tile by tile."""
         return {
             name: [
-                Span(one.start, one.end, one.layer * self.tiles + one.tile, one.share)
-                if tiles and one.tile is not None
-                else Span(one.start, one.end, one.layer, one.share)
+                one._replace(turn=one.turn * self.tiles + one.tile) if tiles and one.tile is not None else one
                 for one in every
             ]
             for name, every in self.worked.items()
@@ -79,7 +67,7 @@ class TracedEncoder(EncoderSchedule):
         work = np.add.reduceat(cycles, first) * share
         found = zip(starts[first].tolist(), ends[last].tolist(), of[first].tolist(), work.tolist(), strict=True)
         self.worked.setdefault(name, []).extend(
-            Worked(start, end, self.number, None if tiles is None else tile, done / (end - start))
+            Span(start, end, self.number, done / (end - start), None if tiles is None else tile)
             for start, end, tile, done in found
         )
 
@@ -125,7 +113,7 @@ class TracedRun(TracedEncoder, DecoderSchedule):
         number, left = self.number, super().layer(arrived)
         for name, load in self.loads.items():
             if load.cycles:
-                loaded = Worked(load.end - load.cycles, load.end, number, None, 1.0)
+                loaded = Span(load.end - load.cycles, load.end, number)
                 self.worked.setdefault(LOAD + name, []).append(loaded)
         return left
 
