@@ -36,7 +36,7 @@ from .ends import Leave, Loop
 from .feed import Sections, Segments
 from .layers import LayerOrders, ProductOrders, TileOrders
 from .memories import attach, memories
-from .orders import Command, RunOrder, Status, TileOrder, TilesOrder
+from .orders import AcceptedCommand, Command, Status, TileOrder, TilesOrder
 from .sequencer import Sequencer
 
 __all__ = ["DecoderPipeline"]
@@ -130,7 +130,7 @@ class DecoderComposition(GraphComposition):
         run_readers: tuple[str, ...] = ("layers", "embedding", "candidates", "final", "segments_parameters")
         run_readers += tuple(f"segments_{name}" for name in spec.products)
         run_readers += tuple(f"ahead_{name}" for name in self.memories)
-        self.orders = self.dealt("runs", RunOrder(spec), run_readers, sequencer.runs)
+        self.orders = self.dealt("runs", AcceptedCommand(spec), run_readers, sequencer.runs)
         layers = self.add("layers", LayerOrders(spec))
         tiles, products = self.add("tiles", TileOrders(spec)), self.add("products", ProductOrders(spec))
         connect(m, self.orders["layers"], layers.runs)

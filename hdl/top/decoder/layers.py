@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ...kernels.linear import ProductOrder
 from ...perf.geometry.decoder_spec import DecoderSpec
 from ...stream import StreamBuffer, connect
-from .orders import RunOrder, TileOrder, TilesOrder
+from .orders import AcceptedCommand, TileOrder, TilesOrder
 
 __all__ = ["LayerOrders", "ProductOrders", "TileOrders"]
 
@@ -20,7 +20,7 @@ class LayerOrders(wiring.Component):
     def __init__(self, spec: DecoderSpec):
         self.spec = spec
         super().__init__(
-            {"runs": In(stream.Signature(RunOrder(spec))), "orders": Out(stream.Signature(TilesOrder(spec)))}
+            {"runs": In(stream.Signature(AcceptedCommand(spec))), "orders": Out(stream.Signature(TilesOrder(spec)))}
         )
 
     def elaborate(self, platform: Any) -> Module:

@@ -9,7 +9,7 @@ from amaranth.lib import data
 from ...kernels.kvblocks import BLOCK
 from ...perf.geometry.decoder_spec import DecoderSpec
 
-__all__ = ["Command", "Outcome", "RunOrder", "Status", "TileOrder", "TilesOrder"]
+__all__ = ["AcceptedCommand", "Command", "Outcome", "Status", "TileOrder", "TilesOrder"]
 
 
 class Outcome(IntEnum):
@@ -44,7 +44,7 @@ class Status(data.StructLayout):
         super().__init__({"outcome": unsigned(3), "position": unsigned(spec.positions.bit_length())})
 
 
-class RunOrder(data.StructLayout):
+class AcceptedCommand(data.StructLayout):
     """A command that is carried out.
 
     ``position`` of its first token, ``tokens``; the first ``tile``, the number of ``tiles``, the ``row`` of the first

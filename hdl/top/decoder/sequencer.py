@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ...kernels.kvblocks import BLOCK
 from ...perf.geometry.decoder_spec import DecoderSpec
 from ...stream import StreamBuffer
-from .orders import Command, Outcome, RunOrder, Status
+from .orders import AcceptedCommand, Command, Outcome, Status
 
 __all__ = ["Sequencer"]
 
@@ -31,7 +31,7 @@ class Sequencer(wiring.Component):
                 "commands": In(stream.Signature(Command(spec))),
                 "ids": In(token),
                 "status": Out(stream.Signature(Status(spec))),
-                "runs": Out(stream.Signature(RunOrder(spec))),
+                "runs": Out(stream.Signature(AcceptedCommand(spec))),
                 "tokens": Out(token),
                 "left": In(1),
                 "done": In(1),

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.stream import connect
-from hdl.top.decoder.orders import Command, Outcome, RunOrder, Status
+from hdl.top.decoder.orders import AcceptedCommand, Command, Outcome, Status
 from hdl.top.decoder.sequencer import Sequencer
 
 from ...harness import run_streams
@@ -28,7 +28,7 @@ class Bench(wiring.Component):
             {
                 "commands": In(stream.Signature(Command(spec))),
                 "ids": In(token),
-                "runs": Out(stream.Signature(RunOrder(spec))),
+                "runs": Out(stream.Signature(AcceptedCommand(spec))),
                 "tokens": Out(token),
                 "status": Out(stream.Signature(Status(spec))),
             }
