@@ -123,10 +123,11 @@ class ProductOrders(wiring.Component):
 
     def __init__(self, spec: DecoderSpec):
         self.spec = spec
+        first, *_ = spec.products
         super().__init__(
             {
                 "layers": In(stream.Signature(TilesOrder(spec))),
-                "orders": Out(stream.Signature(ProductOrder(spec.linear("qkv")))),
+                "orders": Out(stream.Signature(ProductOrder(spec.linear(first)))),
                 "shared": Out(stream.Signature(range(len(spec.shared_products)))),
             }
         )
