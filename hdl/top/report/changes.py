@@ -1,6 +1,6 @@
 """What would help most: the estimate again with one thing changed at a time, and what that gains."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -11,13 +11,12 @@ from ...perf.designs.budget import LABELS, PLANNED
 from ...perf.device import Device
 from ...perf.estimate import Estimate, estimate, estimate_design
 from ...perf.workload import TILES
+from ..console import Progress
 
 __all__ = ["MORE", "Change", "changes"]
 
 MORE = 1.1
 """How much more there is of what is changed."""
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)

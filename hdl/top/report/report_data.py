@@ -1,6 +1,6 @@
 """All that a report says of a model on a device, asked of the analytical model once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,12 @@ from ...perf.designs.floorplan import Floorplan, floorplan
 from ...perf.device import Device
 from ...perf.estimate import Estimate
 from ...perf.exploration.explore import Exploration, explore
+from ..console import Progress
 from .changes import Change, changes
 from .occupancy import timelines
 from .timeline import Timeline
 
 __all__ = ["Report", "front_of", "report_data"]
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
