@@ -1,5 +1,5 @@
-"""LUT levels, fan-out and slack of a mapped design. ``python -m bench.timing [model] [max length]``; tiny-bert by
-default.
+"""LUT levels, fan-out and slack of a mapped design. ``python -m bench.timing [--write] [model] [max length]``;
+tiny-bert by default. ``--write`` lists the failures that it finds in ``bench/timing_known.json``.
 
 The exit code is 1 if a failure is new or greater than its figure in ``bench/timing_known.json``, or if a failure of
 that list is gone. The list has an entry only for designs that were measured; every failure of another design is new.
@@ -20,7 +20,7 @@ from hdl.top.emit import top_of
 from hdl.top.emitter import Emitter
 from sim.mapping import map_modules
 from sim.timing import ModuleTiming, TimingPath, analyse
-from sim.timing_gate import CLOCK_MHZ, LIMITS, Failure, changes, failures, known, worst
+from sim.timing_gate import CLOCK_MHZ, LIMITS, Failure, changes, failures, known, worst, write
 
 KNOWN = Path(__file__).with_name("timing_known.json")
 SHOWN = 10
@@ -76,7 +76,10 @@ def summary(design: str, timing: Mapping[str, ModuleTiming], found: Sequence[Fai
 def main() -> int:
     """Prints the tables."""
     console = Console(highlight=False, width=160)
-    name, *length = sys.argv[1:] or ["tiny-bert"]
+    arguments = sys.argv[1:]
+    if listing := "--write" in arguments:
+        arguments.remove("--write")
+    name, *length = arguments or ["tiny-bert"]
     spec = plan(load_model(name), load_device("u280"), max_length=int(length[0]) if length else None)
     emitter, (pipeline, top) = Emitter(), top_of(spec)
     emitter.emit(pipeline, top)
@@ -93,9 +96,10 @@ def main() -> int:
         console.print(failures_table(found, limit))
     design = " ".join([name, *length])
     print(summary(design, timing, found))
-    differing = changes(
-        worst(timing, {module: one.kind for module, one in emitter.modules.items()}), known(KNOWN, design)
-    )
+    figures = worst(timing, {module: one.kind for module, one in emitter.modules.items()})
+    if listing:
+        write(KNOWN, design, figures)
+    differing = changes(figures, known(KNOWN, design))
     print("\n".join(differing))
     return int(bool(differing))
 

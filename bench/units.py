@@ -15,6 +15,7 @@ from hdl.kernels.layernorm import LayerNorm, LayerNormSpec
 from hdl.kernels.linear import Linear, LinearSpec
 from hdl.kernels.packedweights import PackedWeightsSpec, UnpackWeights
 from hdl.kernels.scores import Scores, ScoresSpec
+from hdl.kernels.shared import ProductShare
 from hdl.kernels.weightedsum import WeightedSums, WeightedSumsSpec
 from hdl.kernels.weights import WeightChannels
 from hdl.resources import Resources
@@ -64,6 +65,12 @@ UNITS: dict[str, wiring.Component] = {
         LinearSpec(
             inputs=768, outputs=768, columns=8, cascades=4, lanes=1, ram_depth=4096, max_tiles=128, weight_bits=4,
             **ARRAY
+        )
+    ),
+    "linear, shared products, blocks of eight words": Linear(
+        LinearSpec(
+            inputs=64, outputs=52, columns=13, cascades=1, lanes=1, ram_depth=4096, max_tiles=128, block=8,
+            products=(ProductShare(inputs=128, outputs=110, first=0, stride=17),), **ARRAY | {"rows": 2, "lanes_in": 4}
         )
     ),
     "linear, wide": Linear(

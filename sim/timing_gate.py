@@ -11,7 +11,18 @@ from typing import NamedTuple
 
 from .timing import ModuleTiming
 
-__all__ = ["CLOCK_MHZ", "LIMITS", "READY_TO_READY", "THROUGH", "Failure", "changes", "failures", "known", "worst"]
+__all__ = [
+    "CLOCK_MHZ",
+    "LIMITS",
+    "READY_TO_READY",
+    "THROUGH",
+    "Failure",
+    "changes",
+    "failures",
+    "known",
+    "worst",
+    "write",
+]
 
 CLOCK_MHZ = 300
 
@@ -71,6 +82,13 @@ def known(file: Path, design: str) -> Figures:
     """The failures that a file lists for a design."""
     listed: Figures = json.loads(file.read_text()).get(design, {})
     return listed
+
+
+def write(file: Path, design: str, found: Figures) -> None:
+    """Lists the failures of a design in a file, in place of those that it listed before."""
+    listed = json.loads(file.read_text())
+    own = {kind: found[kind] for kind in sorted(found)}
+    file.write_text(json.dumps(listed | {design: own}, indent=2) + "\n")
 
 
 def changes(found: Figures, listed: Figures) -> list[str]:

@@ -11,7 +11,7 @@ from sim.mapping import map_modules
 from sim.netlist import Bit, Cell, Netlist
 from sim.primitives import role
 from sim.timing import ModuleTiming, analyse
-from sim.timing_gate import READY_TO_READY, THROUGH, changes, failures, known, worst
+from sim.timing_gate import READY_TO_READY, THROUGH, changes, failures, known, worst, write
 
 # The AND of 11 registers takes two levels of LUTs of 6 inputs.
 WIDE = """
@@ -177,3 +177,15 @@ def test_new_greater_and_mended_failures_are_changes(tmp_path: Path) -> None:
         "c: 1 paths from port to port, listed none, limit 0",
     ]
     assert known(file, "another") == {}
+
+
+def test_a_list_is_written_design_by_design(tmp_path: Path) -> None:
+    file = tmp_path / "known.json"
+    file.write_text("{}")
+    first, second = {"unit": {THROUGH: 2}}, {"unit": {READY_TO_READY: 1}, "array": {THROUGH: 3}}
+    write(file, "one", first)
+    write(file, "other", first)
+    write(file, "one", second)
+    assert known(file, "one") == second
+    assert list(known(file, "one")) == ["array", "unit"]
+    assert known(file, "other") == first

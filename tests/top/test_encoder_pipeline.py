@@ -3,7 +3,6 @@
 import numpy as np
 
 from hdl.perf.geometry.pipeline_spec import PipelineSpec
-from hdl.top.emitter import Emitter
 from hdl.top.encoder_pipeline import Pipeline
 from hdl.top.image import build_image
 from sim.accelerator import Accelerator
@@ -45,7 +44,3 @@ def test_odd_shapes() -> None:
 
 def test_odd_shapes_with_gaps() -> None:
     check(ODD, [7, 21, 12], [2, 2, 1], gaps=5)
-
-
-def test_equal_designs_are_emitted_in_the_same_bytes() -> None:
-    assert Emitter().emit(Pipeline(TINY), "pipeline") == emitted(Pipeline, TINY, "pipeline")
