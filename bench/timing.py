@@ -44,10 +44,9 @@ def slack(path: TimingPath) -> float:
 
 def worst_paths(timing: Mapping[str, ModuleTiming], *, slowest: bool) -> dict[str, TimingPath]:
     """The deepest or the slowest path of each module, the worst first."""
-    found = {name: one.worst for name, one in timing.items() if one.worst}
-    if slowest:
-        return dict(sorted(((n, w.slowest) for n, w in found.items()), key=lambda one: -one[1].delay))
-    return dict(sorted(((n, w.deepest) for n, w in found.items()), key=lambda one: (-one[1].levels, -one[1].delay)))
+    worsts = {name: one.worst for name, one in timing.items() if one.worst}
+    found = {name: one.slowest if slowest else one.deepest for name, one in worsts.items()}
+    return dict(sorted(found.items(), key=lambda one: (0 if slowest else -one[1].levels, -one[1].delay)))
 
 
 def failures_table(found: Sequence[Failure], limit: str) -> Table:

@@ -10,7 +10,10 @@ import numpy as np
 from ...model.network import Network
 from ..device import Device
 
-__all__ = ["Axes"]
+__all__ = ["TABLES", "Axes"]
+
+TABLES = 4
+"""Tables of a kind that are kept, so that the same network is explored on several devices with one."""
 
 CLOCKS = (0.6, 0.8, 1.0)
 """Shares of the planning clock, which is the highest that is tried."""

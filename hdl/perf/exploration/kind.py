@@ -10,10 +10,7 @@ from .axes import Axes
 from .point import DesignPoint
 from .points import Points
 
-__all__ = ["TABLES", "Kind"]
-
-TABLES = 4
-"""Tables of a kind that are kept, so that the same network is explored on several devices with one."""
+__all__ = ["Kind"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,8 +72,8 @@ class TileOrders(wiring.Component):
         start = shape.const({"tile": 0, **dict.fromkeys(spec.counts, 1), **rooms})
         first = Signal(shape, init=start)
         present = Signal(shape)
-        sought = Signal()
-        remaining = Signal.like(layer.tiles)  # `present` is a tile of this layer; tiles behind it
+        sought = Signal()  # `present` is a tile of this layer
+        remaining = Signal.like(layer.tiles)  # tiles after it
         last = remaining == 0
         with m.If(~sought & self.layers.valid):
             with m.If(first.tile > layer.tile):

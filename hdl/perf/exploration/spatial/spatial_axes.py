@@ -8,8 +8,7 @@ from ...choice.off_chip import cache_choices
 from ...designs.budget import PLANNED
 from ...geometry.arrays import array_names
 from ...geometry.weight_channels import weight_channels
-from ..axes import Axes
-from ..kind import TABLES
+from ..axes import TABLES, Axes
 from .spatial_tables import SpatialTables
 
 __all__ = ["MAX_COPIES", "SpatialAxes"]

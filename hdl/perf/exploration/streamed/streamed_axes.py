@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from ....model.network import Network
-from ..axes import Axes
-from ..kind import TABLES
+from ..axes import TABLES, Axes
 from .streamed_tables import StreamedTables
 
 __all__ = ["StreamedAxes"]
