@@ -23,6 +23,7 @@ __all__ = [
     "StreamBuffer",
     "Unpack",
     "buffer_resources",
+    "buffered",
     "connect",
     "join",
     "pipeline_resources",
@@ -62,11 +63,16 @@ def join(m: Module, streams: Iterable[Any], room: Value) -> Value:
     return go
 
 
+SLICE_BITS = 96
+"""Bits of a `StreamBuffer` that share registers of control, so that none of these drives much more."""
+
+
 class StreamBuffer(wiring.Component):
     """A FIFO of ``depth`` beats in distributed RAM, with a registered output.
 
     It has a latency of one cycle and takes one beat per cycle. ``input.ready`` and ``output.valid`` come directly from
-    registers, so a buffer cuts every combinational path through a handshake.
+    registers, so a buffer cuts every combinational path through a handshake. A wide payload is cut into slices of up to
+    `SLICE_BITS`, each with its own control. All slices move together, because they see the same handshake.
     """
 
     def __init__(self, shape: ShapeLike, depth: int = 2):
@@ -77,9 +83,43 @@ class StreamBuffer(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        given, offered = Value.cast(self.input.payload), Value.cast(self.output.payload)
+        for number, first in enumerate(range(0, max(len(given), 1), SLICE_BITS)):
+            part = BufferSlice(len(given[first : first + SLICE_BITS]), self.depth)
+            m.submodules[f"slice_{number}"] = part
+            m.d.comb += [
+                part.input.payload.eq(given[first : first + SLICE_BITS]),
+                part.input.valid.eq(self.input.valid),
+                part.output.ready.eq(self.output.ready),
+                offered[first : first + SLICE_BITS].eq(part.output.payload),
+            ]
+            if number == 0:
+                m.d.comb += [self.input.ready.eq(part.input.ready), self.output.valid.eq(part.output.valid)]
+        return m
+
+
+def buffered(m: Module, name: str, source: Any, depth: int = 2) -> Any:
+    """A stream after a `StreamBuffer`, which is the submodule ``name``; it adds a cycle of latency.
+
+    No path leads through it in either direction. ``source`` is as in `connect`.
+    """
+    m.submodules[name] = buffer = StreamBuffer(source.payload.shape(), depth)
+    connect(m, source, buffer.input)
+    return buffer.output
+
+
+class BufferSlice(wiring.Component):
+    """A slice of a `StreamBuffer`: a FIFO of ``depth`` words of ``width`` bits."""
+
+    def __init__(self, width: int, depth: int):
+        self.width, self.depth = width, depth
+        super().__init__({"input": In(stream.Signature(width)), "output": Out(stream.Signature(width))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
         words = self.depth - 1  # one more waits in the output register
-        payload = Value.cast(self.input.payload)
-        queued = Signal(len(payload), reset_less=True)
+        payload = self.input.payload
+        queued = Signal(self.width, reset_less=True)
         level = Signal(range(words + 1))
         push = Signal()
         pop = Signal()
@@ -93,24 +133,23 @@ class StreamBuffer(wiring.Component):
         m.d.sync += level.eq(level + push - pop)
         with m.If(taken):
             m.d.sync += self.output.valid.eq((level != 0) | (self.input.valid & self.input.ready))
-        held = Signal(len(payload), reset_less=True)
+        held = Signal(self.width, reset_less=True)
         with m.If(taken):
             m.d.sync += held.eq(Mux(level != 0, queued, payload))
-        m.d.comb += Value.cast(self.output.payload).eq(held)
+        m.d.comb += self.output.payload.eq(held)
         if words == 1:
             with m.If(push):
                 m.d.sync += queued.eq(payload)
         else:
-            self._memory(m, words, payload, queued, push, pop)
+            self._memory(m, words, queued, push, pop)
         return m
 
-    @staticmethod
-    def _memory(m: Module, words: int, payload: Value, queued: Signal, push: Signal, pop: Signal) -> None:
+    def _memory(self, m: Module, words: int, queued: Signal, push: Signal, pop: Signal) -> None:
         m.submodules.memory = memory = Memory(
-            shape=len(payload), depth=words, init=[], attrs={"ram_style": "distributed"}
+            shape=self.width, depth=words, init=[], attrs={"ram_style": "distributed"}
         )
         write, read = memory.write_port(), memory.read_port(domain="comb")
-        m.d.comb += [write.data.eq(payload), write.en.eq(push), queued.eq(read.data)]
+        m.d.comb += [write.data.eq(self.input.payload), write.en.eq(push), queued.eq(read.data)]
         for port, step in ((write, push), (read, pop)):
             pointer = Signal(range(words))
             m.d.comb += port.addr.eq(pointer)
@@ -120,12 +159,12 @@ class StreamBuffer(wiring.Component):
 
 def buffer_resources(width: int, depth: int) -> Resources:
     """The resources of a `StreamBuffer` of ``depth`` beats of ``width`` bits."""
+    slices = max(ceil(width / SLICE_BITS), 1)
     if depth == 2:
-        return Resources(lut=width + 4, ff=2 * width + 2)
+        return Resources(lut=width + 4 * slices, ff=2 * width + 2 * slices)
     pointer = (depth - 1).bit_length()
-    return ram_blocks(width, depth - 1, "distributed") + Resources(
-        lut=width + 4 * pointer + 2, ff=width + 3 * pointer + 1
-    )
+    control = Resources(lut=4 * pointer + 2, ff=3 * pointer + 1) * slices
+    return ram_blocks(width, depth - 1, "distributed") + Resources(lut=width, ff=width) + control
 
 
 def pipeline_resources(width: int, depth: int) -> Resources:
