@@ -19,8 +19,10 @@ from sim.yosys import PRIMITIVES, run_yosys, shared_file, yosys_version
 
 __all__ = ["interface", "map_modules"]
 
+# Registers whose signal has the attribute `keep` are not merged with equal ones, as in Vivado.
+_KEEP = "proc; setattr -set keep 1 w:* a:keep=true %i %ci1 t:$*dff* %i"
 _SCRIPT = (
-    f"read_verilog -lib -specify +/xilinx/cells_sim.v; {PRIMITIVES}; hierarchy -check -top batch; "
+    f"read_verilog -lib -specify +/xilinx/cells_sim.v; {PRIMITIVES}; hierarchy -check -top batch; {_KEEP}; "
     "synth_xilinx -family xcup -top batch -flatten -noiopad -run prepare:; write_json netlist.json"
 )
 _BATCH = 300_000  # characters of Verilog that a program takes at once

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hdl.memory import Ram
+from hdl.ram import Ram
 from hdl.resources import Resources, ram_blocks
 
 from .synthesis import synthesise

@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 from ..delay_registers import delay
 from ..fixed import limits, round_shift, rounded_shift, saturate, saturated
 from ..hierarchy import place
-from ..memory import Ram, RamSpec
+from ..ram import Ram, RamSpec
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 from .parameters import Block

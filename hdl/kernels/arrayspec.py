@@ -8,7 +8,7 @@ from amaranth.hdl import Shape
 from amaranth.lib import data
 
 from ..dsp import CASCADE, CASCADE_SUM_BITS, Cascade
-from ..memory import RamSpec
+from ..ram import RamSpec
 from ..resources import Resources
 from ..stream import buffer_resources
 
@@ -26,9 +26,6 @@ MAX_TERMS = 4096
 
 4,096 * 128 * 127 is below 2**26, so such sums have 27 bits with their sign.
 """
-
-ENTRY_DELAY = 2
-"""Cycles from the acceptance of a word to column 0: a register at the array's edge, and the column's own."""
 
 FLAGS = data.StructLayout({"valid": 1, "first": 1, "last": 1})
 """What accompanies a word: whether there is one, and whether it begins and ends a pass."""
@@ -58,6 +55,7 @@ class ArraySpec:
         ram_depth: words of each weight RAM.
         ram_style: "ultra", "block" or "distributed".
         byte_enables: whether each byte of a RAM's word can be written alone.
+        word_latency: cycles from the acceptance of a word's offer to the word.
 
     Raises:
         ValueError: for a geometry that cannot work, with the figure that is wrong.
@@ -72,6 +70,7 @@ class ArraySpec:
     ram_depth: int
     ram_style: str = "ultra"
     byte_enables: bool = False
+    word_latency: int = 3
 
     def __post_init__(self) -> None:
         if self.rows not in (2, 4, 8):
@@ -119,18 +118,26 @@ class ArraySpec:
         return Shape.cast(range(max(self.ram_depth, 2))).width
 
     @property
+    def entry_delay(self) -> int:
+        """Cycles from the acceptance of a word to column 0: a register at the array's edge, and the column's own.
+
+        A word that comes late from its buffer takes more (`activation_delay` must not be negative).
+        """
+        return max(2, self.word_latency + 1 - self.ram.latency)
+
+    @property
     def read_delay(self) -> int:
         """Cycles from the acceptance of a read address until the RAM of the last column has read it."""
-        return ENTRY_DELAY + self.columns
+        return self.entry_delay + self.columns
 
     @property
     def activation_delay(self) -> int:
         """Cycles for which the edge delays the first byte of each word of activations.
 
         The column adds a register of its own, so the byte meets its weight, which the RAM reads for a word in the
-        column at `ENTRY_DELAY`.
+        column at `entry_delay`.
         """
-        return ENTRY_DELAY + self.ram.latency - 1
+        return self.entry_delay + self.ram.latency - 1 - self.word_latency
 
     @cached_property
     def sum_delay(self) -> int:
@@ -140,7 +147,7 @@ class ArraySpec:
 
     def summed(self, column: int) -> int:
         """Cycles from the acceptance of a word to its sum in a column; words move by one column per cycle."""
-        return ENTRY_DELAY + column + self.sum_delay
+        return self.entry_delay + column + self.sum_delay
 
     @property
     def flags_delay(self) -> int:

@@ -14,7 +14,7 @@ The banks (`AttentionSpec.banks`) make the parts that differ. `AttentionUnit` co
     stored, earlier ──┼─────────────────────────────► writes ───────┘ │
                       └─► repeat ──┐                                  │
                                    ▼                                  │
-    activations ──► pack ──► replay buffer ── words ──────────────────┘
+    activations ──► buffer ── words ──────────────────────────────────┘
 
 `Scores` and `WeightedSums` add what differs between keys and values: see the methods at the end of `AttentionUnit`.
 """
@@ -27,8 +27,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..delay_registers import delay
-from ..memory import ReplayBuffer
-from ..stream import Fork, Pack, connect, tile
+from ..stream import Fork, connect, tile
+from .activationbuffer import ActivationBuffer
 from .arrayspec import ACTIVATION_BITS
 from .attentionspec import OFF_CHIP_LAYERS, AttentionSpec
 from .banks import Placement, Repeat
@@ -85,7 +85,6 @@ class AttentionUnit(wiring.Component):
         """Accepts keys or values when there is a bank for them, and writes them into the array's RAMs."""
         spec = self.spec
         accept = Signal()
-        stored = Signal()
         ports, loaded = array.write, 1
         if spec.channels:
             ports, loaded = self._load(m, array, reader, placement, accept)
@@ -93,9 +92,8 @@ class AttentionUnit(wiring.Component):
             self.stored.ready.eq(placement.order.valid & (reader.full != spec.banks.ahead) & loaded),
             accept.eq(self.stored.valid & self.stored.ready),
             placement.step.eq(accept),
-            reader.stored.eq(stored),
+            reader.stored.eq(placement.stored),
         ]
-        m.d.sync += stored.eq(placement.stored)  # the last beat is written one cycle after it is accepted
         self.write(m, ports, placement, accept)
 
     def _load(
@@ -105,32 +103,23 @@ class AttentionUnit(wiring.Component):
         spec = self.spec
         loaded = Signal(range(spec.layers + 1))  # layers that are loaded, and whose new tokens are not all stored
         m.d.sync += loaded.eq(loaded + self.loaded - (placement.stored & placement.order.payload.last))
-        read = reader.order.valid & reader.order.ready & reader.order.payload.last
-        m.d.comb += self.released.eq(delay(m, "released", read, spec.array.read_delay, control=True))
+        m.d.comb += self.released.eq(delay(m, "released", reader.read, spec.array.read_delay, control=True))
         return merge_blocks(m, spec.blocks, array, self.earlier, accept), loaded != 0
 
     def _replay(self, m: Module, order: Any, array: SystolicArray) -> None:
-        """Packs the activations into words, and replays those of each head for every pass."""
-        spec, replay = self.spec, self.spec.replay
-        byte, ratio = signed(ACTIVATION_BITS), spec.depth // spec.lanes_in
-        m.submodules.repeat = repeat = Repeat(spec.banks.located, spec.heads)
-        m.submodules.pack = pack = Pack(spec.rows, spec.lanes_in, ratio, byte, beats=ratio)
-        m.submodules.replay = words = ReplayBuffer(
-            tile(spec.rows, spec.depth, byte), replay.depth, style=replay.style, max_repeat=replay.max_repeat
-        )
+        """Gathers the activations into words, and replays those of each head for every pass."""
+        m.submodules.repeat = repeat = Repeat(self.spec.banks.located, self.spec.heads)
+        m.submodules.buffer = buffer = ActivationBuffer(self.spec.buffer)
         connect(m, order, repeat.input)
-        connect(m, self.activations, pack.input)
-        connect(m, pack.output, words.input)
+        connect(m, self.activations, buffer.input)
+        connect(m, buffer.offers, array.offers)
         length, times = self.bounds(repeat.output.payload)
         m.d.comb += [
-            words.order.valid.eq(repeat.output.valid),
-            words.order.payload.length.eq(length),
-            words.order.payload.repeat.eq(times),
-            repeat.output.ready.eq(words.order.ready),
-            array.activations.valid.eq(words.output.valid),
-            array.activations.payload.word.eq(words.output.payload),
-            array.activations.payload.last.eq(words.last),
-            words.output.ready.eq(array.activations.ready),
+            buffer.order.valid.eq(repeat.output.valid),
+            buffer.order.payload.length.eq(length),
+            buffer.order.payload.repeat.eq(times),
+            repeat.output.ready.eq(buffer.order.ready),
+            array.word.eq(buffer.word),
         ]
 
     def placement(self) -> Placement:

@@ -5,8 +5,8 @@ from math import ceil
 from typing import Any, Literal
 
 from ..dsp import CASCADE
-from ..memory import ReplaySpec
 from ..resources import Resources
+from .activationbuffer import ActivationBufferSpec
 from .arrayspec import ArraySpec
 from .banks import BankSpec
 from .barrier import BarrierSpec
@@ -128,9 +128,16 @@ class AttentionSpec(ArrayUnitSpec):
         raise NotImplementedError
 
     @property
-    def replay(self) -> ReplaySpec:
+    def buffer(self) -> ActivationBufferSpec:
         """The buffer of activations."""
         raise NotImplementedError
+
+    def _buffer(self, *, words: int, max_repeat: int) -> ActivationBufferSpec:
+        """A buffer of ``words`` words, each read up to ``max_repeat`` times."""
+        return ActivationBufferSpec(
+            rows=self.rows, depth=self.depth, lanes=self.lanes_in, beats=self.depth // self.lanes_in, words=words,
+            max_repeat=max_repeat,
+        )  # fmt: skip
 
     @property
     def bounds(self) -> dict[str, str | int]:
@@ -169,7 +176,7 @@ class AttentionSpec(ArrayUnitSpec):
     def activation_latency(self) -> int:
         """Cycles from the acceptance of the beat that completes a word to the word's entry into the array, if its
         keys or values are stored."""
-        return 1 + self.replay.latency
+        return self.buffer.latency
 
     @property
     def resources(self) -> Resources:
@@ -180,4 +187,4 @@ class AttentionSpec(ArrayUnitSpec):
             writer += Resources(lut=self.columns * self.cascades * blocks * (CASCADE + 2))
         if self.channels:
             writer += self.blocks.merge_resources
-        return self.array.resources + self.replay.resources + self.banks.resources + writer
+        return self.array.resources + self.buffer.resources + self.banks.resources + writer

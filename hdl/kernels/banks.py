@@ -11,13 +11,15 @@ Three kinds of banks derive from `BankSpec`, one for each way of attending: `Bar
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from amaranth.hdl import Module, Mux, Shape, Signal
+from amaranth.hdl import Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..counted import Turns
 from ..resources import Resources
+from ..stream import StreamBuffer, connect
 
-__all__ = ["BankSpec", "Placement", "Repeat", "nested", "running_start"]
+__all__ = ["BankSpec", "Placement", "Repeat", "nested", "offer", "running_start"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,20 +126,45 @@ class BankSpec:
         raise NotImplementedError
 
 
-def nested(m: Module, loops: dict[str, tuple[Signal, Any]], step: Any) -> dict[str, Signal]:
-    """Counts nested loops. ``loops``: counter and bound of each by its name, the innermost first.
+def nested(m: Module, loops: dict[str, Any], step: Any) -> dict[str, Signal]:
+    """Counts nested loops. ``loops``: the bound of each, a number or a signal, by its name, the innermost first.
 
-    Each counter goes round from 0 to its bound - 1. The innermost moves with ``step``, each of the rest when the one
-    inside it ends. Returns for each loop the strobe ``NAME_ends``: this step is the last of the loop's round.
+    The innermost loop moves with ``step``, each of the rest when the one inside it ends. Returns for each loop the
+    strobe ``NAME_ends``: this step is the last of the loop's round.
     """
     ends = {}
-    for name, (counter, bound) in loops.items():
+    for name, bound in loops.items():
         ends[name] = Signal(name=f"{name}_ends")
-        m.d.comb += ends[name].eq(step & (counter == bound - 1))
-        with m.If(step):
-            m.d.sync += counter.eq(Mux(ends[name], 0, counter + 1))
+        if isinstance(bound, int):
+            turns = Turns(f"{name}_index", bound)
+            m.d.comb += ends[name].eq(step & turns.last)
+            turns.step(m, step)
+        else:
+            turn = Signal.like(bound, init=1, name=f"{name}_turn")
+            m.d.comb += ends[name].eq(step & (turn == bound))
+            with m.If(step):
+                m.d.sync += turn.eq(Mux(ends[name], 1, turn + 1))
         step = ends[name]
     return ends
+
+
+def offer(m: Module, addresses: Any, valid: Value, address: Value, **flags: Signal) -> tuple[Value, dict[str, Value]]:
+    """Offers ``address`` on the stream ``addresses`` through a buffer, while ``valid`` is high.
+
+    Returns whether the buffer takes the address, and strobes: an address leaves whose flag of this name was high.
+    """
+    layout = data.StructLayout({"address": addresses.payload.shape()} | dict.fromkeys(flags, 1))
+    m.submodules.reads = reads = StreamBuffer(layout)
+    m.d.comb += [
+        reads.input.valid.eq(valid),
+        reads.input.payload.address.eq(address),
+        addresses.valid.eq(reads.output.valid),
+        addresses.payload.eq(reads.output.payload.address),
+        reads.output.ready.eq(addresses.ready),
+    ]
+    m.d.comb += [reads.input.payload[name].eq(flag) for name, flag in flags.items()]
+    leaves = addresses.valid & addresses.ready
+    return valid & reads.input.ready, {name: leaves & reads.output.payload[name] for name in flags}
 
 
 def running_start(
@@ -163,7 +190,10 @@ def running_start(
 
 
 class Repeat(wiring.Component):
-    """Repeats each beat of a stream ``each`` times, times the beat's own field ``tiles`` if its shape has one."""
+    """Repeats each beat of a stream ``each`` times, times the beat's own field ``tiles`` if its shape has one.
+
+    The beats leave through a buffer.
+    """
 
     def __init__(self, shape: data.StructLayout, each: int):
         self.each = each
@@ -171,23 +201,16 @@ class Repeat(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        part = Signal(range(self.each))
-        last_tile = 1
-        last_part = part == self.each - 1
+        m.submodules.buffer = buffer = StreamBuffer(self.input.payload.shape())
         tiled = "tiles" in self.input.payload.shape().members
-        if tiled:
-            tile = Signal.like(self.input.payload.tiles)
-            last_tile = tile == self.input.payload.tiles - 1
-        with m.If(self.output.valid & self.output.ready):
-            m.d.sync += part.eq(Mux(last_part, 0, part + 1))
-            if tiled:
-                with m.If(last_part):
-                    m.d.sync += tile.eq(Mux(last_tile, 0, tile + 1))
+        loops = {"part": self.each} | ({"tile": self.input.payload.tiles} if tiled else {})
+        *_, ends = nested(m, loops, self.input.valid & buffer.input.ready).values()
         m.d.comb += [
-            self.output.valid.eq(self.input.valid),
-            self.output.payload.eq(self.input.payload),
-            self.input.ready.eq(self.output.ready & last_part & last_tile),
+            buffer.input.valid.eq(self.input.valid),
+            buffer.input.payload.eq(self.input.payload),
+            self.input.ready.eq(ends),
         ]
+        connect(m, buffer.output, self.output)
         return m
 
 
@@ -224,23 +247,18 @@ class Placement(wiring.Component):
         """Counts the beats of a tile and drives ``base``, ``within`` and ``tile``; the next tile's base is
         ``next_tile``."""
         spec = self.spec
-        beat = Signal(range(self.beats))
-        head = Signal(range(spec.heads))
+        unit, beat, head = Turns("unit", self.unit_beats), Turns("beat", self.beats), Turns("head", spec.heads)
         head_base = Signal(spec.address)
-        unit_ends = self.within == self.unit_beats - 1
-        head_ends, tile_ends = beat == self.beats - 1, head == spec.heads - 1
+        unit.step(m, self.step)
+        beat.step(m, self.step)
+        head.step(m, self.step & beat.last)
         with m.If(self.step):
-            m.d.sync += [self.within.eq(Mux(unit_ends, 0, self.within + 1)), beat.eq(Mux(head_ends, 0, beat + 1))]
-            with m.If(unit_ends):
+            with m.If(unit.last):
                 m.d.sync += self.base.eq(self.base + self.unit_stride)
-            with m.If(head_ends):
-                following = Mux(tile_ends, next_tile, head_base + spec.head_stride)
-                m.d.sync += [
-                    head.eq(Mux(tile_ends, 0, head + 1)),
-                    head_base.eq(following),
-                    self.base.eq(following),
-                ]
-        m.d.comb += self.tile.eq(self.step & head_ends & tile_ends)
+            with m.If(beat.last):
+                following = Mux(head.last, next_tile, head_base + spec.head_stride)
+                m.d.sync += [head_base.eq(following), self.base.eq(following)]
+        m.d.comb += [self.within.eq(unit.count), self.tile.eq(self.step & beat.last & head.last)]
 
     def share(self, m: Module, name: str) -> tuple[Any, Any]:
         """The share that the present tile fills, and the distance of its pass or word from ``base``.

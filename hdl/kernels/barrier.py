@@ -7,12 +7,14 @@ read, tile after tile, the next layer's are written into the other bank.
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..counted import Counted
+from ..delay_registers import delay
 from ..resources import Resources
-from .banks import BankSpec, Placement, nested, running_start
+from .banks import BankSpec, Placement, nested, offer, running_start
 
 __all__ = ["BarrierSpec"]
 
@@ -74,7 +76,7 @@ class BarrierReader(wiring.Component):
     Members:
         order: stream of `BarrierSpec.order`; it leaves with the layer's last address.
         addresses: stream.
-        stored: strobe; the placement has completed a bank.
+        stored: strobe; the last beat of a bank is accepted, which is written in time for the first address.
         full: complete banks that are not yet read to the end; with 2 of them nothing more may be stored.
 
     The RAMs are read up to ``hold`` cycles after the addresses leave.
@@ -94,32 +96,22 @@ class BarrierReader(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, order = self.spec, self.order.payload
-        take = self.addresses.valid & self.addresses.ready
-        # `readable` counts a bank until its last address leaves, `full` until the last column has read it.
-        readable = Signal(range(BANKS + 1))
-        held = Signal(self.hold)
+        readable = Counted("readable", BANKS, init=0)  # banks whose last address is not yet on offer
         bank = Signal(spec.address)
-        done = Signal(range(spec.max_words))  # words done of the pass
-        counters = {
-            "word": (done, order.words),
-            "pass": (Signal(range(spec.max_passes), name="pass_index"), order.passes),
-            "head": (Signal(range(spec.heads), name="head"), spec.heads),
-            "tile": (Signal(range(spec.max_tiles), name="tile"), order.tiles),
-        }
-        ends = nested(m, counters, take)
-        finished = ends["tile"]
+        word = Signal(range(spec.max_words))
+        step = Signal()
+        finished = Signal()
+        loops = {"word": order.words, "pass": order.passes, "head": spec.heads, "tile": order.tiles}
+        ends = nested(m, loops, step)
         other = Mux(bank == 0, spec.bank_stride, 0)
         start = running_start(m, spec, ends, [(finished, other, [bank]), (ends["head"], bank, [])])
-        m.d.comb += [
-            self.addresses.payload.eq(start + done),
-            self.addresses.valid.eq(self.order.valid & (readable != 0)),
-            self.order.ready.eq(finished),
-        ]
-        m.d.sync += [
-            held.eq(Cat(finished, held)),
-            readable.eq(readable + self.stored - finished),
-            self.full.eq(self.full + self.stored - held[-1]),
-        ]
+        with m.If(step):
+            m.d.sync += word.eq(Mux(ends["word"], 0, word + 1))
+        offered, leaves = offer(m, self.addresses, self.order.valid & readable.some, start + word, ends=finished)
+        m.d.comb += [step.eq(offered), finished.eq(ends["tile"]), self.order.ready.eq(finished)]
+        readable.step(m, up=self.stored, down=finished)
+        read = delay(m, "read", leaves["ends"], self.hold, control=True)
+        m.d.sync += self.full.eq(self.full + self.stored - read)
         return m
 
 

@@ -14,11 +14,12 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..counted import Counted
 from ..delay_registers import delay, registered_tree, tree_levels
-from ..memory import RamSpec
+from ..ram import RamSpec
 from ..resources import Resources
 from ..stream import buffer_resources, connect
-from .banks import BankSpec, Placement, nested, running_start
+from .banks import BankSpec, Placement, nested, offer, running_start
 
 __all__ = ["ADDRESS_FAN_IN", "CacheSpec", "KvCacheSpec", "scaled"]
 
@@ -173,8 +174,9 @@ class CacheReader(wiring.Component):
     Members:
         order: stream of `CacheSpec.located`; it leaves with the tile's last address.
         addresses: stream.
-        stored: strobe; a tile's keys or values are written.
-        full: tiles that are written and not yet read to the end; with `CacheSpec.ahead` of them no more may be stored.
+        stored: strobe; the last beat of a tile is accepted, which is written in time for the first address.
+        full: tiles that are stored and not yet read to the end; with `CacheSpec.ahead` of them no more may be stored.
+        read: strobe; the last address of an order with ``last`` has left, where orders have this field.
     """
 
     def __init__(self, spec: CacheSpec):
@@ -185,28 +187,34 @@ class CacheReader(wiring.Component):
                 "addresses": Out(stream.Signature(spec.address)),
                 "stored": In(1),
                 "full": Out(range(spec.ahead + 1)),
+                "read": Out(1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, order = self.spec, self.order.payload
+        readable = Counted("readable", spec.ahead, init=0)  # tiles whose last address is not yet on offer
         word = Signal(range(spec.max_words))
-        loops = {
-            "word": (word, order.words),
-            "pass": (Signal(range(spec.max_passes), name="pass_index"), order.passes),
-            "head": (Signal(range(spec.heads), name="head"), spec.heads),
-        }
-        ends = nested(m, loops, self.addresses.valid & self.addresses.ready)
+        step = Signal()
+        finished = Signal()
+        layer_ends = Signal()
+        ends = nested(m, {"word": order.words, "pass": order.passes, "head": spec.heads}, step)
         start = running_start(m, spec, ends, [(ends["head"], 0, [])])
-        readable = Signal.like(self.full)
+        with m.If(step):
+            m.d.sync += word.eq(Mux(ends["word"], 0, word + 1))
+        address = order.base + start + word
+        valid = self.order.valid & readable.some
+        offered, leaves = offer(m, self.addresses, valid, address, ends=finished, last=layer_ends)
         m.d.comb += [
-            self.addresses.payload.eq(order.base + start + word),
-            self.addresses.valid.eq(self.order.valid & (readable != 0)),
-            self.order.ready.eq(ends["head"]),
-            self.full.eq(readable + self.stored),
+            step.eq(offered),
+            finished.eq(ends["head"]),
+            layer_ends.eq(finished & (order.last if "last" in spec.kept else 0)),
+            self.order.ready.eq(finished),
+            self.read.eq(leaves["last"]),
         ]
-        m.d.sync += readable.eq(readable + self.stored - ends["head"])
+        readable.step(m, up=self.stored, down=finished)
+        m.d.sync += self.full.eq(self.full + self.stored - leaves["ends"])
         return m
 
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS, Request
+from ..counted import Turns
 from ..stream import StreamBuffer, connect
-from .banks import nested
 from .fetch import ADDRESS_BITS, Fetch
 from .kvblocks import KvBlock
 from .kvcache import scaled
@@ -139,21 +139,27 @@ class Places(wiring.Component):
         connect(m, buffer.output, self.blocks)
         go = self.beats.valid & buffer.input.ready
         m.d.comb += [buffer.input.valid.eq(self.beats.valid), self.beats.ready.eq(buffer.input.ready)]
-        loops = self._loops()
-        counts = {name: Signal(range(max(bound, 2)), name=f"{name}_count") for name, bound in loops.items()}
-        ends = nested(m, {name: (counts[name], bound) for name, bound in loops.items()}, go)
+        turns = {name: Turns(f"{name}_count", bound) for name, bound in self._loops().items()}
+        ends: dict[str, Signal] = {}
+        step: Value = go
+        for name, loop in turns.items():
+            loop.step(m, step)
+            ends[name] = Signal(name=f"{name}_ends")
+            m.d.comb += ends[name].eq(step & loop.last)
+            step = ends[name]
         head_start = self._start(m, "head", banks.head_stride, ends)
         pass_start = self._start(m, "pass", banks.pass_stride, ends)
         # The first layer goes to bank 0, which follows the last one.
         base = Signal(banks.address, init=(banks.banks - 1) * banks.bank_stride)
         with m.If(self.restart):
-            m.d.sync += [register.eq(0) for register in (*counts.values(), head_start, pass_start)]
-            m.d.sync += base.eq(banks.next_bank(base))
+            for loop in turns.values():
+                loop.restart(m)
+            m.d.sync += [head_start.eq(0), pass_start.eq(0), base.eq(banks.next_bank(base))]
         block = buffer.input.payload
         m.d.comb += [
-            block.address.eq(base + head_start + pass_start + counts["word"]),
-            block.group.eq(counts["group"]),
-            block.cascade.eq(counts["cascade"]),
+            block.address.eq(base + head_start + pass_start + turns["word"].count),
+            block.group.eq(turns["group"].count),
+            block.cascade.eq(turns["cascade"].count),
             block.beat.eq(self.beats.payload),
         ]
         return m

@@ -18,7 +18,7 @@ from amaranth.lib.wiring import In, Out
 from ..delay_registers import advance, delay, registered_tree, tree_levels, tree_registers
 from ..fixed import VariableShift, round_shift, saturate
 from ..hierarchy import place
-from ..memory import Ram, RamSpec, small_style
+from ..ram import Ram, RamSpec, small_style
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 from .finish import Finish, finish_resources

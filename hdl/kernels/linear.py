@@ -8,15 +8,17 @@ names the product. The weights of a shared product are read once, so there may b
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, ShapeLike, signed, unsigned
+from amaranth.hdl import Cat, Module, ShapeLike, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS
+from ..counted import Counted
 from ..dsp import CASCADE
 from ..hierarchy import place
-from ..memory import ReplayBuffer, ReplayControl
-from ..stream import Pack, connect, tile
+from ..memory import ReplayControl
+from ..stream import connect, tile
+from .activationbuffer import ActivationBuffer
 from .arrayspec import ACTIVATION_BITS
 from .linearspec import LinearSpec, exact_matmul
 from .packedweights import PackedWeightsSpec, UnpackWeights
@@ -57,17 +59,20 @@ class Linear(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        spec = self.spec
+        spec, ring = self.spec, self.spec.ring
         m.submodules.array = array = SystolicArray(spec.array)
-        replay, ring = self._activations(m, array), spec.ring
+        m.submodules.buffer = buffer = ActivationBuffer(spec.buffer)
         m.submodules.weights = weights = ReplayControl(
-            ring.depth, ring.max_repeat, hold=spec.array.read_delay, max_length=ring.max_length
+            ring.depth, ring.max_repeat, hold=spec.hold, max_length=ring.max_length
         )
+        connect(m, self.activations, buffer.input)
+        connect(m, buffer.offers, array.offers)
+        m.d.comb += array.word.eq(buffer.word)
         channels: list[Any] = list(self.weights)
         if spec.ordered:
             m.submodules.orders = orders = ReplayOrders(spec.orders)
             connect(m, self.order, orders.order)
-            connect(m, orders.activations, replay.order)
+            connect(m, orders.activations, buffer.order)
             connect(m, orders.weights, weights.order)
             if spec.packing:
                 channels = self._unpacked(m, platform, spec.packing, orders)
@@ -77,17 +82,30 @@ class Linear(wiring.Component):
                 weights.order.payload.length.eq(spec.layer_words),
                 weights.order.payload.repeat.eq(self.order.payload),
                 self.order.ready.eq(weights.order.ready),
+                buffer.order.valid.eq(1),
+                buffer.order.payload.length.eq(spec.words),
+                buffer.order.payload.repeat.eq(spec.passes),
             ]
-        connect(m, weights.addresses, array.addresses)
-        loads = [self._load(m, platform, index, channel, array) for index, channel in enumerate(channels)]
-        m.d.comb += weights.written.eq(Cat(load.ahead for load in loads).all())
         m.d.comb += [
-            signal.eq(value)
-            for load in loads
-            for signal, value in ((load.free, weights.free), (load.written, weights.written))
+            array.addresses.valid.eq(weights.addresses.valid),
+            array.addresses.payload.eq(weights.addresses.payload.address),
+            weights.addresses.ready.eq(array.addresses.ready),
         ]
+        loads = [self._load(m, platform, index, channel, array) for index, channel in enumerate(channels)]
+        self._count(m, weights, loads)
         connect(m, array.sums, self.sums)
         return m
+
+    def _count(self, m: Module, weights: ReplayControl, loads: list[LoadChannel]) -> None:
+        """Counts a word when all channels have written it, and tells them when a word of the ring is released."""
+        ahead = [Counted(f"ahead{index}", self.spec.ram_depth, init=0) for index, _ in enumerate(loads)]
+        written = Signal()
+        released = Signal()
+        m.d.comb += [written.eq(Cat(count.some for count in ahead).all()), weights.written.eq(written)]
+        m.d.sync += released.eq(weights.released)
+        for load, count in zip(loads, ahead, strict=True):
+            count.step(m, up=load.written, down=written)
+            m.d.comb += load.released.eq(released)
 
     def _load(self, m: Module, platform: Any, index: int, channel: Any, array: SystolicArray) -> LoadChannel:
         """Adds the loader of a channel's beats into its RAMs."""
@@ -114,27 +132,3 @@ class Linear(wiring.Component):
             connect(m, order, unit.order)
             units.append(unit)
         return [unit.output for unit in units]
-
-    def _activations(self, m: Module, array: SystolicArray) -> ReplayBuffer:
-        """Packs a tile into words and replays it for every pass."""
-        spec = self.spec
-        ratio = spec.array.depth // spec.lanes_in
-        beats = ratio if spec.ordered else spec.inputs // spec.lanes_in
-        m.submodules.pack = pack = Pack(spec.rows, spec.lanes_in, ratio, signed(ACTIVATION_BITS), beats=beats)
-        words, shape = spec.replay, tile(spec.rows, spec.array.depth, signed(ACTIVATION_BITS))
-        m.submodules.replay = replay = ReplayBuffer(shape, words.depth, style=words.style, max_repeat=words.max_repeat)
-        connect(m, self.activations, pack.input)
-        connect(m, pack.output, replay.input)
-        if not spec.ordered:
-            m.d.comb += [
-                replay.order.valid.eq(1),
-                replay.order.payload.length.eq(spec.words),
-                replay.order.payload.repeat.eq(spec.passes),
-            ]
-        m.d.comb += [
-            array.activations.valid.eq(replay.output.valid),
-            array.activations.payload.word.eq(replay.output.payload),
-            array.activations.payload.last.eq(replay.last),
-            replay.output.ready.eq(array.activations.ready),
-        ]
-        return replay

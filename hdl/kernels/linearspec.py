@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..dsp import CASCADE
-from ..memory import BLOCK_DEPTH, ReplaySpec
+from ..memory import ReplaySpec
+from ..ram import BLOCK_DEPTH
 from ..resources import Resources
+from .activationbuffer import ActivationBufferSpec
 from .arrayspec import ArraySpec
 from .packedweights import PackedWeightsSpec
 from .productorders import ProductBounds, ProductOrdersSpec
@@ -86,10 +88,9 @@ class LinearSpec(ArrayUnitSpec):
     def __post_init__(self) -> None:
         if self.outputs % self.columns:
             raise ValueError(f"linear columns must divide its {self.outputs} outputs, not {self.columns}")
-        if self.lanes_in < 1 or self.inputs % self.lanes_in or self.array.depth % self.lanes_in:
+        if self.lanes_in < 1 or self.inputs % self.lanes_in or self.depth % self.lanes_in:
             raise ValueError(
-                f"linear input lanes must divide its {self.inputs} inputs and depth {self.array.depth}, "
-                f"not {self.lanes_in}"
+                f"linear input lanes must divide its {self.inputs} inputs and depth {self.depth}, not {self.lanes_in}"
             )
         if self.ram_depth < self.layer_words:
             raise ValueError(
@@ -102,7 +103,7 @@ class LinearSpec(ArrayUnitSpec):
                     f"linear inputs must be a multiple of the depth {self.array.depth} of an array whose orders name "
                     f"products, not {share.inputs}"
                 )
-        _ = [self.loader.beats(words) for words in self.ram_words], self.packing
+        _ = self.array, [self.loader.beats(words) for words in self.ram_words], self.packing
 
     @cached_property
     def array(self) -> ArraySpec:
@@ -116,7 +117,13 @@ class LinearSpec(ArrayUnitSpec):
             least_words=min(self.product_words),
             ram_depth=self.ram_depth,
             ram_style=self.ram_style,
+            word_latency=self.buffer.read_latency,
         )
+
+    @property
+    def depth(self) -> int:
+        """Terms per cycle, D."""
+        return self.cascades * CASCADE
 
     @property
     def order_fields(self) -> tuple[str | int, ...]:
@@ -156,7 +163,7 @@ class LinearSpec(ArrayUnitSpec):
                 ProductBounds(words=words, passes=share.rounds, ram_words=ram_words, packed=share.bits == 4)
                 for words, ram_words, share in zip(self.product_words, self.ram_words, self.shares, strict=True)
             ),
-            max_tiles=self.max_tiles, replay=self.replay, ring=self.ring, packing=self.packing, channels=self.channels,
+            max_tiles=self.max_tiles, buffer=self.buffer, ring=self.ring, packing=self.packing, channels=self.channels,
         )  # fmt: skip
 
     @cached_property
@@ -232,23 +239,40 @@ class LinearSpec(ArrayUnitSpec):
     @property
     def activation_latency(self) -> int:
         """Cycles from the acceptance of the beat that completes a word to the word's entry into the array."""
-        return 1 + self.replay.latency
+        return self.buffer.latency
 
     @property
     def weight_latency(self) -> int:
         """Cycles from the acceptance of the beat that completes a word of weights in all RAMs to its entry into the
         array.
 
-        The word is counted in its channel, then for all channels; if weights are packed, it is unpacked before.
+        The word is counted for its channel, then for all channels; if weights are packed, it is unpacked before.
         """
-        return 2 + (self.packing.latency if self.packing else 0)
+        return 2 + ReplaySpec.control_latency + (self.packing.latency if self.packing else 0)
 
     @property
-    def replay(self) -> ReplaySpec:
+    def hold(self) -> int:
+        """Cycles from the last acceptance of a weight's address until its place is released.
+
+        The last column has not read the weight then. It has before the place is written: the release reaches the
+        channel in 2 cycles, and the new weight reaches the RAM in 2.
+        """
+        return max(self.array.read_delay - 3, 0)
+
+    @property
+    def release_latency(self) -> int:
+        """Cycles from the last entry of a weight into the array until a channel may take a beat for its place, less
+        one."""
+        return self.hold + 1
+
+    @property
+    def buffer(self) -> ActivationBufferSpec:
         """The activation buffer: a tile is read while the next arrives; a shared product has only one tile."""
-        depth = max(2 * self.words, *self.product_words)
-        repeat = max(share.rounds for share in self.shares)
-        return ReplaySpec(self.rows * self.array.depth * 8, depth, "block" if depth > 64 else "distributed", repeat)
+        return ActivationBufferSpec(
+            rows=self.rows, depth=self.depth, lanes=self.lanes_in,
+            beats=self.depth // self.lanes_in if self.ordered else self.inputs // self.lanes_in,
+            words=max(2 * self.words, *self.product_words), max_repeat=max(share.rounds for share in self.shares),
+        )  # fmt: skip
 
     @property
     def ring(self) -> ReplaySpec:
@@ -258,10 +282,9 @@ class LinearSpec(ArrayUnitSpec):
     @property
     def resources(self) -> Resources:
         """DSP, RAM, LUT and FF; LUT and FF are estimates."""
-        pack = Resources(lut=self.rows * self.array.depth * 8, ff=3 * self.rows * self.array.depth * 8)
         control = self.ring.control_resources + (self.orders.resources if self.ordered else Resources())
         loader = self.loader.resources + (self.packing.resources * self.channels if self.packing else Resources())
-        return self.array.resources + self.replay.resources + control + pack + loader
+        return self.array.resources + self.buffer.resources + control + loader
 
     def reference(self, activations: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Sums, int64 [tokens, outputs], of int8 activations [tokens, inputs] and weights [outputs, inputs]."""

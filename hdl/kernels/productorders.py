@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..memory import ReplayOrder, ReplaySpec
 from ..resources import Resources
 from ..stream import Fork, buffer_resources, connect
+from .activationbuffer import ActivationBufferSpec
 from .banks import Repeat
 from .packedweights import LoadOrder, PackedWeightsSpec
 
@@ -33,7 +34,7 @@ class ProductOrdersSpec:
     Attributes:
         products: the bounds of each product by its number; 0 is the unit's own, the rest are shared with other units.
         max_tiles: tiles of the longest order.
-        replay: the buffer of the activations.
+        buffer: the buffer of the activations.
         ring: the ring of the weights.
         packing: how packed weights lie in memory, if some are packed.
         channels: memory channels of the weights.
@@ -41,7 +42,7 @@ class ProductOrdersSpec:
 
     products: tuple[ProductBounds, ...]
     max_tiles: int
-    replay: ReplaySpec
+    buffer: ActivationBufferSpec
     ring: ReplaySpec
     packing: PackedWeightsSpec | None
     channels: int
@@ -59,8 +60,8 @@ class ProductOrdersSpec:
         """An order's ``tiles`` and the bounds of its product."""
         bounds = {
             "tiles": self.max_tiles,
-            "words": self.replay.depth,
-            "passes": self.replay.max_repeat,
+            "words": self.buffer.words,
+            "passes": self.buffer.max_repeat,
             "ram_words": self.ring.max_length,
         }
         return data.StructLayout({name: unsigned(most.bit_length()) for name, most in bounds.items()} | {"packed": 1})
@@ -99,10 +100,10 @@ class ReplayOrders(wiring.Component):
 
     def __init__(self, spec: ProductOrdersSpec):
         self.spec = spec
-        replay, ring = spec.replay, spec.ring
+        buffer, ring = spec.buffer, spec.ring
         members = {
             "order": In(stream.Signature(spec.order)),
-            "activations": Out(stream.Signature(ReplayOrder(replay.depth, replay.max_repeat))),
+            "activations": Out(stream.Signature(ReplayOrder(buffer.words, buffer.max_repeat))),
             "weights": Out(stream.Signature(ReplayOrder(ring.max_length, ring.max_repeat))),
         }
         if spec.packing:

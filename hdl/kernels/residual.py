@@ -15,7 +15,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..delay_registers import delay
 from ..fixed import round_shift, saturate, saturated
-from ..memory import ReplayBuffer, ReplaySpec, small_style
+from ..memory import ReplayBuffer, ReplaySpec
+from ..ram import small_style
 from ..resources import Resources, ram_blocks
 from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
 from .parameters import Block, ChannelParameters, ChannelWord

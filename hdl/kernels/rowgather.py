@@ -15,7 +15,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..delay_registers import advance, delay
-from ..memory import Ram, RamSpec, small_style
+from ..ram import Ram, RamSpec, small_style
 from ..resources import Resources
 from ..stream import PipelineBuffer, Unpack, buffer_resources, connect, join, pipeline_resources, tile
 

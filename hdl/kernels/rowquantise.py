@@ -21,7 +21,7 @@ from amaranth.lib.wiring import In, Out
 from ..delay_registers import advance, delay, registered_tree, tree_levels
 from ..fixed import VariableShift, round_shift, saturate
 from ..hierarchy import place
-from ..memory import Ram, RamSpec, small_style
+from ..ram import Ram, RamSpec, small_style
 from ..resources import Resources
 from ..serial import Divider, Normalise, divide_latency, normalise_latency
 from ..stream import PipelineBuffer, StreamBuffer, connect, join, pipeline_resources, tile

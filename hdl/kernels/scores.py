@@ -10,7 +10,7 @@ import numpy as np
 from amaranth.hdl import Module, Mux, Signal
 
 from ..dsp import CASCADE
-from ..memory import ReplaySpec
+from .activationbuffer import ActivationBufferSpec
 from .arrayspec import ArraySpec
 from .attention import AttentionUnit
 from .attentionspec import AttentionSpec
@@ -60,14 +60,13 @@ class ScoresSpec(AttentionSpec):
         return ArraySpec(
             rows=self.rows, columns=self.columns, cascades=self.cascades, lanes=self.lanes, terms=self.head_size,
             least_words=self.words, ram_depth=self.banks.depth, ram_style=self.ram_style, byte_enables=True,
+            word_latency=self.buffer.read_latency,
         )  # fmt: skip
 
     @property
-    def replay(self) -> ReplaySpec:
+    def buffer(self) -> ActivationBufferSpec:
         """The queries that wait for keys: see `BankSpec.tiles_ahead`."""
-        words = self.banks.tiles_ahead * self.heads * self.words
-        style = "ultra" if words > 1024 else "block" if words > 64 else "distributed"
-        return ReplaySpec(self.rows * self.depth * 8, words, style, self.banks.max_passes)
+        return self._buffer(words=self.banks.tiles_ahead * self.heads * self.words, max_repeat=self.banks.max_passes)
 
     @property
     def bounds(self) -> dict[str, str | int]:

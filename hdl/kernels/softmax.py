@@ -18,7 +18,7 @@ from amaranth.lib.wiring import In, Out
 from ..delay_registers import delay
 from ..fixed import limits, round_shift
 from ..hierarchy import place
-from ..memory import RamSpec
+from ..ram import RamSpec
 from ..resources import Resources
 from ..stream import PipelineBuffer, connect, pipeline_resources, tile
 from .parameters import Block, ChannelParameters, ChannelWord, RowFactor, RowFactors

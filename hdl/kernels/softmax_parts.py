@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..hierarchy import place
-from ..memory import Ram, RamSpec
+from ..ram import Ram, RamSpec
 from ..resources import Resources
 from ..serial import Divider, Normalise, divide_latency, normalise_latency
 from .parameters import RowFactor, RowFactors

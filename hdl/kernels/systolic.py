@@ -26,7 +26,8 @@ A1 is the sum of the first pass in column 1. The lines are signals of `SystolicA
     leaving                 .  .  .  .  .  .  .  .  . ..  .  .  .  .  .  .  3  2  1  3  2  1
     sums                    .  .  .  .  .  .  .  .  . ..  .  .  .  .  .  .  . A0 A1 A2 B0 B1
 
-A word is in column c after `ENTRY_DELAY` + c cycles, and its sum there `ArraySpec.sum_delay` (here 14) cycles later.
+A word is in column c after `ArraySpec.entry_delay` (here 2) + c cycles, and its sum there `ArraySpec.sum_delay` (here
+14) cycles later.
 The accumulator has a pass's sum one cycle after the sum of its last word, and ``finished`` has it one cycle later
 (`ArraySpec.finished`). ``finished`` keeps it until the next pass ends. So the columns of a lane load their chain
 together (``load``, `ArraySpec.load_delay`), when the last of them has finished. From the next cycle on, the chain
@@ -47,11 +48,11 @@ from amaranth.lib.wiring import In, Out
 from ..delay_registers import delay
 from ..dsp import CASCADE, CASCADE_SUM_BITS, Cascade
 from ..hierarchy import place
-from ..memory import Ram
+from ..ram import Ram
 from ..stream import StreamBuffer, join, tile
 from .arrayspec import ACTIVATION_BITS, FLAGS, ArraySpec
 
-__all__ = ["ArraySpec", "SystolicArray", "WritePort"]
+__all__ = ["ArraySpec", "SystolicArray", "WordOffer", "WritePort"]
 
 
 def WritePort(spec: ArraySpec) -> wiring.Signature:
@@ -66,9 +67,8 @@ def WritePort(spec: ArraySpec) -> wiring.Signature:
     )
 
 
-def activation_word(spec: ArraySpec) -> data.StructLayout:
-    """A ``word`` of activations, and whether it is the ``last`` of a pass."""
-    return data.StructLayout({"word": tile(spec.rows, spec.depth, signed(ACTIVATION_BITS)), "last": 1})
+WordOffer = data.StructLayout({"last": 1})
+"""A word that is there: whether it is the ``last`` of a pass."""
 
 
 def wave_members(spec: ArraySpec, direction: Any) -> dict[str, Any]:
@@ -85,7 +85,10 @@ def wave_members(spec: ArraySpec, direction: Any) -> dict[str, Any]:
 
 
 class Column(wiring.Component):
-    """One column: weight RAMs, cascades, T accumulators, and its place in the output chain."""
+    """One column: weight RAMs, cascades, T accumulators, and its place in the output chain.
+
+    A write reaches the RAMs one cycle after it was given.
+    """
 
     def __init__(self, spec: ArraySpec):
         self.spec = spec
@@ -139,12 +142,15 @@ class Column(wiring.Component):
         ram = Ram(*astuple(spec.ram))
         m.submodules[f"ram_{p}"] = place(platform, ram)
         enables = len(self.write.enable) // spec.cascades
-        m.d.comb += [
-            ram.write_enable.eq(self.write.enable.word_select(p, enables)),
-            ram.write_address.eq(self.write.address.word_select(p, spec.address_bits)),
-            ram.write_data.eq(self.write.data.word_select(p, 8 * CASCADE)),
-            ram.read_address.eq(address),
-        ]
+        for name, sink, value in (
+            ("enable", ram.write_enable, self.write.enable.word_select(p, enables)),
+            ("address", ram.write_address, self.write.address.word_select(p, spec.address_bits)),
+            ("data", ram.write_data, self.write.data.word_select(p, 8 * CASCADE)),
+        ):
+            register = Signal.like(sink, name=f"write_{name}{p}", reset_less=name != "enable")
+            m.d.sync += register.eq(value)
+            m.d.comb += sink.eq(register)
+        m.d.comb += ram.read_address.eq(address)
         skewed = skew(m, f"weight{p}", [ram.read_data.word_select(i, 8) for i in range(CASCADE)])
         sums = []
         for pair in range(spec.rows // 2):
@@ -191,7 +197,8 @@ class SystolicArray(wiring.Component):
     A pass starts only when the output FIFO has room for all its sums, so nothing inside the array ever stalls.
 
     Members:
-        activations: stream of {``word``: T x D int8, ``last``: the word ends a pass}.
+        offers: stream of `WordOffer`: a word of activations that is there.
+        word: the word, [row][feature] int8, `ArraySpec.word_latency` cycles after its offer was taken.
         addresses: stream; the RAM address of the same word's weights.
         write[c]: the write ports of column c's RAMs.
         sums: tile stream, T x ``lanes`` signed `ArraySpec.sum_bits`; ``columns`` features in each pass.
@@ -201,7 +208,8 @@ class SystolicArray(wiring.Component):
         self.spec = spec
         super().__init__(
             {
-                "activations": In(stream.Signature(activation_word(spec))),
+                "offers": In(stream.Signature(WordOffer)),
+                "word": In(spec.rows * spec.depth * ACTIVATION_BITS),
                 "addresses": In(stream.Signature(Shape.cast(spec.address_bits))),
                 "write": In(WritePort(spec)).array(spec.columns),
                 "sums": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(spec.sum_bits)))),
@@ -219,7 +227,7 @@ class SystolicArray(wiring.Component):
                 wiring.connect(m, columns[c - 1].after, column.before)
         go, first = self._admit(m)
         self._enter(m, columns[0], go, first)
-        self._drain(m, columns, go & self.activations.payload.last)
+        self._drain(m, columns, go & self.offers.payload.last)
         return m
 
     def _admit(self, m: Module) -> tuple[Value, Signal]:
@@ -228,14 +236,15 @@ class SystolicArray(wiring.Component):
         A first word needs room in the FIFO for its pass. A last word comes at least ``chain`` cycles after the one
         before, so that the chain is empty when it is loaded.
         """
-        spec, last = self.spec, self.activations.payload.last
+        spec, last = self.spec, self.offers.payload.last
         in_flight = Signal(range(spec.passes_in_flight + 1))
         beat = Signal(range(max(spec.chain, 2)))
         first = Signal(init=1)
         room = Signal()
-        since_end = Signal(range(spec.chain + 1))  # cycles since a last word entered, up to the chain's length
-        m.d.comb += room.eq((~first | (in_flight != spec.passes_in_flight)) & (~last | (since_end >= spec.chain - 1)))
-        go = join(m, [self.activations, self.addresses], room)
+        left_in_chain = Signal(range(spec.chain))  # cycles until a last word may enter
+        spaced = Signal(init=1)  # there are none
+        m.d.comb += room.eq((~first | (in_flight != spec.passes_in_flight)) & (~last | spaced))
+        go = join(m, [self.offers, self.addresses], room)
         left = self.sums.valid & self.sums.ready
         pass_left = left & (beat == spec.chain - 1)
         m.d.sync += in_flight.eq(in_flight + (go & first) - pass_left)
@@ -244,20 +253,20 @@ class SystolicArray(wiring.Component):
         with m.If(go):
             m.d.sync += first.eq(last)
         with m.If(go & last):
-            m.d.sync += since_end.eq(0)
-        with m.Elif(since_end != spec.chain):
-            m.d.sync += since_end.eq(since_end + 1)
+            m.d.sync += [left_in_chain.eq(spec.chain - 1), spaced.eq(spec.chain == 1)]
+        with m.Elif(~spaced):
+            m.d.sync += [left_in_chain.eq(left_in_chain - 1), spaced.eq(left_in_chain == 1)]
         return go, first
 
     def _enter(self, m: Module, column: Column, go: Value, first: Signal) -> None:
         """Sends a word into column 0: its address at once, its activations and flags when they are due there."""
-        spec, word = self.spec, self.activations.payload.word
+        spec = self.spec
         sent = Signal(FLAGS)
-        m.d.comb += [sent.valid.eq(go), sent.first.eq(first), sent.last.eq(self.activations.payload.last)]
-        m.d.sync += column.before.address.eq(self.addresses.payload)
+        m.d.comb += [sent.valid.eq(go), sent.first.eq(first), sent.last.eq(self.offers.payload.last)]
+        m.d.comb += column.before.address.eq(delay(m, "address", self.addresses.payload, spec.entry_delay - 1))
         m.d.comb += column.before.flags.eq(delay(m, "flags", sent.as_value(), spec.flags_delay, control=True))
         # Group i has byte i of every cascade of every row, which comes i cycles late.
-        values = [word.as_value().word_select(i, ACTIVATION_BITS) for i in range(spec.rows * spec.depth)]
+        values = [self.word.word_select(i, ACTIVATION_BITS) for i in range(spec.rows * spec.depth)]
         late = skew(m, "activation", [Cat(values[i::CASCADE]) for i in range(CASCADE)], spec.activation_delay)
         for i, group in enumerate(late):
             for k in range(spec.rows * spec.cascades):

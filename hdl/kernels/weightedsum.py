@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal
 
-from ..memory import ReplaySpec
+from .activationbuffer import ActivationBufferSpec
 from .arrayspec import ArraySpec
 from .attention import AttentionUnit
 from .attentionspec import AttentionSpec
@@ -61,14 +61,13 @@ class WeightedSumsSpec(AttentionSpec):
             rows=self.rows, columns=self.columns, cascades=self.cascades, lanes=self.lanes,
             terms=self.words(self.max_length) * self.depth, least_words=1,
             ram_depth=self.banks.depth, ram_style=self.ram_style, byte_enables=True,
+            word_latency=self.buffer.read_latency,
         )  # fmt: skip
 
     @property
-    def replay(self) -> ReplaySpec:
+    def buffer(self) -> ActivationBufferSpec:
         """The numerators of a head: one is read while the next arrives."""
-        words = 2 * self.words(self.max_length)
-        style = "block" if words > 64 else "distributed"
-        return ReplaySpec(self.rows * self.depth * 8, words, style, self.passes)
+        return self._buffer(words=2 * self.words(self.max_length), max_repeat=self.passes)
 
     @property
     def bounds(self) -> dict[str, str | int]:

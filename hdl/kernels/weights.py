@@ -29,6 +29,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS
+from ..counted import Turns
 from ..delay_registers import advance
 from ..dsp import CASCADE
 from ..resources import Resources
@@ -211,11 +212,12 @@ class WeightChannels:
 class LoadChannel(wiring.Component):
     """Writes the beats of a channel into its ``rams`` RAMs, which are rings of ``depth`` words.
 
+    All outputs come from registers.
+
     Members:
         channel: stream of 512-bit beats.
-        free: words of the rings that are free, counted from the slowest channel on.
-        written: strobe; the slowest channel has written one word more to all its RAMs.
-        ahead: level; this channel has written more words than the slowest.
+        released: strobe; a word of the rings has been read for the last time.
+        written: strobe; this channel has written one word more to all its RAMs, one cycle after its last beat.
         enable, address[i], data[i]: the write port of RAM i, one cycle after a beat is accepted.
     """
 
@@ -225,9 +227,8 @@ class LoadChannel(wiring.Component):
         super().__init__(
             {
                 "channel": In(stream.Signature(unsigned(CHANNEL_BITS))),
-                "free": In(range(depth + 1)),
-                "written": In(1),
-                "ahead": Out(1),
+                "released": In(1),
+                "written": Out(1),
                 "enable": Out(rams),
                 "address": Out(Shape.cast(range(max(depth, 2)))).array(rams),
                 "data": Out(8 * CASCADE).array(rams),
@@ -237,27 +238,39 @@ class LoadChannel(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, depth = self.channels, self.depth
-        # The present beat's number in its block, and the words that this channel has written ahead of the slowest.
-        index = Signal(range(max(spec.block_beats, 2)))
-        words = Signal(range(depth + 1))
+        index = Turns("index", spec.block_beats)  # the present beat's number in its block
+        beats = range(spec.block_beats)
         accept = Signal()
         completes = Signal()
-        begins = Signal()
-        beats = range(spec.block_beats)
+        complete = Array(spec.complete(beat + 1) - spec.complete(beat) for beat in beats)
         m.d.comb += [
-            completes.eq(Array(spec.complete(beat + 1) - spec.complete(beat) for beat in beats)[index]),
-            begins.eq(Array(spec.begins(beat) for beat in beats)[index]),
-            # A beat that begins the next address needs two free words.
-            self.channel.ready.eq((self.free != words) & (~begins | (self.free != words + 1))),
             accept.eq(self.channel.valid & self.channel.ready),
-            self.ahead.eq(words != 0),
+            completes.eq(accept & complete[index.count]),
         ]
-        m.d.sync += words.eq(words + (accept & completes) - self.written)
-        advance(m, index, spec.block_beats, accept)
+        m.d.sync += self.written.eq(completes)
+        index.step(m, accept)
+        self._admit(m, accept, completes, index.count)
         address = Signal.like(self.address[0])
-        advance(m, address, depth, accept & completes)
-        self._write(m, accept, index, address)
+        advance(m, address, depth, completes)
+        self._write(m, accept, index.count, address)
         return m
+
+    def _admit(self, m: Module, accept: Signal, completes: Signal, index: Signal) -> None:
+        """Computes ``ready`` one cycle ahead. A beat needs a free word; one that begins the next address needs two."""
+        beats = range(self.channels.block_beats)
+        begins = [self.channels.begins(beat) for beat in beats]
+        two = Mux(accept, Array(begins[1:] + begins[:1])[index], Array(begins)[index])
+        enough = []
+        for needed in (1, 2):
+            # Negative where the free words do not suffice: the sign is all that must be looked at.
+            spare = Signal(range(-2, self.depth), init=self.depth - needed, name=f"spare{needed}")
+            following = Signal.like(spare, name=f"following{needed}")
+            m.d.comb += following.eq(spare + self.released - completes)
+            m.d.sync += spare.eq(following)
+            enough.append(~following[-1])
+        ready = Signal(init=1)
+        m.d.sync += ready.eq(Mux(two, enough[1], enough[0]))
+        m.d.comb += self.channel.ready.eq(ready)
 
     def _write(self, m: Module, accept: Signal, index: Signal, address: Signal) -> None:
         """Registers the beat and the two addresses that it may be for, and gives each RAM its word of it."""

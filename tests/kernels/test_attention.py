@@ -121,7 +121,7 @@ def check_latency(result, spec: AttentionSpec, words: int) -> None:
 
 
 def test_latency_where_activations_come_last() -> None:
-    scores, sums = replace(SCORES, lanes_stored=8), replace(SUMS, lanes_stored=4)
+    scores, sums = replace(SCORES, lanes_stored=8), replace(SUMS, lanes_stored=4, cascades=2)
     inputs, expected, _ = scores_stimulus(scores, [2], seed=6)
     check_late_activations(run_streams(Scores(scores), inputs, {"sums": len(expected)}), scores, scores.words)
     inputs, expected = sums_stimulus(sums, [2], seed=6)

@@ -7,7 +7,7 @@ from typing import Any
 from amaranth.sim import Simulator
 
 from hdl.kernels import systolic
-from hdl.kernels.arrayspec import ENTRY_DELAY, ArraySpec
+from hdl.kernels.arrayspec import ArraySpec
 from hdl.kernels.systolic import SystolicArray
 
 SPEC = ArraySpec(rows=2, columns=3, cascades=1, lanes=1, terms=16, least_words=2, ram_depth=8)
@@ -36,18 +36,26 @@ def waves() -> dict[str, list[int]]:
                 ctx.set(write.address, address)
                 await ctx.tick()
             ctx.set(write.enable, 0)
-        word, last = array.activations.payload.word.as_value(), array.activations.payload.last
-        valid = [array.activations.valid, array.addresses.valid, array.sums.ready]
-        for signal in valid:
+        offer, address = array.offers, array.addresses
+        for signal in (offer.valid, address.valid, array.sums.ready):
             ctx.set(signal, 1)
-        for address, (name, activation) in enumerate(WORDS.items(), start=1):
-            ctx.set(array.addresses.payload, address)
-            ctx.set(word, activation)
-            ctx.set(last, name.endswith("1"))
-            await ctx.tick().until(array.activations.ready)
-        for signal in [*valid[:2], word, array.addresses.payload]:
-            ctx.set(signal, 0)
-        await ctx.tick().repeat(SHOWN[-1])
+        coming = [0] * SPEC.word_latency  # the words on their way to the array
+        waiting = list(enumerate(WORDS.items(), start=1))
+        for _ in range(SHOWN[-1] + 1):
+            if waiting:
+                number, (name, activation) = waiting[0]
+                ctx.set(address.payload, number)
+                ctx.set(offer.payload.last, name.endswith("1"))
+            else:
+                ctx.set(offer.valid, 0)
+                ctx.set(address.valid, 0)
+                ctx.set(address.payload, 0)
+            taken = waiting and ctx.get(offer.ready)
+            ctx.set(array.word, coming.pop(0))
+            coming.append(activation if taken else 0)
+            if taken:
+                waiting.pop(0)
+            await ctx.tick()
 
     simulator = Simulator(array)
     simulator.add_clock(1e-6)
@@ -56,7 +64,7 @@ def waves() -> dict[str, list[int]]:
     with simulator.write_vcd(text):
         simulator.run()
     sampled = cycles(text.getvalue())
-    start = sampled["activations__valid"].index(1)
+    start = sampled["offers__valid"].index(1)
     return {path: values[start:] for path, values in sampled.items()}
 
 
@@ -104,9 +112,9 @@ def diagram() -> str:
 
     lines = [
         line("cycle", [str(cycle) for cycle in SHOWN]),
-        row("go", r"\activations__payload.word[0][0]", words, accepted),
+        row("go", "addresses__payload", addresses, accepted),
         *(
-            row(f"column {c}: address", f"column_{c}/address", addresses, [0] * (ENTRY_DELAY + c) + accepted)
+            row(f"column {c}: address", f"column_{c}/address", addresses, [0] * (SPEC.entry_delay + c) + accepted)
             for c in columns
         ),
         *(

@@ -46,8 +46,8 @@ def load(spec: WeightChannels, beats: np.ndarray, rams: int, depth: int, words: 
     m = Module()
     m.submodules.dut = dut = LoadChannel(spec, rams, depth)
     filled = Signal(range(depth + 1))
-    m.d.comb += [dut.written.eq(dut.ahead), dut.free.eq(depth - filled)]
-    m.d.sync += filled.eq(filled + dut.written - (filled != 0))
+    m.d.comb += dut.released.eq(filled != 0)
+    m.d.sync += filled.eq(filled + dut.written - dut.released)
     found: list[list[int]] = [[] for _ in range(rams)]
     accepted: list[int] = []
 
@@ -93,9 +93,7 @@ def test_a_beat_for_two_words_waits_for_room_for_both() -> None:
     cut = weights(spec, passes=2, words=1)
     (beats,) = spec.pack(cut)
     for depth in (1, 2):
-        m = Module()
-        m.submodules.dut = dut = LoadChannel(spec, 12, depth)
-        m.d.comb += dut.free.eq(depth)
+        dut = LoadChannel(spec, 12, depth)
         taken = []
 
         async def drive(ctx: Any, dut: LoadChannel = dut, taken: list[bool] = taken) -> None:
@@ -104,7 +102,7 @@ def test_a_beat_for_two_words_waits_for_room_for_both() -> None:
                 taken.append(bool(ctx.get(dut.channel.ready)))
                 await ctx.tick()
 
-        simulator = Simulator(m)
+        simulator = Simulator(dut)
         simulator.add_clock(1e-6)
         simulator.add_testbench(drive)
         simulator.run()

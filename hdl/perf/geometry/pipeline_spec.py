@@ -337,7 +337,7 @@ class PipelineSpec:
 
     def heads_in_sums_with(self, unit: WeightedSumsSpec) -> int:
         """`heads_in_sums` with other weighted sums."""
-        return unit.replay.depth + ceil(unit.array.passes_in_flight / unit.passes) + 2
+        return unit.buffer.words + ceil(unit.array.passes_in_flight / unit.passes) + 2
 
     @cached_property
     def parameters(self) -> tuple[ParameterBlock, ...]:

@@ -49,7 +49,7 @@ class WeightArrivals:
 
     def read(self, passes: np.ndarray) -> None:
         """A layer's last tile is read in passes that end at these times."""
-        gone = passes[:, np.newaxis] + np.arange(1 - self.unit.words, 1) + self.unit.array.read_delay
+        gone = passes[:, np.newaxis] + np.arange(1 - self.unit.words, 1) + self.unit.release_latency
         self.free = np.concatenate([self.free[-gone.size :], gone.reshape(-1)])
 
 

@@ -43,4 +43,4 @@ class WeightStream:
         """The next words are read for the last time at these times."""
         places = (self.read + np.arange(len(when))) % self.unit.ram_depth
         self.read += len(when)
-        self.free[places] = when + self.unit.array.read_delay
+        self.free[places] = when + self.unit.release_latency

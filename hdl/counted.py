@@ -1,0 +1,49 @@
+"""Counters whose tests are registers, so that they take no logic."""
+
+from amaranth.hdl import Module, Mux, Signal, Value
+
+__all__ = ["Counted", "Turns"]
+
+
+class Counted:
+    """A count of things that come and go, from 0 to ``most``.
+
+    Attributes: ``count``; ``some``, a register that is high where ``count`` is not 0.
+    """
+
+    def __init__(self, name: str, most: int, *, init: int):
+        self.count = Signal(range(most + 1), init=init, name=name)
+        self.some = Signal(init=init != 0, name=f"{name}_some")
+
+    def step(self, m: Module, *, up: Value, down: Value) -> None:
+        """One more where ``up`` is high, one less where ``down`` is; ``down`` only where there are some."""
+        several = self.count[1:].any()
+        m.d.sync += [
+            self.count.eq(self.count + up - down),
+            self.some.eq(up | several | (self.some & ~down)),
+        ]
+
+
+class Turns:
+    """A counter from 0 to ``period`` - 1, which begins again.
+
+    Attributes: ``count``; ``last``, a register that is high where ``count`` is ``period`` - 1.
+    """
+
+    def __init__(self, name: str, period: int):
+        self.period = period
+        self.count = Signal(range(period), name=name)
+        self.last = Signal(init=period == 1, name=f"{name}_last")
+
+    def step(self, m: Module, go: Value) -> None:
+        """One turn more in each cycle in which ``go`` is high."""
+        if self.period > 1:
+            with m.If(go):
+                m.d.sync += [
+                    self.count.eq(Mux(self.last, 0, self.count + 1)),
+                    self.last.eq(~self.last & (self.count == self.period - 2) if self.period > 2 else ~self.last),
+                ]
+
+    def restart(self, m: Module) -> None:
+        """Begins again with 0; a later statement wins."""
+        m.d.sync += [self.count.eq(0), self.last.eq(self.period == 1)]
