@@ -35,14 +35,18 @@ class Turns:
         self.count = Signal(range(period), name=name)
         self.last = Signal(init=period == 1, name=f"{name}_last")
 
+    @property
+    def last_after(self) -> Value:
+        """What ``last`` will be after one turn more."""
+        if self.period < 3:
+            return Value.cast(~self.last if self.period == 2 else 1)
+        return ~self.last & (self.count == self.period - 2)
+
     def step(self, m: Module, go: Value) -> None:
         """One turn more in each cycle in which ``go`` is high."""
         if self.period > 1:
             with m.If(go):
-                m.d.sync += [
-                    self.count.eq(Mux(self.last, 0, self.count + 1)),
-                    self.last.eq(~self.last & (self.count == self.period - 2) if self.period > 2 else ~self.last),
-                ]
+                m.d.sync += [self.count.eq(Mux(self.last, 0, self.count + 1)), self.last.eq(self.last_after)]
 
     def restart(self, m: Module) -> None:
         """Begins again with 0; a later statement wins."""

@@ -136,8 +136,9 @@ class ReplayControl(wiring.Component):
         order, offered = orders.payload, reads.input.payload
         fresh = Counted("fresh", depth, init=0)  # words that were written, and not yet read once
         free = Counted("free", depth, init=depth)
-        index = Signal(range(self.max_length))
-        reading = Signal(range(self.max_repeat))
+        # Words and readings are counted from 1, so that their last ones are found without a subtraction.
+        index = Signal.like(order.length, init=1)
+        reading = Signal.like(order.repeat, init=1)
         again = Signal()  # the reading is not the first of its order
         first = Signal.like(self.write_address)
         current = Signal.like(self.write_address)
@@ -147,8 +148,8 @@ class ReplayControl(wiring.Component):
         last_reading = Signal()
         m.d.comb += [
             following.eq(Mux(current == depth - 1, 0, current + 1)),
-            last_word.eq(index == order.length - 1),
-            last_reading.eq(reading == order.repeat - 1),
+            last_word.eq(index == order.length),
+            last_reading.eq(reading == order.repeat),
             step.eq(orders.valid & reads.input.ready & (again | fresh.some)),
             orders.ready.eq(step & last_word & last_reading),
             reads.input.valid.eq(orders.valid & (again | fresh.some)),
@@ -157,9 +158,9 @@ class ReplayControl(wiring.Component):
             offered.releases.eq(last_reading),
         ]
         with m.If(step):
-            m.d.sync += [index.eq(Mux(last_word, 0, index + 1)), current.eq(following)]
+            m.d.sync += [index.eq(Mux(last_word, 1, index + 1)), current.eq(following)]
             with m.If(last_word):
-                m.d.sync += [reading.eq(Mux(last_reading, 0, reading + 1)), again.eq(~last_reading)]
+                m.d.sync += [reading.eq(Mux(last_reading, 1, reading + 1)), again.eq(~last_reading)]
                 with m.If(last_reading):
                     m.d.sync += first.eq(following)
                 with m.Else():

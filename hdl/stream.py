@@ -14,6 +14,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from .counted import Turns
 from .resources import Resources, ram_blocks
 
 __all__ = [
@@ -221,14 +222,28 @@ class Fork(wiring.Component):
         m = Module()
         buffers = [StreamBuffer(self.input.payload.shape(), self.depth) for _ in range(self.readers)]
         go = Signal()
-        m.d.comb += go.eq(self.input.valid & Cat(b.input.ready for b in buffers).all())
-        m.d.comb += self.input.ready.eq(go)
+        m.d.comb += self.input.ready.eq(Cat(b.input.ready for b in buffers).all())
+        m.d.comb += go.eq(self.input.valid & self.input.ready)
         for i, buffer in enumerate(buffers):
             m.submodules[f"buffer_{i}"] = buffer
             m.d.comb += Value.cast(buffer.input.payload).eq(Value.cast(self.input.payload))
             m.d.comb += buffer.input.valid.eq(go)
             connect(m, buffer.output, self.outputs[i])
         return m
+
+
+def parts_of_rows(m: Module, ratio: int, beats: int, go: Value) -> tuple[Signal, Signal]:
+    """The part of its word that each beat is, and a register: whether it is the last part; counted by ``go``.
+
+    A word has ``ratio`` parts, a row ``beats`` beats; the last word of a row may be short.
+    """
+    row, part = Turns("beat", beats), Signal(range(ratio))
+    last = Signal(init=min(ratio, beats) == 1)
+    row.step(m, go)
+    with m.If(go):
+        m.d.sync += part.eq(Mux(last, 0, part + 1))
+        m.d.sync += last.eq(Mux(last, int(ratio == 1), part == ratio - 2) | row.last_after)
+    return part, last
 
 
 class Pack(wiring.Component):
@@ -252,16 +267,11 @@ class Pack(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.buffer = buffer = StreamBuffer(self.output.payload.shape())
-        part = Signal(range(self.ratio))
-        beat = Signal(range(self.beats))
-        last = (part == self.ratio - 1) | (beat == self.beats - 1)
+        part, last = parts_of_rows(m, self.ratio, self.beats, self.input.valid & self.input.ready)
         m.d.comb += [
             self.input.ready.eq(buffer.input.ready | ~last),
             buffer.input.valid.eq(self.input.valid & last),
         ]
-        with m.If(self.input.valid & self.input.ready):
-            m.d.sync += part.eq(Mux(last, 0, part + 1))
-            m.d.sync += beat.eq(Mux(beat == self.beats - 1, 0, beat + 1))
         for row in range(self.rows):
             now = Value.cast(self.input.payload[row])
             words = []
@@ -298,14 +308,8 @@ class Unpack(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.buffer = buffer = StreamBuffer(self.output.payload.shape())
-        part = Signal(range(self.ratio))
-        beat = Signal(range(self.beats))
-        last = (part == self.ratio - 1) | (beat == self.beats - 1)
-        go = self.input.valid & buffer.input.ready
+        part, last = parts_of_rows(m, self.ratio, self.beats, self.input.valid & buffer.input.ready)
         m.d.comb += [buffer.input.valid.eq(self.input.valid), self.input.ready.eq(buffer.input.ready & last)]
-        with m.If(go):
-            m.d.sync += part.eq(Mux(last, 0, part + 1))
-            m.d.sync += beat.eq(Mux(beat == self.beats - 1, 0, beat + 1))
         for row in range(self.rows):
             word = Value.cast(self.input.payload[row])
             width = len(word) // self.ratio

@@ -207,8 +207,8 @@ class _Module:
         end = Worst.of(TimingPath(0, SETUP, f"{cell.type} {self.netlist.name}.{cell.name}"))
         for port, bits in cell.inputs.items():
             for bit in bits:
-                self.loads[bit].count(role(cell, port))
                 if isinstance(bit, int):
+                    self.loads[bit].count(role(cell, port))
                     self.ends[bit].append(end)
         for bits in cell.outputs.values():
             for bit in bits:
@@ -219,7 +219,7 @@ class _Module:
         for port, bits in [*cell.inputs.items(), *cell.outputs.items()]:
             for index, bit in enumerate(bits):
                 place = (port, index)
-                if place in below.loads:
+                if place in below.loads and isinstance(bit, int):
                     self.loads[bit].add(below.loads[place])
                 if place in below.captured and isinstance(bit, int):
                     self.ends[bit].append(below.captured[place])

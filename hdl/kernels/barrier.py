@@ -121,15 +121,15 @@ class BarrierPlacement(Placement):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.spec
-        tile = Signal(range(spec.max_tiles))
+        tile = Signal.like(self.order.payload.tiles, init=1)
         bank = Signal()
-        layer_ends = tile == self.order.payload.tiles - 1
+        layer_ends = tile == self.order.payload.tiles
         bank_base = Mux(bank, spec.bank_stride, 0)
         other_base = Mux(bank, 0, spec.bank_stride)
         self.count(m, Mux(layer_ends, other_base, bank_base))
         m.d.comb += [self.stored.eq(self.tile & layer_ends), self.order.ready.eq(self.stored)]
         with m.If(self.tile):
-            m.d.sync += [tile.eq(Mux(layer_ends, 0, tile + 1)), bank.eq(bank ^ layer_ends)]
+            m.d.sync += [tile.eq(Mux(layer_ends, 1, tile + 1)), bank.eq(bank ^ layer_ends)]
         return m
 
     def share(self, m: Module, name: str) -> tuple[Any, Any]:

@@ -3,12 +3,13 @@
 from math import ceil
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..perf.geometry.pipeline_spec import PipelineSpec
 from ..serial import Divider
+from ..stream import StreamBuffer, buffered, connect
 
 __all__ = ["Control", "LayerOrder", "RunOrder", "order_readers"]
 
@@ -38,7 +39,7 @@ def order_readers(spec: PipelineSpec) -> list[str]:
 
 
 class Control(wiring.Component):
-    """Turns a `RunOrder` into ``layers`` orders, after a division for each bound that is no power of two."""
+    """Turns a `RunOrder` into ``layers`` orders, after a division for each bound."""
 
     def __init__(self, spec: PipelineSpec):
         self.spec = spec
@@ -48,38 +49,42 @@ class Control(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        spec, run, order = self.spec, self.run.payload, self.orders.payload
+        spec, given = self.spec, buffered(m, "given", self.run)
+        m.submodules.made = made = StreamBuffer(self.orders.payload.shape())
+        run, order = given.payload, made.input.payload
+        connect(m, made.output, self.orders)
         multiples = {"tiles": spec.rows, **spec.counts}
         dividers = {}
         started = Signal()
+        divided = Signal()  # all divisions of the run are done
+        done = Signal()
         for name, multiple in multiples.items():
             numerator_bits = (spec.max_length + multiple - 1).bit_length()
             bits = max(ceil(spec.max_length / multiple).bit_length(), numerator_bits - multiple.bit_length() + 1)
             m.submodules[f"divide_{name}"] = divider = Divider(numerator_bits, multiple.bit_length(), bits)
             m.d.comb += [
-                divider.input.valid.eq(self.run.valid & ~started),
+                divider.input.valid.eq(given.valid & ~started),
                 divider.input.payload.numerator.eq(run.tokens + (multiple - 1)),
                 divider.input.payload.denominator.eq(multiple),
+                divider.output.ready.eq(done),
                 order[name].eq(divider.output.payload),
             ]
             dividers[name] = divider
-        layer = Signal.like(run.layers)
-        last = layer == run.layers - 1
-        ready = Const(1)
-        for divider in dividers.values():
-            ready = ready & divider.output.valid
-        done = self.orders.valid & self.orders.ready & last
+        m.d.sync += divided.eq(Cat(divider.output.valid for divider in dividers.values()).all() & ~done)
+        layer = Signal.like(run.layers, init=1)
+        last = layer == run.layers
+        makes = divided & made.input.ready
         m.d.comb += [
-            self.orders.valid.eq(started & ready),
-            order.first.eq(layer == 0),
+            made.input.valid.eq(divided),
+            order.first.eq(layer == 1),
             order.last.eq(last),
             order.trace.eq(run.trace),
             order.tokens.eq(run.tokens),
-            self.run.ready.eq(done),
+            done.eq(makes & last),
+            given.ready.eq(done),
         ]
-        m.d.comb += [divider.output.ready.eq(done) for divider in dividers.values()]
-        with m.If(self.run.valid):
+        with m.If(given.valid):
             m.d.sync += started.eq(~done)
-        with m.If(self.orders.valid & self.orders.ready):
-            m.d.sync += layer.eq(Mux(last, 0, layer + 1))
+        with m.If(makes):
+            m.d.sync += layer.eq(Mux(last, 1, layer + 1))
         return m

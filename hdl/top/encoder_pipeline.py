@@ -13,10 +13,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS
+from ..counted import Turns
 from ..kernels.linear import Linear as LinearUnit
 from ..model.architecture import Linear
 from ..perf.geometry.pipeline_spec import PipelineSpec
-from ..stream import Fork, StreamBuffer, connect, tile
+from ..stream import Fork, StreamBuffer, buffered, connect, tile
 from .control import Control, LayerOrder, RunOrder, order_readers
 from .graph import GraphComposition
 from .parameter_dealer import ParameterDealer
@@ -44,15 +45,19 @@ class Entry(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        first = self.order.payload.first
-        ends, _ = count_layer(m, self.spec, self.order, self.output.valid & self.output.ready)
+        order = buffered(m, "orders", self.order)
+        m.submodules.buffer = buffer = StreamBuffer(self.output.payload.shape())
+        first = order.payload.first
+        outside, feedback = self.outside, self.feedback
+        ends, _ = count_layer(m, self.spec, order, buffer.input.valid & buffer.input.ready)
         m.d.comb += [
-            self.output.payload.eq(Mux(first, self.outside.payload.as_value(), self.feedback.payload.as_value())),
-            self.output.valid.eq(self.order.valid & Mux(first, self.outside.valid, self.feedback.valid)),
-            self.outside.ready.eq(self.order.valid & first & self.output.ready),
-            self.feedback.ready.eq(self.order.valid & ~first & self.output.ready),
-            self.order.ready.eq(ends),
+            buffer.input.payload.eq(Mux(first, outside.payload.as_value(), feedback.payload.as_value())),
+            buffer.input.valid.eq(order.valid & Mux(first, outside.valid, feedback.valid)),
+            outside.ready.eq(order.valid & first & buffer.input.ready),
+            feedback.ready.eq(order.valid & ~first & buffer.input.ready),
+            order.ready.eq(ends),
         ]
+        connect(m, buffer.output, self.output)
         return m
 
 
@@ -74,25 +79,21 @@ class Exit(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        order = self.order.payload
+        orders = buffered(m, "orders", self.order)
+        order = orders.payload
         m.submodules.outside = outside = StreamBuffer(self.outside.payload.shape())
         m.submodules.feedback = feedback = StreamBuffer(self.feedback.payload.shape())
         leaves, returns = order.last | order.trace, ~order.last
         go = Signal()
-        ends, _ = count_layer(m, self.spec, self.order, go)
+        ends, _ = count_layer(m, self.spec, orders, go)
         m.d.comb += [
-            go.eq(
-                self.order.valid
-                & self.input.valid
-                & (outside.input.ready | ~leaves)
-                & (feedback.input.ready | ~returns)
-            ),
-            self.input.ready.eq(go),
+            self.input.ready.eq(orders.valid & (outside.input.ready | ~leaves) & (feedback.input.ready | ~returns)),
+            go.eq(self.input.valid & self.input.ready),
             outside.input.valid.eq(go & leaves),
             feedback.input.valid.eq(go & returns),
             outside.input.payload.eq(self.input.payload),
             feedback.input.payload.eq(self.input.payload),
-            self.order.ready.eq(ends),
+            orders.ready.eq(ends),
         ]
         connect(m, outside.output, self.outside)
         connect(m, feedback.output, self.feedback)
@@ -101,16 +102,15 @@ class Exit(wiring.Component):
 
 def count_layer(m: Module, spec: PipelineSpec, order: Any, beat_moves: Any) -> tuple[Signal, Value]:
     """High in the cycle in which the last beat of a layer's last tile moves, and during all of that tile."""
-    beat = Signal(range(spec.tile_beats))
-    tile_index = Signal(range(spec.max_tiles))
+    beat = Turns("beat", spec.tile_beats)
+    tile_index = Signal.like(order.payload.tiles, init=1)
     ends = Signal()
     tile_ends = Signal()
-    last_tile = tile_index == order.payload.tiles - 1
-    m.d.comb += [tile_ends.eq(beat_moves & (beat == spec.tile_beats - 1)), ends.eq(tile_ends & last_tile)]
-    with m.If(beat_moves):
-        m.d.sync += beat.eq(Mux(tile_ends, 0, beat + 1))
+    last_tile = tile_index == order.payload.tiles
+    beat.step(m, beat_moves)
+    m.d.comb += [tile_ends.eq(beat_moves & beat.last), ends.eq(tile_ends & last_tile)]
     with m.If(tile_ends):
-        m.d.sync += tile_index.eq(Mux(ends, 0, tile_index + 1))
+        m.d.sync += tile_index.eq(Mux(ends, 1, tile_index + 1))
     return ends, last_tile
 
 

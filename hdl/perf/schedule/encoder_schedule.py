@@ -32,6 +32,10 @@ from .servers import BUFFER, LONG_AGO, ParameterServer, Server
 __all__ = ["EncoderSchedule", "counted_cycles", "counted_layer_cycles"]
 
 
+ORDER_CYCLES = 5
+"""From the quotients of a run's tokens to the order that the entry sees: registered, and through four buffers."""
+
+
 class WeightArrivals:
     """The RAMs of a linear unit: words arrive as those of the layers before are let go, in their last tiles."""
 
@@ -59,7 +63,7 @@ class EncoderSchedule:
     def __init__(self, spec: PipelineSpec, tokens: int):
         self.spec, self.tokens, self.tiles = spec, tokens, -(-tokens // spec.rows)
         # Memory delivers from the beginning; tokens are taken when control has divided them into tiles.
-        start = -(divide_latency(spec.max_tiles.bit_length()) + 1)
+        start = -(divide_latency(spec.max_tiles.bit_length()) + ORDER_CYCLES)
         self.weights = {name: WeightArrivals(spec.linear(name), start) for name in spec.products}
         self.parameters = ParameterServer(
             spec.parameters, start, max_tiles=spec.max_tiles, tables={spec.table.name: spec.activation.entries}
@@ -90,7 +94,7 @@ class EncoderSchedule:
         """When the last beat of each tile leaves a layer, of tiles whose last beats enter it at these times."""
         self.there = self.parameters.layer()
         graph = self.spec.layer
-        return self.walk(graph, arrived)[graph.output]
+        return self.walk(graph, arrived + BUFFER)[graph.output]  # through the entry
 
     def walk(self, graph: Graph, arrived: np.ndarray) -> dict[str, np.ndarray]:
         """When the last beat of each tile of a graph's tensors is there for their readers [tiles], or of each head's
