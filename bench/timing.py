@@ -85,7 +85,7 @@ def main() -> int:
     count = len(emitter.modules)
     with console.status("") as status:
         netlists = map_modules(
-            emitter.modules, progress=lambda done: status.update(f"{done} of {count} modules mapped")
+            emitter.modules, fastest=True, progress=lambda done: status.update(f"{done} of {count} modules mapped")
         )
     timing = analyse(netlists, top)
     found = list(failures(timing))

@@ -182,19 +182,25 @@ class ReplayControl(wiring.Component):
 
 
 class ReplayBuffer(wiring.Component):
-    """A FIFO of ``depth`` words that reads each order's words ``repeat`` times; one word in and one out per cycle.
+    """A FIFO that reads each order's words ``repeat`` times; one word in and one out per cycle.
 
     The first reading may follow the writing closely (`ReplaySpec.latency`). With orders of ``repeat`` 1 it is a plain
-    prefetching FIFO. Members: ``input``, ``output`` (streams of ``shape``), ``order`` (stream of `ReplayOrder`),
-    ``last`` (the word on offer ends a reading).
+    prefetching FIFO.
+
+    Members:
+        input: stream of ``shape``; where a word has several groups, of their bits, one group after the other.
+        order: stream of `ReplayOrder`.
+        output: stream of ``shape``.
+        last: the word on offer ends a reading.
     """
 
-    def __init__(self, shape: ShapeLike, depth: int, *, style: str, max_repeat: int):
-        self.spec = ReplaySpec(Shape.cast(shape).width, depth, style, max_repeat)
+    def __init__(self, shape: ShapeLike, spec: ReplaySpec):
+        self.spec = spec
+        given = shape if spec.groups == 1 else unsigned(spec.ram.group_bits)
         super().__init__(
             {
-                "input": In(stream.Signature(shape)),
-                "order": In(stream.Signature(ReplayOrder(depth, max_repeat))),
+                "input": In(stream.Signature(given)),
+                "order": In(stream.Signature(ReplayOrder(spec.depth, spec.max_repeat))),
                 "output": Out(stream.Signature(shape)),
                 "last": Out(1),
             }
@@ -207,16 +213,20 @@ class ReplayBuffer(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        spec, shape = self.spec, self.input.payload.shape()
+        spec, shape = self.spec, self.output.payload.shape()
         m.submodules.ram = ram = RegisteredRam(spec.ram)
         m.submodules.control = control = ReplayControl(spec.depth, spec.max_repeat)
         m.submodules.buffer = buffer = PipelineBuffer(data.StructLayout({"word": shape, "last": 1}), spec.buffer_depth)
         connect(m, self.order, control.order)
         accept = self.input.valid & self.input.ready
+        group = Signal(spec.groups, init=1)  # the group that comes next, as one bit of several
+        if spec.groups > 1:
+            with m.If(accept):
+                m.d.sync += group.eq(group.rotate_left(1))
         m.d.comb += [
             self.input.ready.eq(control.room),
-            control.written.eq(accept),
-            ram.write_enable.eq(accept),
+            control.written.eq(accept & group[-1]),
+            ram.write_enable.eq(Mux(accept, group, 0)),
             ram.write_address.eq(control.write_address),
             ram.write_data.eq(self.input.payload),
             ram.read_address.eq(control.addresses.payload.address),

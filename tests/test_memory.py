@@ -34,9 +34,7 @@ class Replay(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.replay = replay = ReplayBuffer(
-            unsigned(8), self.depth, style=self.style, max_repeat=self.max_repeat
-        )
+        m.submodules.replay = replay = ReplayBuffer(unsigned(8), ReplaySpec(8, self.depth, self.style, self.max_repeat))
         connect(m, self.input, replay.input)
         connect(m, self.order, replay.order)
         m.d.comb += [
@@ -203,7 +201,4 @@ def test_resources_of_replay_buffers_are_those_of_synthesis() -> None:
     specs = [
         ReplaySpec(64, 24, "distributed", 8), ReplaySpec(64, 768, "block", 96), ReplaySpec(64, 9000, "ultra", 128)
     ]  # fmt: skip
-    assert_mapped(
-        (ReplayBuffer(unsigned(spec.width), spec.depth, style=spec.style, max_repeat=spec.max_repeat), spec.resources)
-        for spec in specs
-    )
+    assert_mapped((ReplayBuffer(unsigned(spec.width), spec), spec.resources) for spec in specs)

@@ -147,7 +147,7 @@ class Fetch(wiring.Component):
         spec = self.spec
         m.submodules.bursts = bursts = StreamBuffer(Request)
         m.submodules.asked = asked = StreamBuffer(Request)
-        m.submodules.fifo = fifo = ReplayBuffer(unsigned(CHANNEL_BITS), spec.ahead, style="block", max_repeat=1)
+        m.submodules.fifo = fifo = ReplayBuffer(unsigned(CHANNEL_BITS), spec.fifo)
         self._cut(m, bursts.input)
         connect(m, asked.output, self.requests)
         connect(m, self.response, fifo.input)

@@ -167,7 +167,7 @@ class ResidualAdd(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.spec
-        m.submodules.fifo = fifo = ReplayBuffer(self.skip.payload.shape(), spec.depth, style=spec.style, max_repeat=1)
+        m.submodules.fifo = fifo = ReplayBuffer(self.skip.payload.shape(), spec.fifo)
         m.submodules.buffer = buffer = PipelineBuffer(self.total.payload.shape(), spec.latency + 1)
         connect(m, self.skip, fifo.input)
         connect(m, buffer.output, self.total)

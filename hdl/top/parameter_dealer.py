@@ -1,10 +1,12 @@
 """The parameters find their kernels: one memory channel, dealt out block by block."""
 
 from collections.abc import Sequence
+from functools import reduce
 from math import ceil
+from operator import or_
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -55,18 +57,26 @@ class ParameterDealer(wiring.Component):
             unpack.input.payload.eq(self.channel.payload),
             self.channel.ready.eq(unpack.input.ready),
         ]
-        current = Signal(range(len(blocks)))
-        index = Signal(range(max(beats)))
         sinks = [self._block(m, block, order) for block, order in zip(blocks, orders.outputs, strict=True)]
-        m.d.comb += [sink.payload.eq(unpack.output.payload) for sink in sinks]
-        with m.Switch(current):
-            for i, (count, sink) in enumerate(zip(beats, sinks, strict=True)):
-                with m.Case(i):
-                    m.d.comb += [sink.valid.eq(unpack.output.valid), unpack.output.ready.eq(sink.ready)]
-                    with m.If(unpack.output.valid & sink.ready):
-                        m.d.sync += index.eq(index + 1)
-                        with m.If(index == count - 1):
-                            m.d.sync += [index.eq(0), current.eq((i + 1) % len(blocks))]
+        turn = Signal(len(blocks), init=1)  # the present block, as one bit of several
+        left = Signal(range(max(beats)), init=beats[0] - 1)  # beats of the block after the next one
+        last = Signal(init=beats[0] == 1)
+        go = Signal()
+        m.d.comb += [
+            unpack.output.ready.eq(Cat(bit & sink.ready for bit, sink in zip(turn, sinks, strict=True)).any()),
+            go.eq(unpack.output.valid & unpack.output.ready),
+        ]
+        for bit, sink in zip(turn, sinks, strict=True):
+            m.d.comb += [sink.payload.eq(unpack.output.payload), sink.valid.eq(unpack.output.valid & bit)]
+        following = list(zip(turn, [*beats[1:], beats[0]], strict=True))
+        with m.If(go & last):
+            m.d.sync += [
+                turn.eq(turn.rotate_left(1)),
+                left.eq(reduce(or_, (Mux(bit, count - 1, 0) for bit, count in following))),
+                last.eq(Cat(bit for bit, count in following if count == 1).any()),
+            ]
+        with m.Elif(go):
+            m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
         return m
 
     def _block(self, m: Module, block: ParameterBlock, order: Any) -> Any:
@@ -75,11 +85,8 @@ class ParameterDealer(wiring.Component):
         if block.table:
             m.d.comb += order.ready.eq(1)  # the kernel keeps the table itself, or takes each word once
             return output if lanes == width else self._resized(m, block, output)
-        words = block.replay(self.max_tiles)
-        shape = tile(1, lanes, unsigned(64))
-        m.submodules[f"replay_{block.name}"] = replay = ReplayBuffer(
-            shape, words.depth, style=words.style, max_repeat=words.max_repeat
-        )
+        words = block.replay(self.max_tiles, width)
+        m.submodules[f"replay_{block.name}"] = replay = ReplayBuffer(tile(1, lanes, unsigned(64)), words)
         m.d.comb += [
             replay.order.valid.eq(order.valid),
             replay.order.payload.length.eq(block.words // lanes),
@@ -89,7 +96,7 @@ class ParameterDealer(wiring.Component):
             output.payload.as_value().eq(replay.output.payload.as_value()),
             replay.output.ready.eq(output.ready),
         ]
-        return self._resized(m, block, replay.input)
+        return replay.input if lanes >= width else self._resized(m, block, replay.input)
 
     def _resized(self, m: Module, block: ParameterBlock, sink: Any) -> Any:
         """The stream of ``width`` words a beat whose words reach ``sink``, as many a beat as the block has lanes."""

@@ -47,7 +47,7 @@ def gate(modules: dict[str, VerilogModule], names: Sequence[str]) -> dict[str, d
     """The figures of these modules that exceed a limit; all other modules are black boxes."""
     chosen = {name: modules[name] for name in names}
     below = {child: modules[child] for one in chosen.values() for child in one.instances}
-    netlists = map_modules({**below, **chosen}, names=names, processes=1)
+    netlists = map_modules({**below, **chosen}, names=names, fastest=True, processes=1)
     timing = analyse(netlists, names[0], black_boxes=modules.keys() - {*names})
     return worst(timing, {name: module.kind for name, module in modules.items()})
 

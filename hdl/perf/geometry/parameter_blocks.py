@@ -33,10 +33,14 @@ class ParameterBlock(NamedTuple):
     lanes: int
     table: bool = False
 
-    def replay(self, max_tiles: int) -> ReplaySpec:
-        """Its replay buffer: two layers, so that the one channel never waits for a unit behind."""
-        beats = self.words // self.lanes
-        return ReplaySpec(64 * self.lanes, 2 * beats, "block" if beats > 32 else "distributed", max_tiles)
+    def replay(self, max_tiles: int, width: int = 1) -> ReplaySpec:
+        """Its replay buffer: two layers, so that the one channel never waits for a unit that is a layer behind.
+
+        The words come ``width`` at a time.
+        """
+        beats, groups = self.words // self.lanes, max(self.lanes // width, 1)
+        style = "block" if beats > 32 else "distributed"
+        return ReplaySpec(64 * self.lanes, 2 * beats, style, max_tiles, groups=groups)
 
 
 def padded(block: ParameterBlock, width: int) -> int:

@@ -48,7 +48,12 @@ class ParameterServer:
         self, blocks: Sequence[ParameterBlock], start: int, *, max_tiles: int, tables: Mapping[str, int], width: int = 1
     ):
         self.blocks, self.width, self.tables, self.next = blocks, width, tables, start
-        self.latency = {block.name: BUFFER + block.replay(max_tiles).latency for block in blocks if not block.table}
+        # Where the channel is wider than a block's beats, its words are cut first.
+        self.latency = {
+            block.name: block.replay(max_tiles, width).latency + BUFFER * (block.lanes < width)
+            for block in blocks
+            if not block.table
+        }
         self.free: dict[str, list[int]] = {block.name: [LONG_AGO, LONG_AGO] for block in blocks}
 
     def layer(self) -> dict[str, np.ndarray]:

@@ -73,10 +73,7 @@ class Loop(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        words = self.spec.loop
-        m.submodules.words = fifo = ReplayBuffer(
-            self.input.payload.shape(), words.depth, style=words.style, max_repeat=1
-        )
+        m.submodules.words = fifo = ReplayBuffer(self.input.payload.shape(), self.spec.loop)
         connect(m, self.input, fifo.input)
         connect(m, fifo.output, self.output)
         fifo.read_once(m)

@@ -31,7 +31,7 @@ def test_parameters_wait_for_the_layer_before_the_last() -> None:
     channel = ParameterServer(blocks, 0, max_tiles=4, tables={"table": 32}, width=2)
     first = channel.layer()
     replay = blocks[0].replay(4).latency
-    assert first["norm"].tolist() == [2 * BUFFER + replay + i for i in range(4)]
+    assert first["norm"].tolist() == [BUFFER + replay + i for i in range(4)]
     # Five pieces before it, cut in words on its way.
     assert first["table"].tolist() == [5 + 2 * BUFFER + 32 + 1]
     # Two layers have room; the third waits for the first.
@@ -41,4 +41,4 @@ def test_parameters_wait_for_the_layer_before_the_last() -> None:
         channel.taken(name, 1000)
         channel.taken(name, 2000)
     third = channel.layer()
-    assert third["norm"][0] == 1000 + 2 * BUFFER + replay
+    assert third["norm"][0] == 1000 + BUFFER + replay
