@@ -6,7 +6,10 @@ from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
 
-__all__ = ["advance", "delay", "registered_tree", "tree_levels", "tree_registers"]
+__all__ = ["KEEP", "advance", "delay", "registered_tree", "tree_levels", "tree_registers"]
+
+KEEP = {"keep": "true"}
+"""The attribute of registers that a synthesiser must not merge with equal ones."""
 
 
 def advance(m: Module, counter: Signal, period: int, go: Value) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Shape, Signal, Value, signed, unsigned
 
+from .delay_registers import KEEP
+
 __all__ = ["VariableShift", "bit_length", "limits", "round_shift", "rounded_shift", "saturate", "saturated"]
 
 
@@ -77,7 +79,9 @@ class VariableShift(Elaboratable):
 
     Four registered steps (`latency`): shift by a multiple of eight, shift by up to seven, round, saturate. It takes a
     new value in each cycle and never stalls. Members: ``value`` (signed, ``width`` bits), ``shift`` (unsigned,
-    ``shift_bits`` bits), ``result`` (``bits`` bits, signed or unsigned by ``is_signed``).
+    ``shift_bits`` bits, one cycle before its value), ``result`` (``bits`` bits, signed or unsigned by ``is_signed``).
+
+    Each unit keeps the amount in registers of its own, because several units often have one ``shift``.
     """
 
     latency = 4
@@ -94,13 +98,15 @@ class VariableShift(Elaboratable):
         m = Module()
         width = len(self.value)
         doubled = Cat(Const(0, 1), self.value).as_signed()  # one more place, so that rounding is (x + 1) >> 1
+        amount = Signal.like(self.shift, reset_less=True, attrs=KEEP)
         coarse = Signal(signed(width + 1), reset_less=True)
-        fine_shift = Signal(3, reset_less=True)
+        fine_shift = Signal(3, reset_less=True, attrs=KEEP)
         fine = Signal(signed(width + 1), reset_less=True)
         rounded = Signal(signed(width + 1), reset_less=True)
         m.d.sync += [
-            coarse.eq(doubled >> Cat(Const(0, 3), self.shift[3:])),
-            fine_shift.eq(self.shift[:3]),
+            amount.eq(self.shift),
+            coarse.eq(doubled >> Cat(Const(0, 3), amount[3:])),
+            fine_shift.eq(amount[:3]),
             fine.eq(coarse >> fine_shift),
             rounded.eq((fine + 1) >> 1),
             self.result.eq(saturated(rounded, self.bits, is_signed=self.is_signed, symmetric=self.symmetric)),

@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from .delay_registers import KEEP
 from .hierarchy import place
 from .resources import Resources, ram_blocks
 from .stream import SLICE_BITS
@@ -21,10 +22,6 @@ multiplexer."""
 
 DISTRIBUTED_WORDS = 64
 """RAMs of up to so many words are built of LUTs."""
-
-
-KEEP = {"keep": "true"}
-"""The attribute of registers that a synthesiser must not merge with equal ones."""
 
 
 def small_style(depth: int) -> str:

@@ -4,6 +4,8 @@ Each unit takes one set of operands from its ``input`` stream, works for a fixed
 acceptance to a valid output), and holds the result until it is taken.
 """
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
@@ -49,18 +51,22 @@ class SerialUnit(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         remaining = Signal(range(self.steps + 1))
-        busy = Signal()
-        accept = self.input.valid & self.input.ready
-        m.d.comb += [self.input.ready.eq(~busy), self.output.valid.eq(busy & (remaining == 0))]
+        # Which of its states it is in, a register for each.
+        free = Signal(init=1)
+        works = Signal()
+        done = Signal()
+        m.d.comb += [self.input.ready.eq(free), self.output.valid.eq(done)]
         m.d.comb += self.result()
-        with m.If(accept):
-            m.d.sync += [busy.eq(1), remaining.eq(self.steps)]
+        with m.If(free & self.input.valid):
+            m.d.sync += [free.eq(0), works.eq(1), remaining.eq(self.steps)]
             self.load(m)
-        with m.Elif(remaining != 0):
+        with m.If(works):
             m.d.sync += remaining.eq(remaining - 1)
             self.step(m, remaining)
-        with m.Elif(self.output.valid & self.output.ready):
-            m.d.sync += busy.eq(0)
+            with m.If(remaining == 1):
+                m.d.sync += [works.eq(0), done.eq(1)]
+        with m.If(done & self.output.ready):
+            m.d.sync += [done.eq(0), free.eq(1)]
         return m
 
     def load(self, m: Module) -> None:
@@ -162,16 +168,32 @@ class Normalise(SerialUnit):
 
         self._value = Signal(bits, reset_less=True)
         self._shift = Signal(bits.bit_length(), reset_less=True)
+        # Large steps first. A bit for each amount of a shift: whether it is this step's, and whether it is no greater.
+        self._amount = Signal(self.steps, reset_less=True)
+        self._within = Signal(self.steps, reset_less=True)
 
     def load(self, m: Module) -> None:
-        m.d.sync += [self._value.eq(self.input.payload), self._shift.eq(0)]
+        m.d.sync += [
+            self._value.eq(self.input.payload),
+            self._shift.eq(0),
+            self._amount.eq(1 << (self.steps - 1)),
+            self._within.eq(~0),
+        ]
 
     def result(self) -> list[Any]:
         return [self.output.payload.value.eq(self._value), self.output.payload.shift.eq(self._shift)]
 
     def step(self, m: Module, remaining: Signal) -> None:
-        for k in range(self.steps):
-            # Large steps first: with k steps to go after this one, by 2**k places.
-            amount = self.multiple << k
-            with m.If((remaining == k + 1) & (amount < self.bits) & ~self._value[self.bits - amount :].any()):
-                m.d.sync += [self._value.eq(self._value << amount), self._shift.eq(self._shift + amount)]
+        amounts = [self.multiple << k for k in range(self.steps)]
+        parts, top = [], self.bits  # what the upper bits have more for each amount
+        for k, amount in enumerate(amounts):
+            bottom = max(self.bits - amount, 0)
+            parts.append(self._value[bottom:top].any() & self._within[k])
+            top = bottom
+        shifted = [Mux(self._amount[k], self._value << amount, 0)[: self.bits] for k, amount in enumerate(amounts)]
+        m.d.sync += [self._amount.eq(self._amount >> 1), self._within.eq(self._within >> 1)]
+        with m.If(~Cat(parts).any() & (self.bits > self.multiple)):
+            m.d.sync += [
+                self._value.eq(reduce(or_, shifted)),
+                self._shift.eq(self._shift + self._amount * self.multiple),
+            ]

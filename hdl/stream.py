@@ -15,6 +15,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .counted import Turns
+from .delay_registers import KEEP
 from .resources import Resources, ram_blocks
 
 __all__ = [
@@ -134,7 +135,8 @@ class BufferSlice(wiring.Component):
         m.d.sync += level.eq(level + push - pop)
         with m.If(taken):
             m.d.sync += self.output.valid.eq((level != 0) | (self.input.valid & self.input.ready))
-        held = Signal(self.width, reset_less=True)
+        # Kept, so that its enable does not become an input of a LUT for each bit.
+        held = Signal(self.width, reset_less=True, attrs=KEEP)
         with m.If(taken):
             m.d.sync += held.eq(Mux(level != 0, queued, payload))
         m.d.comb += self.output.payload.eq(held)

@@ -99,9 +99,11 @@ def shift_stream(shift: VariableShift, values: np.ndarray, shifts: np.ndarray) -
     results = []
 
     async def testbench(ctx: Any) -> None:
-        for value, places in zip(values, shifts, strict=True):
+        ctx.set(shift.shift, int(shifts[0]))
+        await ctx.tick()
+        for value, following in zip(values, [*shifts[1:], 0], strict=True):
             ctx.set(shift.value, int(value))
-            ctx.set(shift.shift, int(places))
+            ctx.set(shift.shift, int(following))  # it comes a cycle before its value
             await ctx.tick()
             results.append(ctx.get(shift.result))
 

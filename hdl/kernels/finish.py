@@ -5,7 +5,7 @@ from typing import Any
 from amaranth.hdl import Elaboratable, Module, Signal, signed
 
 from ..delay_registers import delay
-from ..fixed import VariableShift, rounded_shift, saturated
+from ..fixed import VariableShift, saturated
 from ..resources import Resources
 from .parameters import BIAS_FRACTION, SCALED_BITS, ChannelWord
 
@@ -16,9 +16,9 @@ class Finish(Elaboratable):
     """Twin of `parameters.finish`: ``saturate(round_shift(saturate(round_shift(value, shift), 24) + bias, 4), bits)``.
 
     A registered pipeline that takes new operands in each cycle and never stalls; ``result`` belongs to the operands of
-    `latency` cycles before. Members: ``value`` (signed, ``width`` bits), ``shift`` (unsigned 6) and ``bias`` (signed
-    20, with `BIAS_FRACTION` fraction bits), all of one cycle; ``result`` (signed ``bits``, without the lowest integer
-    if ``symmetric``).
+    `latency` cycles before. Members: ``value`` (signed, ``width`` bits) and ``bias`` (signed 20, with `BIAS_FRACTION`
+    fraction bits), of one cycle; ``shift`` (unsigned 6), one cycle before them; ``result`` (signed ``bits``, without
+    the lowest integer if ``symmetric``).
     """
 
     latency = VariableShift.latency + 2
@@ -34,10 +34,13 @@ class Finish(Elaboratable):
         m = Module()
         m.submodules.scale = scale = VariableShift(len(self.value), SCALED_BITS, shift_bits=len(self.shift))
         m.d.comb += [scale.value.eq(self.value), scale.shift.eq(self.shift)]
+        # The half that rounding adds comes with the bias.
+        rounding = Signal(signed(len(self.bias) + 1), reset_less=True)
         biased = Signal(signed(SCALED_BITS + 1), reset_less=True)
         m.d.sync += [
-            biased.eq(scale.result + delay(m, "bias", self.bias, VariableShift.latency)),
-            self.result.eq(saturated(rounded_shift(biased, BIAS_FRACTION), self.bits, symmetric=self.symmetric)),
+            rounding.eq(delay(m, "bias", self.bias, VariableShift.latency - 1) + (1 << BIAS_FRACTION - 1)),
+            biased.eq(scale.result + rounding),
+            self.result.eq(saturated(biased >> BIAS_FRACTION, self.bits, symmetric=self.symmetric)),
         ]
         return m
 

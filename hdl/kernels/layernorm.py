@@ -287,7 +287,7 @@ class LayerNorm(wiring.Component):
         return Row(
             delay(m, f"mean_{i}", kept.mean, wait),
             delay(m, f"reciprocal_{i}", kept.reciprocal, wait + 1),
-            delay(m, f"places_{i}", kept.places, wait + 3),
+            delay(m, f"places_{i}", kept.places, wait + 2),
         )
 
     def _channel(self, m: Module, lane: int) -> Channel:
@@ -295,7 +295,7 @@ class LayerNorm(wiring.Component):
         channel, wait = self.channels.payload[lane], self.spec.normalise_stages
         return Channel(
             delay(m, f"factor_{lane}", channel.factor, wait),
-            delay(m, f"shift_{lane}", channel.shift, wait + 2),
+            delay(m, f"shift_{lane}", channel.shift, wait + 1),
             delay(m, f"bias_{lane}", channel.bias, wait + 2),
         )
 

@@ -15,10 +15,11 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..counted import Turns
 from ..delay_registers import delay
 from ..fixed import round_shift, rounded_shift, saturate, saturated
 from ..resources import Resources
-from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
+from ..stream import PipelineBuffer, buffer_resources, buffered, connect, join, pipeline_resources, tile
 from .arrayspec import WIDEST_SUM_BITS
 from .finish import Finish, finish_resources
 from .parameters import COLUMN_SUM_SHIFT, Block, ChannelParameters, ChannelWord, RowFactor, RowFactors, finish
@@ -95,13 +96,18 @@ class RequantiseSpec(UnitSpec):
 
     @property
     def latency(self) -> int:
-        """Cycles from the acceptance of a beat of sums to its beat of values."""
-        return self.stages + 1
+        """Cycles from the acceptance of a beat of sums to its beat of values: buffer, stages, buffer."""
+        return 1 + self.stages + 1
+
+    @property
+    def in_flight(self) -> int:
+        """Beats between the buffer of the sums and the values."""
+        return self.stages + 2
 
     @property
     def depth(self) -> int:
-        """Beats that it accepts before the first has left."""
-        return self.stages + 2
+        """Beats that it accepts before the first has left: those in flight, and those in the buffer of the sums."""
+        return self.in_flight + 2
 
     def cycles(self) -> int:
         """Cycles per tile, if one tile follows the other."""
@@ -127,8 +133,10 @@ class RequantiseSpec(UnitSpec):
         row = Resources(lut=RowFactor.size)
         lane = Resources(lut=shift_bits + ChannelWord["bias"].width, ff=REQUANTISE_FACTOR_BITS)
         control = Resources(lut=10, ff=self.stages + self.cycles().bit_length())
-        buffer = pipeline_resources(self.rows * self.lanes * self.output_bits, self.depth)
-        return element * (self.rows * self.lanes) + row * self.rows + lane * self.lanes + control + buffer
+        inputs = (self.rows * self.lanes * self.sum_bits, self.lanes * ChannelWord.size, self.rows * RowFactor.size)
+        buffers = sum((buffer_resources(width, 2) for width in inputs), Resources())
+        buffers += pipeline_resources(self.rows * self.lanes * self.output_bits, self.in_flight)
+        return element * (self.rows * self.lanes) + row * self.rows + lane * self.lanes + control + buffers
 
     def reference(self, sums: np.ndarray, channels: ChannelParameters, factors: RowFactors) -> np.ndarray:
         """Values [tokens, channels] of sums [tokens, channels], parameters [channels] and factors [tokens, groups].
@@ -174,58 +182,55 @@ class Requantise(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.spec
-        m.submodules.buffer = buffer = PipelineBuffer(self.values.payload.shape(), spec.depth)
-        beats = spec.group // spec.lanes
-        beat = Signal(range(max(beats, 2)))
-        last = beat == beats - 1
-        go = join(m, [self.sums, self.channels], self.factors.valid & buffer.room)
-        with m.If(go):
-            m.d.sync += beat.eq(Mux(last, 0, beat + 1))
+        m.submodules.buffer = buffer = PipelineBuffer(self.values.payload.shape(), spec.in_flight)
+        sums, channels, factors = (
+            buffered(m, f"{name}_buffer", getattr(self, name)) for name in ("sums", "channels", "factors")
+        )
+        beat = Turns("beat", spec.group // spec.lanes)
+        go = join(m, [sums, channels], factors.valid & buffer.room)
+        beat.step(m, go)
         m.d.comb += [
-            self.factors.ready.eq(go & last),
+            factors.ready.eq(go & beat.last),
             buffer.take.eq(go),
             buffer.push.eq(delay(m, "valid", go, spec.stages, control=True)),
         ]
         connect(m, buffer.output, self.values)
-        rows = [self._row_factor(m, row) for row in range(spec.rows)]
+        rows = [self._row_factor(m, row, factors.payload[row]) for row in range(spec.rows)]
         for lane in range(spec.lanes):
-            factor, shift, bias = self._channel(m, lane)
+            channel = channels.payload[lane]
+            factor, shift, bias = self._channel(m, lane, channel)
             for row, (mantissa, exponent) in enumerate(rows):
-                value = self._value(m, row, lane, factor, mantissa)
+                value = self._value(m, f"{row}_{lane}", sums.payload[row][lane], channel, factor, mantissa)
                 last_step = Finish(spec.value_bits, spec.output_bits, symmetric=spec.symmetric)
                 m.submodules[f"finish_{row}_{lane}"] = last_step
-                places = Signal.like(last_step.shift, name=f"places_{row}_{lane}", reset_less=True)
-                m.d.sync += places.eq(Mux(shift + exponent > SHIFT_LIMIT, SHIFT_LIMIT, shift + exponent))
+                places = Mux(shift + exponent > SHIFT_LIMIT, SHIFT_LIMIT, shift + exponent)
                 m.d.comb += [last_step.value.eq(value), last_step.shift.eq(places), last_step.bias.eq(bias)]
                 m.d.comb += buffer.payload[row][lane].eq(last_step.result)
         return m
 
-    def _row_factor(self, m: Module, row: int) -> tuple[Value, Value]:
-        """A row's mantissa, delayed to ``mid``, and its exponent, delayed to the register before the shift."""
-        factor = self.factors.payload[row]
+    def _row_factor(self, m: Module, row: int, factor: Any) -> tuple[Value, Value]:
+        """A row's mantissa, delayed to ``mid``, and its exponent, delayed to the cycle before the shift."""
         return delay(m, f"mantissa_{row}", factor.mantissa, 4), delay(m, f"exponent_{row}", factor.exponent, 5)
 
-    def _channel(self, m: Module, lane: int) -> tuple[Value, Value, Value]:
-        """A lane's factor, delayed to the total; its shift, to the register before its use; its bias, to the value."""
-        channel = self.channels.payload[lane]
+    def _channel(self, m: Module, lane: int, channel: Any) -> tuple[Value, Value, Value]:
+        """A lane's factor, delayed to the total; its shift, to the cycle before its use; its bias, to the value."""
         return (
             delay(m, f"factor_{lane}", channel.factor[:REQUANTISE_FACTOR_BITS], 1),
             delay(m, f"shift_{lane}", channel.shift, 5),
             delay(m, f"bias_{lane}", channel.bias, 6),
         )
 
-    def _value(self, m: Module, row: int, lane: int, factor: Value, mantissa: Value) -> Value:
+    def _value(self, m: Module, name: str, total: Value, channel: Any, factor: Value, mantissa: Value) -> Value:
         """The sum times both factors. One register before each product and two after it become those of the DSP."""
         spec = self.spec
 
-        def register(name: str, bits: int, value: Any) -> Signal:
-            kept = Signal(signed(bits), name=f"{name}_{row}_{lane}", reset_less=True)
+        def register(what: str, bits: int, value: Any) -> Signal:
+            kept = Signal(signed(bits), name=f"{what}_{name}", reset_less=True)
             m.d.sync += kept.eq(value)
             return kept
 
-        total = self.sums.payload[row][lane]
         if spec.zero_point:
-            total = saturated(total + (self.channels.payload[lane].column_sum << COLUMN_SUM_SHIFT), WIDEST_SUM_BITS)
+            total = saturated(total + (channel.column_sum << COLUMN_SUM_SHIFT), WIDEST_SUM_BITS)
         total = register("total", spec.scaled_bits, total)
         product = register("product", spec.scaled_bits + REQUANTISE_FACTOR_BITS, total * factor)
         product = register("product_late", len(product), product)

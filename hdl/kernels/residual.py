@@ -18,7 +18,7 @@ from ..fixed import round_shift, saturate, saturated
 from ..memory import ReplayBuffer, ReplaySpec
 from ..ram import small_style
 from ..resources import Resources, ram_blocks
-from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
+from ..stream import PipelineBuffer, buffer_resources, buffered, connect, join, pipeline_resources, tile
 from .parameters import Block, ChannelParameters, ChannelWord
 from .unit import UnitSpec
 
@@ -101,12 +101,12 @@ class ResidualSpec(UnitSpec):
     @property
     def skip_latency(self) -> int:
         """Cycles from the acceptance of a skip beat to its total, if its branch beat is there."""
-        return self.fifo.latency + self.latency
+        return self.fifo.latency + self.latency - 1
 
     @property
     def latency(self) -> int:
-        """Cycles from the acceptance of a branch beat to its total: rounding, sum, buffer."""
-        return 3
+        """Cycles from the acceptance of a branch beat to its total: buffer, rounding, sum, buffer."""
+        return 4
 
     def cycles(self, beats: int) -> int:
         """Cycles for ``beats`` beats."""
@@ -125,7 +125,8 @@ class ResidualSpec(UnitSpec):
         totals = self.rows * self.lanes * self.output_bits
         # The FIFO's orders are constants, which makes its control smaller.
         rounding = Resources(lut=3 * self.width, ff=2 * self.width + totals)
-        return self.fifo.resources + rounding + pipeline_resources(totals, self.latency + 1)
+        inputs = buffer_resources(self.width, 2) + buffer_resources(self.lanes * ChannelWord.size, 2)
+        return self.fifo.resources + inputs + rounding + pipeline_resources(totals, self.latency)
 
     def reference(self, skip: np.ndarray, branch: np.ndarray, channels: ChannelParameters) -> np.ndarray:
         """Totals [tokens, features] of two tensors; the shifts of ``channels`` [features] are the places to round off.
@@ -168,22 +169,23 @@ class ResidualAdd(wiring.Component):
         m = Module()
         spec = self.spec
         m.submodules.fifo = fifo = ReplayBuffer(self.skip.payload.shape(), spec.fifo)
-        m.submodules.buffer = buffer = PipelineBuffer(self.total.payload.shape(), spec.latency + 1)
+        m.submodules.buffer = buffer = PipelineBuffer(self.total.payload.shape(), spec.latency)
         connect(m, self.skip, fifo.input)
         connect(m, buffer.output, self.total)
         fifo.read_once(m)
-        go = join(m, [fifo.output, self.branch, self.channels], buffer.room)
+        branches, channels = buffered(m, "branch_buffer", self.branch), buffered(m, "channels_buffer", self.channels)
+        go = join(m, [fifo.output, branches, channels], buffer.room)
         m.d.comb += [
             buffer.take.eq(go),
             buffer.push.eq(delay(m, "summed", go, 2, control=True)),
         ]
         for row in range(spec.rows):
             for lane in range(spec.lanes):
-                skip, branch = fifo.output.payload[row][lane], self.branch.payload[row][lane]
+                skip, branch = fifo.output.payload[row][lane], branches.payload[row][lane]
                 rounded = Signal(TERM_SHAPE, name=f"rounded_{row}_{lane}", reset_less=True)
                 total = Signal(spec.total_shape, name=f"total_{row}_{lane}", reset_less=True)
                 # With one more place, rounding is (x + 1) >> 1.
-                doubled = Cat(Const(0, 1), skip).as_signed() >> self.channels.payload[lane].shift[:SKIP_PLACES_BITS]
+                doubled = Cat(Const(0, 1), skip).as_signed() >> channels.payload[lane].shift[:SKIP_PLACES_BITS]
                 m.d.sync += [
                     rounded.eq((doubled + 1) >> 1),
                     total.eq(saturated(rounded + delay(m, f"branch_{row}_{lane}", branch, 1), spec.output_bits)),

@@ -18,13 +18,13 @@ from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..counted import Counted, Turns
 from ..delay_registers import advance, delay, registered_tree, tree_levels
 from ..fixed import VariableShift, round_shift, saturate
-from ..hierarchy import place
-from ..ram import Ram, RamSpec, small_style
+from ..ram import RegisteredRam, RegisteredRamSpec, small_style
 from ..resources import Resources
 from ..serial import Divider, Normalise, divide_latency, normalise_latency
-from ..stream import PipelineBuffer, StreamBuffer, connect, join, pipeline_resources, tile
+from ..stream import PipelineBuffer, StreamBuffer, buffer_resources, buffered, connect, join, pipeline_resources, tile
 from .parameters import Block, RowFactor, RowFactors
 from .unit import RowUnitSpec
 
@@ -109,8 +109,8 @@ class RowQuantiseSpec(RowUnitSpec):
 
     @property
     def factor_latency(self) -> int:
-        """Cycles from the acceptance of a tile's last beat to the beat of its row factors."""
-        return self.maximum_stages + 1 + self.serial_cycles
+        """Cycles from the acceptance of a tile's last beat, into a buffer, to the beat of its row factors."""
+        return 1 + self.maximum_stages + 1 + self.serial_cycles
 
     @property
     def scale_stages(self) -> int:
@@ -127,10 +127,10 @@ class RowQuantiseSpec(RowUnitSpec):
         return max(self.beats, self.serial_cycles)
 
     @property
-    def ram(self) -> RamSpec:
+    def ram(self) -> RegisteredRamSpec:
         """The memory: a tile that is sent, and the next tile, or all that arrives during the serial work."""
         depth = self.beats + max(self.beats, self.factor_latency + 2)
-        return RamSpec(self.rows * self.lanes * VALUE_BITS, depth, small_style(depth))
+        return RegisteredRamSpec(self.rows * self.lanes * VALUE_BITS, depth, small_style(depth))
 
     @property
     def resources(self) -> Resources:
@@ -144,7 +144,8 @@ class RowQuantiseSpec(RowUnitSpec):
         buffer = pipeline_resources(self.rows * self.lanes * ROW_BITS, self.scale_stages + 2)
         control = Resources(lut=30, ff=self.scale_stages + 2 * self.maximum_stages + 5 * self.beats.bit_length())
         rows = row + element * self.lanes + comparison * (self.lanes - 1)
-        return rows * self.rows + self.ram.resources + buffer + control
+        inputs = buffer_resources(self.rows * self.lanes * VALUE_BITS, 2) + buffer_resources(VALUE_BITS, 2)
+        return rows * self.rows + self.ram.resources + inputs + buffer + control
 
     def reference(self, values: np.ndarray, limit: np.ndarray | int = 0) -> tuple[np.ndarray, RowFactors]:
         """Quantised values [tokens, features] and factors [tokens] of values [tokens, features].
@@ -197,34 +198,36 @@ class RowQuantise(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.spec
-        ram = Ram(spec.ram.width, spec.ram.depth, spec.ram.style)
-        m.submodules.ram = place(platform, ram)
+        m.submodules.ram = ram = RegisteredRam(spec.ram)
         m.submodules.maxima = maxima = PipelineBuffer(data.ArrayLayout(unsigned(VALUE_BITS), spec.rows), QUEUE)
-        stored = Signal(range(spec.ram.depth + 1))
-        written = self._fill(m, ram, maxima, stored != spec.ram.depth)
+        free = Counted("free", spec.ram.depth, init=spec.ram.depth)
+        written = self._fill(m, ram, maxima, free.some)
         sent = self._send(m, ram, *self._scale(m, maxima))
-        m.d.sync += stored.eq(stored + written - sent)
+        free.step(m, up=sent, down=written)
         return m
 
-    def _fill(self, m: Module, ram: Ram, maxima: PipelineBuffer, room: Value) -> Value:
+    def _fill(self, m: Module, ram: RegisteredRam, maxima: PipelineBuffer, room: Value) -> Value:
         """Writes beats into the RAM and finds each row's maximum; returns the strobe of a written beat."""
         spec = self.spec
-        beat = Signal(range(max(spec.beats, 2)))
-        last = beat == spec.beats - 1
-        go = join(m, [self.values], room & (maxima.room | ~last))
-        advance(m, beat, spec.beats, go)
+        values = buffered(m, "values_buffer", self.values)
+        beat, first = Turns("beat", spec.beats), Signal(init=1)
+        last = beat.last
+        go = join(m, [values], room & (maxima.room | ~last))
+        beat.step(m, go)
+        with m.If(go):
+            m.d.sync += first.eq(last)
         advance(m, ram.write_address, spec.ram.depth, go)
         complete = delay(m, "complete", go & last, spec.maximum_stages, control=True)
         m.d.comb += [
             ram.write_enable.eq(go),
-            ram.write_data.eq(Value.cast(self.values.payload)),
+            ram.write_data.eq(Value.cast(values.payload)),
             maxima.take.eq(go & last),
             maxima.push.eq(complete),
         ]
         arrived = delay(m, "arrived", go, spec.maximum_stages - 1, control=True)
-        first = delay(m, "first", beat == 0, spec.maximum_stages - 1)
+        first = delay(m, "first", first, spec.maximum_stages - 1)
         for row in range(spec.rows):
-            magnitudes = [delay(m, f"magnitude_{row}_{i}", abs(x), 1) for i, x in enumerate(self.values.payload[row])]
+            magnitudes = [delay(m, f"magnitude_{row}_{i}", abs(x), 1) for i, x in enumerate(values.payload[row])]
             peak = registered_tree(m, f"peak_{row}", magnitudes, lambda a, b: Mux(a > b, a, b), fan_in=2)
             maximum = Signal(VALUE_BITS, name=f"maximum_{row}", reset_less=True)
             with m.If(arrived & (first | (peak > maximum))):
@@ -241,11 +244,12 @@ class RowQuantise(wiring.Component):
         normalisers = [Normalise(VALUE_BITS) for _ in range(spec.rows)]
         numerator = spec.levels << RECIPROCAL_SHIFT
         dividers = [Divider(numerator.bit_length(), VALUE_BITS, spec.reciprocal_bits) for _ in range(spec.rows)]
-        go = join(m, [maxima.output, self.limit], normalisers[0].input.ready)
+        limits = buffered(m, "limit_buffer", self.limit)
+        go = join(m, [maxima.output, limits], normalisers[0].input.ready)
         take, scales = Signal(name="take_scales"), []
         for row, (normalise, divide) in enumerate(zip(normalisers, dividers, strict=True)):
             m.submodules[f"normalise_{row}"], m.submodules[f"divide_{row}"] = normalise, divide
-            maximum, limit = maxima.output.payload[row], self.limit.payload
+            maximum, limit = maxima.output.payload[row], limits.payload
             m.d.comb += [
                 normalise.input.valid.eq(go),
                 normalise.input.payload.eq(Mux(limit == 0, maximum | (maximum == 0), limit)),
@@ -260,7 +264,7 @@ class RowQuantise(wiring.Component):
             scales.append(RowScale(divide.output.payload, normalised.value, normalised.shift))
         return dividers[0].output.valid, take, scales
 
-    def _send(self, m: Module, ram: Ram, there: Signal, take: Signal, scales: list[RowScale]) -> Value:
+    def _send(self, m: Module, ram: RegisteredRam, there: Signal, take: Signal, scales: list[RowScale]) -> Value:
         """Reads the oldest tile of the RAM, scales and sends it; returns the strobe of a read beat."""
         spec = self.spec
         m.submodules.factors = factors = StreamBuffer(self.factors.payload.shape())
@@ -268,10 +272,10 @@ class RowQuantise(wiring.Component):
         connect(m, factors.output, self.factors)
         connect(m, buffer.output, self.quantised)
         sending = Signal()
-        beat = Signal(range(max(spec.beats, 2)))
+        beat = Turns("beat_sent", spec.beats)
         read = sending & buffer.room
-        ends = read & (beat == spec.beats - 1)
-        advance(m, beat, spec.beats, read)
+        ends = read & beat.last
+        beat.step(m, read)
         advance(m, ram.read_address, spec.ram.depth, read)
         m.d.sync += sending.eq(take | (sending & ~ends))
         m.d.comb += [
@@ -288,9 +292,9 @@ class RowQuantise(wiring.Component):
             places = Signal(range(RECIPROCAL_SHIFT + 1), name=f"places_{row}", reset_less=True)
             with m.If(take):
                 m.d.sync += [reciprocal.eq(scale.reciprocal), places.eq(RECIPROCAL_SHIFT - scale.shift)]
-            # Both wait for the data: the RAM's cycles and one to the multiplier, two more to the shift.
+            # Both wait for the data: the RAM's cycles and one to the multiplier; one more, and then comes the shift.
             reciprocal = delay(m, f"reciprocal_{row}", reciprocal, ram.spec.latency + 1)
-            places = delay(m, f"places_{row}", places, ram.spec.latency + 3)
+            places = delay(m, f"places_{row}", places, ram.spec.latency + 2)
             for lane in range(spec.lanes):
                 value = delay(m, f"value_{row}_{lane}", word[row][lane], 1)
                 quantised = self._quantise(m, f"{row}_{lane}", value, reciprocal, places)

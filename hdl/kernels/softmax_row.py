@@ -152,7 +152,7 @@ class RowNumerators(wiring.Component):
             shape=unsigned(NUMERATOR_BITS), depth=1 << INDEX_BITS, init=EXPONENTIALS.tolist()
         )
         factor = delay(m, "factor", self.factor, 1)
-        shift = delay(m, "shift", self.shift, 2)
+        shift = delay(m, "shift", self.shift, 1)
         valid = delay(m, "valid", self.valid, spec.numerator_latency)
         for lane in range(spec.lanes):
             # The score of a key that is not valid can exceed the maximum; its results are discarded.

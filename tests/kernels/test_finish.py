@@ -11,14 +11,18 @@ from hdl.kernels.parameters import finish
 
 
 def simulate(design: Finish, operands: np.ndarray) -> list[int]:
-    """Results of operands [n, 3] given in consecutive cycles, taken `Finish.latency` cycles later."""
+    """Results of operands [n, 3] in consecutive cycles, each shift a cycle before; taken `Finish.latency` later."""
     results = []
 
     async def testbench(ctx: Any) -> None:
+        ctx.set(design.shift, int(operands[0, 1]))
+        await ctx.tick()
         for cycle in range(len(operands) + Finish.latency):
             if cycle < len(operands):
-                for signal, operand in zip((design.value, design.shift, design.bias), operands[cycle], strict=True):
-                    ctx.set(signal, int(operand))
+                ctx.set(design.value, int(operands[cycle, 0]))
+                ctx.set(design.bias, int(operands[cycle, 2]))
+            if cycle + 1 < len(operands):
+                ctx.set(design.shift, int(operands[cycle + 1, 1]))
             if cycle >= Finish.latency:
                 results.append(ctx.get(design.result))
             await ctx.tick()

@@ -67,8 +67,8 @@ def test_a_reset_starts_anew() -> None:
 @pytest.mark.parametrize("spec", [SPEC, SPECS["a power of two, in block RAM"]])
 def test_latency_and_cycles_are_the_specs(spec: ResidualSpec) -> None:
     result = check(spec, seed=3)
-    assert result.latency("skip", "total") == spec.skip_latency
-    assert result.latency("branch", "total") == spec.latency
+    # The skip side leaves its FIFO when a branch that came with it has long been in its buffer, which takes a cycle.
+    assert result.latency("skip", "total") == spec.skip_latency == spec.fifo.latency + spec.latency - 1
     beats = result.accepted["total"]
     assert beats[-1] - beats[0] + 1 == spec.cycles(len(beats))
 
