@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -19,6 +19,8 @@ from .delay_registers import KEEP
 from .resources import Resources, ram_blocks
 
 __all__ = [
+    "KEEP",
+    "SLICE_BITS",
     "Fork",
     "Pack",
     "PipelineBuffer",
@@ -66,7 +68,10 @@ def join(m: Module, streams: Iterable[Any], room: Value) -> Value:
 
 
 SLICE_BITS = 96
-"""Bits of a `StreamBuffer` that share registers of control, so that none of these drives much more."""
+"""Bits of a wide payload that share registers of control, so that none of these drives much more."""
+
+KEEP = {"keep": "true"}
+"""The attribute of registers that a synthesiser must not merge with equal ones."""
 
 
 class StreamBuffer(wiring.Component):
@@ -234,18 +239,26 @@ class Fork(wiring.Component):
         return m
 
 
-def parts_of_rows(m: Module, ratio: int, beats: int, go: Value) -> tuple[Signal, Signal]:
-    """The part of its word that each beat is, and a register: whether it is the last part; counted by ``go``.
+def parts_of_rows(m: Module, ratio: int, beats: int, go: Value, copies: int) -> tuple[list[Signal], Signal]:
+    """The part of its word that each beat is, and whether it is the last one; counted by ``go``, in registers.
 
-    A word has ``ratio`` parts, a row ``beats`` beats; the last word of a row may be short.
+    A word has ``ratio`` parts, a row ``beats`` beats; the last word of a row may be short. The part comes in several
+    ``copies``, one for each of the `pieces` of all rows.
     """
-    row, part = Turns("beat", beats), Signal(range(ratio))
+    row = Turns("beat", beats)
+    parts = [Signal(range(ratio), name=f"part{copy}", attrs=KEEP) for copy in range(copies)]
     last = Signal(init=min(ratio, beats) == 1)
     row.step(m, go)
     with m.If(go):
-        m.d.sync += part.eq(Mux(last, 0, part + 1))
-        m.d.sync += last.eq(Mux(last, int(ratio == 1), part == ratio - 2) | row.last_after)
-    return part, last
+        m.d.sync += [part.eq(Mux(last, 0, part + 1)) for part in parts]
+        m.d.sync += last.eq(Mux(last, int(ratio == 1), parts[0] == ratio - 2) | row.last_after)
+    return parts, last
+
+
+def pieces(width: int) -> list[slice]:
+    """``width`` bits cut into pieces, for registers that drive two LUTs for each bit."""
+    size = SLICE_BITS // 2
+    return [slice(first, min(first + size, width)) for first in range(0, width, size)]
 
 
 class Pack(wiring.Component):
@@ -269,20 +282,25 @@ class Pack(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.buffer = buffer = StreamBuffer(self.output.payload.shape())
-        part, last = parts_of_rows(m, self.ratio, self.beats, self.input.valid & self.input.ready)
+        cuts = pieces(len(Value.cast(self.input.payload[0])))
+        accept = self.input.valid & self.input.ready
+        parts, last = parts_of_rows(m, self.ratio, self.beats, accept, self.rows * len(cuts))
         m.d.comb += [
             self.input.ready.eq(buffer.input.ready | ~last),
             buffer.input.valid.eq(self.input.valid & last),
         ]
+        copies = iter(parts)
         for row in range(self.rows):
-            now = Value.cast(self.input.payload[row])
-            words = []
-            for i in range(self.ratio):
-                # A part that is already gathered, the one that arrives, or zeros.
-                gathered = Signal(len(now), name=f"row{row}_part{i}", reset_less=True)
-                with m.If(self.input.valid & (part == i)):
-                    m.d.sync += gathered.eq(now)
-                words.append(Mux(part == i, now, Mux(part > i, gathered, Const(0, len(now)))))
+            given = Value.cast(self.input.payload[row])
+            words = [Signal(len(given), name=f"row{row}_word{i}") for i in range(self.ratio)]
+            for cut in cuts:
+                part, now = next(copies), given[cut]
+                for i, word in enumerate(words):
+                    # A part that is already gathered, the one that arrives, or zeros.
+                    gathered = Signal(len(now), name=f"row{row}_part{i}_{cut.start}", reset_less=True)
+                    with m.If(self.input.valid & (part == i)):
+                        m.d.sync += gathered.eq(now)
+                    m.d.comb += word[cut].eq(Mux(part == i, now, Mux(part > i, gathered, Const(0, len(now)))))
             m.d.comb += Value.cast(buffer.input.payload[row]).eq(Cat(words))
         connect(m, buffer.output, self.output)
         return m
@@ -310,11 +328,17 @@ class Unpack(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.buffer = buffer = StreamBuffer(self.output.payload.shape())
-        part, last = parts_of_rows(m, self.ratio, self.beats, self.input.valid & buffer.input.ready)
+        width = len(Value.cast(self.input.payload[0])) // self.ratio
+        cuts = pieces(width)
+        go = self.input.valid & buffer.input.ready
+        parts, last = parts_of_rows(m, self.ratio, self.beats, go, self.rows * len(cuts))
         m.d.comb += [buffer.input.valid.eq(self.input.valid), self.input.ready.eq(buffer.input.ready & last)]
+        copies = iter(parts)
         for row in range(self.rows):
             word = Value.cast(self.input.payload[row])
-            width = len(word) // self.ratio
-            m.d.comb += Value.cast(buffer.input.payload[row]).eq(word.word_select(part, width))
+            choices = [word.word_select(i, width) for i in range(self.ratio)]
+            for cut in cuts:
+                chosen = Array(choice[cut] for choice in choices)[next(copies)]
+                m.d.comb += Value.cast(buffer.input.payload[row])[cut].eq(chosen)
         connect(m, buffer.output, self.output)
         return m

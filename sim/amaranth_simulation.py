@@ -16,6 +16,7 @@ from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
+from hdl.top.reset_tree import RESET_CYCLES
 from sim.memory import MemoryChannel, bind, free
 from sim.memory_model import ChannelModel, Side
 from sim.simulation import Progress
@@ -146,7 +147,7 @@ class InterpretedSimulation:
     def close(self) -> None:
         """There is nothing to free."""
 
-    def reset(self, cycles: int = 1) -> None:
+    def reset(self, cycles: int = RESET_CYCLES) -> None:
         """Hold the reset for some cycles, with no stream valid or ready; memories forget requests, not contents."""
 
         async def job(ctx: Any) -> None:

@@ -61,18 +61,19 @@ class Simulation {
         return done() ? DONE : RUNNING;
     }
 
+    // Holds the reset for so many cycles, and waits as long: modules enter and leave it some cycles after each other.
     int reset(unsigned cycles) {
         for (Port& port : ports) {
             port.waiting = false;
             (port.is_input ? port.valid : port.ready) = 0;
         }
         for (MemoryChannel& memory : memories) memory.restart();
-        if (design->reset(true)) {
+        for (bool active : {true, false}) {
+            if (!design->reset(active)) break;
             for (unsigned i = 0; i < cycles; ++i) {
                 design->settle();
                 design->tick();
             }
-            design->reset(false);
         }
         return RUNNING;
     }

@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from hdl.errors import InputError
+from hdl.top.reset_tree import RESET_CYCLES
 from sim.memory import MemoryChannel, bind, free
 from sim.memory_binding import SIGNATURES, MemoryBinding
 from sim.streams import Deadlock, Gaps, ProtocolError, RunResult, StreamPort, check_ports, unfinished
@@ -52,7 +53,7 @@ class LiveSimulation(Protocol):
     ) -> None:
         """Runs for so many cycles; a reset must follow."""
 
-    def reset(self, cycles: int = 1) -> None:
+    def reset(self, cycles: int = RESET_CYCLES) -> None:
         """Resets the design."""
 
     def close(self) -> None:
@@ -87,8 +88,9 @@ class Simulation:
             self._library.design_stop(self._handle)
             self._handle = None
 
-    def reset(self, cycles: int = 1) -> None:
-        """Hold the reset for some cycles, with no stream valid or ready; memories forget requests, not contents."""
+    def reset(self, cycles: int = RESET_CYCLES) -> None:
+        """Hold the reset for some cycles, and wait as long, with no stream valid or ready; memories forget requests,
+        not contents."""
         self._check(self._library.design_reset(self._live(), cycles))
 
     def run(

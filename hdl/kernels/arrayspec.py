@@ -205,7 +205,8 @@ class ArraySpec:
         wave = self.rows * self.depth * ACTIVATION_BITS + self.ram_depth.bit_length() + FLAGS.size
         totals = self.rows * (CASCADE_SUM_BITS + 2) if adders else 0
         cascades = Cascade.resources * (self.rows // 2 * self.cascades)
-        own = Resources(lut=2 * sums + adders + 12, ff=wave + 3 * sums + totals + 2)
+        write = self.cascades * (8 * CASCADE + self.address_bits + (CASCADE if self.byte_enables else 1))
+        own = Resources(lut=2 * sums + adders + 12, ff=wave + write + 3 * sums + totals + self.rows + 2)
         return cascades + self.ram.resources * self.cascades + skew + own
 
     @property

@@ -49,7 +49,7 @@ from ..delay_registers import delay
 from ..dsp import CASCADE, CASCADE_SUM_BITS, Cascade
 from ..hierarchy import place
 from ..ram import Ram
-from ..stream import StreamBuffer, join, tile
+from ..stream import KEEP, StreamBuffer, join, tile
 from .arrayspec import ACTIVATION_BITS, FLAGS, ArraySpec
 
 __all__ = ["ArraySpec", "SystolicArray", "WordOffer", "WritePort"]
@@ -126,8 +126,11 @@ class Column(wiring.Component):
         m.d.sync += [complete.eq(arrived.valid & arrived.last), load.eq(self.load)]
         sums = [self._cascades(m, platform, p, address, activations) for p in range(spec.cascades)]
         for row in range(spec.rows):
+            # The accumulators of each row have a register that drives them alone.
+            first = Signal(name=f"first{row}", reset_less=True, attrs=KEEP)
+            m.d.sync += first.eq(self.before.flags.first)
             # These have a pass's sum from `ArraySpec.finished` - 1 and from `ArraySpec.finished` on.
-            accumulator = self._accumulate(m, row, [cascade[row] for cascade in sums], arrived)
+            accumulator = self._accumulate(m, row, [cascade[row] for cascade in sums], arrived.valid, first)
             finished = Signal.like(accumulator, name=f"finished{row}")
             outgoing = Signal.like(accumulator, name=f"outgoing{row}")
             with m.If(complete):
@@ -164,7 +167,7 @@ class Column(wiring.Component):
             sums += [cascade.sums[:CASCADE_SUM_BITS].as_signed(), cascade.sums[CASCADE_SUM_BITS:].as_signed()]
         return sums
 
-    def _accumulate(self, m: Module, row: int, parts: list[Any], arrived: Any) -> Signal:
+    def _accumulate(self, m: Module, row: int, parts: list[Any], valid: Value, first: Value) -> Signal:
         """Adds the sums ``parts`` of a row's cascades to its accumulator, which begins anew with each pass."""
         if len(parts) == 1:
             total = parts[0]
@@ -174,8 +177,8 @@ class Column(wiring.Component):
             )
             m.d.sync += total.eq(balanced(parts))
         accumulator = Signal(signed(self.spec.sum_bits), name=f"accumulator{row}", reset_less=True)
-        with m.If(arrived.valid):
-            m.d.sync += accumulator.eq(Mux(arrived.first, 0, accumulator) + total)
+        with m.If(valid):
+            m.d.sync += accumulator.eq(Mux(first, 0, accumulator) + total)
         return accumulator
 
 

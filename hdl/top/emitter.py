@@ -19,6 +19,8 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockSignal, Instance, ResetSignal, Value
 from amaranth.lib import wiring
 
+from .reset_tree import ResetPins, pipe_resets
+
 __all__ = ["PRIMITIVE_DEFINE", "Emitter", "VerilogModule"]
 
 PRIMITIVE_DEFINE = "SPATIAL_DSP48E2"
@@ -53,6 +55,7 @@ class Emitter:
         self._names: dict[Any, str] = {}
         self._rtlil: dict[str, str] = {}
         self._clocked: dict[str, set[str]] = {}
+        self._resets: dict[str, ResetPins] = {}
         self._parents: list[VerilogModule] = []
 
     def instance(self, component: wiring.Component) -> Instance:
@@ -97,7 +100,8 @@ class Emitter:
         module = VerilogModule(name, kind, spec, header=header_of(component))
         self._names[key] = name
         self._parents.append(module)
-        texts = self._build(component, name)
+        texts, pins = zip(*(pipe_resets(text, self._resets) for text in self._build(component, name)), strict=True)
+        self._resets[name] = max(pins, key=lambda one: one.loads)
         self._parents.pop()
         self.modules[name] = module
         self._rtlil[name] = "".join(texts)

@@ -8,7 +8,7 @@ tokens -> rows -> QKV -> scores -> softmax -> sums -> rows -> projection -> (+) 
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,7 +17,7 @@ from ..counted import Turns
 from ..kernels.linear import Linear as LinearUnit
 from ..model.architecture import Linear
 from ..perf.geometry.pipeline_spec import PipelineSpec
-from ..stream import Fork, StreamBuffer, buffered, connect, tile
+from ..stream import KEEP, Fork, StreamBuffer, buffered, connect, pieces, tile
 from .control import Control, LayerOrder, RunOrder, order_readers
 from .graph import GraphComposition
 from .parameter_dealer import ParameterDealer
@@ -45,17 +45,27 @@ class Entry(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        order = buffered(m, "orders", self.order)
+        orders = buffered(m, "orders", self.order)
         m.submodules.buffer = buffer = StreamBuffer(self.output.payload.shape())
-        first = order.payload.first
         outside, feedback = self.outside, self.feedback
-        ends, _ = count_layer(m, self.spec, order, buffer.input.valid & buffer.input.ready)
+        # The present order. Each register ``first`` chooses a piece of the tokens.
+        active = Signal()
+        order = Signal(orders.payload.shape())
+        tokens = Value.cast(self.output.payload)
+        cuts = pieces(len(tokens))
+        firsts = [Signal(name=f"first{number}", attrs=KEEP) for number, _ in enumerate(cuts)]
+        ends, _ = count_layer(m, self.spec, order.tiles, buffer.input.valid & buffer.input.ready)
+        with m.If(ends | ~active):
+            m.d.sync += [active.eq(orders.valid), order.eq(orders.payload)]
+            m.d.sync += [first.eq(orders.payload.first) for first in firsts]
+        given = [Value.cast(source.payload) for source in (outside, feedback)]
+        chosen = [Mux(first, *(source[cut] for source in given)) for first, cut in zip(firsts, cuts, strict=True)]
         m.d.comb += [
-            buffer.input.payload.eq(Mux(first, outside.payload.as_value(), feedback.payload.as_value())),
-            buffer.input.valid.eq(order.valid & Mux(first, outside.valid, feedback.valid)),
-            outside.ready.eq(order.valid & first & buffer.input.ready),
-            feedback.ready.eq(order.valid & ~first & buffer.input.ready),
-            order.ready.eq(ends),
+            orders.ready.eq(ends | ~active),
+            Value.cast(buffer.input.payload).eq(Cat(chosen)),
+            buffer.input.valid.eq(active & Mux(order.first, outside.valid, feedback.valid)),
+            outside.ready.eq(active & order.first & buffer.input.ready),
+            feedback.ready.eq(active & ~order.first & buffer.input.ready),
         ]
         connect(m, buffer.output, self.output)
         return m
@@ -85,7 +95,7 @@ class Exit(wiring.Component):
         m.submodules.feedback = feedback = StreamBuffer(self.feedback.payload.shape())
         leaves, returns = order.last | order.trace, ~order.last
         go = Signal()
-        ends, _ = count_layer(m, self.spec, orders, go)
+        ends, _ = count_layer(m, self.spec, order.tiles, go)
         m.d.comb += [
             self.input.ready.eq(orders.valid & (outside.input.ready | ~leaves) & (feedback.input.ready | ~returns)),
             go.eq(self.input.valid & self.input.ready),
@@ -100,13 +110,13 @@ class Exit(wiring.Component):
         return m
 
 
-def count_layer(m: Module, spec: PipelineSpec, order: Any, beat_moves: Any) -> tuple[Signal, Value]:
-    """High in the cycle in which the last beat of a layer's last tile moves, and during all of that tile."""
+def count_layer(m: Module, spec: PipelineSpec, tiles: Value, beat_moves: Any) -> tuple[Signal, Value]:
+    """High in the cycle in which the last beat of the last of ``tiles`` moves, and during all of that tile."""
     beat = Turns("beat", spec.tile_beats)
-    tile_index = Signal.like(order.payload.tiles, init=1)
+    tile_index = Signal(tiles.shape(), init=1)
     ends = Signal()
     tile_ends = Signal()
-    last_tile = tile_index == order.payload.tiles
+    last_tile = tile_index == tiles
     beat.step(m, beat_moves)
     m.d.comb += [tile_ends.eq(beat_moves & beat.last), ends.eq(tile_ends & last_tile)]
     with m.If(tile_ends):

@@ -32,8 +32,8 @@ from .servers import BUFFER, LONG_AGO, ParameterServer, Server
 __all__ = ["EncoderSchedule", "counted_cycles", "counted_layer_cycles"]
 
 
-ORDER_CYCLES = 5
-"""From the quotients of a run's tokens to the order that the entry sees: registered, and through four buffers."""
+ORDER_CYCLES = 6
+"""From the quotients of a run's tokens to the order of the entry: two registers, and four buffers."""
 
 
 class WeightArrivals:

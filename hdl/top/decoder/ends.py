@@ -40,7 +40,7 @@ class Leave(wiring.Component):
         m = Module()
         order = self.order.payload
         go = self.input.valid & self.input.ready
-        ends, last_tile = count_layer(m, self.spec, self.order, go)
+        ends, last_tile = count_layer(m, self.spec, order.tiles, go)
         wanted = {"feedback": ~order.last, "final": order.last & last_tile, "outside": order.trace}
         ready = []
         for name, wants in wanted.items():
