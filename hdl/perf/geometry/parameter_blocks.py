@@ -20,8 +20,9 @@ __all__ = [
 
 PARAMETER_WORDS_A_BEAT = CHANNEL_BITS // 64
 
-ORDER_READERS = 11
-"""Units that take an order a layer: the linear units, attention's three, activation, entry, exit, parameters."""
+OTHER_ORDER_READERS = 7
+"""Units that take an order for each layer, beside the linear units: attention's three, activation, entry, exit,
+parameters."""
 
 
 class ParameterBlock(NamedTuple):
@@ -70,7 +71,7 @@ def joint_resources(spec: Joined, order_bits: int, heads_in_sums: int) -> Resour
     blocks = [block for block in spec.parameters if not block.table]
     beat, factors = spec.rows * spec.lanes * 16, spec.rows * RowFactor.size
     buffers = [
-        *[(order_bits, 2)] * ORDER_READERS,
+        *[(order_bits, 2)] * (len(spec.products) + OTHER_ORDER_READERS),
         *[(spec.max_tiles.bit_length(), 2)] * len(spec.parameters),
         *[(64 * block.lanes, 2) for block in blocks],
         (CHANNEL_BITS, 2),
