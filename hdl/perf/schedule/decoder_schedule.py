@@ -60,7 +60,7 @@ class DecoderSchedule(EncoderSchedule):
         self.begins = RUN_CYCLES
         self.streams = {name: WeightStream(spec.linear(name), self.reader(name)) for name in spec.products}
         self.parameters: FetchedParameters = FetchedParameters(
-            self.reader("parameters"), spec.parameters, LONG_AGO, max_tiles=spec.max_tiles,
+            self.reader("parameters"), spec.sections["layer"].parameters, LONG_AGO, max_tiles=spec.max_tiles,
             tables={spec.table.name: spec.activation.entries}, width=spec.parameter_width,
         )  # fmt: skip
         self.rounds = Rounds(spec.sharing, spec.linear_units, [*self.streams.values()])
@@ -237,7 +237,12 @@ class DecoderSchedule(EncoderSchedule):
         last = np.array([left + BUFFER])
         layers = self.parameters
         self.parameters = FetchedParameters(
-            layers.reader, spec.final_parameters, layers.next, max_tiles=1, tables={}, width=spec.parameter_width
+            layers.reader,
+            spec.sections["head"].parameters,
+            layers.next,
+            max_tiles=1,
+            tables={},
+            width=spec.parameter_width,
         )
         self.there = self.parameters.layer()
         best = spec.candidates
