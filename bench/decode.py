@@ -125,7 +125,7 @@ class Decoder:
         memory, design, spec = DEVICE.memory, self.design, self.spec
         data = design.decode(context).bytes
         # Parameters have a channel of their own, and keys and values that are off chip.
-        own = data - spec.max_layers * BEAT_BYTES * spec.parameter_beats - spec.cache.bytes_read(context)
+        own = data - spec.max_layers * BEAT_BYTES * spec.sections["layer"].beats - spec.cache.bytes_read(context)
         limit, weights = (one / memory.bytes_a_cycle(DEVICE.clock_mhz) for one in (data, own))
         ports = weights * memory.ports / sum(spec.channels)
         filled = weights * memory.bandwidth_gb_s / design.bandwidth(memory)

@@ -41,7 +41,7 @@ class Accelerator:
     def __init__(self, spec: PipelineSpec, image: MemoryImage, simulation: LiveSimulation):
         self.spec = spec
         self._streams = image.streams()
-        self._image_layers = len(image.channels["parameters"]) // spec.parameter_beats
+        self._image_layers = len(image.channels["parameters"]) // spec.sections["layer"].beats
         self._simulation = simulation
 
     @classmethod

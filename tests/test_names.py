@@ -26,7 +26,6 @@ EXCEPTIONS = {
     "hdl/perf/comparison/gpu.py": ({"llama"}, "a source that it cites measured this model"),
     "hdl/perf/paper/kernels.py": ({"ffn1", "ffn2", "qkv"}, "the paper's own names"),
     "hdl/perf/partitioning/share.py": ({"llama"}, "not changed yet"),
-    "hdl/perf/schedule/decoder_schedule.py": ({"qkv"}, "not changed yet"),
     "sim/demonstration.py": ({"bert", "gpt2"}, "not changed yet"),
 }
 """Files with the names that they may have, each with the reason."""

@@ -159,11 +159,12 @@ class EncoderComposition(GraphComposition):
         super().__init__(platform, pipeline.spec)
         self.pipeline = pipeline
         m, spec = self.m, self.spec
+        layer = spec.sections["layer"]
         control = self.add("control", Control(spec))
         readers = order_readers(spec)
         orders = self.add("orders", Fork(LayerOrder(spec), len(readers)))
         self.orders = dict(zip(readers, orders.outputs, strict=True))
-        parameters = self.add("parameters", ParameterDealer(spec.parameters, spec.max_tiles))
+        parameters = self.add("parameters", ParameterDealer(layer.parameters, spec.max_tiles))
         self.parameters = [parameters]
         connect(m, pipeline.run, control.run)
         connect(m, control.orders, orders.input)
@@ -176,7 +177,7 @@ class EncoderComposition(GraphComposition):
         connect(m, pipeline.tokens, entry.outside)
         connect(m, leave.feedback, entry.feedback)
         connect(m, leave.outside, pipeline.outputs)
-        connect(m, self.walk(spec.layer, spec.operator_units, entry.output), leave.input)
+        connect(m, self.walk(layer.graph, layer.units, entry.output), leave.input)
 
     def multiply(self, product: Linear, rows: Any) -> Any:
         """The sums of a product's own unit."""

@@ -16,7 +16,8 @@ from ..kernels.scores import Scores
 from ..kernels.softmax import Softmax
 from ..kernels.weightedsum import WeightedSums
 from ..model.architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
-from ..perf.geometry.pipeline_spec import OperatorUnit, PipelineSpec
+from ..perf.geometry.pipeline_spec import PipelineSpec
+from ..perf.geometry.section import OperatorUnit
 from ..stream import Fork, StreamBuffer, connect
 from .part_split import PartSplit, PartSplitSpec
 

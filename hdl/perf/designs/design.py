@@ -158,7 +158,7 @@ class SpatialDesign:
     def layer_bytes(self) -> float:
         """Weights and parameters of a layer."""
         weights = (product_bytes(self.spec, one.name, one.weights, self.weight_bits) for one in self.network.operators)
-        return sum(weights) + BEAT_BYTES * self.spec.parameter_beats
+        return sum(weights) + BEAT_BYTES * self.spec.sections["layer"].beats
 
     @cached_property
     def head_bytes(self) -> float:

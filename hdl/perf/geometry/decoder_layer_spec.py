@@ -147,7 +147,7 @@ class DecoderLayerSpec(PipelineSpec):
     @cached_property
     def parameter_cycles(self) -> int:
         """Cycles in which the one channel deals a layer's parameters out, a table entry by entry."""
-        words = [padded(block, self.parameter_width) for block in self.parameters if not block.table]
+        words = [padded(block, self.parameter_width) for block in self.sections["layer"].parameters if not block.table]
         return sum(words) // self.parameter_width + self.activation.entries
 
     def token_cycles(self, context: int) -> dict[str, int]:
@@ -183,7 +183,7 @@ class DecoderLayerSpec(PipelineSpec):
     def behind_table(self) -> int:
         """Cycles of a token between the activation's table and the end of its layer, but the last product's."""
         after = self.layer.operators[self.layer.operators.index(self.table) + 1 :]
-        units = (unit.spec for operator in after for unit in self.operator_units[operator.name])
+        units = (unit.spec for operator in after for unit in self.sections["layer"].units[operator.name])
         return self.activation.latency + self.activation.cycles() + sum(unit.tile_latency for unit in units)
 
     @cached_property

@@ -31,16 +31,8 @@ from ...resources import Resources
 from ...stream import buffer_resources
 from .arrays import ArrayShape
 from .decoder_layer_spec import MEMORY_LATENCY, DecoderLayerSpec
-from .parameter_blocks import ParameterBlock, blocks_beats
-from .pipeline_spec import (
-    OperatorUnit,
-    Section,
-    Segments,
-    Unit,
-    bank_style,
-    ordered_blocks,
-    unit_resources,
-)
+from .pipeline_spec import Segments, Unit, bank_style, unit_resources
+from .section import OperatorUnit, Section
 
 __all__ = ["DecoderSpec"]
 
@@ -229,7 +221,7 @@ class DecoderSpec(DecoderLayerSpec):
     @property
     def embedding_base(self) -> int:
         """Where the tables lie in the channel of the parameters: behind these, from a page on."""
-        return ceil((self.max_layers * self.parameter_beats + self.final_beats) / PAGE_BEATS) * PAGE_BEATS
+        return ceil(self.parameter_beats / PAGE_BEATS) * PAGE_BEATS
 
     @property
     def arbiter(self) -> ReadArbiterSpec:
@@ -241,30 +233,24 @@ class DecoderSpec(DecoderLayerSpec):
         """The best tokens by their logits."""
         return TopKSpec(rows=self.rows, lanes=self.lanes, features=self.vocabulary, largest=self.largest)
 
-    @cached_property
-    def head_units(self) -> dict[str, tuple[OperatorUnit, ...]]:
-        """The units of each operator of the head, by its name."""
-        return {operator.name: tuple(self._units_after(operator)) for operator in self.head}
+    def _units_of(self, operator: Operator) -> Iterator[OperatorUnit]:
+        """As a layer's; but all arrays share the head's product, whose parameters are taken once, as they come."""
+        if operator != self.head_product:
+            yield from super()._units_of(operator)
+            return
+        rows, requantise = self._around(self.head_product)
+        once = {member: block._replace(table=True) for member, block in requantise.blocks.items()}
+        yield from (rows, requantise._replace(blocks=once))
 
     @cached_property
-    def final_parameters(self) -> tuple[ParameterBlock, ...]:
-        """The parameters after the last layer; the head's are taken once, as they come."""
-        blocks = ordered_blocks(self.head, self.head_units)
-        return tuple(block._replace(table=True) if block.name == self.head_product.name else block for block in blocks)
-
-    def _units_after(self, operator: Operator) -> Iterator[OperatorUnit]:
-        """The units of an operator of the head, whose product all arrays share."""
-        yield from self._around(operator) if isinstance(operator, Linear) else self._units_of(operator)
-
-    @property
     def sections(self) -> dict[str, Section]:
         """The graphs that the pipeline computes: the layer, and the head after the last layer."""
-        return super().sections | {"head": Section(self.head, self.head_units, self.final_parameters, self.final_beats)}
+        return super().sections | {"head": self._section(self.head)}
 
     @property
-    def final_beats(self) -> int:
-        """Beats of the parameter channel behind the last layer."""
-        return blocks_beats(self.final_parameters, self.parameter_width)
+    def parameter_beats(self) -> int:
+        """Beats of the parameters of all layers and of the head."""
+        return self.max_layers * self.sections["layer"].beats + self.sections["head"].beats
 
     @cached_property
     def fetch(self) -> FetchSpec:
@@ -281,7 +267,7 @@ class DecoderSpec(DecoderLayerSpec):
         """What a prompt and what a token read of each channel of a linear unit, or of the ``parameters``. The layers of
         a prompt lie first, then those of a token and the head."""
         if name == "parameters":
-            both = ((0, self.max_layers * self.parameter_beats + self.final_beats),)
+            both = ((0, self.parameter_beats),)
             return {"prompt": both, "token": both}
         unit, layers = self.linear(name), self.max_layers
         own = layers * unit.product_beats(0)
@@ -294,14 +280,14 @@ class DecoderSpec(DecoderLayerSpec):
         """The spec of every kernel by its name in the pipeline: a layer's, then what is before and behind all."""
         units = {name: unit for name, unit in super().units.items() if name != "kv_cache"}
         ends: dict[str, Unit] = {"embedding": self.embedding, "loop": self.loop}
-        ends |= {unit.name: unit.spec for units in self.head_units.values() for unit in units}
+        ends |= {unit.name: unit.spec for unit in self.sections["head"]}
         memories = {f"memory_{name}": memory for name, memory in self.memories.items()}
         return units | ends | memories | {"candidates": self.candidates}
 
     @property
     def parameter_resources(self) -> Resources:
         """What joins the units: buffers of all parameters and orders, readers of memory, and what lets arrays share."""
-        blocks = [block for block in self.final_parameters if not block.table]
+        blocks = [block for block in self.sections["head"].parameters if not block.table]
         final = sum((block.replay(1).resources for block in blocks), Resources())
         readers = self.fetch.resources * (sum(self.channels) + 1)
         ids = buffer_resources(self.vocabulary.bit_length(), self.positions)

@@ -1,27 +1,20 @@
-"""The parameters of a layer: blocks in the order of their channel, replay buffers, and what else joins the units."""
+"""Blocks of parameters, in the order of their channel, and their replay buffers."""
 
 from collections.abc import Iterable
 from math import ceil
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ...channel import CHANNEL_BITS
-from ...kernels.parameters import RowFactor
 from ...memory import ReplaySpec
-from ...resources import Resources
-from ...stream import buffer_resources
 
 __all__ = [
     "PARAMETER_WORDS_A_BEAT",
     "ParameterBlock",
     "blocks_beats",
-    "joint_resources",
     "padded",
 ]
 
 PARAMETER_WORDS_A_BEAT = CHANNEL_BITS // 64
-
-ORDER_READERS = 11
-"""Units that take an order a layer: the linear units, attention's three, activation, entry, exit, parameters."""
 
 
 class ParameterBlock(NamedTuple):
@@ -51,38 +44,3 @@ def padded(block: ParameterBlock, width: int) -> int:
 def blocks_beats(blocks: Iterable[ParameterBlock], width: int) -> int:
     """Beats of the parameter channel that blocks take."""
     return ceil(sum(padded(block, width) for block in blocks) / PARAMETER_WORDS_A_BEAT)
-
-
-class Joined(Protocol):
-    """What the joints of a pipeline's units depend on: see `PipelineSpec`."""
-
-    @property
-    def rows(self) -> int: ...
-    @property
-    def lanes(self) -> int: ...
-    @property
-    def max_tiles(self) -> int: ...
-    @property
-    def parameters(self) -> tuple[ParameterBlock, ...]: ...
-    @property
-    def products(self) -> tuple[str, ...]: ...
-
-
-def joint_resources(spec: Joined, order_bits: int, heads_in_sums: int) -> Resources:
-    """What joins the units: the buffers of all parameters, orders of so many bits, the buffers between units, and so
-    many heads' reciprocals in front of the weighted sums."""
-    blocks = [block for block in spec.parameters if not block.table]
-    beat, factors = spec.rows * spec.lanes * 16, spec.rows * RowFactor.size
-    buffers = [
-        *[(order_bits, 2)] * ORDER_READERS,
-        *[(spec.max_tiles.bit_length(), 2)] * len(spec.parameters),
-        *[(64 * block.lanes, 2) for block in blocks],
-        (CHANNEL_BITS, 2),
-        *[(factors, 4)] * len(spec.products),
-        (factors, heads_in_sums),
-        *[(beat, 2)] * 6,  # two forks, and the exit
-        *[(beat // 2, 2)] * 3,  # keys, values, queries
-    ]
-    replays = sum((block.replay(spec.max_tiles).resources for block in blocks), Resources())
-    dealing = Resources(lut=3 * 64 + 12 * len(blocks), ff=16)
-    return sum((buffer_resources(*buffer) for buffer in buffers), replays + dealing)

@@ -1,15 +1,14 @@
 """The geometry of a pipeline: how every unit of a layer is laid out, and what follows from it."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import ceil
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 from ...kernels.activation import ActivationSpec
 from ...kernels.layernorm import LayerNormSpec
 from ...kernels.linearspec import LinearSpec, pass_words, ram_depth
-from ...kernels.parameters import Block
 from ...kernels.requantise import RequantiseSpec
 from ...kernels.residual import ResidualSpec
 from ...kernels.rowquantise import RowQuantiseSpec
@@ -22,9 +21,10 @@ from ...model.lowering import Lowering
 from ...model.weightbits import W8, WeightBits
 from ...resources import Resources
 from .arrays import Arrays, ArrayShape, array_names, products
-from .parameter_blocks import ParameterBlock, blocks_beats, joint_resources
+from .joints import joint_resources
+from .section import OperatorUnit, Section, named
 
-__all__ = ["OperatorUnit", "PipelineSpec", "Unit", "bank_style", "tensor_lanes", "unit_resources"]
+__all__ = ["PipelineSpec", "Segments", "Unit", "bank_style", "tensor_lanes", "unit_resources"]
 
 
 JOINT_CYCLES = 24
@@ -45,32 +45,8 @@ class Unit(Hashable, Protocol):
         ...
 
 
-class OperatorUnit(NamedTuple):
-    """A unit of an operator: its ``name`` in the pipeline, its ``spec``, and the blocks of parameters that it takes, by
-    the member that takes them."""
-
-    name: str
-    spec: Any  # a `UnitSpec` of some kind
-    blocks: Mapping[str, ParameterBlock]
-
-
 Segments = tuple[tuple[int, int], ...]
 """Parts of a memory channel: (address, beats), in beats of 64 bytes."""
-
-
-class Section(NamedTuple):
-    """A graph in hardware: the units of each operator, and their parameters, which follow one another in ``beats`` of
-    the parameter channel."""
-
-    graph: Graph
-    units: Mapping[str, tuple[OperatorUnit, ...]]
-    parameters: tuple[ParameterBlock, ...]
-    beats: int
-
-    @property
-    def products(self) -> tuple[str, ...]:
-        """The names of the linear operators."""
-        return products(self.graph)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -339,25 +315,10 @@ class PipelineSpec:
         """`heads_in_sums` with other weighted sums."""
         return unit.buffer.words + ceil(unit.array.passes_in_flight / unit.passes) + 2
 
-    @cached_property
-    def parameters(self) -> tuple[ParameterBlock, ...]:
-        """The parameters of a layer, in the order in which they arrive and are needed."""
-        return tuple(ordered_blocks(self.layer, self.operator_units))
-
     @property
     def parameter_width(self) -> int:
         """Parameters that are dealt out a cycle, 64-bit words."""
         return 1
-
-    @property
-    def parameter_beats(self) -> int:
-        """Beats of the parameter channel a layer."""
-        return blocks_beats(self.parameters, self.parameter_width)
-
-    @cached_property
-    def operator_units(self) -> dict[str, tuple[OperatorUnit, ...]]:
-        """The units of each operator, by its name, in the order of the data."""
-        return {operator.name: tuple(self._units_of(operator)) for operator in self.layer}
 
     def _units_of(self, operator: Operator) -> Iterator[OperatorUnit]:
         name = operator.name
@@ -388,18 +349,19 @@ class PipelineSpec:
             OperatorUnit(f"requantise_{name}", requantise, named(requantise.parameters, channels=name)),
         )
 
-    @property
+    @cached_property
     def sections(self) -> dict[str, Section]:
         """The graphs that the pipeline computes, by name: the layer."""
-        return {"layer": Section(self.layer, self.operator_units, self.parameters, self.parameter_beats)}
+        return {"layer": self._section(self.layer)}
+
+    def _section(self, graph: Graph) -> Section:
+        units = {operator.name: tuple(self._units_of(operator)) for operator in graph}
+        return Section(graph, units, self.parameter_width)
 
     @cached_property
     def tile_units(self) -> dict[str, UnitSpec]:
         """The units of the operators of all sections, by name, in the order of the data."""
-        return {
-            unit.name: unit.spec
-            for section in self.sections.values() for units in section.units.values() for unit in units
-        }  # fmt: skip
+        return {unit.name: unit.spec for section in self.sections.values() for unit in section}
 
     def held_products(self, name: str) -> list[tuple[str, str]]:
         """The products of which a linear unit holds weights, by their number in it, as section and name: its own, and
@@ -409,7 +371,7 @@ class PipelineSpec:
 
     def segments(self, name: str) -> dict[str, Segments]:
         """What a run reads of each channel of a linear unit, or of the ``parameters``, by the kind of the run."""
-        beats = self.parameter_beats if name == "parameters" else self.linear(name).layer_beats
+        beats = self.sections["layer"].beats if name == "parameters" else self.linear(name).layer_beats
         return {"run": ((0, self.max_layers * beats),)}
 
     @property
@@ -427,15 +389,10 @@ class PipelineSpec:
         """The most of each of the `counts`: the steps of the longest sequence."""
         return {name: ceil(self.max_length / step) for name, step in self.counts.items()}
 
-    @property
-    def layer_units(self) -> Iterator[OperatorUnit]:
-        """The units of a layer's operators, in the order of the data."""
-        return (unit for units in self.operator_units.values() for unit in units)
-
     @cached_property
     def units(self) -> dict[str, Unit]:
         """The spec of every kernel by its name in the pipeline, in the order of the data."""
-        return {unit.name: unit.spec for unit in self.layer_units}
+        return {unit.name: unit.spec for unit in self.sections["layer"]}
 
     @property
     def parameter_resources(self) -> Resources:
@@ -484,13 +441,13 @@ class PipelineSpec:
 
     def row_cycles_with(self, softmax: SoftmaxSpec) -> int:
         """`row_cycles` with another softmax."""
-        units = (unit.spec for unit in self.layer_units)
+        units = (unit.spec for unit in self.sections["layer"])
         return max(softmax.row_cycles, *(one.row_cycles for one in units if not isinstance(one, SoftmaxSpec)))
 
     @cached_property
     def stream_cycles(self) -> int:
         """Cycles that a tile spends between the arrays of a layer: in units, and in what joins these."""
-        return JOINT_CYCLES + sum(unit.spec.tile_latency for unit in self.layer_units)
+        return JOINT_CYCLES + sum(unit.spec.tile_latency for unit in self.sections["layer"])
 
 
 def tensor_lanes(layer: Graph, tensor: str, *, lanes: int, ffn_lanes: int) -> int:
@@ -503,24 +460,3 @@ def tensor_lanes(layer: Graph, tensor: str, *, lanes: int, ffn_lanes: int) -> in
 def _pipeline_resources(spec: PipelineSpec) -> Resources:
     """As `unit_resources`: geometries are compared again for another device."""
     return sum((unit_resources(unit) for unit in spec.units.values()), spec.parameter_resources)
-
-
-def named(parameters: Mapping[str, Block], **names: str) -> dict[str, ParameterBlock]:
-    """A unit's parameters by member, called so in the channel of parameters."""
-    return {member: ParameterBlock(names[member], *block) for member, block in parameters.items()}
-
-
-def ordered_blocks(graph: Graph, units: Mapping[str, tuple[OperatorUnit, ...]]) -> Iterator[ParameterBlock]:
-    """The blocks of a graph's units, operator by operator. The epsilon of a norm comes before the words of the addition
-    in front of it: the norm adds up the squares of a tile while these are still being used."""
-
-    def of(operator: Operator) -> dict[str, ParameterBlock]:
-        return {member: block for unit in units[operator.name] for member, block in unit.blocks.items()}
-
-    for operator in graph:
-        if isinstance(operator, Add):
-            yield from (of(reader)["epsilon"] for reader in graph.readers(operator.name) if isinstance(reader, Norm))
-        for member, block in of(operator).items():
-            early = isinstance(operator, Norm) and isinstance(graph.maker(operator.source), Add)
-            if not (early and member == "epsilon"):
-                yield block

@@ -8,12 +8,12 @@ the layer before has left it. A single token's products, and every run's last, a
 How many of the head's last logits are still better than the best so far is up to them: none is counted.
 """
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import numpy as np
 
-from ...model.architecture import Attention
+from ...model.architecture import Attention, Linear, Norm
 from ..geometry.decoder_spec import DecoderSpec
 from ..memory_timing import IDEAL, MemoryTiming
 from .cache_loads import CacheLoads
@@ -60,7 +60,7 @@ class DecoderSchedule(EncoderSchedule):
         self.begins = RUN_CYCLES
         self.streams = {name: WeightStream(spec.linear(name), self.reader(name)) for name in spec.products}
         self.parameters: FetchedParameters = FetchedParameters(
-            self.reader("parameters"), spec.parameters, LONG_AGO, max_tiles=spec.max_tiles,
+            self.reader("parameters"), spec.sections["layer"].parameters, LONG_AGO, max_tiles=spec.max_tiles,
             tables={spec.table.name: spec.activation.entries}, width=spec.parameter_width,
         )  # fmt: skip
         self.rounds = Rounds(spec.sharing, spec.linear_units, [*self.streams.values()])
@@ -130,8 +130,7 @@ class DecoderSchedule(EncoderSchedule):
         ends = np.full((self.tiles, unit.passes), LONG_AGO)
         ends[:, 0] = quantised + unit.activation_latency
         ends[0] = np.maximum(ends[0], weights.words(0, unit.layer_words)[unit.words - 1 :: unit.words])
-        if name == "qkv":
-            self.until_read(ends.reshape(-1))
+        self.until_read(name, ends.reshape(-1))
         passes = self.serve(name, array.pass_cycles(unit.words), self.until_left(name, ends))
         weights.let_go((passes[-1][:, np.newaxis] + np.arange(1 - unit.words, 1)).reshape(-1))
         beats = unit.outputs // unit.lanes
@@ -191,30 +190,45 @@ class DecoderSchedule(EncoderSchedule):
         """A tile's keys and values are stored once those of the tile `CacheSpec.ahead` of it have been read, at these
         times [tiles]. It matters between layers: attention takes longer from tile to tile and then little, but what
         it could not get ahead of itself it lacks there."""
-        unit, ahead = self.spec.linear("qkv"), self.spec.scores_unit.banks.ahead
+        ahead = self.spec.scores_unit.banks.ahead
         self.read = [
             np.concatenate([old, new])[-ahead - 1 :] for old, new in zip(self.read, (scored, summed), strict=True)
         ]
-        # The last tile's product ends no earlier than they allow.
-        server = self.servers["qkv"]
-        for parts, times in zip((3, 2), self.read, strict=True):
-            waiting = max(unit.passes * parts // 3 - self.waiting_passes, 0)
+        # The last tile's products end no earlier than they allow.
+        for (product, before), times in zip(self.stored, self.read, strict=True):
+            unit, server = self.spec.linear(product.name), self.servers[product.name]
+            left = unit.passes * (product.outputs - before) // product.outputs
+            waiting = max(left - self.waiting_passes(product), 0)
             server.last = max(server.last, int(times[0]) + waiting * unit.array.pass_cycles(unit.words))
 
-    def until_read(self, ends: np.ndarray) -> None:
-        """Lets the passes of a layer's first tiles wait until the last tiles' keys and values of the layer before have
-        been read."""
-        unit = self.spec.linear("qkv")
-        for part, times in enumerate(self.read):
-            places = np.arange(len(times) - 1) * unit.passes + unit.passes * part // 3 + self.waiting_passes
+    def until_read(self, name: str, ends: np.ndarray) -> None:
+        """Lets the passes of a layer's first tiles, in the linear unit ``name``, wait until the last tiles' keys or
+        values of the layer before have been read, if it gives these."""
+        for (product, before), times in zip(self.stored, self.read, strict=True):
+            if product.name != name:
+                continue
+            unit = self.spec.linear(name)
+            first = unit.passes * before // product.outputs + self.waiting_passes(product)
+            places = np.arange(len(times) - 1) * unit.passes + first
             kept = places < len(ends)
             ends[places[kept]] = np.maximum(ends[places[kept]], times[1:][kept] + unit.array.chain + unit.words)
 
-    @property
-    def waiting_passes(self) -> int:
-        """Passes of keys, values and queries that find room where they wait: in the array, and behind it."""
-        array, behind = self.spec.linear("qkv").array, self.spec.requantise("qkv").depth + 3 * 2
-        return array.passes_in_flight + behind // array.chain
+    @cached_property
+    def stored(self) -> tuple[tuple[Linear, int], ...]:
+        """The linear operators that give the keys and the values, and their output channels before these."""
+        attention, found = self.spec.attention, []
+        for tensor in (attention.keys, attention.values):
+            product = self.spec.layer.maker(tensor)
+            assert isinstance(product, Linear), f"{tensor} must come from a linear operator"
+            before = product.parts[: [*product.gives].index(tensor)]
+            found.append((product, sum(part.features for part in before)))
+        return tuple(found)
+
+    def waiting_passes(self, product: Linear) -> int:
+        """Passes of a product that find room where they wait: in the array, and in the buffers after it, which hold two
+        beats for each part."""
+        array, behind = self.spec.linear(product.name).array, self.spec.requantise(product.name).depth
+        return array.passes_in_flight + (behind + 2 * len(product.parts)) // array.chain
 
     def head(self, left: int) -> int:
         """When the best candidate is out, of a run whose last beat leaves the last layer at this time."""
@@ -223,11 +237,17 @@ class DecoderSchedule(EncoderSchedule):
         last = np.array([left + BUFFER])
         layers = self.parameters
         self.parameters = FetchedParameters(
-            layers.reader, spec.final_parameters, layers.next, max_tiles=1, tables={}, width=spec.parameter_width
+            layers.reader,
+            spec.sections["head"].parameters,
+            layers.next,
+            max_tiles=1,
+            tables={},
+            width=spec.parameter_width,
         )
         self.there = self.parameters.layer()
         best = spec.candidates
-        logits = self.linear("head", self.normed("norm", last), best.beats)
+        (norm,) = spec.head.of(Norm)
+        logits = self.linear(spec.head_product.name, self.normed(norm.name, last), best.beats)
         return int(self.serve("candidates", best.beat_cycles(self.k), logits)[0, -1]) + best.latency(0) + self.k - 1
 
 

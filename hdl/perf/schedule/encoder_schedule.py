@@ -66,7 +66,10 @@ class EncoderSchedule:
         start = -(divide_latency(spec.max_tiles.bit_length()) + ORDER_CYCLES)
         self.weights = {name: WeightArrivals(spec.linear(name), start) for name in spec.products}
         self.parameters = ParameterServer(
-            spec.parameters, start, max_tiles=spec.max_tiles, tables={spec.table.name: spec.activation.entries}
+            spec.sections["layer"].parameters,
+            start,
+            max_tiles=spec.max_tiles,
+            tables={spec.table.name: spec.activation.entries},
         )
         self.there: dict[str, np.ndarray] = {}  # the parameters of the layer
         self.servers: dict[str, Server] = {}

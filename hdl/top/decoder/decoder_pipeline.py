@@ -117,7 +117,8 @@ class DecoderComposition(GraphComposition):
         connect(m, loop.output, entry.feedback)
         connect(m, leave.outside, pipeline.outputs)
         m.d.comb += self.sequencer.left.eq(leave.left)
-        connect(m, self.walk(spec.layer, spec.operator_units, entry.output), leave.input)
+        layer = spec.sections["layer"]
+        connect(m, self.walk(layer.graph, layer.units, entry.output), leave.input)
         self.head(leave.final)
 
     def control(self) -> None:
@@ -170,9 +171,10 @@ class DecoderComposition(GraphComposition):
         """The parameters of the layers, and those behind the last."""
         m, spec = self.m, self.spec
         (data,) = self.fetched("parameters", [requests], [answer])
-        sections = self.add("sections", Sections((spec.max_layers * spec.parameter_beats, spec.final_beats)))
-        layer = self.add("parameters", ParameterDealer(spec.parameters, spec.max_tiles, spec.lanes))
-        final = self.add("final_parameters", ParameterDealer(spec.final_parameters, 1, spec.lanes))
+        own, head = spec.sections["layer"], spec.sections["head"]
+        sections = self.add("sections", Sections((spec.max_layers * own.beats, head.beats)))
+        layer = self.add("parameters", ParameterDealer(own.parameters, spec.max_tiles, spec.lanes))
+        final = self.add("final_parameters", ParameterDealer(head.parameters, 1, spec.lanes))
         self.parameters = [layer, final]
         connect(m, data, sections.channel)
         connect(m, sections.outputs[0], layer.channel)
@@ -221,7 +223,8 @@ class DecoderComposition(GraphComposition):
     def head(self, tokens: Any) -> None:
         """From the last tile to the candidates for the next token."""
         m, spec, pipeline = self.m, self.spec, self.pipeline
-        logits = self.walk(spec.head, spec.head_units, tokens)
+        head = spec.sections["head"]
+        logits = self.walk(head.graph, head.units, tokens)
         candidates = self.add("candidates", TopK(spec.candidates))
         connect(m, logits, candidates.logits)
         self.order("candidates", candidates.order, "last_row", "k")

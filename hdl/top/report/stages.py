@@ -32,7 +32,7 @@ def stage_timelines(found: Estimate) -> tuple[Timeline, ...]:
 def _in_order(found: Estimate, stages: Mapping[str, int]) -> list[str]:
     """The stages of a layer in the order of the data, the row-wise units together at the end."""
     spec = found.design.spec
-    units = spec.operator_units if isinstance(spec, PipelineSpec) else {}
+    units = spec.sections["layer"].units if isinstance(spec, PipelineSpec) else {}
     names = []
     for operator in found.network.layer:
         stage = "attention" if isinstance(operator, Attention) else operator.name

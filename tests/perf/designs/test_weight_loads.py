@@ -35,7 +35,7 @@ def test_a_decoder_that_is_built_says_its_bits_itself() -> None:
 def test_a_designs_bytes_are_those_of_its_products() -> None:
     design = SpatialDesign(NETWORK, MIXED)
     layer = LAYER["projection"] + PACKED_BYTES * (LAYER["qkv"] + LAYER["ffn1"] + LAYER["ffn2"])
-    assert design.layer_bytes == layer + 64 * MIXED.parameter_beats
+    assert design.layer_bytes == layer + 64 * MIXED.sections["layer"].beats
     assert design.head_bytes == HEAD
     assert design.decode(3).bytes == 2 * design.layer_bytes + HEAD
 

@@ -24,7 +24,7 @@ GPT2 |= {"qkv": 3 * 768, "scores": 12, "ffn1": 3072}
 
 def words(model: str) -> dict[str, int]:
     """The blocks of more than one word of a layer of a model, in its smallest geometry."""
-    blocks = smallest(load_network(model), 128, 4).parameters
+    blocks = smallest(load_network(model), 128, 4).sections["layer"].parameters
     assert sum(block.words == 1 for block in blocks) == 6, "four limits and two epsilons"
     return {block.name: block.words for block in blocks if block.words > 1}
 
@@ -33,7 +33,7 @@ def test_a_gated_network_with_grouped_queries() -> None:
     assert words("smollm2-135m") == SMOLLM
     spec = smallest(load_network("smollm2-135m"), 128, 4)
     # A dealer of one word in a cycle fills beats of eight without gaps.
-    assert spec.parameter_beats == -(-(sum(SMOLLM.values()) + 6) // 8)
+    assert spec.sections["layer"].beats == -(-(sum(SMOLLM.values()) + 6) // 8)
 
 
 def test_a_network_with_neither() -> None:

@@ -166,7 +166,7 @@ class SpatialTables:
             network=network, groups=tuple(group for group, _ in kept), bases=tuple(bases), options=options,
             resources=np.stack([counts(asked.rest(base)) for base in bases]),
             stream=np.array([asked.stream(base) for base in bases]),
-            beats=np.array([base.parameter_beats for base in bases]), joints=np.concatenate(joints),
+            beats=np.array([base.sections["layer"].beats for base in bases]), joints=np.concatenate(joints),
             joint_start=np.cumsum([0, *map(len, joints[:-1])]), cache_resources=caches[0], cache_cycles=caches[1],
         )  # fmt: skip
 

@@ -17,7 +17,7 @@ from ...choice.one_pace import MAX_CASCADES
 from ...geometry.arrays import ArrayShape
 from ...geometry.decoder_layer_spec import DecoderLayerSpec
 from ...geometry.formulas import average_tile, prompt_cycles
-from ...geometry.parameter_blocks import joint_resources
+from ...geometry.joints import joint_resources
 from ...geometry.pipeline_spec import PipelineSpec
 from ...workload import TILES
 from ..points import counts
