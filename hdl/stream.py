@@ -19,7 +19,7 @@ from .delay_registers import KEEP
 from .resources import Resources, ram_blocks
 
 __all__ = [
-    "KEEP",
+    "BUFFER_DEPTH",
     "SLICE_BITS",
     "Fork",
     "Pack",
@@ -67,12 +67,11 @@ def join(m: Module, streams: Iterable[Any], room: Value) -> Value:
     return go
 
 
+BUFFER_DEPTH = 2
+"""Beats of a buffer that only cuts paths."""
+
 SLICE_BITS = 96
 """Bits of a wide payload that share registers of control, so that none of these drives much more."""
-
-KEEP = {"keep": "true"}
-"""The attribute of registers that a synthesiser must not merge with equal ones."""
-
 
 class StreamBuffer(wiring.Component):
     """A FIFO of ``depth`` beats in distributed RAM, with a registered output.
@@ -82,7 +81,7 @@ class StreamBuffer(wiring.Component):
     `SLICE_BITS`, each with its own control. All slices move together, because they see the same handshake.
     """
 
-    def __init__(self, shape: ShapeLike, depth: int = 2):
+    def __init__(self, shape: ShapeLike, depth: int = BUFFER_DEPTH):
         if depth < 2:
             raise ValueError(f"stream buffer depth must be at least 2, not {depth}")
         self.depth = depth
@@ -105,7 +104,7 @@ class StreamBuffer(wiring.Component):
         return m
 
 
-def buffered(m: Module, name: str, source: Any, depth: int = 2) -> Any:
+def buffered(m: Module, name: str, source: Any, depth: int = BUFFER_DEPTH) -> Any:
     """A stream after a `StreamBuffer`, which is the submodule ``name``; it adds a cycle of latency.
 
     No path leads through it in either direction. ``source`` is as in `connect`.
@@ -221,7 +220,7 @@ class PipelineBuffer(wiring.Component):
 class Fork(wiring.Component):
     """Copies a stream to several readers, ``outputs[i]``, each with its own buffer of ``depth`` beats."""
 
-    def __init__(self, shape: ShapeLike, readers: int, depth: int = 2):
+    def __init__(self, shape: ShapeLike, readers: int, depth: int = BUFFER_DEPTH):
         self.readers, self.depth = readers, depth
         super().__init__({"input": In(stream.Signature(shape)), "outputs": Out(stream.Signature(shape)).array(readers)})
 

@@ -5,19 +5,20 @@ y = saturate(base[index] + round_shift(delta[index] * fraction, f), 16 bits unsi
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..delay_registers import delay
+from ..counted import Turns
+from ..delay_registers import KEEP, delay
 from ..fixed import limits, round_shift, rounded_shift, saturate, saturated
 from ..hierarchy import place
 from ..ram import Ram, RamSpec
 from ..resources import Resources
-from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
+from ..stream import PipelineBuffer, buffer_resources, buffered, connect, join, pipeline_resources, tile
 from .parameters import Block
 from .unit import UnitSpec
 
@@ -100,12 +101,14 @@ class ActivationSpec(UnitSpec):
 
     @property
     def latency(self) -> int:
-        """Cycles from the acceptance of a beat of values to that of its activated beat; table loaded, no stalls."""
-        return self.stages + 1
+        """Cycles from the acceptance of a beat of values, into a buffer, to that of its activated beat; table loaded,
+        no stalls."""
+        return 1 + self.stages + 1
 
     @property
     def load_cycles(self) -> int:
-        """Cycles from the offer of a table's first word to the first values that can use it: one per entry, and one."""
+        """Cycles from the offer of a table's first word to the first values that can use it: one per entry, and one.
+        Table and values both come through a buffer."""
         return self.entries + 1
 
     def cycles(self, tiles: int = 1) -> int:
@@ -125,11 +128,13 @@ class ActivationSpec(UnitSpec):
         # Delta, base twice, product, sum without the bits below the rounding, result; the fraction waits in LUTs.
         registers = 5 * ACTIVATED_BITS + self.fraction_bits + (ACTIVATED_BITS + 2)
         element = self.table.resources + Resources(dsp=1, lut=2 * ACTIVATED_BITS + self.fraction_bits, ff=registers)
-        counters = self.index_bits + (self.features // self.lanes).bit_length() + self.max_tiles.bit_length()
-        writing = TableEntry.size + self.index_bits + TABLES
         elements = self.rows * self.lanes
+        counters = self.index_bits + (self.features // self.lanes).bit_length() + self.max_tiles.bit_length()
+        writing = TableEntry.size + self.rows * (self.index_bits + TABLES)
+        inputs = (elements * self.input_bits, ENTRIES_PER_WORD * TableEntry.size, self.max_tiles.bit_length())
         return (
             element * elements
+            + sum((buffer_resources(width, 2) for width in inputs), Resources())
             + pipeline_resources(elements * ACTIVATED_BITS, self.stages + 2)
             + Resources(lut=TableEntry.size + counters, ff=writing + counters + self.stages + 4)
         )
@@ -163,11 +168,19 @@ class ActivationSpec(UnitSpec):
         return word
 
 
+class TableWrite(NamedTuple):
+    """A write port of tables."""
+
+    enable: Signal
+    address: Signal
+    entry: Signal
+
+
 class Activation(wiring.Component):
     """The activation function: one beat per cycle; `ActivationSpec.latency`. The next layer's table loads meanwhile.
 
     Members:
-        order: stream, a word for each layer: how many ``tiles`` use its table; taken with their last beat.
+        order: stream, a word for each layer: how many ``tiles`` use its table; taken into a buffer.
         table: stream of 64-bit words, two entries of `TableEntry` each, low entry first: `ActivationSpec.pack`.
         values: tile stream, rows x lanes signed ``input_bits``.
         activated: tile stream, rows x lanes unsigned 16.
@@ -189,19 +202,20 @@ class Activation(wiring.Component):
         spec = self.spec
         m.submodules.results = results = PipelineBuffer(self.activated.payload.shape(), spec.stages + 2)
         loaded = Signal(TABLES)  # banks whose table is complete and still needed
-        write = self._load(m, loaded)
+        writes = self._load(m, loaded)
         bank = Signal(range(TABLES))
-        go = join(m, [self.values], self.order.valid & loaded.bit_select(bank, 1) & results.room)
-        layer_ends = self._count(m, go)
+        values, order = buffered(m, "values_buffer", self.values), buffered(m, "order_buffer", self.order)
+        go = join(m, [values], order.valid & loaded.bit_select(bank, 1) & results.room)
+        layer_ends = self._count(m, go, order.payload.tiles)
         with m.If(layer_ends):
             m.d.sync += [loaded.bit_select(bank, 1).eq(0), bank.eq(~bank)]
         m.d.comb += [
-            self.order.ready.eq(layer_ends),
+            order.ready.eq(layer_ends),
             results.take.eq(go),
             results.push.eq(delay(m, "valid", go, spec.stages, control=True)),
         ]
         connect(m, results.output, self.activated)
-        for row in range(spec.rows):
+        for row, write in enumerate(writes):
             for lane in range(spec.lanes):
                 ram = Ram(spec.table.width, spec.table.depth, spec.table.style)
                 m.submodules[f"table_{row}_{lane}"] = place(platform, ram)
@@ -210,27 +224,30 @@ class Activation(wiring.Component):
                     ram.write_address.eq(write.address),
                     ram.write_data.eq(write.entry),
                 ]
-                m.d.comb += results.payload[row][lane].eq(self._value(m, row, lane, ram, bank))
+                m.d.comb += results.payload[row][lane].eq(
+                    self._value(m, f"{row}_{lane}", values.payload[row][lane], ram, bank)
+                )
         return m
 
-    def _load(self, m: Module, loaded: Signal) -> data.View:
-        """Cuts the table's words into entries; returns the write port of all copies, registered for its fan-out."""
+    def _load(self, m: Module, loaded: Signal) -> list[TableWrite]:
+        """Cuts the table's words into entries; returns the write port of the copies of each row, registered for its
+        fan-out."""
         spec = self.spec
         address = Signal(range(spec.entries))
         bank = Signal(range(TABLES))
         part = address[: (ENTRIES_PER_WORD - 1).bit_length()]
-        accept = self.table.valid & ~loaded.bit_select(bank, 1)
-        m.d.comb += self.table.ready.eq(~loaded.bit_select(bank, 1) & part.all())
-        write = Signal(
-            data.StructLayout(
-                {"enable": 1, "address": range(TABLES * spec.entries), "entry": unsigned(TableEntry.size)}
-            )
-        )
-        m.d.sync += [
-            write.enable.eq(accept),
-            write.address.eq(Cat(address, bank)),
-            write.entry.eq(self.table.payload.word_select(part, TableEntry.size)),
-        ]
+        words = buffered(m, "table_buffer", self.table)
+        accept = words.valid & ~loaded.bit_select(bank, 1)
+        m.d.comb += words.ready.eq(~loaded.bit_select(bank, 1) & part.all())
+        entry = Signal(TableEntry.size, name="write_entry", reset_less=True)
+        m.d.sync += entry.eq(words.payload.word_select(part, TableEntry.size))
+        writes = []
+        for row in range(spec.rows):
+            enable = Signal(name=f"write_enable_{row}", attrs=KEEP)
+            where = Signal(range(TABLES * spec.entries), name=f"write_address_{row}", reset_less=True, attrs=KEEP)
+            m.d.sync += [enable.eq(accept), where.eq(Cat(address, bank))]
+            writes.append(TableWrite(enable, where, entry))
+        write = writes[0]
         with m.If(accept):
             m.d.sync += address.eq(address + 1)
             with m.If(address == spec.entries - 1):
@@ -238,31 +255,29 @@ class Activation(wiring.Component):
         # The last entry is being written, and can be read from the next cycle on.
         with m.If(write.enable & write.address[:-1].all()):
             m.d.sync += loaded.bit_select(write.address[-1], 1).eq(1)
-        return write
+        return writes
 
-    def _count(self, m: Module, go: Value) -> Signal:
-        """Counts beats and tiles; returns a strobe for the layer's last beat."""
+    def _count(self, m: Module, go: Value, tiles: Value) -> Signal:
+        """Counts beats and tiles; returns a strobe for the last beat of a layer of ``tiles``."""
         spec = self.spec
-        beats = spec.features // spec.lanes
-        beat = Signal(range(max(beats, 2)))
-        place_in_layer = Signal(range(max(spec.max_tiles, 2)), name="tile")
+        beat = Turns("beat", spec.features // spec.lanes)
+        # Counted from 1, so that the last one is found without a subtraction.
+        place_in_layer = Signal(range(spec.max_tiles + 1), init=1, name="tile")
         tile_ends = Signal()
         layer_ends = Signal()
         m.d.comb += [
-            tile_ends.eq(go & (beat == beats - 1)),
-            layer_ends.eq(tile_ends & (place_in_layer == self.order.payload.tiles - 1)),
+            tile_ends.eq(go & beat.last),
+            layer_ends.eq(tile_ends & (place_in_layer == tiles)),
         ]
-        with m.If(go):
-            m.d.sync += beat.eq(Mux(tile_ends, 0, beat + 1))
+        beat.step(m, go)
         with m.If(tile_ends):
-            m.d.sync += place_in_layer.eq(Mux(layer_ends, 0, place_in_layer + 1))
+            m.d.sync += place_in_layer.eq(Mux(layer_ends, 1, place_in_layer + 1))
         return layer_ends
 
-    def _value(self, m: Module, row: int, lane: int, ram: Ram, bank: Signal) -> Value:
-        """The result of one input: table and interpolation, with registers around product and sum."""
+    def _value(self, m: Module, name: str, value: Value, ram: Ram, bank: Signal) -> Value:
+        """The result of one ``value``: table and interpolation, with registers around product and sum."""
         spec = self.spec
-        fraction_bits, name = spec.fraction_bits, f"{row}_{lane}"
-        value = self.values.payload[row][lane]
+        fraction_bits = spec.fraction_bits
         place_in_range = Cat(value[:-1], ~value[-1])  # input + 2**(input_bits - 1), unsigned
         m.d.comb += ram.read_address.eq(Cat(place_in_range[fraction_bits:], bank))
         entry = data.View(TableEntry, ram.read_data)

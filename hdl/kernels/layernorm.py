@@ -15,12 +15,13 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..delay_registers import advance, delay, registered_tree, tree_levels, tree_registers
+from ..counted import Counted, Turns
+from ..delay_registers import KEEP, advance, delay, registered_tree, tree_levels, tree_registers
 from ..fixed import VariableShift, round_shift, saturate
 from ..hierarchy import place
-from ..ram import Ram, RamSpec, small_style
+from ..ram import RegisteredRam, RegisteredRamSpec, small_style
 from ..resources import Resources
-from ..stream import PipelineBuffer, connect, join, pipeline_resources, tile
+from ..stream import PipelineBuffer, buffer_resources, buffered, connect, join, pipeline_resources, tile
 from .finish import Finish, finish_resources
 from .normparameters import Epsilon, EpsilonWord, NormParameters
 from .parameters import Block, ChannelWord, finish
@@ -82,12 +83,12 @@ class LayerNormSpec(RowUnitSpec):
 
     @property
     def sum_stages(self) -> int:
-        """Registers from a beat to the sums: values, squares, the tree over the lanes, the sums."""
+        """Registers from a beat, in its buffer, to the sums: values, squares, the tree over the lanes, the sums."""
         return 3 + tree_levels(self.lanes, 2)
 
     @property
     def statistics_latency(self) -> int:
-        """Cycles from the acceptance of a tile's last beat to the statistics of its rows."""
+        """Cycles from a tile's last beat, in its buffer, to the statistics of its rows."""
         return self.sum_stages + self.statistics.latency
 
     @property
@@ -118,17 +119,22 @@ class LayerNormSpec(RowUnitSpec):
     @property
     def latency(self) -> int:
         """Cycles from the acceptance of a tile's last beat to its first beat of results, if its channels are there."""
-        return self.statistics_latency + self.stages + 2
+        return 1 + self.statistics_latency + self.stages + 2
+
+    @property
+    def channels_latency(self) -> int:
+        """Cycles from the acceptance of a beat's channels to its results, if they are the last that it waits for."""
+        return 1 + self.stages + 1
 
     def cycles(self) -> int:
         """Cycles per tile, if one tile follows the other: its beats, or the statistics if they take longer."""
         return max(self.beats, self.statistics_latency + 1)
 
     @property
-    def ram(self) -> RamSpec:
+    def ram(self) -> RegisteredRamSpec:
         """The memory: a tile that waits for its statistics, and the beats that arrive during this time."""
         depth = self.beats + min(self.beats, self.statistics_latency) + 2
-        return RamSpec(self.rows * self.lanes * self.input_bits, depth, small_style(depth))
+        return RegisteredRamSpec(self.rows * self.lanes * self.input_bits, depth, small_style(depth))
 
     @property
     def resources(self) -> Resources:
@@ -144,9 +150,11 @@ class LayerNormSpec(RowUnitSpec):
         lane = Resources(lut=ChannelWord.size - ChannelWord["column_sum"].shape.width)
         control = Resources(lut=60, ff=self.stages + 2 * self.sum_stages + 5 * self.ram.depth.bit_length())
         epsilon = Resources(ff=row.variance_bits + EpsilonWord["places"].width)
-        buffer = pipeline_resources(self.rows * self.lanes * NORM_OUTPUT_BITS, self.stages + 2)
+        taken = (self.rows * self.lanes * self.input_bits, self.lanes * ChannelWord.size, EpsilonWord.size)
+        buffers = sum((buffer_resources(width, 2) for width in taken), Resources())
+        buffers += pipeline_resources(self.rows * self.lanes * NORM_OUTPUT_BITS, self.stages + 2)
         each = rows + tree + element * self.lanes
-        return each * self.rows + lane * self.lanes + self.ram.resources + control + epsilon + buffer
+        return each * self.rows + lane * self.lanes + self.ram.resources + control + epsilon + buffers
 
     def reference(self, values: np.ndarray, parameters: NormParameters) -> np.ndarray:
         """Normalised values [tokens, features] of values [tokens, features].
@@ -184,9 +192,9 @@ class LayerNorm(wiring.Component):
 
     Members:
         values: tile stream, rows x lanes signed ``input_bits``.
-        channels: stream of `ChannelWord` x lanes, a beat for each beat of a tile, taken as the tile leaves: see
+        channels: stream of `ChannelWord` x lanes, a beat for each beat of a tile, taken before the tile leaves: see
             `NormParameters`.
-        epsilon: stream of `EpsilonWord`, a word for each tile, taken with the tile's last beat.
+        epsilon: stream of `EpsilonWord`, a word for each tile, taken before the tile's last beat.
         normalised: tile stream, rows x lanes signed 16.
     """
 
@@ -204,43 +212,52 @@ class LayerNorm(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.spec
-        ram = Ram(spec.ram.width, spec.ram.depth, spec.ram.style)
-        m.submodules.ram = place(platform, ram)
+        m.submodules.ram = ram = RegisteredRam(spec.ram)
         rows = [RowStatistics(spec.statistics) for _ in range(spec.rows)]
         for i, row in enumerate(rows):
             m.submodules[f"statistics_{i}"] = place(platform, row)
         # A tile's last beat waits until the statistics of the last tile are taken.
-        stored = Signal(range(spec.ram.depth + 1))
+        room = Counted("room", spec.ram.depth, init=spec.ram.depth)
         busy = Signal()
         take = Signal()
-        written, complete = self._fill(m, ram, rows, stored != spec.ram.depth, ~busy)
+        written, complete = self._fill(m, ram, rows, room.some, ~busy)
         sent = self._send(m, ram, rows, take)
-        m.d.sync += [stored.eq(stored + written - sent), busy.eq((busy | complete) & ~take)]
+        room.step(m, up=sent, down=written)
+        m.d.sync += [busy.eq((busy | complete) & ~take)]
         return m
 
-    def _fill(self, m: Module, ram: Ram, rows: list[RowStatistics], room: Value, free: Value) -> tuple[Value, Value]:
+    def _fill(
+        self, m: Module, ram: RegisteredRam, rows: list[RowStatistics], room: Value, free: Value
+    ) -> tuple[Value, Value]:
         """Writes beats into the RAM and sums them; returns the strobes of a written beat and of a tile's last beat."""
         spec = self.spec
-        beat = Signal(range(max(spec.beats, 2)))
-        last = beat == spec.beats - 1
-        go = join(m, [self.values], room & ((free & self.epsilon.valid) | ~last))
-        advance(m, beat, spec.beats, go)
+        given, word = buffered(m, "values_buffer", self.values), buffered(m, "epsilon_buffer", self.epsilon)
+        beat, first = Turns("beat", spec.beats), Signal(init=1)
+        last = beat.last
+        go = join(m, [given], room & ((free & word.valid) | ~last))
+        beat.step(m, go)
+        with m.If(go):
+            m.d.sync += first.eq(last)
         advance(m, ram.write_address, spec.ram.depth, go)
         m.d.comb += [
             ram.write_enable.eq(go),
-            ram.write_data.eq(Value.cast(self.values.payload)),
-            self.epsilon.ready.eq(go & last),
+            ram.write_data.eq(Value.cast(given.payload)),
+            word.ready.eq(go & last),
         ]
         # It stays until the statistics are taken, because the next last beat waits for that.
         epsilon = Signal(EpsilonWord, reset_less=True)
         with m.If(go & last):
-            m.d.sync += epsilon.eq(self.epsilon.payload)
+            m.d.sync += epsilon.eq(word.payload)
         m.d.comb += [row.epsilon.eq(epsilon) for row in rows]
-        arrived = delay(m, "arrived", go, spec.sum_stages - 1, control=True)
-        first = delay(m, "first", beat == 0, spec.sum_stages - 1)
+        # Each row has the last register of its own, as its sums are wide.
+        arrived_early = delay(m, "arrived", go, spec.sum_stages - 2, control=True)
+        first_early = delay(m, "first", first, spec.sum_stages - 2)
         complete = delay(m, "complete", go & last, spec.sum_stages, control=True)
         for i, row in enumerate(rows):
-            values = [delay(m, f"value_{i}_{lane}", x, 1) for lane, x in enumerate(self.values.payload[i])]
+            arrived = Signal(name=f"arrived_{i}", attrs=KEEP)
+            first = Signal(name=f"first_{i}", reset_less=True, attrs=KEEP)
+            m.d.sync += [arrived.eq(arrived_early), first.eq(first_early)]
+            values = [delay(m, f"value_{i}_{lane}", x, 1) for lane, x in enumerate(given.payload[i])]
             squares = [delay(m, f"square_{i}_{lane}", (x * x).as_unsigned(), 1) for lane, x in enumerate(values)]
             values = [delay(m, f"waiting_{i}_{lane}", x, 1) for lane, x in enumerate(values)]
             for name, terms in (("total", values), ("squares", squares)):
@@ -252,16 +269,17 @@ class LayerNorm(wiring.Component):
             m.d.comb += row.input.valid.eq(complete)
         return go, go & last
 
-    def _send(self, m: Module, ram: Ram, rows: list[RowStatistics], take: Signal) -> Value:
+    def _send(self, m: Module, ram: RegisteredRam, rows: list[RowStatistics], take: Signal) -> Value:
         """Reads the tile whose statistics are there, normalises and sends it; returns the strobe of a read beat."""
         spec = self.spec
         m.submodules.buffer = buffer = PipelineBuffer(self.normalised.payload.shape(), spec.stages + 2)
         connect(m, buffer.output, self.normalised)
         sending = Signal()
-        beat = Signal(range(max(spec.beats, 2)))
-        read = join(m, [self.channels], sending & buffer.room)
-        ends = read & (beat == spec.beats - 1)
-        advance(m, beat, spec.beats, read)
+        beat = Turns("beat_sent", spec.beats)
+        channels = buffered(m, "channels_buffer", self.channels)
+        read = join(m, [channels], sending & buffer.room)
+        ends = read & beat.last
+        beat.step(m, read)
         advance(m, ram.read_address, spec.ram.depth, read)
         m.d.sync += sending.eq(take | (sending & ~ends))
         m.d.comb += [
@@ -273,7 +291,7 @@ class LayerNorm(wiring.Component):
         word = self.values.payload.shape()(ram.read_data)
         statistics = [self._row(m, i, row, take) for i, row in enumerate(rows)]
         for lane in range(spec.lanes):
-            channel = self._channel(m, lane)
+            channel = self._channel(m, lane, channels.payload[lane])
             for i, row in enumerate(statistics):
                 m.d.comb += buffer.payload[i][lane].eq(self._value(m, f"{i}_{lane}", word[i][lane], row, channel))
         return read
@@ -290,9 +308,9 @@ class LayerNorm(wiring.Component):
             delay(m, f"places_{i}", kept.places, wait + 2),
         )
 
-    def _channel(self, m: Module, lane: int) -> Channel:
+    def _channel(self, m: Module, lane: int, channel: Any) -> Channel:
         """Delays each of a lane's parameters until it is used."""
-        channel, wait = self.channels.payload[lane], self.spec.normalise_stages
+        wait = self.spec.normalise_stages
         return Channel(
             delay(m, f"factor_{lane}", channel.factor, wait),
             delay(m, f"shift_{lane}", channel.shift, wait + 1),

@@ -19,7 +19,7 @@ from ..counted import Turns
 from ..delay_registers import delay
 from ..fixed import round_shift, rounded_shift, saturate, saturated
 from ..resources import Resources
-from ..stream import PipelineBuffer, buffer_resources, buffered, connect, join, pipeline_resources, tile
+from ..stream import BUFFER_DEPTH, PipelineBuffer, buffer_resources, buffered, connect, join, pipeline_resources, tile
 from .arrayspec import WIDEST_SUM_BITS
 from .finish import Finish, finish_resources
 from .parameters import COLUMN_SUM_SHIFT, Block, ChannelParameters, ChannelWord, RowFactor, RowFactors, finish
@@ -107,7 +107,7 @@ class RequantiseSpec(UnitSpec):
     @property
     def depth(self) -> int:
         """Beats that it accepts before the first has left: those in flight, and those in the buffer of the sums."""
-        return self.in_flight + 2
+        return self.in_flight + BUFFER_DEPTH
 
     def cycles(self) -> int:
         """Cycles per tile, if one tile follows the other."""

@@ -22,6 +22,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..delay_registers import KEEP
 from ..fixed import bit_length, round_shift, rounded_shift
 from ..resources import Resources
 from ..serial import Divider, Normalise, SerialUnit, SquareRoot, divide_latency, normalise_latency, root_latency
@@ -212,9 +213,10 @@ class Moments(SerialUnit):
         super().__init__({"input": In(stream.Signature(spec.sums)), "output": Out(stream.Signature(result))})
         self._sums = Signal(spec.sums, reset_less=True)
         self._bits = Signal(self.steps, reset_less=True)  # of the sum; the next one is the highest
-        # Modulo 2^W: V fits, though its two parts may not.
-        self._variance = Signal(spec.variance_bits, reset_less=True)
-        self._mean = Signal(signed(spec.mean_shift + spec.mean_bits), reset_less=True)
+        self._feature = Signal(reset_less=True)  # the step's bit of d
+        # Kept, so that their enables do not become inputs of LUTs. Modulo 2^W: V fits, though its two parts may not.
+        self._variance = Signal(spec.variance_bits, reset_less=True, attrs=KEEP)
+        self._mean = Signal(signed(spec.mean_shift + spec.mean_bits), reset_less=True, attrs=KEEP)
 
     def load(self, m: Module) -> None:
         sums = self.input.payload
@@ -224,16 +226,16 @@ class Moments(SerialUnit):
             self._bits.eq(sums.total),
             self._variance.eq(Mux(negative, sums.total, 0)),
             self._mean.eq(Mux(negative, -self.spec.mean_factor, 0)),
+            self._feature.eq(self.spec.features >> (self.steps - 1)),
         ]
 
     def step(self, m: Module, remaining: Signal) -> None:
-        bit, features = self._bits[-1], Const(self.spec.features << 1, self.steps + 1)
+        bit, features = self._bits[-1], Const(self.spec.features << 2, self.steps + 2)
         m.d.sync += [
+            self._feature.eq(features.bit_select(remaining, 1)),
             self._bits.eq(self._bits << 1),
             self._variance.eq(
-                (self._variance << 1)
-                - Mux(bit, self._sums.total, 0)
-                + Mux(features.bit_select(remaining, 1), self._sums.squares, 0)
+                (self._variance << 1) - Mux(bit, self._sums.total, 0) + Mux(self._feature, self._sums.squares, 0)
             ),
             self._mean.eq((self._mean << 1) + Mux(bit, self.spec.mean_factor, 0)),
         ]
@@ -270,6 +272,8 @@ class RowStatistics(wiring.Component):
         m.submodules.root = root = SquareRoot(RADICAND_BITS)
         m.submodules.divide = divide = Divider(NUMERATOR.bit_length(), RADICAND_BITS // 2, RECIPROCAL_BITS)
         taken = Signal()
+        places = Signal.like(self.output.payload.places, name="places", reset_less=True)
+        m.d.sync += places.eq(spec.greatest_places - self.epsilon.places - normalise.output.payload.shift[1:])
         connect(m, self.input, moments.input)
         m.d.comb += [
             normalise.input.valid.eq(moments.output.valid),
@@ -283,9 +287,7 @@ class RowStatistics(wiring.Component):
             self.output.valid.eq(divide.output.valid),
             self.output.payload.mean.eq(moments.output.payload.mean),
             self.output.payload.reciprocal.eq(divide.output.payload),
-            self.output.payload.places.eq(
-                spec.greatest_places - self.epsilon.places - normalise.output.payload.shift[1:]
-            ),
+            self.output.payload.places.eq(places),  # known long before the quotient
             # Every unit holds its result until the quotient is taken, since mean and shift are used with it.
             taken.eq(self.output.valid & self.output.ready),
         ]

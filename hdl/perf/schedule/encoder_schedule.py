@@ -26,6 +26,7 @@ from ...kernels.linear import LinearSpec
 from ...kernels.residual import ResidualSpec
 from ...model.architecture import Add, Attention, Graph, Linear, Norm, Operator, Table
 from ...serial import divide_latency
+from ...stream import BUFFER_DEPTH
 from ..geometry.pipeline_spec import PipelineSpec
 from .servers import BUFFER, LONG_AGO, ParameterServer, Server
 
@@ -204,10 +205,10 @@ class EncoderSchedule:
 
     def until_activated(self, name: str, table: Table) -> None:
         """Lets the sums of a product wait for the table after it: until that is there, the requantiser takes what it
-        can hold; its room is seen a cycle late."""
-        held = self.spec.requantise(name).depth
+        and the buffer after it can hold; the room is seen a cycle late by each of the three that hold them."""
+        held = self.spec.requantise(name).depth + BUFFER_DEPTH
         there = self.there[table.name][0] + np.arange(self.spec.activation.cycles())
-        self.there[name][held:] = np.maximum(self.there[name][held:], there[:-held] + 1)
+        self.there[name][held:] = np.maximum(self.there[name][held:], there[:-held] + 3)
 
     def activation(self, table: Table) -> np.ndarray:
         """When the last beat of each tile is activated."""
@@ -223,7 +224,7 @@ class EncoderSchedule:
         arrived[0] = max(arrived[0], self.there[f"epsilon_{name}"][0])
         ends = self.serve(f"sums_{name}", norm.cycles(), arrived) + norm.latency + norm.beats - 1
         self.parameters.taken(f"epsilon_{name}", int(ends[-1]) - norm.latency - norm.beats + 1)
-        ends[0] = max(ends[0], self.there[name][-1] + norm.stages + 1)
+        ends[0] = max(ends[0], self.there[name][-1] + norm.channels_latency)
         left = self.serve(name, norm.cycles(), ends)
         self.parameters.taken(name, int(left[-1]) - norm.beats + 1)
         return left
