@@ -12,6 +12,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .delay_registers import KEEP
+
 __all__ = [
     "Divider",
     "Normalise",
@@ -53,7 +55,7 @@ class SerialUnit(wiring.Component):
         remaining = Signal(range(self.steps + 1))
         # Which of its states it is in, a register for each.
         free = Signal(init=1)
-        works = Signal()
+        works = Signal(attrs=KEEP)  # units that work together are equal in it, and too many for one register
         done = Signal()
         m.d.comb += [self.input.ready.eq(free), self.output.valid.eq(done)]
         m.d.comb += self.result()

@@ -22,7 +22,6 @@ from amaranth.hdl import Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..delay_registers import KEEP
 from ..fixed import bit_length, round_shift, rounded_shift
 from ..resources import Resources
 from ..serial import Divider, Normalise, SerialUnit, SquareRoot, divide_latency, normalise_latency, root_latency
@@ -203,48 +202,70 @@ class RowStatisticsSpec:
         return Statistics(mean, NUMERATOR // root, places % (1 << RECIPROCAL_PLACES_BITS))
 
 
-class Moments(SerialUnit):
-    """``sum * MEAN`` and ``d * squares - sum^2``, with one bit of sum and of d per cycle, the highest first."""
+class Mean(SerialUnit):
+    """``sum * MEAN``, rounded, with one bit of the sum per cycle, the highest first."""
 
     def __init__(self, spec: RowStatisticsSpec):
         self.spec = spec
         self.steps = spec.sum_bits - 1  # the sign bit is used while the operands are loaded
-        result = data.StructLayout({"mean": signed(spec.mean_bits), "variance": unsigned(spec.variance_bits)})
+        total = spec.sums["total"].shape
+        super().__init__(
+            {"input": In(stream.Signature(total)), "output": Out(stream.Signature(signed(spec.mean_bits)))}
+        )
+        self._bits = Signal(self.steps, reset_less=True)  # of the sum; the next one is the highest
+        self._product = Signal(signed(spec.mean_shift + spec.mean_bits), reset_less=True)
+
+    def load(self, m: Module) -> None:
+        total = self.input.payload
+        m.d.sync += [self._bits.eq(total), self._product.eq(Mux(total < 0, -self.spec.mean_factor, 0))]
+
+    def step(self, m: Module, remaining: Signal) -> None:
+        m.d.sync += [
+            self._bits.eq(self._bits << 1),
+            self._product.eq((self._product << 1) + Mux(self._bits[-1], self.spec.mean_factor, 0)),
+        ]
+
+    def result(self) -> list[Any]:
+        return [self.output.payload.eq(rounded_shift(self._product, self.spec.mean_shift))]
+
+
+class Variance(SerialUnit):
+    """``d * squares - sum^2``, with one bit of sum and of d per cycle, the highest first."""
+
+    def __init__(self, spec: RowStatisticsSpec):
+        self.spec = spec
+        self.steps = spec.sum_bits - 1  # the sign bit is used while the operands are loaded
+        result = unsigned(spec.variance_bits)
         super().__init__({"input": In(stream.Signature(spec.sums)), "output": Out(stream.Signature(result))})
         self._sums = Signal(spec.sums, reset_less=True)
         self._bits = Signal(self.steps, reset_less=True)  # of the sum; the next one is the highest
         self._feature = Signal(reset_less=True)  # the step's bit of d
-        # Kept, so that their enables do not become inputs of LUTs. Modulo 2^W: V fits, though its two parts may not.
-        self._variance = Signal(spec.variance_bits, reset_less=True, attrs=KEEP)
-        self._mean = Signal(signed(spec.mean_shift + spec.mean_bits), reset_less=True, attrs=KEEP)
+        # Modulo 2^W: V fits, though its two parts may not.
+        self._variance = Signal(spec.variance_bits, reset_less=True)
 
     def load(self, m: Module) -> None:
         sums = self.input.payload
-        negative = sums.total < 0
         m.d.sync += [
             self._sums.eq(sums),
             self._bits.eq(sums.total),
-            self._variance.eq(Mux(negative, sums.total, 0)),
-            self._mean.eq(Mux(negative, -self.spec.mean_factor, 0)),
+            self._variance.eq(Mux(sums.total < 0, sums.total, 0)),
             self._feature.eq(self.spec.features >> (self.steps - 1)),
         ]
 
     def step(self, m: Module, remaining: Signal) -> None:
-        bit, features = self._bits[-1], Const(self.spec.features << 2, self.steps + 2)
+        features = Const(self.spec.features << 2, self.steps + 2)  # the next step's bit is at ``remaining``
         m.d.sync += [
-            self._feature.eq(features.bit_select(remaining, 1)),
             self._bits.eq(self._bits << 1),
+            self._feature.eq(features.bit_select(remaining, 1)),
             self._variance.eq(
-                (self._variance << 1) - Mux(bit, self._sums.total, 0) + Mux(self._feature, self._sums.squares, 0)
+                (self._variance << 1)
+                - Mux(self._bits[-1], self._sums.total, 0)
+                + Mux(self._feature, self._sums.squares, 0)
             ),
-            self._mean.eq((self._mean << 1) + Mux(bit, self.spec.mean_factor, 0)),
         ]
 
     def result(self) -> list[Any]:
-        return [
-            self.output.payload.mean.eq(rounded_shift(self._mean, self.spec.mean_shift)),
-            self.output.payload.variance.eq(self._variance),
-        ]
+        return [self.output.payload.eq(self._variance)]
 
 
 class RowStatistics(wiring.Component):
@@ -267,29 +288,33 @@ class RowStatistics(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.spec
-        m.submodules.moments = moments = Moments(spec)
+        m.submodules.mean = mean = Mean(spec)
+        m.submodules.variance = variance = Variance(spec)
         m.submodules.normalise = normalise = Normalise(spec.variance_bits, 2)
         m.submodules.root = root = SquareRoot(RADICAND_BITS)
         m.submodules.divide = divide = Divider(NUMERATOR.bit_length(), RADICAND_BITS // 2, RECIPROCAL_BITS)
         taken = Signal()
         places = Signal.like(self.output.payload.places, name="places", reset_less=True)
         m.d.sync += places.eq(spec.greatest_places - self.epsilon.places - normalise.output.payload.shift[1:])
-        connect(m, self.input, moments.input)
+        connect(m, self.input, variance.input)
         m.d.comb += [
-            normalise.input.valid.eq(moments.output.valid),
+            # Both take the same number of cycles.
+            mean.input.valid.eq(self.input.valid),
+            mean.input.payload.eq(self.input.payload.total),
+            normalise.input.valid.eq(variance.output.valid),
             # One addition between two registers: that of the variance, and that of the normaliser.
-            normalise.input.payload.eq(moments.output.payload.variance + self.epsilon.value),
+            normalise.input.payload.eq(variance.output.payload + self.epsilon.value),
             root.input.valid.eq(normalise.output.valid),
             root.input.payload.eq(normalise.output.payload.value[-RADICAND_BITS:]),
             divide.input.valid.eq(root.output.valid),
             divide.input.payload.numerator.eq(NUMERATOR),
             divide.input.payload.denominator.eq(root.output.payload),
             self.output.valid.eq(divide.output.valid),
-            self.output.payload.mean.eq(moments.output.payload.mean),
+            self.output.payload.mean.eq(mean.output.payload),
             self.output.payload.reciprocal.eq(divide.output.payload),
             self.output.payload.places.eq(places),  # known long before the quotient
             # Every unit holds its result until the quotient is taken, since mean and shift are used with it.
             taken.eq(self.output.valid & self.output.ready),
         ]
-        m.d.comb += [unit.output.ready.eq(taken) for unit in (moments, normalise, root, divide)]
+        m.d.comb += [unit.output.ready.eq(taken) for unit in (mean, variance, normalise, root, divide)]
         return m
