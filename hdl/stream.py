@@ -125,7 +125,8 @@ class BufferSlice(wiring.Component):
         m = Module()
         words = self.depth - 1  # one more waits in the output register
         payload = self.input.payload
-        queued = Signal(self.width, reset_less=True)
+        # Registers are kept, so that their enables do not become inputs of a LUT for each bit.
+        queued = Signal(self.width, reset_less=True, attrs=KEEP if words == 1 else None)
         level = Signal(range(words + 1))
         push = Signal()
         pop = Signal()
@@ -139,7 +140,6 @@ class BufferSlice(wiring.Component):
         m.d.sync += level.eq(level + push - pop)
         with m.If(taken):
             m.d.sync += self.output.valid.eq((level != 0) | (self.input.valid & self.input.ready))
-        # Kept, so that its enable does not become an input of a LUT for each bit.
         held = Signal(self.width, reset_less=True, attrs=KEEP)
         with m.If(taken):
             m.d.sync += held.eq(Mux(level != 0, queued, payload))

@@ -11,16 +11,17 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..counted import Turns
 from ..delay_registers import delay
 from ..fixed import limits, round_shift
 from ..hierarchy import place
-from ..ram import RamSpec
+from ..ram import RegisteredRamSpec
 from ..resources import Resources
-from ..stream import PipelineBuffer, connect, pipeline_resources, tile
+from ..stream import PipelineBuffer, buffer_resources, buffered, connect, join, pipeline_resources, tile
 from .parameters import Block, ChannelParameters, ChannelWord, RowFactor, RowFactors
 from .softmax_parts import KeyCounter, RowReciprocals, ScoreStore
 from .softmax_row import EXPONENTIALS, NUMERATOR_ONE, SCORE_FACTOR_BITS, RowMaximum, RowNumerators, RowSpec
@@ -108,20 +109,28 @@ class SoftmaxSpec(UnitSpec):
         return tuple(self.control.members)
 
     @property
+    def maxima(self) -> data.ArrayLayout:
+        """The shape of the maxima of all rows."""
+        return data.ArrayLayout(signed(self.score_bits), self.rows)
+
+    @property
     def row(self) -> RowSpec:
         """The widths that the parts of a row share."""
         return RowSpec(lanes=self.lanes, score_bits=self.score_bits, sum_bits=self.sum_bits)
 
     @property
-    def store(self) -> RamSpec:
+    def store(self) -> RegisteredRamSpec:
         """The ring between the passes: the scores of a head, and those of the next until the second pass begins."""
-        beats = ceil(self.max_length / self.lanes) + self.turnaround
-        return RamSpec(self.rows * self.lanes * self.score_bits, beats, "block" if beats > 64 else "distributed")
+        beats = ceil(self.max_length / self.lanes) + self.turnaround - 1
+        return RegisteredRamSpec(
+            self.rows * self.lanes * self.score_bits, beats, "block" if beats > 64 else "distributed"
+        )
 
     @property
     def turnaround(self) -> int:
-        """Cycles from the acceptance of a head's last beat of scores to the first read of its second pass."""
-        return self.row.maximum_latency + 1
+        """Cycles from the acceptance of a head's last beat of scores to the first read of its second pass: buffer,
+        maximum, the buffers of heads and of keys."""
+        return 1 + self.row.maximum_latency + 1 + 1
 
     @property
     def stages(self) -> int:
@@ -162,11 +171,20 @@ class SoftmaxSpec(UnitSpec):
             (rows * bits + self.length_bits, HEADS_AHEAD),
             (rows * self.sum_bits, TOTALS_AHEAD),
         )
+        inputs = sum(
+            (buffer_resources(width, 2) for width in (rows * lanes * bits, ChannelWord.size, self.control.size)),
+            Resources(),
+        )
+        walks = (
+            KeyCounter.resources(rows=rows, lanes=lanes, max_length=self.max_length, causal=self.causal, label=label)
+            for label in (self.control, self.maxima)
+        )
         return sum(
             (pipeline_resources(width, depth) for width, depth in queues),
             row * rows
             + ScoreStore.resources(self.store)
-            + KeyCounter.resources(rows=rows, lanes=lanes, max_length=self.max_length, causal=self.causal) * 2
+            + inputs
+            + sum(walks, Resources())
             + RowReciprocals.resources(rows=rows, sum_bits=self.sum_bits)
             + Resources(lut=20 + 3 * self.length_bits + scale, ff=waiting + pipelines + 2 * self.length_bits),
         )
@@ -224,8 +242,8 @@ class Softmax(wiring.Component):
     """The softmax. It takes a beat of scores and gives a beat of numerators per cycle; heads, tiles and layers overlap.
 
     Members:
-        control: stream, a word for each layer: its number of ``tokens``, 1..max_length; taken with the layer's last
-            scores. Causal: a word for each tile: ``tokens`` up to its end, and ``tile``; taken with its last scores.
+        control: stream, a word for each layer: its number of ``tokens``, 1..max_length; taken before the layer's last
+            scores. Causal: a word for each tile: ``tokens`` up to its end, and ``tile``; taken before its last scores.
         scores: tile stream, rows x lanes signed ``score_bits``; `SoftmaxSpec.beats_in` beats for each tile and head.
         scales: stream of `ChannelWord`, one for each tile and head: factor (as unsigned 17 bits) and shift.
         numerators: tile stream, rows x lanes signed 8, 0..127; `SoftmaxSpec.beats_out` beats for each tile and head.
@@ -246,13 +264,17 @@ class Softmax(wiring.Component):
 
     def _head(self) -> data.StructLayout:
         """What the first pass hands on to the second for each head."""
-        maximum = data.ArrayLayout(signed(self.spec.score_bits), self.spec.rows)
-        return data.StructLayout({"maximum": maximum} | self.spec.control.members)
+        return data.StructLayout({"maximum": self.spec.maxima} | self.spec.control.members)
 
-    def _keys(self, multiple: int) -> KeyCounter:
+    def _keys(self, multiple: int, label: data.Layout) -> KeyCounter:
         spec = self.spec
         return KeyCounter(
-            rows=spec.rows, lanes=spec.lanes, max_length=spec.max_length, multiple=multiple, causal=spec.causal
+            rows=spec.rows,
+            lanes=spec.lanes,
+            max_length=spec.max_length,
+            multiple=multiple,
+            causal=spec.causal,
+            label=label,
         )
 
     def elaborate(self, platform: Any) -> Module:
@@ -266,75 +288,77 @@ class Softmax(wiring.Component):
     def _first_pass(self, m: Module, platform: Any, store: ScoreStore, heads: PipelineBuffer) -> None:
         """Stores the scores, and queues every head with its maxima."""
         spec = self.spec
-        m.submodules.arriving = keys = self._keys(spec.key_multiple)
-        head = Signal(range(max(spec.heads, 2)))
-        place_in_layer = Signal.like(keys.tile, name="tile")
-        tokens, last_tile = self.control.payload.tokens, 1
-        if spec.causal:
-            place_in_layer = self.control.payload.tile
-        else:
-            last_tile = place_in_layer == (tokens - 1) >> (spec.rows - 1).bit_length()
-        go = Signal(name="arrives")
-        head_ends = Signal()
-        tile_ends = Signal()
-        layer_ends = Signal()
+        m.submodules.arriving = keys = self._keys(spec.key_multiple, spec.control)
+        control, scores = buffered(m, "control_buffer", self.control), buffered(m, "scores_buffer", self.scores)
+        self._layers(m, control, keys)
+        beat = keys.beats.payload
+        go = join(m, [scores, keys.beats], (store.room | ~beat.real) & (heads.room | ~beat.first))
         m.d.comb += [
-            go.eq(self.scores.valid & self.control.valid & (store.room | ~keys.real) & (heads.room | ~keys.first)),
-            head_ends.eq(go & keys.last),
-            tile_ends.eq(head_ends & (head == spec.heads - 1)),
-            layer_ends.eq(tile_ends & last_tile),
-            self.scores.ready.eq(go),
-            self.control.ready.eq(layer_ends),
-            keys.tokens.eq(tokens),
-            keys.tile.eq(place_in_layer),
-            keys.step.eq(go),
-            store.write.eq(go & keys.real),
-            store.scores.eq(self.scores.payload),
-            heads.take.eq(go & keys.first),
+            store.write.eq(go & beat.real),
+            store.scores.eq(scores.payload),
+            heads.take.eq(go & beat.first),
         ]
-        with m.If(head_ends):
-            m.d.sync += head.eq(Mux(tile_ends, 0, head + 1))
-        if not spec.causal:
-            with m.If(tile_ends):
-                m.d.sync += place_in_layer.eq(Mux(layer_ends, 0, place_in_layer + 1))
-
         latency = spec.row.maximum_latency
         m.d.comb += [
-            heads.push.eq(delay(m, "maximum_valid", head_ends, latency, control=True)),
-            heads.payload.tokens.eq(delay(m, "maximum_tokens", tokens, latency)),
+            heads.push.eq(delay(m, "maximum_valid", go & beat.last, latency, control=True)),
         ]
-        if spec.causal:
-            m.d.comb += heads.payload.tile.eq(delay(m, "maximum_tile", place_in_layer, latency))
+        for name in spec.control.members:
+            m.d.comb += heads.payload[name].eq(delay(m, f"maximum_{name}", Value.cast(beat.label[name]), latency))
         for row in range(spec.rows):
             maximum = RowMaximum(spec.row)
             m.submodules[f"maximum_{row}"] = place(platform, maximum)
             m.d.comb += [
-                maximum.scores.eq(self.scores.payload[row]),
-                maximum.valid.eq(Mux(go, keys.valid[row], 0)),
-                maximum.first.eq(go & keys.first),
+                maximum.scores.eq(scores.payload[row]),
+                maximum.valid.eq(beat.valid[row]),
+                maximum.first.eq(beat.first),
+                maximum.go.eq(go),
                 heads.payload.maximum[row].eq(maximum.maximum),
             ]
+
+    def _layers(self, m: Module, control: Any, keys: KeyCounter) -> None:
+        """Lets ``keys`` walk over the heads of each tile of a layer; causal: of the tile that ``control`` names."""
+        spec = self.spec
+        head = Turns("head", spec.heads)
+        last_tile: Any = 1
+        tile_ends = Signal()
+        layer_ends = Signal()
+        if not spec.causal:
+            covered = Signal(range(spec.max_length + 2 * spec.rows), init=spec.rows)  # tokens up to the tile's end
+            last_tile = covered >= control.payload.tokens
+            with m.If(tile_ends):
+                m.d.sync += covered.eq(Mux(layer_ends, spec.rows, covered + spec.rows))
+        else:
+            m.d.comb += keys.tile.eq(control.payload.tile)
+        head.step(m, keys.ends)
+        m.d.comb += [
+            tile_ends.eq(keys.ends & head.last),
+            layer_ends.eq(tile_ends & last_tile),
+            control.ready.eq(layer_ends),
+            keys.there.eq(control.valid),
+            keys.tokens.eq(control.payload.tokens),
+            Value.cast(keys.label).eq(Value.cast(control.payload)),
+        ]
 
     def _second_pass(self, m: Module, platform: Any, store: ScoreStore, heads: PipelineBuffer) -> None:
         """Reads a head's scores back, turns them into numerators, and their sums into factors."""
         spec = self.spec
-        m.submodules.leaving = keys = self._keys(spec.value_multiple)
+        m.submodules.leaving = keys = self._keys(spec.value_multiple, spec.maxima)
         m.submodules.results = results = PipelineBuffer(self.numerators.payload.shape(), spec.stages + 2)
         m.submodules.reciprocals = reciprocals = RowReciprocals(rows=spec.rows, sum_bits=spec.sum_bits)
         m.submodules.totals = totals = PipelineBuffer(reciprocals.totals.payload.shape(), TOTALS_AHEAD)
-        head, scale = heads.output.payload, self.scales.payload
-        go = Signal(name="leaves")
-        ends = Signal()
+        scales = buffered(m, "scales_buffer", self.scales)
+        head, scale, beat = heads.output.payload, scales.payload, keys.beats.payload
+        go = join(m, [keys.beats], scales.valid & results.room & (totals.room | ~beat.first))
+        ends = go & beat.last
         m.d.comb += [
-            go.eq(heads.output.valid & self.scales.valid & results.room & (totals.room | ~keys.first)),
-            ends.eq(go & keys.last),
-            heads.output.ready.eq(ends),
-            self.scales.ready.eq(ends),
+            keys.there.eq(heads.output.valid),
             keys.tokens.eq(head.tokens),
-            keys.step.eq(go),
-            store.read.eq(go & keys.real),
+            Value.cast(keys.label).eq(Value.cast(head.maximum)),
+            heads.output.ready.eq(keys.ends),
+            scales.ready.eq(ends),
+            store.read.eq(go & beat.real),
             results.take.eq(go),
-            totals.take.eq(go & keys.first),
+            totals.take.eq(go & beat.first),
         ]
         if spec.causal:
             m.d.comb += keys.tile.eq(head.tile)
@@ -348,16 +372,16 @@ class Softmax(wiring.Component):
             results.push.eq(delay(m, "numerators_valid", go, spec.stages, control=True)),
             totals.push.eq(delay(m, "total_valid", ends, sum_latency, control=True)),
         ]
-        first = delay(m, "first", go & keys.first, read)
+        first = delay(m, "first", go & beat.first, read)
         factor, shift = delay(m, "factor", scale.factor, read), delay(m, "shift", scale.shift, read)
         for row in range(spec.rows):
             part = RowNumerators(spec.row)
             m.submodules[f"row_{row}"] = place(platform, part)
             m.d.comb += [
                 part.scores.eq(store.stored[row]),
-                part.valid.eq(delay(m, f"valid_{row}", Mux(go, keys.valid[row], 0), read)),
+                part.valid.eq(delay(m, f"valid_{row}", Mux(go, beat.valid[row], 0), read)),
                 part.first.eq(first),
-                part.maximum.eq(delay(m, f"maximum_{row}", head.maximum[row], read)),
+                part.maximum.eq(delay(m, f"maximum_{row}", beat.label[row], read)),
                 part.factor.eq(factor),
                 part.shift.eq(shift),
                 totals.payload[row].eq(part.total),

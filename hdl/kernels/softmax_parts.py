@@ -3,14 +3,15 @@
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hierarchy import place
-from ..ram import Ram, RamSpec
+from ..counted import Counted, Turns
+from ..ram import RegisteredRam, RegisteredRamSpec
 from ..resources import Resources
 from ..serial import Divider, Normalise, divide_latency, normalise_latency
+from ..stream import StreamBuffer, buffer_resources, connect
 from .parameters import RowFactor, RowFactors
 from .softmax_row import NUMERATOR_BITS
 
@@ -21,74 +22,96 @@ MANTISSA_BITS = 17
 
 
 class KeyCounter(wiring.Component):
-    """Counts the keys of a head in beats of ``lanes``, up to the first multiple of ``multiple`` that covers all tokens.
+    """Walks over the keys of heads in beats of ``lanes``, up to the first multiple of ``multiple`` that covers all
+    tokens. It is as far ahead of its reader as a buffer allows.
 
     It needs no division: a head ends with the first whole multiple whose next key is not below ``tokens``. With 10
     tokens, 2 lanes and multiples of 4, a head has 6 beats: the last has the keys 10 and 11, which are not real.
 
     Members:
+        there: level; there is a head, which the next four describe.
         tokens: tokens of the sequence.
         tile: the tile of the queries.
-        step: strobe; on to the next beat.
-        first, last: the present beat is the first or last of its head.
-        real: the present beat has a key below ``tokens``.
-        valid[row]: a bit for each lane; this query sees this key.
+        label: of the shape ``label``, handed on with each beat.
+        ends: strobe; the walk goes on to the next head.
+        beats: stream, one for each beat. ``first``, ``last``: it is the first or last of its head. ``real``: it has a
+            key below ``tokens``. ``valid[row]``: a bit for each lane; this query sees this key. ``label``.
     """
 
-    def __init__(self, *, rows: int, lanes: int, max_length: int, multiple: int, causal: bool):
+    def __init__(self, *, rows: int, lanes: int, max_length: int, multiple: int, causal: bool, label: data.Layout):
         self.rows, self.lanes, self.causal = rows, lanes, causal
         self.max_length, self.multiple = max_length, multiple
         super().__init__(
             {
+                "there": In(1),
                 "tokens": In(range(max_length + 1)),
                 "tile": In(range(max(-(-max_length // rows), 2))),
-                "step": In(1),
-                "first": Out(1, init=1),
-                "last": Out(1),
-                "real": Out(1),
-                "valid": Out(data.ArrayLayout(unsigned(lanes), rows)),
+                "label": In(label),
+                "ends": Out(1),
+                "beats": Out(stream.Signature(self.beat(rows, lanes, label))),
             }
         )
 
     @staticmethod
-    def resources(*, rows: int, lanes: int, max_length: int, causal: bool) -> Resources:
-        """LUT and FF: a counter and a comparison per lane, and with a causal mask a comparison per row and lane."""
+    def beat(rows: int, lanes: int, label: data.Layout) -> data.StructLayout:
+        """The shape of a beat."""
+        seen = data.ArrayLayout(unsigned(lanes), rows)
+        return data.StructLayout({"first": 1, "last": 1, "real": 1, "valid": seen, "label": label})
+
+    @staticmethod
+    def resources(*, rows: int, lanes: int, max_length: int, causal: bool, label: data.Layout) -> Resources:
+        """LUT and FF: a counter and a comparison per lane, with a causal mask a comparison per row and lane; the
+        buffer. Without a mask the bits of a lane are the same for all rows."""
         bits = max_length.bit_length()
         seen = rows * lanes * bits // 2 if causal else 0
-        return Resources(lut=22 + 13 * bits * lanes // 10 + seen, ff=14 + bits * lanes)
+        width = KeyCounter.beat(rows if causal else 1, lanes, label).size
+        return Resources(lut=22 + 13 * bits * lanes // 10 + seen, ff=14 + bits * lanes) + buffer_resources(width, 2)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        rows, lanes, parts = self.rows, self.lanes, self.multiple // self.lanes
+        m.submodules.buffer = buffer = StreamBuffer(self.beats.payload.shape())
+        connect(m, buffer.output, self.beats)
+        lanes, offered = self.lanes, buffer.input.payload
         end = self.max_length + self.multiple + lanes
         # The keys of this beat, and the first of the next one.
         keys = [Signal(range(end), init=lane, name=f"key{lane}") for lane in range(lanes + 1)]
-        part = Signal(range(max(parts, 2)))
-        whole = part == parts - 1
-        m.d.comb += [self.last.eq(whole & (keys[-1] >= self.tokens)), self.real.eq(keys[0] < self.tokens)]
-        with m.If(self.step):
-            m.d.sync += [self.first.eq(self.last), part.eq(Mux(whole, 0, part + 1))]
-            m.d.sync += [key.eq(Mux(self.last, lane, key + lanes)) for lane, key in enumerate(keys)]
-        for row in range(rows):
-            query = Cat(Const(row, (rows - 1).bit_length()), self.tile)
+        part = Turns("part", self.multiple // lanes)
+        step, last, first = Signal(), Signal(), Signal(init=1)
+        m.d.comb += [
+            step.eq(self.there & buffer.input.ready),
+            last.eq(part.last & (keys[-1] >= self.tokens)),
+            self.ends.eq(step & last),
+            buffer.input.valid.eq(self.there),
+            offered.first.eq(first),
+            offered.last.eq(last),
+            offered.real.eq(keys[0] < self.tokens),
+            Value.cast(offered.label).eq(Value.cast(self.label)),
+        ]
+        part.step(m, step)
+        with m.If(step):
+            m.d.sync += first.eq(last)
+            m.d.sync += [key.eq(Mux(last, lane, key + lanes)) for lane, key in enumerate(keys)]
+        for row in range(self.rows):
+            query = Cat(Const(row, (self.rows - 1).bit_length()), self.tile)
             for lane, key in enumerate(keys[:-1]):
                 seen = key <= query if self.causal else 1
-                m.d.comb += self.valid[row][lane].eq((key < self.tokens) & seen)
+                m.d.comb += offered.valid[row][lane].eq((key < self.tokens) & seen)
         return m
 
 
 class ScoreStore(wiring.Component):
     """A ring of beats between the passes. ``write`` adds one while there is ``room``; ``read`` takes the oldest.
 
-    Members: ``room`` (registered), ``write`` with ``scores``, ``read``, ``stored`` (`RamSpec.latency` cycles later).
+    Members: ``room`` (registered), ``write`` with ``scores``, ``read``, ``stored`` (`RegisteredRamSpec.latency` cycles
+    later).
     """
 
-    def __init__(self, shape: data.Layout, ram: RamSpec):
+    def __init__(self, shape: data.Layout, ram: RegisteredRamSpec):
         self.ram = ram
         super().__init__({"room": Out(1), "write": In(1), "scores": In(shape), "read": In(1), "stored": Out(shape)})
 
     @staticmethod
-    def resources(ram: RamSpec) -> Resources:
+    def resources(ram: RegisteredRamSpec) -> Resources:
         """The RAM, both pointers, and the count of free words."""
         bits = ram.depth.bit_length()
         return ram.resources + Resources(lut=6 * bits, ff=3 * bits)
@@ -96,12 +119,11 @@ class ScoreStore(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.ram
-        ram = Ram(spec.width, spec.depth, spec.style)
-        m.submodules.ram = place(platform, ram)
-        free = Signal(range(spec.depth + 1), init=spec.depth)
-        m.d.sync += free.eq(free + self.read - self.write)
+        m.submodules.ram = ram = RegisteredRam(spec)
+        free = Counted("free", spec.depth, init=spec.depth)
+        free.step(m, up=self.read, down=self.write)
         m.d.comb += [
-            self.room.eq(free != 0),
+            self.room.eq(free.some),
             ram.write_enable.eq(self.write),
             ram.write_data.eq(self.scores.as_value()),
             self.stored.as_value().eq(ram.read_data),

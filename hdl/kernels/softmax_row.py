@@ -90,7 +90,10 @@ class RowSpec:
 
 
 class RowMaximum(wiring.Component):
-    """A row's running maximum over the ``valid`` scores since ``first``, `RowSpec.maximum_latency` cycles later."""
+    """A row's running maximum over the ``valid`` scores since ``first``, `RowSpec.maximum_latency` cycles later.
+
+    Only beats with ``go`` count.
+    """
 
     def __init__(self, spec: RowSpec):
         self.spec = spec
@@ -99,6 +102,7 @@ class RowMaximum(wiring.Component):
                 "scores": In(spec.scores),
                 "valid": In(spec.lanes),
                 "first": In(1),
+                "go": In(1),
                 "maximum": Out(signed(spec.score_bits)),
             }
         )
@@ -112,7 +116,8 @@ class RowMaximum(wiring.Component):
         beat = registered_tree(m, "beat", masked, greater, fan_in=2)
         first = delay(m, "first", self.first, spec.maximum_latency - 1)
         running = Signal.like(beat, name="running", reset_less=True)
-        m.d.sync += running.eq(Mux(first, beat, greater(running, beat)))
+        with m.If(delay(m, "go", self.go, spec.maximum_latency - 1, control=True)):
+            m.d.sync += running.eq(Mux(first, beat, greater(running, beat)))
         m.d.comb += self.maximum.eq(running)
         return m
 
