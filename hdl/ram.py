@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from .delay_registers import KEEP
 from .hierarchy import place
 from .resources import Resources, ram_blocks
-from .stream import KEEP, SLICE_BITS
+from .stream import SLICE_BITS
 
 __all__ = ["BLOCK_DEPTH", "Ram", "RamSpec", "RegisteredRam", "RegisteredRamSpec", "small_style"]
 

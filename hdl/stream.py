@@ -73,6 +73,7 @@ BUFFER_DEPTH = 2
 SLICE_BITS = 96
 """Bits of a wide payload that share registers of control, so that none of these drives much more."""
 
+
 class StreamBuffer(wiring.Component):
     """A FIFO of ``depth`` beats in distributed RAM, with a registered output.
 

@@ -45,11 +45,11 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigne
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..delay_registers import delay
+from ..delay_registers import KEEP, delay
 from ..dsp import CASCADE, CASCADE_SUM_BITS, Cascade
 from ..hierarchy import place
 from ..ram import Ram
-from ..stream import KEEP, StreamBuffer, join, tile
+from ..stream import StreamBuffer, join, tile
 from .arrayspec import ACTIVATION_BITS, FLAGS, ArraySpec
 
 __all__ = ["ArraySpec", "SystolicArray", "WordOffer", "WritePort"]

@@ -14,10 +14,11 @@ from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS
 from ..counted import Turns
+from ..delay_registers import KEEP
 from ..kernels.linear import Linear as LinearUnit
 from ..model.architecture import Linear
 from ..perf.geometry.pipeline_spec import PipelineSpec
-from ..stream import KEEP, Fork, StreamBuffer, buffered, connect, pieces, tile
+from ..stream import Fork, StreamBuffer, buffered, connect, pieces, tile
 from .control import Control, LayerOrder, RunOrder, order_readers
 from .graph import GraphComposition
 from .parameter_dealer import ParameterDealer
