@@ -1,8 +1,12 @@
 """Counters whose tests are registers, so that they take no logic."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
-__all__ = ["Counted", "Turns"]
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+
+__all__ = ["Counted", "Rotation", "Turns"]
 
 
 class Counted:
@@ -51,3 +55,28 @@ class Turns:
     def restart(self, m: Module) -> None:
         """Begins again with 0; a later statement wins."""
         m.d.sync += [self.count.eq(0), self.last.eq(self.period == 1)]
+
+
+class Rotation:
+    """Several items in turn, over and over, each for a constant number of steps (``counts``).
+
+    Attributes: ``item``, a register of one bit for each item; that of the present item is high.
+    """
+
+    def __init__(self, counts: Sequence[int]):
+        self.counts = tuple(counts)
+        self.item = Signal(len(self.counts), init=1)
+        self._left = Signal(range(max(self.counts)), init=self.counts[0] - 1)  # steps of the item after the next one
+        self._last = Signal(init=self.counts[0] == 1)
+
+    def step(self, m: Module, go: Value) -> None:
+        """One step more in each cycle in which ``go`` is high."""
+        following = list(zip(self.item, [*self.counts[1:], self.counts[0]], strict=True))
+        with m.If(go & self._last):
+            m.d.sync += [
+                self.item.eq(self.item.rotate_left(1)),
+                self._left.eq(reduce(or_, (Mux(bit, count - 1, 0) for bit, count in following))),
+                self._last.eq(Cat(bit for bit, count in following if count == 1).any()),
+            ]
+        with m.Elif(go):
+            m.d.sync += [self._left.eq(self._left - 1), self._last.eq(self._left == 1)]

@@ -1,6 +1,7 @@
 """Arrays that work on one product: `Distribute` sends its row to all of them, `Collect` joins their sums.
 
-Both work in two modes, which a level selects; it changes only while nothing is under way. Apart: each array computes a
+Both work in two modes, which a level selects; it changes only while nothing is under way, and a cycle or more before
+the next beat comes. Apart: each array computes a
 product of its own, and data passes through. Shared: an order names the product, its row goes to all arrays, and its
 sums come from the arrays in turn (`SharedColumnsSpec`).
 """
@@ -13,8 +14,8 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..delay_registers import advance
-from ..stream import StreamBuffer, connect, tile
+from ..delay_registers import KEEP, advance
+from ..stream import StreamBuffer, buffered, connect, pieces, tile
 from .arrayspec import ACTIVATION_BITS
 from .linear import LinearSpec
 from .shared import Product, SharedColumnsSpec, check_own, product_shares
@@ -69,35 +70,62 @@ class Distribute(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        spec, product = self.spec, self.order.payload
+        spec, cuts = self.spec, pieces(len(Value.cast(self.arrays[0].payload)))
+        order = Chosen(m, self.order, len(cuts))
+        shared = level(m, "shared", self.shared, len(spec.arrays) * len(cuts))
+        apart = iter(shared[1:])
         buffers = [StreamBuffer(self.arrays[0].payload.shape()) for _ in spec.arrays]
+        ready = Signal()
         go = Signal()
         row_ends = Signal()
         beat = Signal(range(spec.max_inputs // spec.lanes))
         beats = Array(product.inputs // spec.lanes - 1 for product in spec.products)
         m.d.comb += [
-            go.eq(
-                self.order.valid
-                & Array(source.valid for source in self.sources)[product]
-                & Cat(buffer.input.ready for buffer in buffers).all()
-            ),
-            row_ends.eq(beat == beats[product]),
-            self.order.ready.eq(self.shared & go & row_ends),
+            ready.eq(shared[0] & order.active & Cat(buffer.input.ready for buffer in buffers).all()),
+            go.eq(ready & Array(source.valid for source in self.sources)[order.value]),
+            row_ends.eq(beat == beats[order.value]),
+            order.ends.eq(go & row_ends),
         ]
-        with m.If(self.shared & go):
+        with m.If(go):
             m.d.sync += beat.eq(Mux(row_ends, 0, beat + 1))
-        chosen = Array(Value.cast(source.payload) for source in self.sources)[product]
+        rows = [Value.cast(source.payload) for source in self.sources]
+        chosen = Cat(Array(row[cut] for row in rows)[copy] for cut, copy in zip(cuts, order.copies, strict=True))
         for i, buffer in enumerate(buffers):
             m.submodules[f"buffer_{i}"] = buffer
-            m.d.comb += [
-                buffer.input.valid.eq(Mux(self.shared, go, self.sources[i].valid)),
-                Value.cast(buffer.input.payload).eq(Mux(self.shared, chosen, Value.cast(self.sources[i].payload))),
-            ]
+            m.d.comb += buffer.input.valid.eq(Mux(shared[0], go, self.sources[i].valid))
+            for cut in cuts:
+                m.d.comb += Value.cast(buffer.input.payload)[cut].eq(Mux(next(apart), chosen[cut], rows[i][cut]))
             connect(m, buffer.output, self.arrays[i])
         for i, source in enumerate(self.sources):
-            apart = buffers[i].input.ready if i < len(buffers) else 0
-            m.d.comb += source.ready.eq(Mux(self.shared, go & (product == i), apart))
+            own = buffers[i].input.ready if i < len(buffers) else 0
+            m.d.comb += source.ready.eq(Mux(shared[0], ready & (order.value == i), own))
         return m
+
+
+class Chosen:
+    """The present order of a stream of numbers, in registers: its ``value``, and ``copies`` of it for wide choices.
+
+    ``active``: there is one. ``ends`` is driven by the reader: the order is done in this cycle.
+    """
+
+    def __init__(self, m: Module, orders: Any, copies: int):
+        waiting = buffered(m, "orders", orders)
+        shape = waiting.payload.shape()
+        self.active, self.ends = Signal(name="active"), Signal(name="order_ends")
+        self.value = Signal(shape, name="order_value")
+        self.copies = [Signal(shape, name=f"order_copy{copy}", attrs=KEEP) for copy in range(copies)]
+        take = self.ends | ~self.active
+        m.d.comb += waiting.ready.eq(take)
+        with m.If(take):
+            m.d.sync += self.active.eq(waiting.valid)
+            m.d.sync += [register.eq(waiting.payload) for register in (self.value, *self.copies)]
+
+
+def level(m: Module, name: str, value: Value, copies: int) -> list[Signal]:
+    """A level in a register, and as many copies of this register."""
+    registers = [Signal(name=f"{name}_{copy}", attrs=KEEP) for copy in range(copies + 1)]
+    m.d.sync += [register.eq(value) for register in registers]
+    return registers
 
 
 class Collect(wiring.Component):
@@ -125,46 +153,54 @@ class Collect(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        spec, product = self.spec, self.order.payload
+        spec, cuts = self.spec, pieces(len(Value.cast(self.arrays[0].payload)))
+        order = Chosen(m, self.order, 0)
         inputs = [self._buffer(m, f"input_{i}") for i in range(len(spec.arrays))]
         outputs = [self._buffer(m, f"output_{p}") for p in range(len(spec.products))]
         for buffer, source in zip(inputs, self.arrays, strict=True):
             connect(m, source, buffer.input)
         for buffer, sink in zip(outputs, self.outputs, strict=True):
             connect(m, buffer.output, sink)
-        turn = Signal(range(len(inputs)))
         go = Signal()
         keep = Signal()
         # The level may end with the last sums that are kept; the padding after them must still be dropped.
-        together = Signal()
-        begun = Signal()
-        m.d.comb += together.eq(self.shared | begun)
+        count = len(inputs) * len(cuts)
+        shared = level(m, "shared", self.shared, count)
+        begun = [Signal(name=f"begun_{copy}", attrs=KEEP) for copy in range(count + 1)]
+        together, *selects = (a | b for a, b in zip(shared, begun, strict=True))
         with m.If(go):
-            m.d.sync += begun.eq(~self.order.ready)
-        self._count(m, turn, go, keep)
+            m.d.sync += [register.eq(~order.ends) for register in begun]
+        turns = self._count(m, order, go, keep, len(cuts))
         m.d.comb += go.eq(
             together
-            & self.order.valid
-            & Array(buffer.output.valid for buffer in inputs)[turn]
-            & (Array(buffer.input.ready for buffer in outputs)[product] | ~keep)
+            & order.active
+            & Array(buffer.output.valid for buffer in inputs)[turns[0]]
+            & (Array(buffer.input.ready for buffer in outputs)[order.value] | ~keep)
         )
-        chosen = Array(Value.cast(buffer.output.payload) for buffer in inputs)[turn]
+        sums = [Value.cast(buffer.output.payload) for buffer in inputs]
+        chosen = Cat(Array(one[cut] for one in sums)[turn] for cut, turn in zip(cuts, turns[1:], strict=True))
+        apart = iter(selects)
         for p, buffer in enumerate(outputs):
             own = inputs[p].output if p < len(inputs) else None
-            m.d.comb += buffer.input.valid.eq(Mux(together, go & keep & (product == p), own.valid if own else 0))
-            payload = Mux(together, chosen, Value.cast(own.payload)) if own else chosen
-            m.d.comb += Value.cast(buffer.input.payload).eq(payload)
+            valid = go & keep & (order.value == p)
+            m.d.comb += buffer.input.valid.eq(Mux(together, valid, own.valid) if own else valid & together)
+            for cut in cuts:
+                found = Mux(next(apart), chosen[cut], sums[p][cut]) if own else chosen[cut]
+                m.d.comb += Value.cast(buffer.input.payload)[cut].eq(found)
         for i, buffer in enumerate(inputs):
-            m.d.comb += buffer.output.ready.eq(Mux(together, go & (turn == i), outputs[i].input.ready))
+            m.d.comb += buffer.output.ready.eq(Mux(together, go & (turns[0] == i), outputs[i].input.ready))
         return m
 
     def _buffer(self, m: Module, name: str) -> StreamBuffer:
         m.submodules[name] = buffer = StreamBuffer(self.arrays[0].payload.shape())
         return buffer
 
-    def _count(self, m: Module, turn: Signal, go: Signal, keep: Signal) -> None:
-        """Counts beats: drives ``turn``, the array whose beat comes next, and ``keep``, whether it is no padding."""
+    def _count(self, m: Module, order: Chosen, go: Signal, keep: Signal, copies: int) -> list[Signal]:
+        """Counts beats; drives ``keep``: the next beat is no padding. Returns the array whose beat comes next, and
+        copies of it."""
         spec = self.spec
+        turns = [Signal(range(len(spec.chains)), name=f"turn_{copy}", attrs=KEEP) for copy in range(copies + 1)]
+        turn = turns[0]
         beat = Signal(range(max(spec.chains)))
         turn_ends = Signal()
         round_ends = Signal()
@@ -175,16 +211,18 @@ class Collect(wiring.Component):
         m.d.comb += [
             turn_ends.eq(beat == Array(chain - 1 for chain in spec.chains)[turn]),
             round_ends.eq(turn_ends & (turn == len(spec.chains) - 1)),
-            last.eq(sent == Array(product.outputs // spec.lanes - 1 for product in spec.products)[self.order.payload]),
+            last.eq(sent == Array(product.outputs // spec.lanes - 1 for product in spec.products)[order.value]),
             keep.eq(~all_sent),
-            self.order.ready.eq(go & round_ends & (all_sent | last)),
+            order.ends.eq(go & round_ends & (all_sent | last)),
         ]
         with m.If(go):
             m.d.sync += beat.eq(Mux(turn_ends, 0, beat + 1))
-            with m.If(self.order.ready):
+            with m.If(order.ends):
                 m.d.sync += [sent.eq(0), all_sent.eq(0)]
             with m.Elif(last):
                 m.d.sync += all_sent.eq(1)
             with m.Else():
                 m.d.sync += sent.eq(sent + 1)
-        advance(m, turn, len(spec.chains), go & turn_ends)
+        for register in turns:
+            advance(m, register, len(spec.chains), go & turn_ends)
+        return turns

@@ -1,16 +1,15 @@
 """The parameters find their kernels: one memory channel, dealt out block by block."""
 
 from collections.abc import Sequence
-from functools import reduce
 from math import ceil
-from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS
+from ..counted import Rotation
 from ..memory import ReplayBuffer
 from ..perf.geometry.parameter_blocks import PARAMETER_WORDS_A_BEAT, ParameterBlock
 from ..stream import Fork, Pack, Unpack, connect, tile
@@ -58,25 +57,12 @@ class ParameterDealer(wiring.Component):
             self.channel.ready.eq(unpack.input.ready),
         ]
         sinks = [self._block(m, block, order) for block, order in zip(blocks, orders.outputs, strict=True)]
-        turn = Signal(len(blocks), init=1)  # the present block, as one bit of several
-        left = Signal(range(max(beats)), init=beats[0] - 1)  # beats of the block after the next one
-        last = Signal(init=beats[0] == 1)
-        go = Signal()
-        m.d.comb += [
-            unpack.output.ready.eq(Cat(bit & sink.ready for bit, sink in zip(turn, sinks, strict=True)).any()),
-            go.eq(unpack.output.valid & unpack.output.ready),
-        ]
-        for bit, sink in zip(turn, sinks, strict=True):
+        turn = Rotation(beats)
+        ready = Cat(bit & sink.ready for bit, sink in zip(turn.item, sinks, strict=True)).any()
+        m.d.comb += unpack.output.ready.eq(ready)
+        for bit, sink in zip(turn.item, sinks, strict=True):
             m.d.comb += [sink.payload.eq(unpack.output.payload), sink.valid.eq(unpack.output.valid & bit)]
-        following = list(zip(turn, [*beats[1:], beats[0]], strict=True))
-        with m.If(go & last):
-            m.d.sync += [
-                turn.eq(turn.rotate_left(1)),
-                left.eq(reduce(or_, (Mux(bit, count - 1, 0) for bit, count in following))),
-                last.eq(Cat(bit for bit, count in following if count == 1).any()),
-            ]
-        with m.Elif(go):
-            m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
+        turn.step(m, unpack.output.valid & unpack.output.ready)
         return m
 
     def _block(self, m: Module, block: ParameterBlock, order: Any) -> Any:

@@ -75,10 +75,12 @@ class SharedUnits(wiring.Component):
         after = Signal(COUNT)
         m.d.comb += [after.eq(left + sum(leaving, start=0)), self.runs.ready.eq(after == run.sums)]
         m.d.sync += left.eq(Mux(self.runs.ready, 0, after))
+        steady = Signal()  # the level has been set before this cycle
+        m.d.sync += steady.eq(self.runs.valid & ~self.runs.ready)
         for p, (outside, inside) in enumerate(zip(self.sources, distribute.sources, strict=True)):
             taken, room = Signal(COUNT, name=f"taken{p}"), Signal(name=f"room{p}")
             m.d.comb += [
-                room.eq(self.runs.valid & (taken != run.sources[p])),
+                room.eq(steady & (taken != run.sources[p])),
                 inside.valid.eq(outside.valid & room),
                 inside.payload.eq(outside.payload),
                 outside.ready.eq(inside.ready & room),

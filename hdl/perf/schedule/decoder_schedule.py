@@ -81,7 +81,7 @@ class DecoderSchedule(EncoderSchedule):
         before = sum(counts[other] for other in [*counts][: [*counts].index(name)])
         every = sum(counts.values()) + spec.cache_ports
         phases = np.unique([self.timing.first_cycle(before + i, every) for i in range(counts[name])])
-        start = self.begins + 1 + spec.fetch.request_latency  # the run's orders are forked to the readers
+        start = self.begins + 2 + spec.fetch.request_latency  # a run is forked to the readers' segments
         if name != "parameters":
             return MemoryReader(spec.fetch, self.timing, phases, start)
         # The embedding asks for rows at the same port.

@@ -102,7 +102,7 @@ class FetchedParameters(ParameterServer):
     def dealt(self, begins: int, pieces: int, cycles: int) -> np.ndarray:
         """As `ParameterServer`, but none before it comes."""
         room = super().dealt(begins, pieces, cycles) - BUFFER
-        given = self.reader.given(room, self.width / PARAMETER_WORDS_A_BEAT).max(axis=0)
+        given = self.reader.given(room, self.width / PARAMETER_WORDS_A_BEAT).max(axis=0) + BUFFER  # of the sections
         behind = np.arange(pieces) * cycles
         taken = np.maximum.accumulate(np.maximum(given, room) - behind) + behind
         self.reader.took(taken[np.newaxis])

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...memory import ReplayBuffer
 from ...perf.geometry.decoder_spec import DecoderSpec
-from ...stream import StreamBuffer, connect, tile
+from ...stream import StreamBuffer, buffered, connect, tile
 from ..encoder_pipeline import count_layer
 from .orders import TilesOrder
 
@@ -38,7 +38,8 @@ class Leave(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        order = self.order.payload
+        orders = buffered(m, "orders", self.order)
+        order = orders.payload
         go = self.input.valid & self.input.ready
         ends, last_tile = count_layer(m, self.spec, order.tiles, go)
         wanted = {"feedback": ~order.last, "final": order.last & last_tile, "outside": order.trace}
@@ -52,8 +53,8 @@ class Leave(wiring.Component):
             ready.append(buffer.input.ready | ~wants)
             connect(m, buffer.output, getattr(self, name))
         m.d.comb += [
-            self.input.ready.eq(self.input.valid & self.order.valid & Cat(ready).all()),
-            self.order.ready.eq(ends),
+            self.input.ready.eq(orders.valid & Cat(ready).all()),
+            orders.ready.eq(ends),
             self.left.eq(ends & order.last),
         ]
         return m

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...channel import CHANNEL_BITS
+from ...counted import Rotation
 from ...kernels.fetch import FetchSpec
+from ...stream import buffered
 
 __all__ = ["Sections", "Segments"]
 
@@ -28,16 +30,21 @@ class Segments(wiring.Component):
         m = Module()
         every = [*self.prompt, *self.token]
         index = Signal(range(len(every)))
-        chosen = Signal(range(len(every) + 1))
+        left = Signal(range(max(len(self.prompt), len(self.token))))  # segments of the run after this one
+        busy = Signal()
         shared = self.runs.payload
-        m.d.comb += chosen.eq(index + Mux(shared, len(self.prompt), 0))
-        last = index == Mux(shared, len(self.token), len(self.prompt)) - 1
         fields = zip(("address", "beats"), zip(*every, strict=True), strict=True)
         for name, values in fields:
-            m.d.comb += self.segments.payload[name].eq(Array(Const(value) for value in values)[chosen])
-        m.d.comb += [self.segments.valid.eq(self.runs.valid), self.runs.ready.eq(self.segments.ready & last)]
-        with m.If(self.segments.valid & self.segments.ready):
-            m.d.sync += index.eq(Mux(last, 0, index + 1))
+            m.d.comb += self.segments.payload[name].eq(Array(Const(value) for value in values)[index])
+        m.d.comb += [self.segments.valid.eq(busy), self.runs.ready.eq(~busy)]
+        with m.If(self.runs.valid & ~busy):
+            m.d.sync += [
+                busy.eq(1),
+                index.eq(Mux(shared, len(self.prompt), 0)),
+                left.eq(Mux(shared, len(self.token) - 1, len(self.prompt) - 1)),
+            ]
+        with m.If(busy & self.segments.ready):
+            m.d.sync += [busy.eq(left != 0), index.eq(index + 1), left.eq(left - 1)]
         return m
 
 
@@ -52,15 +59,11 @@ class Sections(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        section = Signal(range(len(self.lengths)))
-        beat = Signal(range(max(self.lengths)))
-        m.d.comb += [output.payload.eq(self.channel.payload) for output in self.outputs]
-        with m.Switch(section):
-            for i, (length, output) in enumerate(zip(self.lengths, self.outputs, strict=True)):
-                with m.Case(i):
-                    m.d.comb += [output.valid.eq(self.channel.valid), self.channel.ready.eq(output.ready)]
-                    with m.If(self.channel.valid & output.ready):
-                        m.d.sync += beat.eq(beat + 1)
-                        with m.If(beat == length - 1):
-                            m.d.sync += [beat.eq(0), section.eq((i + 1) % len(self.lengths))]
+        channel = buffered(m, "waiting", self.channel)
+        section = Rotation(self.lengths)
+        ready = Cat(bit & output.ready for bit, output in zip(section.item, self.outputs, strict=True)).any()
+        m.d.comb += channel.ready.eq(ready)
+        for bit, output in zip(section.item, self.outputs, strict=True):
+            m.d.comb += [output.payload.eq(channel.payload), output.valid.eq(channel.valid & bit)]
+        section.step(m, channel.valid & channel.ready)
         return m

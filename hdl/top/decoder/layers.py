@@ -6,9 +6,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...counted import Turns
 from ...kernels.linear import ProductOrder
 from ...perf.geometry.decoder_spec import DecoderSpec
-from ...stream import StreamBuffer, connect
+from ...stream import StreamBuffer, buffered, connect
 from .orders import AcceptedCommand, TileOrder, TilesOrder
 
 __all__ = ["LayerOrders", "ProductOrders", "TileOrders"]
@@ -25,19 +26,19 @@ class LayerOrders(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        run, order = self.runs.payload, self.orders.payload
-        layer = Signal(range(self.spec.max_layers))
-        last = layer == self.spec.max_layers - 1
+        m.submodules.made = made = StreamBuffer(self.orders.payload.shape())
+        connect(m, made.output, self.orders)
+        run, order = self.runs.payload, made.input.payload
+        layer = Turns("layer", self.spec.max_layers)
         m.d.comb += [order[name].eq(run[name]) for name in ("trace", "shared", "tile", "tiles", "row")]
         m.d.comb += [
-            order.layer.eq(layer),
-            order.first.eq(layer == 0),
-            order.last.eq(last),
-            self.orders.valid.eq(self.runs.valid),
-            self.runs.ready.eq(self.orders.ready & last),
+            order.layer.eq(layer.count),
+            order.first.eq(layer.count == 0),
+            order.last.eq(layer.last),
+            made.input.valid.eq(self.runs.valid),
+            self.runs.ready.eq(made.input.ready & layer.last),
         ]
-        with m.If(self.orders.valid & self.orders.ready):
-            m.d.sync += layer.eq(Mux(last, 0, layer + 1))
+        layer.step(m, self.runs.valid & made.input.ready)
         return m
 
 
@@ -66,7 +67,9 @@ class TileOrders(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        spec, layer, order = self.spec, self.layers.payload, self.orders.payload
+        m.submodules.made = made = StreamBuffer(self.orders.payload.shape())
+        connect(m, made.output, self.orders)
+        spec, layer, order = self.spec, self.layers.payload, made.input.payload
         shape, rows = Reach(spec), spec.rows
         rooms = {f"{name}_room": step - rows for name, step in spec.counts.items()}
         start = shape.const({"tile": 0, **dict.fromkeys(spec.counts, 1), **rooms})
@@ -82,14 +85,14 @@ class TileOrders(wiring.Component):
                 m.d.sync += self._advanced(first, first)
             with m.Else():
                 m.d.sync += [present.eq(first), remaining.eq(layer.tiles - 1), sought.eq(1)]
-        with m.If(self.orders.valid & self.orders.ready):
+        with m.If(sought & made.input.ready):
             m.d.sync += [*self._advanced(present, present), remaining.eq(remaining - 1)]
             with m.If(last):
                 m.d.sync += sought.eq(0)
         begins = present.tile == layer.tile
         m.d.comb += [
-            self.orders.valid.eq(sought),
-            self.layers.ready.eq(sought & self.orders.ready & last),
+            made.input.valid.eq(sought),
+            self.layers.ready.eq(sought & made.input.ready & last),
             order.layer.eq(layer.layer),
             order.tile.eq(present.tile),
             order.rows.eq(Mux(begins, Cat(row >= layer.row for row in range(rows)), (1 << rows) - 1)),
@@ -134,7 +137,8 @@ class ProductOrders(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        layer = self.layers.payload
+        layers = buffered(m, "waiting", self.layers)
+        layer = layers.payload
         m.submodules.linear = linear = StreamBuffer(self.orders.payload.shape())
         m.submodules.together = together = StreamBuffer(self.shared.payload.shape())
         connect(m, linear.output, self.orders)
@@ -146,14 +150,14 @@ class ProductOrders(wiring.Component):
         go = Signal()
         ends = Signal()
         m.d.comb += [
-            go.eq(self.layers.valid & linear.input.ready & together.input.ready),
+            go.eq(layers.valid & linear.input.ready & together.input.ready),
             ends.eq(Mux(layer.last, shared == head, own | (shared == head - 1))),
             order.product.eq(Mux(own, 0, shared + 1)),
             order.tiles.eq(Mux(own, layer.tiles, 1)),
             together.input.payload.eq(shared),
             linear.input.valid.eq(go),
             together.input.valid.eq(go & ~own),
-            self.layers.ready.eq(go & ends),
+            layers.ready.eq(go & ends),
         ]
         with m.If(go):
             m.d.sync += shared.eq(Mux(ends, 0, Mux(own, head, shared + 1)))

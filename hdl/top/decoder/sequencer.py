@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...kernels.kvblocks import BLOCK
 from ...perf.geometry.decoder_spec import DecoderSpec
-from ...stream import StreamBuffer
+from ...stream import StreamBuffer, buffered
 from .orders import AcceptedCommand, Command, Outcome, Status
 
 __all__ = ["Sequencer"]
@@ -41,7 +41,8 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        spec, command = self.spec, self.commands.payload
+        spec, commands = self.spec, buffered(m, "waiting", self.commands)
+        command = commands.payload
         m.submodules.held = held = StreamBuffer(self.ids.payload.shape(), max(spec.positions, 2))
         start = Signal.like(self.status.payload.position)
         end = Signal(range(2 * spec.positions + 1))
@@ -58,7 +59,7 @@ class Sequencer(wiring.Component):
             with m.State("command"):
                 m.d.sync += [counted.eq(0), unknown.eq(0)]
                 m.d.sync += [start.eq(Mux(command.restart, 0, self.status.payload.position))]
-                with m.If(self.commands.valid):
+                with m.If(commands.valid):
                     m.next = "check"
                     with m.If(command.tokens != 0):
                         m.next = "collect"
@@ -99,14 +100,14 @@ class Sequencer(wiring.Component):
             with m.State("report"):
                 m.d.comb += self.status.valid.eq(1)
                 with m.If(self.status.ready):
-                    m.d.comb += self.commands.ready.eq(1)
+                    m.d.comb += commands.ready.eq(1)
                     m.next = "command"
-        self._run(m, start, end)
+        self._run(m, command, start, end)
         return m
 
-    def _run(self, m: Module, start: Signal, end: Signal) -> None:
+    def _run(self, m: Module, command: Any, start: Signal, end: Signal) -> None:
         """The run of the present command."""
-        spec, command, run = self.spec, self.commands.payload, self.runs.payload
+        spec, run = self.spec, self.runs.payload
         bits = (spec.rows - 1).bit_length()
         last = Signal(range(2 * spec.positions))
         m.d.comb += [
