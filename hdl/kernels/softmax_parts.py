@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..counted import Counted, Turns
+from ..delay_registers import KEEP
 from ..ram import RegisteredRam, RegisteredRamSpec
 from ..resources import Resources
 from ..serial import Divider, Normalise, divide_latency, normalise_latency
@@ -73,8 +74,8 @@ class KeyCounter(wiring.Component):
         connect(m, buffer.output, self.beats)
         lanes, offered = self.lanes, buffer.input.payload
         end = self.max_length + self.multiple + lanes
-        # The keys of this beat, and the first of the next one.
-        keys = [Signal(range(end), init=lane, name=f"key{lane}") for lane in range(lanes + 1)]
+        # The keys of this beat, and the first of the next one. They are kept, so that their enable stays one.
+        keys = [Signal(range(end), init=lane, name=f"key{lane}", attrs=KEEP) for lane in range(lanes + 1)]
         part = Turns("part", self.multiple // lanes)
         step, last, first = Signal(), Signal(), Signal(init=1)
         m.d.comb += [
