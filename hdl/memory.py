@@ -7,7 +7,7 @@ released one by one, so that the next content follows at once; two buffers in tu
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Shape, ShapeLike, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,7 @@ from .counted import Counted
 from .delay_registers import delay
 from .ram import RegisteredRam, RegisteredRamSpec
 from .resources import Resources
-from .stream import PipelineBuffer, StreamBuffer, buffer_resources, buffered, connect, pipeline_resources
+from .stream import PipelineBuffer, StreamBuffer, buffer_resources, connect, pipeline_resources
 
 __all__ = ["ReplayBuffer", "ReplayControl", "ReplayOrder", "ReplayRead", "ReplaySpec"]
 
@@ -87,9 +87,9 @@ class ReplaySpec:
         """LUT and FF of `ReplayControl`."""
         bits, repeat = self.depth.bit_length(), self.max_repeat.bit_length()
         order = ReplayOrder(self.max_length, self.max_repeat).size
-        buffers = buffer_resources(order, 2) + buffer_resources(bits + 2, 2)
+        buffers = buffer_resources(order + 2, 2) + buffer_resources(bits + 2, 2)
         longer = self.max_length.bit_length()
-        return buffers + Resources(lut=7 * bits + longer + repeat + 5, ff=5 * bits + longer + repeat + 3)
+        return buffers + Resources(lut=7 * bits + longer + repeat + 5, ff=5 * bits + longer + repeat + 6)
 
     @property
     def resources(self) -> Resources:
@@ -130,16 +130,19 @@ class ReplayControl(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         depth = self.depth
-        orders = buffered(m, "orders", self.order)
+        orders = self._orders(m)
         read = data.StructLayout({"read": ReplayRead(depth), "releases": 1})
         m.submodules.reads = reads = StreamBuffer(read)
         order, offered = orders.payload, reads.input.payload
         fresh = Counted("fresh", depth, init=0)  # words that were written, and not yet read once
         free = Counted("free", depth, init=depth)
-        # Words and readings are counted from 1, so that their last ones are found without a subtraction.
-        index = Signal.like(order.length, init=1)
-        reading = Signal.like(order.repeat, init=1)
+        # The last word and the last reading are found a step ahead: so these are the numbers of the next ones, from 1.
+        index = Signal(range(self.max_length + 2), init=2)
+        reading = Signal(range(self.max_repeat + 2), init=2)
+        begun = Signal()  # the word is not the first of its reading
         again = Signal()  # the reading is not the first of its order
+        word_is_last = Signal()
+        reading_is_last = Signal()
         first = Signal.like(self.write_address)
         current = Signal.like(self.write_address)
         following = Signal.like(current)
@@ -148,8 +151,8 @@ class ReplayControl(wiring.Component):
         last_reading = Signal()
         m.d.comb += [
             following.eq(Mux(current == depth - 1, 0, current + 1)),
-            last_word.eq(index == order.length),
-            last_reading.eq(reading == order.repeat),
+            last_word.eq(Mux(begun, word_is_last, order.one_word)),
+            last_reading.eq(Mux(again, reading_is_last, order.one_reading)),
             step.eq(orders.valid & reads.input.ready & (again | fresh.some)),
             orders.ready.eq(step & last_word & last_reading),
             reads.input.valid.eq(orders.valid & (again | fresh.some)),
@@ -158,9 +161,18 @@ class ReplayControl(wiring.Component):
             offered.releases.eq(last_reading),
         ]
         with m.If(step):
-            m.d.sync += [index.eq(Mux(last_word, 1, index + 1)), current.eq(following)]
+            m.d.sync += [
+                index.eq(Mux(last_word, 2, index + 1)),
+                begun.eq(~last_word),
+                word_is_last.eq(index == order.order.length),
+                current.eq(following),
+            ]
             with m.If(last_word):
-                m.d.sync += [reading.eq(Mux(last_reading, 1, reading + 1)), again.eq(~last_reading)]
+                m.d.sync += [
+                    reading.eq(Mux(last_reading, 2, reading + 1)),
+                    again.eq(~last_reading),
+                    reading_is_last.eq(reading == order.order.repeat),
+                ]
                 with m.If(last_reading):
                     m.d.sync += first.eq(following)
                 with m.Else():
@@ -179,6 +191,20 @@ class ReplayControl(wiring.Component):
         fresh.step(m, up=self.written, down=step & ~again)
         free.step(m, up=self.released, down=self.written)
         return m
+
+    def _orders(self, m: Module) -> Any:
+        """The orders, each with whether it has ``one_word`` and ``one_reading``, after a buffer."""
+        order = self.order.payload
+        known = data.StructLayout({"order": order.shape(), "one_word": 1, "one_reading": 1})
+        m.submodules.orders = orders = StreamBuffer(known)
+        m.d.comb += [
+            orders.input.valid.eq(self.order.valid),
+            self.order.ready.eq(orders.input.ready),
+            Value.cast(orders.input.payload).eq(
+                Cat(Value.cast(order), order.length == 1, order.repeat == 1),
+            ),
+        ]
+        return orders.output
 
 
 class ReplayBuffer(wiring.Component):

@@ -1,5 +1,8 @@
 """The units between the arrays keep the limits of timing at small sizes. ``bench.timing`` maps whole designs."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from amaranth.lib import wiring
 
@@ -14,30 +17,34 @@ from sim.mapping import map_modules
 from sim.timing import analyse
 from sim.timing_gate import failures
 
-UNITS: dict[str, wiring.Component] = {
-    "requantise": Requantise(
+UNITS: dict[str, tuple[Callable[[Any], wiring.Component], Any]] = {
+    "requantise": (
+        Requantise,
         RequantiseSpec(
             rows=2, lanes=1, channels=96, group=96, sum_bits=27, output_bits=8, symmetric=True, zero_point=True
-        )
+        ),
     ),
-    "row_quantise": RowQuantise(RowQuantiseSpec(rows=4, lanes=2, features=64, unsigned=True)),
-    "residual": ResidualAdd(ResidualSpec(rows=4, lanes=2, features=32, depth=512, output_bits=16)),
-    "softmax": Softmax(
-        SoftmaxSpec(rows=2, lanes=4, heads=3, max_length=128, score_bits=20, key_multiple=12, value_multiple=24)
+    "row_quantise": (RowQuantise, RowQuantiseSpec(rows=4, lanes=2, features=64, unsigned=True)),
+    "residual": (ResidualAdd, ResidualSpec(rows=4, lanes=2, features=32, depth=512, output_bits=16)),
+    "softmax": (
+        Softmax,
+        SoftmaxSpec(rows=2, lanes=4, heads=3, max_length=128, score_bits=20, key_multiple=12, value_multiple=24),
     ),
-    "causal_softmax": Softmax(
+    "causal_softmax": (
+        Softmax,
         SoftmaxSpec(
             rows=4, lanes=2, heads=2, max_length=64, score_bits=20, key_multiple=4, value_multiple=6, causal=True
-        )
+        ),
     ),
-    "layer_norm": LayerNorm(LayerNormSpec(rows=2, lanes=2, features=768)),
-    "activation": Activation(ActivationSpec(rows=4, lanes=4, features=64, max_tiles=32)),
+    "layer_norm": (LayerNorm, LayerNormSpec(rows=2, lanes=2, features=768)),
+    "activation": (Activation, ActivationSpec(rows=4, lanes=4, features=64, max_tiles=32)),
 }
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_a_unit_keeps_the_limits(name: str) -> None:
     emitter = Emitter()
-    emitter.emit(UNITS[name], name)
+    unit, spec = UNITS[name]
+    emitter.emit(unit(spec), name)
     timing = analyse(map_modules(emitter.modules, processes=1), name)
     assert [str(failure) for failure in failures(timing)] == []
