@@ -7,11 +7,11 @@ released one by one, so that the next content follows at once; two buffers in tu
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Shape, ShapeLike, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, ShapeLike, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .counted import Counted
+from .counted import Counted, Turns
 from .delay_registers import delay
 from .ram import RegisteredRam, RegisteredRamSpec
 from .resources import Resources
@@ -89,7 +89,7 @@ class ReplaySpec:
         order = ReplayOrder(self.max_length, self.max_repeat).size
         buffers = buffer_resources(order + 2, 2) + buffer_resources(bits + 2, 2)
         longer = self.max_length.bit_length()
-        return buffers + Resources(lut=7 * bits + longer + repeat + 5, ff=5 * bits + longer + repeat + 6)
+        return buffers + Resources(lut=7 * bits + longer + repeat + 5, ff=5 * bits + longer + repeat + 8)
 
     @property
     def resources(self) -> Resources:
@@ -144,19 +144,20 @@ class ReplayControl(wiring.Component):
         word_is_last = Signal()
         reading_is_last = Signal()
         first = Signal.like(self.write_address)
-        current = Signal.like(self.write_address)
-        following = Signal.like(current)
+        current = Turns("current", depth)
+        first_is_end = Signal(init=depth == 1)  # the first word stands at the ring's end
+        following = Signal.like(self.write_address)
         step = Signal()
         last_word = Signal()
         last_reading = Signal()
         m.d.comb += [
-            following.eq(Mux(current == depth - 1, 0, current + 1)),
+            following.eq(Mux(current.last, 0, current.count + 1)),
             last_word.eq(Mux(begun, word_is_last, order.one_word)),
             last_reading.eq(Mux(again, reading_is_last, order.one_reading)),
             step.eq(orders.valid & reads.input.ready & (again | fresh.some)),
             orders.ready.eq(step & last_word & last_reading),
             reads.input.valid.eq(orders.valid & (again | fresh.some)),
-            offered.read.address.eq(current),
+            offered.read.address.eq(current.count),
             offered.read.last.eq(last_word),
             offered.releases.eq(last_reading),
         ]
@@ -165,8 +166,8 @@ class ReplayControl(wiring.Component):
                 index.eq(Mux(last_word, 2, index + 1)),
                 begun.eq(~last_word),
                 word_is_last.eq(index == order.order.length),
-                current.eq(following),
             ]
+            current.step(m, Const(1))
             with m.If(last_word):
                 m.d.sync += [
                     reading.eq(Mux(last_reading, 2, reading + 1)),
@@ -174,9 +175,9 @@ class ReplayControl(wiring.Component):
                     reading_is_last.eq(reading == order.order.repeat),
                 ]
                 with m.If(last_reading):
-                    m.d.sync += first.eq(following)
+                    m.d.sync += [first.eq(following), first_is_end.eq(current.last_after)]
                 with m.Else():
-                    m.d.sync += current.eq(first)
+                    m.d.sync += [current.count.eq(first), current.last.eq(first_is_end)]
         with m.If(self.written):
             m.d.sync += self.write_address.eq(Mux(self.write_address == depth - 1, 0, self.write_address + 1))
         leaves = Signal()

@@ -20,6 +20,9 @@ BLOCK_DEPTH = {"ultra": 4096, "block": 4096, "distributed": 1 << 16}
 """The most words of a single RAM of each style. A deeper RAM consists of several, with a register after the
 multiplexer."""
 
+SELECT_BITS = 16
+"""Bits of a deep RAM that share registers of the select, because each drives several LUTs for a bit."""
+
 DISTRIBUTED_WORDS = 64
 """RAMs of up to so many words are built of LUTs."""
 
@@ -144,13 +147,16 @@ class Ram(wiring.Component):
             m.d.comb += self.read_data.eq(outputs[0])
         else:
             selected = Signal(range(banks), reset_less=True)
-            selected_late = Signal(range(banks), reset_less=True)
-            m.d.sync += [selected.eq(self.read_address[low:]), selected_late.eq(selected)]
+            m.d.sync += selected.eq(self.read_address[low:])
             chosen = Signal(spec.width, reset_less=True)
-            with m.Switch(selected_late):
-                for bank, value in enumerate(outputs):
-                    with m.Case(bank):
-                        m.d.sync += chosen.eq(value)
+            for first in range(0, spec.width, SELECT_BITS):
+                part = slice(first, min(first + SELECT_BITS, spec.width))
+                selected_late = Signal(range(banks), name=f"selected_{first}", reset_less=True, attrs=KEEP)
+                m.d.sync += selected_late.eq(selected)
+                with m.Switch(selected_late):
+                    for bank, value in enumerate(outputs):
+                        with m.Case(bank):
+                            m.d.sync += chosen[part].eq(value[part])
             m.d.comb += self.read_data.eq(chosen)
         return m
 
