@@ -62,7 +62,7 @@ def test_names_of_linear_operators_are_free() -> None:
 
 
 def test_keys_values_and_queries_may_come_from_linear_operators_of_their_own() -> None:
-    # The cycles are those of its Verilog, in which every candidate was right.
+    # The cycles of its Verilog.
     first, *others = TINY.layer.of(Linear)
     own = [Linear(f"of_{part.name}", first.source, first.inputs, (part,)) for part in first.parts]
     operators = [one for operator in TINY.layer for one in (own if operator == first else [operator])]
@@ -74,4 +74,4 @@ def test_keys_values_and_queries_may_come_from_linear_operators_of_their_own() -
     )  # fmt: skip
     runs = ((1, 0, 1), (5, 0, 2), (1, 5, 3), (30, 0, 4), (1, 30, 5))
     found = [counted_decoder_cycles(spec, tokens, position, k=k) for tokens, position, k in runs]
-    assert found == pytest.approx([2857, 2903, 2860, 3134, 2864], abs=BETTER + EVENLY)
+    assert found == pytest.approx([2863, 2909, 2866, 3160, 2870], abs=BETTER + EVENLY)
