@@ -8,6 +8,7 @@ A block may take at most ``delay`` cycles for what it owes. This time also runs 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
@@ -21,6 +22,7 @@ __all__ = [
     "Claims",
     "Contract",
     "Faulty",
+    "Handshake",
     "Tracker",
     "assert_output",
     "assert_steady",
@@ -62,27 +64,41 @@ def within(m: Module, condition: Value, delay: int, message: str) -> None:
     m.d.comb += Assert(cycles < delay, message)
 
 
+@dataclass
+class Handshake:
+    """Any signals as a stream."""
+
+    valid: Any
+    ready: Any
+    payload: Any
+
+
 class Tracker:
-    """The items between where they are ``put`` and where they are taken, and one of them, marked, in particular.
+    """The items between where they are ``put`` and where they are taken, and the marked one in particular.
+
+    In a cycle ``put`` items come and the oldest ``leaves`` go. ``mark`` chooses item ``offset`` of those that come.
 
     Attributes:
-        level: items on the way; ``leaves`` of them go in this cycle, the oldest first.
-        found: the marked item is one of them; ``ahead`` of it are so many older ones, and ``saved`` is its content.
+        level: items on the way.
+        found: the marked item is one of them.
+        ahead: older items than the marked one.
+        saved: ``content`` when the marked item came.
     """
 
-    def __init__(self, m: Module, name: str, mark: Value, put: Value, content: Any, leaves: Any, *, most: int):
-        content = Value.cast(content)
-        self.level = Signal(range(most + 2), name=f"{name}_level")
+    def __init__(
+        self, m: Module, name: str, mark: Value, put: Any, content: Any, leaves: Any, *, most: int, offset: Any = 0
+    ):
+        content, put, leaves = Value.cast(content), Value.cast(put), Value.cast(leaves)
+        self.level = Signal(range(2 * most + 2), name=f"{name}_level")
         self.found = Signal(name=f"{name}_found")
-        self.ahead = Signal(range(most + 2), name=f"{name}_ahead")
+        self.ahead = Signal.like(self.level, name=f"{name}_ahead")
         self.saved = Signal(len(content), name=f"{name}_saved")
-        leaves = Value.cast(leaves)
         m.d.sync += self.level.eq(self.level + put - leaves)
         m.d.comb += Assert(self.level <= most, f"{name}: at most {most} are on the way")
         with m.If(self.found):
             m.d.sync += [self.ahead.eq(self.ahead - leaves), self.found.eq(self.ahead >= leaves)]
-        with m.Elif(put & mark):
-            m.d.sync += [self.found.eq(1), self.saved.eq(content), self.ahead.eq(self.level - leaves)]
+        with m.Elif((put > offset) & mark):
+            m.d.sync += [self.found.eq(1), self.saved.eq(content), self.ahead.eq(self.level + offset - leaves)]
 
 
 def assert_output(m: Module, name: str, items: Tracker, port: Any, content: Value, *, delay: int) -> None:
@@ -109,9 +125,9 @@ def through(m: Module, block: wiring.Component, name: str, outer: Any) -> None:
 class Contract(wiring.Component):
     """A block with the assertions on it, which ``claims(m, block, mark)`` adds to the module."""
 
-    def __init__(self, block: wiring.Component, claims: Claims):
+    def __init__(self, block: wiring.Component, claims: Claims, *, mark_bits: int = 1):
         self.block, self.claims = block, claims
-        super().__init__({"ports": Out(block.signature), "mark": In(1)})
+        super().__init__({"ports": Out(block.signature), "mark": In(mark_bits)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

@@ -12,7 +12,7 @@ from hdl.delay_registers import delay
 from hdl.stream import Fork, Pack, PipelineBuffer, StreamBuffer, Unpack, connect, join
 from sim.formal import Refuted, prove
 
-from .contracts import FAULTS, Claims, Contract, Faulty, Tracker, assert_output, assume_steady, moves, within
+from .contracts import FAULTS, Claims, Contract, Faulty, Handshake, Tracker, assert_output, assume_steady, moves, within
 
 DELAY = 4
 """The most cycles that a block may take for what it owes. The blocks take fewer."""
@@ -90,12 +90,7 @@ def claim_join(m: Module, block: Any, mark: Value) -> None:
     for i, source in enumerate(block.inputs):
         assume_steady(m, source, f"input_{i}")
         items = Tracker(m, f"input_{i}", mark, moves(source), source.payload, moves(block.output), most=4)
-        seen = stream.Signature(unsigned(half)).create(path=(f"half_{i}",))
-        m.d.comb += [
-            seen.valid.eq(block.output.valid),
-            seen.ready.eq(block.output.ready),
-            seen.payload.eq(Value.cast(block.output.payload).word_select(i, half)),
-        ]
+        seen = Handshake(block.output.valid, block.output.ready, Value.cast(block.output.payload).word_select(i, half))
         assert_output(m, f"input_{i}", items, seen, items.saved, delay=DELAY)
     both = block.inputs[0].valid & block.inputs[1].valid
     within(m, both & (items.level < 2) & ~block.inputs[0].ready, DELAY, "takes 2 pairs while none leaves")
