@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.stream import connect
@@ -28,6 +28,7 @@ __all__ = [
     "assert_steady",
     "assume_steady",
     "moves",
+    "through",
     "within",
 ]
 
@@ -113,10 +114,15 @@ def assert_output(m: Module, name: str, items: Tracker, port: Any, content: Valu
 
 
 def through(m: Module, block: wiring.Component, name: str, outer: Any) -> None:
-    """Connects a member of a block, a signal, stream or array of streams, with that of the component around it."""
+    """Connects a member of a block (a signal, stream, array of streams or output interface) with that around it."""
     member, inner = block.signature.members[name], getattr(block, name)
     if member.is_port:
         m.d.comb += outer.eq(inner) if member.flow == Out else inner.eq(outer)
+        return
+    if not isinstance(member.signature, stream.Signature):  # AXI: signals of both directions
+        for path, each, value in member.signature.flatten(inner):
+            wire = getattr(outer, path[0])
+            m.d.comb += wire.eq(value) if each.flow == Out else value.eq(wire)
         return
     for one, other in zip(inner, outer, strict=True) if member.dimensions else [(inner, outer)]:
         connect(m, *((one, other) if member.flow == Out else (other, one)))
