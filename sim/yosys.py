@@ -37,8 +37,9 @@ def run_yosys(files: Mapping[str, str], script: str, results: Sequence[str] = ()
         primitives = "".join(_PRIMITIVE.findall(shared_file("xilinx/cells_xtra.v")))
         for name, text in {"primitives.vh": primitives, **files}.items():
             (Path(folder) / name).write_text(text)
-        read = f"read_verilog -D{PRIMITIVE_DEFINE} {' '.join(name for name in files if name.endswith('.v'))}"
-        _run(Path(folder), "-q", "-p", f"{read}; {script}")
+        verilog = " ".join(name for name in files if name.endswith(".v"))
+        read = f"read_verilog -D{PRIMITIVE_DEFINE} {verilog}; " if verilog else ""
+        _run(Path(folder), "-q", "-p", f"{read}{script}")
         return {name: (Path(folder) / name).read_text() for name in results}
 
 

@@ -1,4 +1,4 @@
-"""Imports go one way: ground <- kernels <- model <- perf <- top <- sim; nothing imports the tests or benchmarks; no
+"""Imports go one way: ground <- kernels <- model <- perf <- card <- top <- sim; nothing imports the tests or benchmarks; no
 modules import each other."""
 
 import ast
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 # Each may import itself and what stands before it. A module belongs to the longest of the names it begins with.
-ORDER = ["hdl", "hdl.kernels", "hdl.model", "hdl.perf", "hdl.top", "sim", "tests", "bench"]
+ORDER = ["hdl", "hdl.kernels", "hdl.model", "hdl.perf", "hdl.card", "hdl.top", "sim", "tests", "bench"]
 
 
 def layer(module: str) -> int | None:
@@ -107,6 +107,7 @@ def test_imports_go_one_way():
         ("hdl/kernels/a.py", "def f():\n    from ..model import b", "2: hdl.kernels must not import hdl.model.b"),
         ("hdl/kernels/__init__.py", "from ..model.b import c", "1: hdl.kernels must not import hdl.model.b.c"),
         ("hdl/model/deep/a.py", "from ...perf import b", "1: hdl.model must not import hdl.perf.b"),
+        ("hdl/card/a.py", "import hdl.top.block", "1: hdl.card must not import hdl.top.block"),
         ("hdl/perf/a.py", "import hdl.top.block", "1: hdl.perf must not import hdl.top.block"),
         ("hdl/top/a.py", "import sim.beats", "1: hdl.top must not import sim.beats"),
         ("sim/a.py", "import tests.harness", "1: sim must not import tests.harness"),

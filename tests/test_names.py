@@ -26,6 +26,7 @@ EXCEPTIONS = {
     "hdl/perf/comparison/gpu.py": ({"llama"}, "a source that it cites measured this model"),
     "hdl/perf/paper/kernels.py": ({"ffn1", "ffn2", "qkv"}, "the paper's own names"),
     "hdl/perf/partitioning/share.py": ({"llama"}, "not changed yet"),
+    "sim/formal.py": ({"opt"}, "passes of Yosys begin with it"),
     "sim/demonstration.py": ({"bert", "gpt2"}, "not changed yet"),
 }
 """Files with the names that they may have, each with the reason."""

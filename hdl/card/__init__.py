@@ -1,0 +1,1 @@
+"""The shell around a design on a card: its AXI4 masters and its control registers."""
