@@ -1,5 +1,6 @@
-"""Imports go one way: ground <- kernels <- model <- perf <- card <- top <- sim; nothing imports the tests or benchmarks; no
-modules import each other."""
+"""Imports go one way: ground <- kernels <- model <- perf <- card <- top <- sim.
+
+Nothing imports the tests or benchmarks; no modules import each other."""
 
 import ast
 from collections.abc import Iterator
