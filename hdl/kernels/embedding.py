@@ -20,7 +20,7 @@ from ..channel import BEAT_BYTES, CHANNEL_BITS, Request
 from ..delay_registers import advance, delay, registered_tree, tree_levels, tree_registers
 from ..fixed import limits, saturate, saturated
 from ..resources import Resources
-from ..stream import Fork, PipelineBuffer, Unpack, buffer_resources, connect, pipeline_resources, tile
+from ..stream import BUFFER_DEPTH, Fork, PipelineBuffer, Unpack, buffer_resources, connect, pipeline_resources, tile
 from .fetch import ADDRESS_BITS, Fetch, FetchSpec
 from .residual import ResidualAdd, ResidualSpec
 from .rowgather import VALUE, RowGather, RowGatherSpec, TokenRun, each_token
@@ -132,12 +132,16 @@ class EmbeddingSpec(UnitSpec):
     @property
     def wait_cycles(self) -> int:
         """Cycles from a position's first word to the word that is added to it: a row's, or the FIFO's if more."""
-        return max(self.words, self.addition.fifo.latency)
+        return max(self.words, self.addition.skip_latency - self.addition.latency)
 
     @property
     def token_cycles(self) -> int:
-        """Cycles per token, if one token follows the other."""
-        return self.wait_cycles + self.words
+        """Cycles per token, if one token follows the other.
+
+        A short row waits in the buffer of the addition. Its position's place in the FIFO is free after 3 cycles.
+        """
+        waited = self.wait_cycles if self.words > BUFFER_DEPTH else max(self.words, 3 - self.words)
+        return self.words + waited
 
     def cycles(self) -> int:
         """Cycles per tile, if one tile follows the other."""

@@ -1,9 +1,8 @@
 """Arrays that work on one product: `Distribute` sends its row to all of them, `Collect` joins their sums.
 
-Both work in two modes, which a level selects; it changes only while nothing is under way, and a cycle or more before
-the next beat comes. Apart: each array computes a
-product of its own, and data passes through. Shared: an order names the product, its row goes to all arrays, and its
-sums come from the arrays in turn (`SharedColumnsSpec`).
+Both work in two modes, which a level selects. The level changes only while nothing is under way, and a cycle or more
+before the next beat comes. Apart: each array computes a product of its own, and data passes through. Shared: an order
+names the product, its row goes to all arrays, and its sums come from the arrays in turn (`SharedColumnsSpec`).
 """
 
 from collections.abc import Sequence
