@@ -27,6 +27,7 @@ EXCEPTIONS = {
     "hdl/perf/paper/kernels.py": ({"ffn1", "ffn2", "qkv"}, "the paper's own names"),
     "hdl/perf/partitioning/share.py": ({"llama"}, "not changed yet"),
     "sim/formal.py": ({"opt"}, "passes of Yosys begin with it"),
+    "sim/mapping.py": ({"opt"}, "passes of Yosys begin with it"),
     "sim/demonstration.py": ({"bert", "gpt2"}, "not changed yet"),
 }
 """Files with the names that they may have, each with the reason."""
