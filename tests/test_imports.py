@@ -1,4 +1,4 @@
-"""Imports go one way: ground <- kernels <- model <- perf <- card <- top <- sim; nothing imports the tests or benchmarks; no
+"""Imports go one way: ground <- kernels <- model <- perf <- card <- top <- sim; nothing imports tests or benchmarks; no
 modules import each other."""
 
 import ast
