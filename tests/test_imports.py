@@ -1,6 +1,5 @@
-"""Imports go one way: ground <- kernels <- model <- perf <- card <- top <- sim.
-
-Nothing imports the tests or benchmarks; no modules import each other."""
+"""Imports go one way: ground <- kernels <- model <- perf <- card <- top <- sim; nothing imports tests or benchmarks; no
+modules import each other."""
 
 import ast
 from collections.abc import Iterator

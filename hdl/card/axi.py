@@ -20,7 +20,14 @@ OKAY, SLAVE_ERROR, DECODE_ERROR = 0, 2, 3
 INCR = 1
 """The type of a burst of consecutive addresses."""
 
-CONSTANT = {"burst": unsigned(2), "size": unsigned(3), "cache": unsigned(4), "prot": unsigned(3), "lock": unsigned(1)}
+CONSTANT = {
+    "id": unsigned(1),
+    "burst": unsigned(2),
+    "size": unsigned(3),
+    "cache": unsigned(4),
+    "prot": unsigned(3),
+    "lock": unsigned(1),
+}
 """Signals of both address channels that never change."""
 
 
@@ -94,14 +101,15 @@ def _address(prefix: str, spec: MasterSpec) -> dict[str, wiring.Member]:
 
 def read_signature(spec: MasterSpec) -> wiring.Signature:
     """The channels AR and R."""
-    answer = {"rdata": In(8 * spec.beat_bytes), "rresp": In(2), "rlast": In(1), "rvalid": In(1), "rready": Out(1)}
+    answer = {"rid": In(1), "rdata": In(8 * spec.beat_bytes), "rresp": In(2)}
+    answer |= {"rlast": In(1), "rvalid": In(1), "rready": Out(1)}
     return wiring.Signature(_address("ar", spec) | answer)
 
 
 def write_signature(spec: MasterSpec) -> wiring.Signature:
     """The channels AW, W and B."""
     beats = {"wdata": Out(8 * spec.beat_bytes), "wstrb": Out(spec.beat_bytes), "wlast": Out(1)}
-    beats |= {"wvalid": Out(1), "wready": In(1), "bresp": In(2), "bvalid": In(1), "bready": Out(1)}
+    beats |= {"wvalid": Out(1), "wready": In(1), "bid": In(1), "bresp": In(2), "bvalid": In(1), "bready": Out(1)}
     return wiring.Signature(_address("aw", spec) | beats)
 
 

@@ -79,7 +79,7 @@ class BurstCutter(wiring.Component):
 
 def drive_address(m: Module, axi: Any, prefix: str, spec: MasterSpec, bursts: Any) -> None:
     """Connects the bursts with an address channel."""
-    constants = {"burst": INCR, "size": spec.byte_bits, "cache": 0b0011, "prot": 0, "lock": 0}
+    constants = {"id": 0, "burst": INCR, "size": spec.byte_bits, "cache": 0b0011, "prot": 0, "lock": 0}
     m.d.comb += [getattr(axi, f"{prefix}{name}").eq(value) for name, value in constants.items()]
     m.d.comb += [
         getattr(axi, f"{prefix}addr").eq(Cat(Const(0, spec.byte_bits), bursts.payload.address)),

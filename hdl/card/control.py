@@ -1,0 +1,157 @@
+"""The control registers of a kernel on AXI4-Lite, with the handshake ap_ctrl_chain and an interrupt."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..stream import StreamBuffer
+from .axi import OKAY, SLAVE_ERROR, lite_signature
+from .registers import ADDRESS_BITS, VERSION, ControlBits, RegisterMap
+
+__all__ = ["RunControl"]
+
+_WRITE = data.StructLayout({"data": unsigned(32), "strobes": unsigned(4)})
+_ANSWER = data.StructLayout({"data": unsigned(32), "response": unsigned(2)})
+
+
+class RunControl(wiring.Component):
+    """The registers of a `RegisterMap`.
+
+    A run begins when start is set, no run goes on, and the host has taken the last run's done by continue. At the end
+    of a run, done and ready are set, and start is cleared unless auto_restart is set. The arguments may be written
+    while no run goes on.
+
+    SLVERR answers an access to an address without a register, a write to a register that the host may only read, and a
+    write to an argument during a run. Such an access changes nothing.
+
+    Members:
+        axi: AXI4-Lite; all outputs come from registers.
+        begin: strobe; a run begins. ``end``: strobe; it has ended.
+        arguments: a member of each argument's name. ``counters``: one of each counter's.
+        status: 32 bits for register ``status``.
+        interrupt: the pin.
+    """
+
+    def __init__(self, registers: RegisterMap):
+        self.registers = registers
+        arguments = {argument.name: Out(argument.bits) for argument in registers.arguments}
+        super().__init__(
+            {
+                "axi": In(lite_signature(ADDRESS_BITS)),
+                "begin": Out(1),
+                "end": In(1),
+                "arguments": Out(wiring.Signature(arguments)),
+                "counters": In(wiring.Signature({name: Out(64) for name in registers.counters})),
+                "status": In(32),
+                "interrupt": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        axi = self.axi
+        addresses, words = self._buffer(m, "addresses", ADDRESS_BITS), self._buffer(m, "words", _WRITE)
+        answers, asked = self._buffer(m, "answers", 2), self._buffer(m, "asked", ADDRESS_BITS)
+        found = self._buffer(m, "found", _ANSWER)
+        write, read, running = Signal(), Signal(), Signal()
+        m.d.comb += [
+            *_receive(addresses, axi.awvalid, axi.awready, axi.awaddr),
+            *_receive(words, axi.wvalid, axi.wready, Cat(axi.wdata, axi.wstrb)),
+            *_receive(asked, axi.arvalid, axi.arready, axi.araddr),
+            *_send(answers, axi.bvalid, axi.bready, axi.bresp),
+            *_send(found, axi.rvalid, axi.rready, Cat(axi.rdata, axi.rresp)),
+            write.eq(addresses.output.valid & words.output.valid & answers.input.ready),
+            read.eq(asked.output.valid & found.input.ready),
+            *(each.output.ready.eq(write) for each in (addresses, words)),
+            asked.output.ready.eq(read),
+            answers.input.valid.eq(write),
+            found.input.valid.eq(read),
+        ]
+        values = self._run(m, running, write, addresses.output.payload, words.output.payload)
+        self._write(m, running, write, addresses.output.payload, words.output.payload, answers.input.payload)
+        self._read(m, values, asked.output.payload, found.input.payload)
+        return m
+
+    @staticmethod
+    def _buffer(m: Module, name: str, shape: Any) -> StreamBuffer:
+        m.submodules[name] = buffer = StreamBuffer(unsigned(shape) if isinstance(shape, int) else shape)
+        return buffer
+
+    def _run(self, m: Module, running: Signal, write: Value, address: Value, word: Any) -> dict[str, Value]:
+        """The handshake of runs and the interrupt; returns the values of all registers."""
+        start, done, ready, auto_restart = Signal(), Signal(), Signal(), Signal()
+        enable, sources, status = Signal(), Signal(2), Signal(2)
+        low = word.data[:8]
+        writes = {
+            name: write & (address == self.registers[name].offset) & word.strobes[0]
+            for name in ("control", "interrupt_enable", "interrupt_sources", "interrupt_status")
+        }
+        begins = start & ~running & ~done
+        m.d.comb += self.begin.eq(begins)
+        with m.If(begins):
+            m.d.sync += [running.eq(1), ready.eq(0)]
+        ended = running & self.end
+        with m.If(ended):
+            m.d.sync += [running.eq(0), done.eq(1), ready.eq(1), start.eq(auto_restart)]
+        with m.If(writes["control"]):  # a start that comes with the end of a run is not lost
+            m.d.sync += auto_restart.eq(low[ControlBits.AUTO_RESTART])
+            with m.If(low[ControlBits.CONTINUE]):
+                m.d.sync += done.eq(0)
+            with m.If(low[ControlBits.START]):
+                m.d.sync += start.eq(1)
+        with m.If(writes["interrupt_enable"]):
+            m.d.sync += enable.eq(low[0])
+        with m.If(writes["interrupt_sources"]):
+            m.d.sync += sources.eq(low[:2])
+        toggled = low[:2] & writes["interrupt_status"].replicate(2)
+        m.d.sync += status.eq((status ^ toggled) | (sources & ended.replicate(2)))
+        m.d.sync += self.interrupt.eq(enable & status.any())
+        idle = ~running & ~begins
+        control = Cat(start, done, idle, ready, Const(0, 3), auto_restart)
+        own = {"control": control, "interrupt_enable": enable, "interrupt_sources": sources}
+        own |= {"interrupt_status": status, "version": Const(VERSION, 32), "status": self.status}
+        own |= {"design_hash": Const(self.registers.design_hash, 64)}
+        own |= {argument.name: getattr(self.arguments, argument.name) for argument in self.registers.arguments}
+        return own | {name: getattr(self.counters, name) for name in self.registers.counters}
+
+    def _write(self, m: Module, running: Signal, write: Value, address: Value, word: Any, response: Value) -> None:
+        """Writes the arguments, and answers all writes."""
+        arguments = {argument.name for argument in self.registers.arguments}
+        m.d.comb += response.eq(SLAVE_ERROR)
+        with m.Switch(address):
+            for register in self.registers.registers:
+                for offset, place in register.words if register.writable else ():
+                    with m.Case(offset):
+                        if register.name not in arguments:
+                            m.d.comb += response.eq(OKAY)
+                            continue
+                        value = getattr(self.arguments, register.name)[place : place + 32]
+                        with m.If(~running):
+                            m.d.comb += response.eq(OKAY)
+                            for byte in range(4):
+                                with m.If(write & word.strobes[byte]):
+                                    m.d.sync += value.word_select(byte, 8).eq(word.data.word_select(byte, 8))
+
+    def _read(self, m: Module, values: dict[str, Value], address: Value, answer: Any) -> None:
+        """Answers all reads."""
+        m.d.comb += answer.response.eq(SLAVE_ERROR)
+        with m.Switch(address):
+            for register in self.registers.registers:
+                for offset, place in register.words:
+                    with m.Case(offset):
+                        m.d.comb += answer.data.eq(values[register.name][place : place + 32])
+                        m.d.comb += answer.response.eq(OKAY)
+
+
+def _receive(buffer: StreamBuffer, valid: Value, ready: Value, payload: Value) -> list[Any]:
+    """From a channel of AXI to a buffer."""
+    port = buffer.input
+    return [port.valid.eq(valid), ready.eq(port.ready), Value.cast(port.payload).eq(payload)]
+
+
+def _send(buffer: StreamBuffer, valid: Value, ready: Value, payload: Value) -> list[Any]:
+    """From a buffer to a channel of AXI."""
+    port = buffer.output
+    return [valid.eq(port.valid), port.ready.eq(ready), payload.eq(Value.cast(port.payload))]
