@@ -10,9 +10,10 @@ from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value, unsign
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl import memory
+from hdl import ram
 from hdl.delay_registers import delay
-from hdl.memory import Ram, ReplayBuffer, ReplayControl
+from hdl.memory import ReplayBuffer, ReplayControl, ReplaySpec
+from hdl.ram import Ram
 from hdl.stream import connect
 from sim.formal import Refuted, prove
 
@@ -21,7 +22,7 @@ from .contracts import FAULTS, Contract, Faulty, Tracker, assert_output, assert_
 DELAY = 4
 """The most cycles that a block may take for what it owes. The blocks take fewer."""
 
-EARLY = 2
+EARLY = 4
 """The most orders that a block may have taken and not finished. The blocks have taken fewer."""
 
 
@@ -87,7 +88,7 @@ def claim_control(m: Module, block: Any, mark: Value) -> None:
     control = getattr(block, "block", block)
     sink, depth, hold = block.addresses, control.depth, control.hold
     assume_orders(m, block.order, control.max_length, control.max_repeat, depth)
-    m.d.comb += Assume(~block.written | (block.free != 0), "words are written where there is room")
+    m.d.comb += Assume(~block.written | block.room, "words are written where there is room")
     read = Readings(m, block.order, moves(sink))
     leaves = Mux(read.finished, read.length, 0)
     put = block.written
@@ -97,8 +98,8 @@ def claim_control(m: Module, block: Any, mark: Value) -> None:
     assert_steady(m, sink, "addresses")
     m.d.comb += [
         Assert(~sink.valid | due, "no address comes before its word"),
-        Assert(~sink.valid | (block.ends == read.ends), "ends is at the end of each reading"),
-        Assert(~(sink.valid & turn) | (sink.payload == words.saved), "an address is that of its word"),
+        Assert(~sink.valid | (sink.payload.last == read.ends), "last is at the end of each reading"),
+        Assert(~(sink.valid & turn) | (sink.payload.address == words.saved), "an address is that of its word"),
     ]
     # The marked word and the cycles for which it must stay: until its last reading, and `hold` cycles more.
     gone = Signal()
@@ -109,7 +110,7 @@ def claim_control(m: Module, block: Any, mark: Value) -> None:
     where = Mux(words.found, words.saved, held)
     m.d.comb += Assert(~(put & stays.any() & (block.write_address == where)), "no word is overwritten too early")
     within(m, due & ~sink.valid, DELAY, "an address comes, whether it is waited for or not")
-    within(m, (words.level == 0) & (block.free != depth), DELAY, "all room is free again")
+    within(m, (words.level < depth) & ~block.room, DELAY + hold, "there is room for as many words as the ring has")
 
 
 def claim_ram(m: Module, block: Any, mark: Value) -> None:
@@ -145,7 +146,7 @@ class Fifo(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.replay = replay = ReplayBuffer(unsigned(1), 2, style="block", max_repeat=1)
+        m.submodules.replay = replay = ReplayBuffer(unsigned(1), ReplaySpec(1, 2, "block", 1))
         replay.read_once(m)
         connect(m, self.input, replay.input)
         connect(m, replay.output, self.output)
@@ -165,7 +166,7 @@ RAMS = {
 
 @pytest.fixture
 def small_rams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(memory.BLOCK_DEPTH, "distributed", 4)
+    monkeypatch.setitem(ram.BLOCK_DEPTH, "distributed", 4)
 
 
 def test_a_fifo_keeps_its_promise() -> None:
