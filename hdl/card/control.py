@@ -55,7 +55,9 @@ class RunControl(wiring.Component):
         addresses, words = self._buffer(m, "addresses", ADDRESS_BITS), self._buffer(m, "words", _WRITE)
         answers, asked = self._buffer(m, "answers", 2), self._buffer(m, "asked", ADDRESS_BITS)
         found = self._buffer(m, "found", _ANSWER)
-        write, read, running = Signal(), Signal(), Signal()
+        write = Signal()
+        read = Signal()
+        running = Signal()
         m.d.comb += [
             *_receive(addresses, axi.awvalid, axi.awready, axi.awaddr),
             *_receive(words, axi.wvalid, axi.wready, Cat(axi.wdata, axi.wstrb)),
@@ -81,8 +83,13 @@ class RunControl(wiring.Component):
 
     def _run(self, m: Module, running: Signal, write: Value, address: Value, word: Any) -> dict[str, Value]:
         """The handshake of runs and the interrupt; returns the values of all registers."""
-        start, done, ready, auto_restart = Signal(), Signal(), Signal(), Signal()
-        enable, sources, status = Signal(), Signal(2), Signal(2)
+        start = Signal()
+        done = Signal()
+        ready = Signal()
+        auto_restart = Signal()
+        enable = Signal()
+        sources = Signal(2)
+        status = Signal(2)
         low = word.data[:8]
         writes = {
             name: write & (address == self.registers[name].offset) & word.strobes[0]

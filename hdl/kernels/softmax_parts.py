@@ -77,7 +77,9 @@ class KeyCounter(wiring.Component):
         # The keys of this beat, and the first of the next one. They are kept, so that their enable stays one.
         keys = [Signal(range(end), init=lane, name=f"key{lane}", attrs=KEEP) for lane in range(lanes + 1)]
         part = Turns("part", self.multiple // lanes)
-        step, last, first = Signal(), Signal(), Signal(init=1)
+        step = Signal()
+        last = Signal()
+        first = Signal(init=1)
         m.d.comb += [
             step.eq(self.there & buffer.input.ready),
             last.eq(part.last & (keys[-1] >= self.tokens)),

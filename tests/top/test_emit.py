@@ -157,7 +157,7 @@ def weight_at(unit: dict[str, Any], weights: np.ndarray, channel: int, beat: int
 def test_the_blocks_of_parameters_follow_one_another(manifest: dict[str, Any]) -> None:
     parameters = manifest["memory"]["parameters"]
     at, layer = 0, parameters["sections"]["layer"]
-    for block, expected in zip(layer["blocks"], SMALL.parameters, strict=True):
+    for block, expected in zip(layer["blocks"], SMALL.sections["layer"].parameters, strict=True):
         assert block == {"name": expected.name, "offset": at, "words": expected.words}
         at += block["words"]
     assert layer["beats"] == (at + 7) // 8

@@ -63,11 +63,11 @@ class ParameterServer:
             begins = max(self.next, self.free[block.name][-2]) + BUFFER
             pieces = ceil(block.words / self.width)
             if (loading := self.tables.get(block.name)) is not None:
-                # Cut in words on its way, where the channel is wider, whose last two wait for the table in a buffer.
-                cut, waiting = (BUFFER, TABLE_WORDS_WAITING) if self.width > 1 else (0, 0)
+                # Where the channel is wider, a table is cut in words on its way. Its last words wait in buffers.
+                cut = BUFFER if self.width > 1 else 0
                 ends = int(self.dealt(begins, pieces, loading // pieces)[-1]) + loading // pieces
                 there[block.name] = np.array([ends + cut + 1])
-                self.next = ends - BUFFER - waiting
+                self.next = ends - BUFFER - TABLE_WORDS_WAITING
             else:
                 dealt = self.dealt(begins, pieces, max(self.width // block.lanes, 1))
                 piece, word = np.divmod(np.arange(1, block.words // block.lanes + 1) * block.lanes - 1, self.width)

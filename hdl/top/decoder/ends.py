@@ -19,7 +19,8 @@ class Leave(wiring.Component):
     """The output of a layer.
 
     Members: ``order`` (stream of `TilesOrder`), ``input``; ``feedback`` (all layers' but the last's), ``final`` (the
-    last tile of the last layer), ``outside`` (with ``trace`` all of it); ``left`` (strobe: the last beat of a run).
+    last tile of the last layer), ``outside`` (with ``trace`` all of it); ``left`` (strobe, a cycle after the last beat
+    of a run).
     """
 
     def __init__(self, spec: DecoderSpec):
@@ -55,8 +56,8 @@ class Leave(wiring.Component):
         m.d.comb += [
             self.input.ready.eq(orders.valid & Cat(ready).all()),
             orders.ready.eq(ends),
-            self.left.eq(ends & order.last),
         ]
+        m.d.sync += self.left.eq(ends & order.last)
         return m
 
 
