@@ -12,7 +12,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .counted import Counted, Turns
-from .delay_registers import delay
+from .delay_registers import advance, delay
 from .ram import RegisteredRam, RegisteredRamSpec
 from .resources import Resources
 from .stream import PipelineBuffer, StreamBuffer, buffer_resources, connect, pipeline_resources
@@ -178,8 +178,7 @@ class ReplayControl(wiring.Component):
                     m.d.sync += [first.eq(following), first_is_end.eq(current.last_after)]
                 with m.Else():
                     m.d.sync += [current.count.eq(first), current.last.eq(first_is_end)]
-        with m.If(self.written):
-            m.d.sync += self.write_address.eq(Mux(self.write_address == depth - 1, 0, self.write_address + 1))
+        advance(m, self.write_address, depth, self.written)
         leaves = Signal()
         m.d.comb += [
             Value.cast(self.addresses.payload).eq(Value.cast(reads.output.payload.read)),

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from .delay_registers import KEEP
 from .hierarchy import place
 from .resources import Resources, ram_blocks
-from .stream import SLICE_BITS
+from .stream import SLICE_BITS, pieces
 
 __all__ = ["BLOCK_DEPTH", "Ram", "RamSpec", "RegisteredRam", "RegisteredRamSpec", "small_style"]
 
@@ -149,9 +149,8 @@ class Ram(wiring.Component):
             selected = Signal(range(banks), reset_less=True)
             m.d.sync += selected.eq(self.read_address[low:])
             chosen = Signal(spec.width, reset_less=True)
-            for first in range(0, spec.width, SELECT_BITS):
-                part = slice(first, min(first + SELECT_BITS, spec.width))
-                selected_late = Signal(range(banks), name=f"selected_{first}", reset_less=True, attrs=KEEP)
+            for part in pieces(spec.width, SELECT_BITS):
+                selected_late = Signal(range(banks), name=f"selected_{part.start}", reset_less=True, attrs=KEEP)
                 m.d.sync += selected_late.eq(selected)
                 with m.Switch(selected_late):
                     for bank, value in enumerate(outputs):
@@ -187,11 +186,15 @@ class RegisteredRamSpec:
         return self.width // self.groups
 
     @property
+    def cuts(self) -> list[slice]:
+        """The bits of each RAM of a group. An address bit drives each LUT RAM of 6 or 7 bits, but only a few block
+        RAMs."""
+        return pieces(self.group_bits, SLICE_BITS if self.style == "distributed" else self.group_bits)
+
+    @property
     def rams(self) -> list[RamSpec]:
-        """The RAMs of a group. An address bit drives each LUT RAM of 6 or 7 bits, but only a few block RAMs."""
-        step = SLICE_BITS if self.style == "distributed" else self.group_bits
-        firsts = range(0, self.group_bits, step)
-        return [RamSpec(min(step, self.group_bits - first), self.depth, self.style) for first in firsts]
+        """The RAMs of a group."""
+        return [RamSpec(cut.stop - cut.start, self.depth, self.style) for cut in self.cuts]
 
     @property
     def latency(self) -> int:
@@ -233,8 +236,7 @@ class RegisteredRam(wiring.Component):
         m.d.sync += given.eq(self.write_data)
         words = []
         for group in range(spec.groups):
-            first = 0
-            for number, ram_spec in enumerate(spec.rams):
+            for number, (ram_spec, cut) in enumerate(zip(spec.rams, spec.cuts, strict=True)):
                 ram = Ram(ram_spec.width, ram_spec.depth, ram_spec.style)
                 m.submodules[f"ram_{group}_{number}"] = place(platform, ram)
                 # Equal registers of several RAMs must not be merged into one.
@@ -250,10 +252,9 @@ class RegisteredRam(wiring.Component):
                 m.d.comb += [
                     ram.write_enable.eq(enable),
                     ram.write_address.eq(written),
-                    ram.write_data.eq(given[first : first + ram_spec.width]),
+                    ram.write_data.eq(given[cut]),
                     ram.read_address.eq(read),
                 ]
                 words.append(ram.read_data)
-                first += ram_spec.width
         m.d.comb += self.read_data.eq(Cat(words))
         return m

@@ -15,7 +15,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .counted import Turns
-from .delay_registers import KEEP
+from .delay_registers import KEEP, advance
 from .resources import Resources, ram_blocks
 
 __all__ = [
@@ -74,6 +74,11 @@ SLICE_BITS = 96
 """Bits of a wide payload that share registers of control, so that none of these drives much more."""
 
 
+def pieces(width: int, size: int = SLICE_BITS // 2) -> list[slice]:
+    """``width`` bits cut into pieces of up to ``size``; by default for registers that drive two LUTs for each bit."""
+    return [slice(first, min(first + size, width)) for first in range(0, width, size)]
+
+
 class StreamBuffer(wiring.Component):
     """A FIFO of ``depth`` beats in distributed RAM, with a registered output.
 
@@ -91,14 +96,14 @@ class StreamBuffer(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         given, offered = Value.cast(self.input.payload), Value.cast(self.output.payload)
-        for number, first in enumerate(range(0, max(len(given), 1), SLICE_BITS)):
-            part = BufferSlice(len(given[first : first + SLICE_BITS]), self.depth)
+        for number, cut in enumerate(pieces(max(len(given), 1), SLICE_BITS)):
+            part = BufferSlice(len(given[cut]), self.depth)
             m.submodules[f"slice_{number}"] = part
             m.d.comb += [
-                part.input.payload.eq(given[first : first + SLICE_BITS]),
+                part.input.payload.eq(given[cut]),
                 part.input.valid.eq(self.input.valid),
                 part.output.ready.eq(self.output.ready),
-                offered[first : first + SLICE_BITS].eq(part.output.payload),
+                offered[cut].eq(part.output.payload),
             ]
             if number == 0:
                 m.d.comb += [self.input.ready.eq(part.input.ready), self.output.valid.eq(part.output.valid)]
@@ -161,8 +166,7 @@ class BufferSlice(wiring.Component):
         for port, step in ((write, push), (read, pop)):
             pointer = Signal(range(words))
             m.d.comb += port.addr.eq(pointer)
-            with m.If(step):
-                m.d.sync += pointer.eq(Mux(pointer == words - 1, 0, pointer + 1))
+            advance(m, pointer, words, step)
 
 
 def buffer_resources(width: int, depth: int) -> Resources:
@@ -253,12 +257,6 @@ def parts_of_rows(m: Module, ratio: int, beats: int, go: Value, copies: int) -> 
         m.d.sync += [part.eq(Mux(last, 0, part + 1)) for part in parts]
         m.d.sync += last.eq(Mux(last, int(ratio == 1), parts[0] == ratio - 2) | row.last_after)
     return parts, last
-
-
-def pieces(width: int) -> list[slice]:
-    """``width`` bits cut into pieces, for registers that drive two LUTs for each bit."""
-    size = SLICE_BITS // 2
-    return [slice(first, min(first + size, width)) for first in range(0, width, size)]
 
 
 class Pack(wiring.Component):

@@ -12,7 +12,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memory import ReplayControl, ReplayOrder, ReplaySpec
-from ..ram import RegisteredRam
+from ..ram import RegisteredRam, small_style
 from ..resources import Resources
 from ..stream import connect, tile
 from .arrayspec import ACTIVATION_BITS
@@ -63,7 +63,7 @@ class ActivationBufferSpec:
     @property
     def style(self) -> str:
         """The style of the RAM."""
-        return "ultra" if self.words > 1024 else "block" if self.words > 64 else "distributed"
+        return "ultra" if self.words > 1024 else small_style(self.words)
 
     @property
     def replay(self) -> ReplaySpec:

@@ -19,7 +19,7 @@ from ..counted import Turns
 from ..delay_registers import delay
 from ..fixed import limits, round_shift
 from ..hierarchy import place
-from ..ram import RegisteredRamSpec
+from ..ram import RegisteredRamSpec, small_style
 from ..resources import Resources
 from ..stream import PipelineBuffer, buffer_resources, buffered, connect, join, pipeline_resources, tile
 from .parameters import Block, ChannelParameters, ChannelWord, RowFactor, RowFactors
@@ -122,9 +122,7 @@ class SoftmaxSpec(UnitSpec):
     def store(self) -> RegisteredRamSpec:
         """The ring between the passes: the scores of a head, and those of the next until the second pass begins."""
         beats = ceil(self.max_length / self.lanes) + self.turnaround - 1
-        return RegisteredRamSpec(
-            self.rows * self.lanes * self.score_bits, beats, "block" if beats > 64 else "distributed"
-        )
+        return RegisteredRamSpec(self.rows * self.lanes * self.score_bits, beats, small_style(beats))
 
     @property
     def turnaround(self) -> int:

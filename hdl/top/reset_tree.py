@@ -92,15 +92,17 @@ def _loads(use: re.Match[str], pins: Mapping[str, ResetPins]) -> int:
 
 def _pipe(module: str, pins: Mapping[str, ResetPins]) -> tuple[str, ResetPins]:
     """A module with registers of the reset, if it has many loads; and its pins."""
-    loads = [_loads(use, pins) for use in _USE.finditer(module)]
-    depth = max((pins[use["module"]].depth for use in _USE.finditer(module) if use["module"] in pins), default=0)
+    uses = [*_USE.finditer(module)]
+    loads = [_loads(use, pins) for use in uses]
+    depth = max((pins[use["module"]].depth for use in uses if use["module"] in pins), default=0)
     total = sum(loads)
     if not _INPUT.search(module) or total <= MAX_LOADS // 4:
         return module, ResetPins(total, depth)
     driven: list[int] = []  # loads of each register
+    counts = iter(loads)
 
     def register(use: re.Match[str]) -> str:
-        count = _loads(use, pins)
+        count = next(counts)
         if count and (not driven or driven[-1] + count > MAX_LOADS):
             driven.append(0)
         if count:

@@ -1,5 +1,6 @@
 """Sequences for the parts of the shell, run by cocotb on their Verilog against cocotbext-axi's models of AXI."""
 
+import itertools
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -145,21 +146,25 @@ async def an_unaligned_base_is_noted(dut: Any, low: int) -> None:
     assert int(dut.reader__status.value) == 0b100
 
 
+def spoil(channel: Any, number: int, field: str, response: AxiResp) -> None:
+    """Puts a ``response`` into the ``field`` of answer ``number`` of a channel, counted from 1."""
+    send, answers = channel.send, itertools.count(1)
+
+    async def spoiled(transaction: Any) -> None:
+        if next(answers) == number:
+            setattr(transaction, field, response)
+        await send(transaction)
+
+    channel.send = spoiled
+
+
 @cocotb.test()
 @cocotb.parametrize(response=(AxiResp.SLVERR, AxiResp.DECERR))
 async def an_error_of_a_read_stays(dut: Any, response: AxiResp) -> None:
     """A single wrong answer sets its flag, which stays until the reset; the run goes on."""
     shell, content = Shell(dut), random.Random(1).randbytes(SIZE)
     ram = reading(shell, 3, content)
-    send, count = ram.r_channel.send, [0]
-
-    async def spoil(transaction: Any) -> None:
-        count[0] += 1
-        if count[0] == 100:
-            transaction.rresp = response
-        await send(transaction)
-
-    ram.r_channel.send = spoil
+    spoil(ram.r_channel, 100, "rresp", response)
     dut.reader__base.value = 0
     await shell.reset()
     await read_all(shell, 3, 0, content)
@@ -228,15 +233,7 @@ async def an_error_of_a_write_stays(dut: Any, response: AxiResp) -> None:
     """A single wrong answer sets its flag; all requests are acknowledged."""
     shell = Shell(dut)
     ram = writing(shell, 2)
-    send, count = ram.b_channel.send, [0]
-
-    async def spoil(transaction: Any) -> None:
-        count[0] += 1
-        if count[0] == 5:
-            transaction.bresp = response
-        await send(transaction)
-
-    ram.b_channel.send = spoil
+    spoil(ram.b_channel, 5, "bresp", response)
     dut.writer__base.value = 0
     await shell.reset()
     await write_all(shell, 2, ram)
