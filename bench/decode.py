@@ -19,7 +19,7 @@ from hdl.model.load import load_model
 from hdl.model.network import Network
 from hdl.model.weightbits import WeightBits
 from hdl.perf.choice.built import plan
-from hdl.perf.designs.design import SpatialDesign
+from hdl.perf.designs.spatial_design import SpatialDesign
 from hdl.perf.device import load_device
 from hdl.perf.drawing import as_svg
 from hdl.perf.geometry.decoder_spec import DecoderSpec

@@ -21,7 +21,7 @@ from hdl.model.reference import Decoder, Step, best_candidates
 from hdl.model.weightbits import WeightBits
 from hdl.model.weights import random_weights
 from hdl.perf.choice.built import plan
-from hdl.perf.designs.design import SpatialDesign
+from hdl.perf.designs.spatial_design import SpatialDesign
 from hdl.perf.device import Device, load_device
 from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.limits import Limits

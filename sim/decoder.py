@@ -114,7 +114,7 @@ class DecoderSimulation:
                 wanted["outputs"] = self.spec.max_layers * tiles * self.spec.tile_beats
         inputs = self._inputs(ids, restart, k, traced)
         # While a long prompt passes a layer whose next weights have all come, nothing may move at the ports.
-        layer = tiles * max(self.spec.full_tile_cycles(self.spec.max_length).values())
+        layer = tiles * max(unit.spec.tile_cycles(self.spec.max_length) for unit in self.spec.sections["layer"])
         idle = max(MAX_IDLE, 2 * layer)
         result = self._simulation.run(inputs, wanted, gaps=gaps, max_idle=idle, waves=waves, progress=progress)
         status = beats.decode(self._shapes["status"], result.outputs["status"])

@@ -17,7 +17,9 @@ from ..resources import Resources
 from .choice.choose import choose
 from .designs.constraints import Constraint, constraints
 from .designs.cost import cycles_of, generation_cycles
-from .designs.design import Design, Phase, SpatialDesign
+from .designs.design import Design
+from .designs.phase import Phase
+from .designs.spatial_design import SpatialDesign
 from .device import Device, load_device
 from .geometry.decoder_spec import DecoderSpec
 from .limits import Limits

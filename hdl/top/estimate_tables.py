@@ -4,7 +4,7 @@ from rich.table import Table
 
 from ..perf.designs.constraints import BANDWIDTH, Constraint
 from ..perf.designs.cost import cycles_of
-from ..perf.designs.design import Phase
+from ..perf.designs.phase import Phase
 from ..perf.estimate import Estimate, Timing
 from .describe import new_table
 

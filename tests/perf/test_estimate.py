@@ -13,7 +13,7 @@ from hdl.perf import estimate, estimate_design, load_device
 from hdl.perf.choice.best_geometry import choose_geometry
 from hdl.perf.choice.estimated import candidates
 from hdl.perf.designs.cost import work_cycles
-from hdl.perf.designs.design import SpatialDesign
+from hdl.perf.designs.spatial_design import SpatialDesign
 from hdl.perf.geometry.decoder_layer_spec import DecoderLayerSpec
 from hdl.perf.workload import Workload
 

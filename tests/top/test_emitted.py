@@ -18,8 +18,8 @@ from hdl.perf import Choice, Workload, estimate, estimate_design, load_device
 from hdl.perf.choice import built as planner
 from hdl.perf.choice import choose as choice
 from hdl.perf.choice.one_pace import smallest
-from hdl.perf.designs import design
-from hdl.perf.designs.design import SpatialDesign
+from hdl.perf.designs import spatial_design
+from hdl.perf.designs.spatial_design import SpatialDesign
 from hdl.perf.device import Device
 from hdl.perf.geometry.decoder_layer_spec import DecoderLayerSpec
 from hdl.perf.geometry.decoder_spec import DecoderSpec
@@ -82,11 +82,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(choice, "estimated_design", lambda *request: "an estimated design")
     monkeypatch.setattr(decoder_schedule, "counted_run", run)
     counted = cache(lambda *run: next(numbers))
-    for module in (design, encoder_schedule, run_cycles):
+    for module in (spatial_design, encoder_schedule, run_cycles):
         monkeypatch.setattr(module, "counted_cycles", counted)
     decoder_schedule.counted_decoder_cycles.cache_clear()
     yield
-    for kept in (decoder_schedule.counted_decoder_cycles, design._spatial_prefill):
+    for kept in (decoder_schedule.counted_decoder_cycles, spatial_design._spatial_prefill):
         kept.cache_clear()
 
 

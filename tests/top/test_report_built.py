@@ -7,7 +7,7 @@ from math import ceil
 import pytest
 
 from hdl.perf import Estimate, Workload, estimate, load_device
-from hdl.perf.designs.design import SpatialDesign
+from hdl.perf.designs.spatial_design import SpatialDesign
 from hdl.perf.geometry.decoder_spec import DecoderSpec
 from hdl.perf.memory_timing import IDEAL, MemoryTiming
 from hdl.perf.schedule.decoder_schedule import counted_decoder_cycles, counted_run

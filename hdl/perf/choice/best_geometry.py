@@ -2,7 +2,7 @@
 
 from ...model.network import Network
 from ...resources import Resources
-from ..designs.design import prompt_cycles
+from ..designs.spatial_design import prompt_cycles
 from ..geometry.pipeline_spec import PipelineSpec
 from .climb import climb
 from .one_pace import TOLERANCE, Cost, balanced

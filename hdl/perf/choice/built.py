@@ -11,7 +11,7 @@ from ...resources import Resources
 from ..designs.budget import SHARES, remaining, shortfall
 from ..designs.constraints import REGIONS, first_that_fits
 from ..designs.cost import work_cycles
-from ..designs.design import SpatialDesign
+from ..designs.spatial_design import SpatialDesign
 from ..device import Device
 from ..geometry.decoder_layer_spec import DecoderLayerSpec
 from ..geometry.decoder_spec import DecoderSpec

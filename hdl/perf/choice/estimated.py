@@ -12,7 +12,9 @@ from ...resources import Resources
 from ..designs.budget import SHARES, scaled, shortfall
 from ..designs.constraints import check_memory, first_that_fits
 from ..designs.cost import cycles_of, work_cycles
-from ..designs.design import Design, SpatialDesign, StreamedDesign
+from ..designs.design import Design
+from ..designs.spatial_design import SpatialDesign
+from ..designs.streamed_design import StreamedDesign
 from ..device import Device
 from ..geometry.arrays import ArrayShape
 from ..geometry.pipeline_spec import PipelineSpec

@@ -6,12 +6,12 @@ from typing import Any, Self
 
 from ...errors import InputError
 from ...model.network import Network
-from ..designs.design import StreamedDesign
+from ..designs.spatial_design import SpatialDesign
+from ..designs.streamed_design import StreamedDesign
 from ..geometry.arrays import Arrays, ArrayShape
 from ..geometry.decoder_layer_spec import DecoderLayerSpec
 from ..geometry.pipeline_spec import PipelineSpec
 from ..geometry.streamed_spec import StreamedSpec
-from .spatial.copies import CopiedDesign, flight
 
 __all__ = ["DesignPoint"]
 
@@ -51,16 +51,16 @@ class DesignPoint:
         return self.design.kind
 
     @property
-    def design(self) -> CopiedDesign | StreamedDesign:
+    def design(self) -> SpatialDesign | StreamedDesign:
         """What estimates are made of."""
         if isinstance(self.spec, StreamedSpec):
             return StreamedDesign(self.network, self.spec, self.weight_bits)
-        return CopiedDesign(self.network, self.spec, self.weight_bits, self.copies)
+        return SpatialDesign(self.network, self.spec, self.weight_bits, self.copies)
 
     @property
     def flight(self) -> int:
-        """Sequences in flight that fill the design; a streamed one has a token of each in a tile's rows."""
-        return self.spec.rows if isinstance(self.spec, StreamedSpec) else flight(self.spec, self.copies)
+        """Sequences in flight that fill the design."""
+        return self.design.flight
 
     @property
     def geometry(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def built(network: Network, kind: Any, values: Mapping[str, Any]) -> PipelineSpe
     geometry: dict[str, Any] = {name: restored(name, value) for name, value in values.items()}
     if kind == StreamedDesign.kind:
         return StreamedSpec(network=network, **geometry)
-    if kind == CopiedDesign.kind:
+    if kind == SpatialDesign.kind:
         if network.head is None:
             return PipelineSpec(layer=network.layer, **geometry)
         return DecoderLayerSpec(layer=network.layer, head=network.head, **geometry)

@@ -18,14 +18,16 @@ from ...kernels.weights import block_words, channel_rams
 from ...model.architecture import Graph, Linear
 from .arrays import ArrayShape
 from .formulas import (
-    AttentionUnit,
     attention_cycles,
     average_tile,
     block_divisor,
+    busy_cycles,
     filling,
     loads,
     prompt_cycles,
+    reload_cycles,
     ring_cycles,
+    tile_latency,
 )
 from .parameter_blocks import padded
 from .pipeline_spec import PipelineSpec, Unit
@@ -114,35 +116,32 @@ class DecoderLayerSpec(PipelineSpec):
     def tile_cycles(self, tokens: int) -> dict[str, int]:
         """Cycles a tile takes each array, for a prompt of ``tokens``; attention, up to the tile's place, on average."""
         average = {name: average_tile(unit, tokens) for name, unit in self.attention_units.items()}
-        return self.full_tile_cycles(self.rows) | average
+        return super().tile_cycles(self.rows) | average
 
-    @property
-    def attention_units(self) -> dict[str, AttentionUnit]:
-        """The units whose cycles depend on the keys that a tile sees."""
-        return {"scores": self.scores_unit, "softmax": self.softmax, "sums": self.sums_unit}
-
-    def full_tile_cycles(self, tokens: int) -> dict[str, int]:
-        """Cycles of a tile that sees ``tokens`` keys."""
-        return super().tile_cycles(tokens)
-
-    def estimated_prompt_cycles(self, tokens: int, layers: int) -> int:
-        """Cycles of a prompt through ``layers`` layers: its tiles follow each other around the loop, each at the pace
-        of the unit that is slowest with it, and none earlier than it comes out of the layer before."""
-        return int(ring_cycles(ceil(tokens / self.rows), layers, self.busy_cycles(tokens), self.tile_latency(tokens)))
+    def estimated_prompt_cycles(self, tokens: int, layers: int, copies: int = 1) -> int:
+        """Cycles of a prompt through ``layers`` layers, in a ring of so many copies of this one: its tiles follow each
+        other around the ring, each at the pace of the unit that is slowest with it, and none earlier than it comes out
+        of the layer before."""
+        units = self.linear_units
+        found = ring_cycles(
+            ceil(tokens / self.rows), layers // copies, busy=self.busy_cycles(tokens),
+            loop=copies * self.tile_latency(tokens),
+            reload=reload_cycles(
+                [unit.layer_beats for unit in units], [unit.cycles(1) for unit in units], self.weight_layers
+            ),
+        )  # fmt: skip
+        return int(found)
 
     def busy_cycles(self, tokens: int) -> int:
-        """Cycles of all tiles of a prompt, each in the unit that is slowest with it: the first in a linear unit, those
-        that see many keys in one of attention."""
-        same = self.full_tile_cycles(self.rows)
-        pace = max(self.row_cycles, *(same[name] for name in self.products))
+        """See `busy_cycles`, of a prompt of ``tokens``."""
+        pace = max(self.row_cycles, *(unit.cycles(1) for unit in self.linear_units))
         attention = [prompt_cycles(unit, tokens) for unit in self.attention_units.values()]
-        return int(np.maximum(pace, np.max(attention, axis=0)).sum())
+        return int(busy_cycles(ceil(tokens / self.rows), pace, np.max(attention, axis=0)))
 
     def tile_latency(self, tokens: int) -> int:
-        """Cycles of a tile through all units, each of which needs its whole rows."""
-        cycles = self.tile_cycles(tokens)
-        arrays = sum(cycles[name] for name in self.arrays) + sum(unit.array.latency for unit in self.array_units)
-        return arrays + self.stream_cycles
+        """See `tile_latency`, of a prompt of ``tokens``."""
+        cycles, latencies = self.tile_cycles(tokens), [unit.array.latency for unit in self.array_units]
+        return int(tile_latency([cycles[name] for name in self.arrays], latencies, self.stream_cycles))
 
     @cached_property
     def parameter_cycles(self) -> int:
@@ -161,7 +160,7 @@ class DecoderLayerSpec(PipelineSpec):
             name: self.shared.product_cycles(self.linear(name).inputs, self.linear(name).outputs) + self.shared.latency
             for name in self.products
         }
-        tile = self.full_tile_cycles(min(context + 1, self.max_length))
+        tile = super().tile_cycles(min(context + 1, self.max_length))
         arrays = {"scores": self.scores_unit.array, "sums": self.sums_unit.array}
         attention = attention_cycles(
             [tile[name] for name in arrays], [array.latency for array in arrays.values()], self.cache.cycles(context),

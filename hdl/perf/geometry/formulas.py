@@ -21,6 +21,7 @@ __all__ = [
     "attention_cycles",
     "average_tile",
     "block_divisor",
+    "busy_cycles",
     "encoder_cycles",
     "filling",
     "held_weights",
@@ -29,7 +30,7 @@ __all__ = [
     "prompt_cycles",
     "reload_cycles",
     "ring_cycles",
-    "ring_prompt",
+    "tile_latency",
     "tiles_cycles",
     "unheld_bytes",
 ]
@@ -88,10 +89,24 @@ def overlapped(scores: Any, sums: Any, heads: int) -> tuple[Any, Any]:
     return np.where(slower, scores, -(-scores // heads)), np.where(slower, -(-sums // heads), sums)
 
 
-def ring_cycles(tiles: int | np.ndarray, rounds: int | np.ndarray, busy: Any, loop: Any) -> Any:
+def ring_cycles(tiles: Any, rounds: Any, *, busy: Any, loop: Any, reload: Any) -> Any:
     """Cycles of a prompt of ``tiles`` that goes ``rounds`` times around a ring, whose slowest unit is ``busy`` with all
-    of them for so long, and whose units take a single one ``loop`` cycles together. Numbers, or arrays of them."""
-    return (rounds - 1) * np.maximum(busy, loop) + loop + busy - busy // tiles
+    of them for so long, whose units take a single one ``loop`` cycles together, and whose weights are ``reload`` cycles
+    late between rounds. Numbers, or arrays of them."""
+    return (rounds - 1) * (np.maximum(busy, loop) + reload) + loop + busy - busy // tiles
+
+
+def busy_cycles(tiles: Any, pace: Any, attention: Any) -> Any:
+    """Cycles of all ``tiles`` of a prompt, each in the unit that is slowest with it: the first in what takes all tiles
+    the same, so long as the ``pace``, those that see many keys in ``attention``, whose slowest unit takes each so long.
+    Numbers and an array [tiles], or arrays of numbers and [cases, tiles], 0 behind the last."""
+    return tiles * pace + np.maximum(0, attention - np.expand_dims(pace, -1)).sum(axis=-1)
+
+
+def tile_latency(cycles: Any, latencies: Any, stream: Any) -> Any:
+    """Cycles of a tile through all units, each of which needs its whole rows: its ``cycles`` in the arrays, the
+    ``latencies`` of these, and those of its ``stream`` between them. Numbers, or arrays of them."""
+    return sum(cycles) + sum(latencies) + stream
 
 
 @lru_cache(maxsize=1 << 14)
@@ -110,8 +125,7 @@ def prompt_cycles(unit: AttentionUnit, tokens: int) -> np.ndarray:
 def tiles_cycles(unit: AttentionUnit, seen: tuple[int, ...]) -> np.ndarray:
     """Cycles of tiles that see so many keys each, all heads of them. They are kept: geometries that are compared have
     most of their units in common."""
-    one = unit.cycles if isinstance(unit, SoftmaxSpec) else unit.tile_cycles
-    return np.array([one(tokens) for tokens in seen])
+    return np.array([unit.tile_cycles(tokens) for tokens in seen])
 
 
 def reload_cycles(beats: Any, cycles: Any, weight_layers: Any) -> Any:
@@ -120,13 +134,6 @@ def reload_cycles(beats: Any, cycles: Any, weight_layers: Any) -> Any:
     and ``cycles`` of a tile, [units] or [units, points]; numbers of ``weight_layers``, or an array of them."""
     late = np.max(np.subtract(beats, cycles), axis=0)
     return np.where(np.asarray(weight_layers) > 1, 0, np.maximum(0, late))
-
-
-def ring_prompt(tiles: Any, layers: int, copies: Any, *, busy: Any, tile_latency: Any, reload: Any, ends: Any) -> Any:
-    """Cycles of a prompt of ``tiles`` in a ring of ``copies``: see `ring_cycles`; between rounds what the weights are
-    late, and cycles of both ``ends``. Numbers, or arrays of them."""
-    rounds = layers // copies
-    return ring_cycles(tiles, rounds, busy, copies * tile_latency) + (rounds - 1) * reload + ends
 
 
 def encoder_cycles(tiles: Any, layers: int, pace: Any, lead: Any, fill: Any, reload: Any) -> Any:

@@ -21,6 +21,7 @@ from ...model.lowering import Lowering
 from ...model.weightbits import W8, WeightBits
 from ...resources import Resources
 from .arrays import Arrays, ArrayShape, array_names, products
+from .formulas import AttentionUnit
 from .joints import joint_resources
 from .section import OperatorUnit, Section, named
 
@@ -424,14 +425,15 @@ class PipelineSpec:
         """The units that have systolic arrays."""
         return (*self.linear_units, self.scores_unit, self.sums_unit)
 
+    @property
+    def attention_units(self) -> dict[str, AttentionUnit]:
+        """The units whose cycles depend on the keys that a tile sees."""
+        return {"scores": self.scores_unit, "softmax": self.softmax, "sums": self.sums_unit}
+
     def tile_cycles(self, tokens: int) -> dict[str, int]:
         """Cycles a tile takes each array, for a sequence of ``tokens``; the largest sets the pace."""
-        linear = {name: self.linear(name).cycles(1) for name in self.products}
-        return linear | {
-            "scores": self.scores_unit.tile_cycles(tokens),
-            "softmax": self.softmax.cycles(tokens),
-            "sums": self.sums_unit.tile_cycles(tokens),
-        }
+        linear: dict[str, UnitSpec] = dict(zip(self.products, self.linear_units, strict=True))
+        return {name: unit.tile_cycles(tokens) for name, unit in (linear | self.attention_units).items()}
 
     @property
     def row_cycles(self) -> int:

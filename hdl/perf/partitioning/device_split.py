@@ -11,7 +11,7 @@ from functools import cached_property
 from math import ceil
 from typing import NamedTuple
 
-from ..designs.design import Phase
+from ..designs.phase import Phase
 from .share import DeviceStage, Transfer
 
 __all__ = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...perf.designs.constraints import binding
-from ...perf.designs.design import Phase
+from ...perf.designs.phase import Phase
 from ...perf.estimate import Estimate, Timing, estimate_design
 from ...perf.exploration.explore import Exploration
 from ...perf.exploration.point import DesignPoint as Explored

@@ -5,7 +5,8 @@ from math import ceil
 
 from ...kernels.shared import weight_bytes
 from ...model.architecture import Attention
-from ...perf.designs.design import Phase, SpatialDesign
+from ...perf.designs.phase import Phase
+from ...perf.designs.spatial_design import SpatialDesign
 from ...perf.estimate import Estimate
 from ...perf.geometry.decoder_layer_spec import DecoderLayerSpec
 from ...perf.geometry.pipeline_spec import PipelineSpec

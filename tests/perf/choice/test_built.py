@@ -4,7 +4,7 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.perf.choice.built import plan
-from hdl.perf.designs.design import prompt_cycles
+from hdl.perf.designs.spatial_design import prompt_cycles
 from hdl.perf.device import load_device
 from hdl.perf.geometry.decoder_spec import DecoderSpec
 

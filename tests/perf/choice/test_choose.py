@@ -11,7 +11,7 @@ from hdl.perf.choice.best_geometry import choose_geometry
 from hdl.perf.choice.climb import allowed, climb
 from hdl.perf.choice.one_pace import TOLERANCE, balanced
 from hdl.perf.designs.budget import shortfall
-from hdl.perf.designs.design import prompt_cycles
+from hdl.perf.designs.spatial_design import prompt_cycles
 from hdl.perf.device import Device, Region, load_device
 from hdl.perf.exploration.evaluate import evaluate
 from hdl.perf.exploration.pareto import nondominated

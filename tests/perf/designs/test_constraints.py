@@ -7,8 +7,8 @@ import pytest
 from hdl.model.load import load_network
 from hdl.perf.choice.best_geometry import choose_geometry
 from hdl.perf.designs.constraints import binding, constraints
-from hdl.perf.designs.design import SpatialDesign
 from hdl.perf.designs.floorplan import floorplan
+from hdl.perf.designs.spatial_design import SpatialDesign
 from hdl.perf.device import Device, Memory, load_device
 
 U280 = load_device("u280")

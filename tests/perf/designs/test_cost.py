@@ -6,8 +6,8 @@ from hdl.model.load import load_network
 from hdl.perf import Workload, load_device
 from hdl.perf.choice.one_pace import smallest
 from hdl.perf.designs.cost import cycles_of, generation_cycles, work_cycles
-from hdl.perf.designs.design import SpatialDesign
 from hdl.perf.designs.phase import Phase
+from hdl.perf.designs.spatial_design import SpatialDesign
 
 U280 = load_device("u280")
 

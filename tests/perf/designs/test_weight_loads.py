@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from hdl.model.weightbits import WeightBits
-from hdl.perf.designs.design import SpatialDesign
 from hdl.perf.designs.phase import Loads, Phase
+from hdl.perf.designs.spatial_design import SpatialDesign
 from hdl.perf.designs.weight_loads import loaded, product_bytes
 from hdl.perf.geometry.decoder_layer_spec import DecoderLayerSpec
 

@@ -12,7 +12,7 @@ from hdl.model.load import load_network
 from hdl.perf.choice.off_chip import CACHE_CHANNELS
 from hdl.perf.designs.budget import shortfall
 from hdl.perf.designs.constraints import Constraint, binding, constraints
-from hdl.perf.designs.design import prompt_cycles
+from hdl.perf.designs.spatial_design import SpatialDesign, prompt_cycles
 from hdl.perf.device import Region, load_device
 from hdl.perf.estimate import estimate_design
 from hdl.perf.exploration.energy import energy_proxy
@@ -21,7 +21,6 @@ from hdl.perf.exploration.kind import Kind
 from hdl.perf.exploration.point import DesignPoint
 from hdl.perf.exploration.points import CONSTRAINTS, FIGURES, counts
 from hdl.perf.exploration.space import Space
-from hdl.perf.exploration.spatial.copies import CopiedDesign
 from hdl.perf.exploration.spatial.spatial_points import SpatialPoints
 from hdl.perf.exploration.spatial.spatial_space import SpatialSpace
 from hdl.perf.exploration.streamed.streamed_space import StreamedSpace
@@ -83,7 +82,7 @@ def scalar(where: Kind, point: DesignPoint) -> dict[str, float]:
         throughput, token_cycles = many.tokens_a_second, one.decode.cycles if one.decode else 0
     else:
         assert isinstance(spec, PipelineSpec)
-        assert isinstance(design, CopiedDesign)
+        assert isinstance(design, SpatialDesign)
         cycles = screened_cycles(spec, where.prompt, where.network.layers)
         taken = where.network.layers * design.layer_bytes
         bandwidth = device.memory.sustained_bytes(design.bandwidth(device.memory), point.clock_mhz)

@@ -18,7 +18,7 @@ from hdl.model.load import load_network
 from hdl.perf import Workload, estimate_design, load_device
 from hdl.perf import explore as explored
 from hdl.perf.designs.constraints import binding
-from hdl.perf.designs.design import prompt_cycles
+from hdl.perf.designs.spatial_design import prompt_cycles
 from hdl.perf.exploration.evaluate import costs
 from hdl.perf.exploration.pareto import STEP, nondominated, pareto_front
 from hdl.perf.exploration.point import DesignPoint

@@ -9,7 +9,7 @@ import pytest
 from hdl.model.load import load_model
 from hdl.model.weightbits import W4, W8, WeightBits
 from hdl.perf.choice.built import plan
-from hdl.perf.designs.design import SpatialDesign
+from hdl.perf.designs.spatial_design import SpatialDesign
 from hdl.perf.device import load_device
 from hdl.perf.geometry.arrays import Arrays
 from hdl.perf.geometry.decoder_spec import DecoderSpec
@@ -80,8 +80,8 @@ def test_the_last_tiles_of_a_long_prompt_wait_for_attention() -> None:
     assert isinstance(spec, DecoderSpec)
     # With the smallest arrays for attention its first tiles are faster than the linear units, the last slower.
     slow = replace(spec, arrays=spec.arrays | Arrays(scores=(4, 1), sums=(8, 1)), score_lanes=1)
-    linear = max(slow.full_tile_cycles(4)[name] for name in spec.products)
-    first, last = (slow.full_tile_cycles(tokens)["scores"] for tokens in (4, 256))
+    linear = max(slow.linear(name).cycles(1) for name in spec.products)
+    first, last = (slow.scores_unit.tile_cycles(tokens) for tokens in (4, 256))
     assert first < linear < last
     design = SpatialDesign(load_model("tiny-gpt2"), slow)
     for tokens in (64, 128, 256):

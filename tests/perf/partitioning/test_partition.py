@@ -12,7 +12,7 @@ from hdl.model.network import Network
 from hdl.perf import Device, Workload, estimate, estimate_design, load_device, partition, scaling
 from hdl.perf.choice.best_geometry import choose_geometry
 from hdl.perf.choice.estimated import estimated_design
-from hdl.perf.designs.design import SpatialDesign
+from hdl.perf.designs.spatial_design import SpatialDesign
 from hdl.perf.device import Link
 from hdl.perf.geometry.decoder_layer_spec import DecoderLayerSpec
 from hdl.perf.partitioning.device_split import (

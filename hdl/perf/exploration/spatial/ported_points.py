@@ -60,7 +60,7 @@ class PortedPoints(Points):
 
     @cached_property
     def sequences(self) -> np.ndarray:
-        """Sequences in each copy, as `flight`."""
+        """Sequences in each copy, as `SpatialDesign.flight`."""
         return np.where(self.off_chip, self.rows, 1)
 
     @cached_property

@@ -11,10 +11,12 @@ from ...geometry.arrays import ATTENTION_ARRAYS
 from ...geometry.decoder_layer_spec import DecoderLayerSpec
 from ...geometry.formulas import (
     attention_cycles,
+    busy_cycles,
     encoder_cycles,
     held_weights,
     reload_cycles,
-    ring_prompt,
+    ring_cycles,
+    tile_latency,
     unheld_bytes,
 )
 from ..lookup import looked_up
@@ -119,22 +121,20 @@ class SpatialPoints(PortedPoints):
         scores, sums = (self.of(name, "cycles")[:, length] for name in ATTENTION_ARRAYS)
         linear = self.linear
         softmax, rows = self.options["scores"].softmax[self.pair][:, length], self.options["scores"].rows[self.pair]
-        latency = self.latencies.sum(axis=0) + self.of("scores", "latency") + self.of("sums", "latency")
+        latencies = [*self.latencies, *(self.of(name, "latency") for name in ATTENTION_ARRAYS)]
         stream = self.tables.stream[self.group, 0]
         if not self.network.causal:
             first = linear[0]  # queries, keys and values
-            busy = linear.sum(axis=0) - first + sums + 2 * first // 3
             pace = np.max([rows, *linear, scores, softmax, sums], axis=0).astype(np.int64)
             lead = np.maximum(rows.astype(np.int64), first)
-            fill = busy + latency + stream
+            fill = tile_latency([2 * first // 3, *linear[1:], sums], latencies, stream)
             return np.asarray(encoder_cycles(tiles, self.network.layers, pace, lead, fill, self.reload))
-        cycles = ring_prompt(
-            tiles, self.network.layers, self.copies,
+        cycles = ring_cycles(
+            tiles, self.network.layers // self.copies,
             busy=self.busy(length, np.max([rows, *linear], axis=0).astype(np.int64)),
-            tile_latency=linear.sum(axis=0) + scores + sums + latency + stream, reload=self.reload,
-            ends=self.tail[0] + self.tables.stream[self.group, 1],
+            loop=self.copies * tile_latency([*linear, scores, sums], latencies, stream), reload=self.reload,
         )  # fmt: skip
-        return np.asarray(cycles)
+        return np.asarray(cycles + self.tail[0] + self.tables.stream[self.group, 1])
 
     def busy(self, length: int, pace: np.ndarray) -> np.ndarray:
         """As `DecoderLayerSpec.busy_cycles` of a prompt; the ``pace`` of what takes all tiles the same."""
@@ -149,7 +149,7 @@ class SpatialPoints(PortedPoints):
         slower = np.flatnonzero(last > pace)
         attention = np.max([cycles[*(one[slower] for one in option), length] for cycles, option in units], axis=0)
         found = tiles * pace
-        found[slower] += np.maximum(0, attention - pace[slower, None]).sum(axis=1)
+        found[slower] = busy_cycles(tiles[slower], pace[slower], attention)
         return found
 
     @cached_property

@@ -116,14 +116,14 @@ class SpecFigures:
             "tiles": self.tiles(units[0]),
             "resources": np.stack([self.resources(unit) for unit in units]),
             "latency": units[0].array.latency,
-            "full": units[0].cycles(seen) // units[0].tiles(seen),
+            "full": units[0].tile_cycles(seen),
         }
 
     def _tile(self, unit: Any, tokens: int) -> int:
         """Cycles of a tile, as the pipeline's `tile_cycles`."""
         if self.network.causal:
             return average_tile(unit, tokens)
-        return unit.cycles(tokens) // unit.tiles(tokens) if hasattr(unit, "tiles") else unit.cycles(tokens)
+        return int(unit.tile_cycles(tokens))
 
     def tiles(self, unit: Any) -> np.ndarray:
         """Cycles of each tile of a decoder's prompts, as `prompt_cycles`, [lengths, tiles]; 0 behind the last."""
