@@ -1,11 +1,14 @@
 """The control registers of a kernel on AXI4-Lite, with the handshake ap_ctrl_chain and an interrupt."""
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..delay_registers import registered_tree, tree_levels
 from ..stream import StreamBuffer
 from .axi import OKAY, SLAVE_ERROR, lite_signature
 from .registers import ADDRESS_BITS, VERSION, ControlBits, RegisterMap
@@ -20,7 +23,7 @@ class RunControl(wiring.Component):
     """The registers of a `RegisterMap`.
 
     A run begins when start is set, no run goes on, and the host has taken the last run's done by continue. At the end
-    of a run, done and ready are set, and start is cleared unless auto_restart is set. The arguments may be written
+    of a run, done and ready are set, and start is cleared unless auto_restart is set. A read of ``control`` clears ready. The arguments may be written
     while no run goes on.
 
     SLVERR answers an access to an address without a register, a write to a register that the host may only read, and a
@@ -56,7 +59,6 @@ class RunControl(wiring.Component):
         answers, asked = self._buffer(m, "answers", 2), self._buffer(m, "asked", ADDRESS_BITS)
         found = self._buffer(m, "found", _ANSWER)
         write = Signal()
-        read = Signal()
         running = Signal()
         m.d.comb += [
             *_receive(addresses, axi.awvalid, axi.awready, axi.awaddr),
@@ -65,15 +67,13 @@ class RunControl(wiring.Component):
             *_send(answers, axi.bvalid, axi.bready, axi.bresp),
             *_send(found, axi.rvalid, axi.rready, Cat(axi.rdata, axi.rresp)),
             write.eq(addresses.output.valid & words.output.valid & answers.input.ready),
-            read.eq(asked.output.valid & found.input.ready),
             *(each.output.ready.eq(write) for each in (addresses, words)),
-            asked.output.ready.eq(read),
             answers.input.valid.eq(write),
-            found.input.valid.eq(read),
         ]
-        values = self._run(m, running, write, addresses.output.payload, words.output.payload)
+        ready_read = Signal()
+        values = self._run(m, running, ready_read, write, addresses.output.payload, words.output.payload)
         self._write(m, running, write, addresses.output.payload, words.output.payload, answers.input.payload)
-        self._read(m, values, asked.output.payload, found.input.payload)
+        m.d.comb += ready_read.eq(self._read(m, values, asked.output, found.input))
         return m
 
     @staticmethod
@@ -81,7 +81,9 @@ class RunControl(wiring.Component):
         m.submodules[name] = buffer = StreamBuffer(unsigned(shape) if isinstance(shape, int) else shape)
         return buffer
 
-    def _run(self, m: Module, running: Signal, write: Value, address: Value, word: Any) -> dict[str, Value]:
+    def _run(
+        self, m: Module, running: Signal, ready_read: Value, write: Value, address: Value, word: Any
+    ) -> dict[str, Value]:
         """The handshake of runs and the interrupt; returns the values of all registers."""
         start = Signal()
         done = Signal()
@@ -99,6 +101,8 @@ class RunControl(wiring.Component):
         m.d.comb += self.begin.eq(begins)
         with m.If(begins):
             m.d.sync += [running.eq(1), ready.eq(0)]
+        with m.If(ready_read):
+            m.d.sync += ready.eq(0)
         ended = running & self.end
         with m.If(ended):
             m.d.sync += [running.eq(0), done.eq(1), ready.eq(1), start.eq(auto_restart)]
@@ -141,15 +145,33 @@ class RunControl(wiring.Component):
                                 with m.If(write & word.strobes[byte]):
                                     m.d.sync += value.word_select(byte, 8).eq(word.data.word_select(byte, 8))
 
-    def _read(self, m: Module, values: dict[str, Value], address: Value, answer: Any) -> None:
-        """Answers all reads."""
-        m.d.comb += answer.response.eq(SLAVE_ERROR)
-        with m.Switch(address):
-            for register in self.registers.registers:
-                for offset, place in register.words:
-                    with m.Case(offset):
-                        m.d.comb += answer.data.eq(values[register.name][place : place + 32])
-                        m.d.comb += answer.response.eq(OKAY)
+    def _read(self, m: Module, values: dict[str, Value], asked: Any, found: Any) -> Value:
+        """Answers one read after the other, from registers; returns the strobe of a read of ``control``."""
+        words = {
+            offset: values[register.name][place : place + 32]
+            for register in self.registers.registers
+            for offset, place in register.words
+        }
+        hits = Signal(len(words))
+        m.d.sync += hits.eq(Cat(asked.payload == offset for offset in words))
+        parts = [Mux(hit, word, 0) for hit, word in zip(hits, words.values(), strict=True)]
+        groups = [reduce(or_, parts[i : i + 3]) for i in range(0, len(parts), 3)]
+        gathered = [Signal(32, name=f"group_{i}", reset_less=True) for i, _ in enumerate(groups)]
+        # The stages that have seen the address that waits: hits, groups, and the levels of the trees.
+        ready = Signal(2 + max(tree_levels(len(groups), 6), tree_levels(len(words), 6) - 1))
+        sampled = ready[0] & ~ready[1]
+        with m.If(sampled):
+            m.d.sync += [one.eq(group) for one, group in zip(gathered, groups, strict=True)]
+        taken = asked.valid & ready[-1] & found.ready
+        m.d.sync += ready.eq(Mux(taken, 0, Cat(asked.valid, ready[:-1])))
+        hit = registered_tree(m, "hit", list(hits), or_, fan_in=6)
+        m.d.comb += [
+            asked.ready.eq(taken),
+            found.valid.eq(asked.valid & ready[-1]),
+            found.payload.data.eq(registered_tree(m, "word", gathered, or_, fan_in=6)),
+            found.payload.response.eq(Mux(hit, OKAY, SLAVE_ERROR)),
+        ]
+        return sampled & hits[0]
 
 
 def _receive(buffer: StreamBuffer, valid: Value, ready: Value, payload: Value) -> list[Any]:

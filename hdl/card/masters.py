@@ -15,8 +15,8 @@ from .axi import DECODE_ERROR, INCR, SLAVE_ERROR, MasterSpec, read_signature, wr
 __all__ = ["STATUS", "BurstCutter", "ReadMaster", "WriteMaster"]
 
 STATUS = data.StructLayout({"slave_error": 1, "decode_error": 1, "misaligned": 1})
-"""What went wrong since the reset. Each flag stays set: a SLVERR or DECERR came; a request came while the base address
-was no multiple of a beat's bytes (its low bits count as zeros)."""
+"""What went wrong since the reset, or since ``clear``. Each flag stays set: a SLVERR or DECERR came; a request came
+while the base address was no multiple of a beat's bytes (its low bits count as zeros)."""
 
 
 class BurstCutter(wiring.Component):
@@ -27,7 +27,7 @@ class BurstCutter(wiring.Component):
         requests: stream of `MasterSpec.request`.
         bursts: stream of `MasterSpec.burst`.
         answered: strobe; a burst has been answered.
-        misaligned: sticky; see `STATUS`.
+        misaligned: sticky; see `STATUS`. ``clear``: strobe; clears it.
     """
 
     def __init__(self, spec: MasterSpec):
@@ -38,6 +38,7 @@ class BurstCutter(wiring.Component):
                 "requests": In(stream.Signature(spec.request)),
                 "bursts": Out(stream.Signature(spec.burst)),
                 "answered": In(1),
+                "clear": In(1),
                 "misaligned": Out(1),
             }
         )
@@ -72,7 +73,9 @@ class BurstCutter(wiring.Component):
             m.d.sync += [address.eq(self.base[spec.byte_bits :] + request.address), left.eq(request.beats)]
         with m.Elif(go):
             m.d.sync += [busy.eq(~last), address.eq(address + beats), left.eq(left - beats)]
-        with m.If(asked.output.valid & (self.base[: spec.byte_bits] != 0)):
+        with m.If(self.clear):
+            m.d.sync += self.misaligned.eq(0)
+        with m.Elif(asked.output.valid & (self.base[: spec.byte_bits] != 0)):
             m.d.sync += self.misaligned.eq(1)
         return m
 
@@ -89,8 +92,10 @@ def drive_address(m: Module, axi: Any, prefix: str, spec: MasterSpec, bursts: An
     ]
 
 
-def note_errors(m: Module, status: Any, response: Value, taken: Value) -> None:
-    """Keeps the errors of a response that is taken."""
+def note_errors(m: Module, status: Any, response: Value, taken: Value, clear: Value) -> None:
+    """Keeps the errors of a response that is taken, until ``clear``."""
+    with m.If(clear):
+        m.d.sync += Value.cast(status).eq(0)
     with m.If(taken):
         for name, code in (("slave_error", SLAVE_ERROR), ("decode_error", DECODE_ERROR)):
             with m.If(response == code):
@@ -101,7 +106,7 @@ class ReadMaster(wiring.Component):
     """Reads: a beat per cycle as long as bursts are long. A beat with an error is passed on, and noted in ``status``.
 
     Members: ``base``, ``requests`` (as in `BurstCutter`); ``data``, stream of beats in the order of the requests;
-    ``axi``, the channels AR and R; ``status``, see `STATUS`.
+    ``axi``, the channels AR and R; ``status``, see `STATUS`; ``clear``, a strobe.
     """
 
     def __init__(self, spec: MasterSpec):
@@ -112,6 +117,7 @@ class ReadMaster(wiring.Component):
                 "requests": In(stream.Signature(spec.request)),
                 "data": Out(stream.Signature(unsigned(8 * spec.beat_bytes))),
                 "axi": Out(read_signature(spec)),
+                "clear": In(1),
                 "status": Out(STATUS),
             }
         )
@@ -128,6 +134,7 @@ class ReadMaster(wiring.Component):
         status = Signal(STATUS)
         m.d.comb += [
             cutter.base.eq(self.base),
+            cutter.clear.eq(self.clear),
             beats.input.valid.eq(axi.rvalid),
             beats.input.payload.eq(axi.rdata),
             axi.rready.eq(beats.input.ready),
@@ -135,7 +142,7 @@ class ReadMaster(wiring.Component):
             Value.cast(self.status).eq(Value.cast(status)),
             self.status.misaligned.eq(cutter.misaligned),
         ]
-        note_errors(m, status, axi.rresp, taken)
+        note_errors(m, status, axi.rresp, taken, self.clear)
         return m
 
 
@@ -145,7 +152,8 @@ class WriteMaster(wiring.Component):
     Data do not wait for their address to be taken. A request is acknowledged when its last burst is answered.
 
     Members: ``base``, ``writes`` (as ``requests`` of `BurstCutter`); ``written``, stream of `MasterSpec.beat`;
-    ``acknowledged``, a beat for each request; ``axi``, the channels AW, W and B; ``status``, see `STATUS`.
+    ``acknowledged``, a beat for each request; ``axi``, the channels AW, W and B; ``status``, see `STATUS`; ``clear``, a
+    strobe.
     """
 
     def __init__(self, spec: MasterSpec):
@@ -157,6 +165,7 @@ class WriteMaster(wiring.Component):
                 "written": In(stream.Signature(spec.beat)),
                 "acknowledged": Out(stream.Signature(unsigned(1))),
                 "axi": Out(write_signature(spec)),
+                "clear": In(1),
                 "status": Out(STATUS),
             }
         )
@@ -175,6 +184,7 @@ class WriteMaster(wiring.Component):
         go = Signal()
         m.d.comb += [
             cutter.base.eq(self.base),
+            cutter.clear.eq(self.clear),
             go.eq(bursts.valid & addresses.input.ready & lengths.input.ready & ends.input.ready),
             bursts.ready.eq(go),
             lengths.input.payload.eq(bursts.payload.length),
@@ -231,5 +241,5 @@ class WriteMaster(wiring.Component):
             Value.cast(self.status).eq(Value.cast(status)),
             self.status.misaligned.eq(cutter.misaligned),
         ]
-        note_errors(m, status, answers.output.payload, go)
+        note_errors(m, status, answers.output.payload, go, self.clear)
         return

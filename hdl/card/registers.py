@@ -58,7 +58,8 @@ class RegisterMap:
 
     Attributes:
         arguments: in the order of their addresses.
-        counters: names of 64-bit counters.
+        counters: names of 64-bit counters. One may change between the reads of its two words: a reader reads the high
+            word, the low one, and the high one again, until both high ones are equal.
         design_hash: 64 bits that tell designs from one another.
 
     Raises:
