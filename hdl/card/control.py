@@ -23,8 +23,8 @@ class RunControl(wiring.Component):
     """The registers of a `RegisterMap`.
 
     A run begins when start is set, no run goes on, and the host has taken the last run's done by continue. At the end
-    of a run, done and ready are set, and start is cleared unless auto_restart is set. A read of ``control`` clears ready. The arguments may be written
-    while no run goes on.
+    of a run, done and ready are set, and start is cleared unless auto_restart is set. A read of
+    ``control`` clears ready. The arguments may be written while no run goes on.
 
     SLVERR answers an access to an address without a register, a write to a register that the host may only read, and a
     write to an argument during a run. Such an access changes nothing.
@@ -38,7 +38,7 @@ class RunControl(wiring.Component):
     """
 
     def __init__(self, registers: RegisterMap):
-        self.registers = registers
+        self.registers = self.spec = registers
         arguments = {argument.name: Out(argument.bits) for argument in registers.arguments}
         super().__init__(
             {

@@ -57,7 +57,7 @@ class DecoderPipeline(wiring.Component):
         self.spec = spec
         members: dict[str, Any] = {
             "commands": In(stream.Signature(Command(spec))),
-            "ids": In(stream.Signature(range(spec.vocabulary))),
+            "ids": In(stream.Signature(range(spec.vocabulary + 1))),
             "results": Out(stream.Signature(spec.candidates.result)),
             "status": Out(stream.Signature(Status(spec))),
             "outputs": Out(stream.Signature(tile(spec.rows, spec.lanes, signed(16)))),

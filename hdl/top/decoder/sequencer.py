@@ -25,11 +25,12 @@ class Sequencer(wiring.Component):
 
     def __init__(self, spec: DecoderSpec):
         self.spec = spec
-        token = stream.Signature(range(spec.vocabulary))
+        # The ids after the vocabulary, of which there is at least one, stand for all that do not exist.
+        given, token = (stream.Signature(range(spec.vocabulary + more)) for more in (1, 0))
         super().__init__(
             {
                 "commands": In(stream.Signature(Command(spec))),
-                "ids": In(token),
+                "ids": In(given),
                 "status": Out(stream.Signature(Status(spec))),
                 "runs": Out(stream.Signature(AcceptedCommand(spec))),
                 "tokens": Out(token),
@@ -43,7 +44,7 @@ class Sequencer(wiring.Component):
         m = Module()
         spec, commands = self.spec, buffered(m, "waiting", self.commands)
         command = commands.payload
-        m.submodules.held = held = StreamBuffer(self.ids.payload.shape(), max(spec.positions, 2))
+        m.submodules.held = held = StreamBuffer(self.tokens.payload.shape(), max(spec.positions, 2))
         start = Signal.like(self.status.payload.position)
         end = Signal(range(2 * spec.positions + 1))
         counted = Signal.like(command.tokens)

@@ -1,0 +1,101 @@
+"""Answers of a decoder in memory: a record for each token that was generated, and its candidates if they are wanted.
+
+A record is a beat, little endian: bytes 0..3 the number of the token, from 1 on; bytes 4..7 its id; the rest is 0. The
+candidates of a token follow its record, eight in a beat: bytes 8 i..8 i + 3 the id of candidate i, bytes 8 i + 4..8 i +
+7 its logit (int32). A record is written after its candidates have been acknowledged, so a host that clears the buffer
+may read it while the run goes on.
+"""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..channel import Request, Written
+from ..stream import buffered
+
+__all__ = ["ANSWER", "BEAT_CANDIDATES", "AnswerWriter"]
+
+ANSWER = data.StructLayout({"token": unsigned(32), "logit": signed(32), "last": 1, "record": 1})
+"""A candidate, with whether it is its token's ``last``; or a ``record`` of the token."""
+
+BEAT_CANDIDATES = 8
+
+
+class AnswerWriter(wiring.Component):
+    """Writes answers.
+
+    Members:
+        begin: strobe; the next record is number 1, at the buffer's first beat.
+        answers: stream of `ANSWER`; the candidates of a token, if they are wanted, then its record.
+        writes, written, acknowledged: those of `WriteMaster`.
+        idle: all that was taken is in memory. ``records``: their number.
+    """
+
+    spec = ()
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "begin": In(1),
+                "answers": In(stream.Signature(ANSWER)),
+                "writes": Out(stream.Signature(Request)),
+                "written": Out(stream.Signature(Written)),
+                "acknowledged": In(stream.Signature(unsigned(1))),
+                "idle": Out(1),
+                "records": Out(32),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        answers = buffered(m, "waiting", self.answers)
+        answer = answers.payload
+        pairs = [Signal(64, name=f"pair_{i}", reset_less=True) for i in range(BEAT_CANDIDATES)]
+        slot = Signal(BEAT_CANDIDATES, init=1)
+        address, record_address = Signal(32, init=1), Signal(32)
+        number = Signal(32)
+        owed = Signal(8)  # writes without an acknowledgement
+        asked, given = Signal(), Signal()  # the present write's request and beat have been taken
+        m.d.comb += [
+            self.acknowledged.ready.eq(1),
+            self.writes.payload.beats.eq(1),
+            self.written.payload.strobes.eq(~0),
+            self.written.payload.data.eq(Cat(pairs)),
+        ]
+        sent = Signal()
+        m.d.sync += owed.eq(owed + sent - self.acknowledged.valid)
+        with m.If(self.begin):
+            m.d.sync += [address.eq(1), record_address.eq(0), self.records.eq(0), number.eq(1)]
+        with m.FSM(name="state"):
+            with m.State("take"):
+                m.d.comb += self.idle.eq(~answers.valid & (owed == 0))
+                m.d.comb += answers.ready.eq(~answer.record | (owed == 0))
+                with m.If(answers.valid & answer.record & (owed == 0)):
+                    m.d.sync += [pair.eq(0) for pair in pairs]
+                    m.d.sync += [pairs[0].eq(Cat(number, answer.token)), self.writes.payload.address.eq(record_address)]
+                    m.d.sync += [record_address.eq(address), address.eq(address + 1)]
+                    m.d.sync += [number.eq(number + 1), self.records.eq(number)]
+                    m.next = "write"
+                with m.Elif(answers.valid & ~answer.record):
+                    for i, pair in enumerate(pairs):
+                        with m.If(slot[i]):
+                            m.d.sync += pair.eq(Cat(answer.token, answer.logit))
+                        with m.Elif(slot[0]):
+                            m.d.sync += pair.eq(0)
+                    m.d.sync += [slot.eq(slot.rotate_left(1)), self.writes.payload.address.eq(address)]
+                    with m.If(slot[-1] | answer.last):
+                        m.d.sync += [slot.eq(1), address.eq(address + 1)]
+                        m.next = "write"
+            with m.State("write"):
+                m.d.comb += [self.writes.valid.eq(~asked), self.written.valid.eq(~given)]
+                with m.If(self.writes.ready):
+                    m.d.sync += asked.eq(1)
+                with m.If(self.written.ready):
+                    m.d.sync += given.eq(1)
+                with m.If((asked | self.writes.ready) & (given | self.written.ready)):
+                    m.d.comb += sent.eq(1)
+                    m.d.sync += [asked.eq(0), given.eq(0)]
+                    m.next = "take"
+        return m

@@ -1,0 +1,43 @@
+"""The members of what carries out the requests of a kernel: `DecoderWork` and `EncoderWork`."""
+
+from typing import Any
+
+from amaranth.hdl import unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...channel import CHANNEL_BITS, Request, Written
+from .kernel_spec import KernelSpec
+
+__all__ = ["work_members"]
+
+
+def work_members(spec: KernelSpec) -> dict[str, Any]:
+    """The members of what carries out the requests of a kernel.
+
+    ``start``: strobe; ``arguments``, the numbers of the request, are steady from then until ``ended``, a strobe with
+    the `Code`. ``made``: records that have been written. For each port ``NAME_requests`` and ``NAME_data``, and if it
+    writes ``NAME_writes``, ``NAME_written`` and ``NAME_acknowledged``: streams as those of `ReadMaster` and
+    `WriteMaster`; address 0 is the first beat of the buffer, that of an image the first after its header.
+    """
+    numbers = {argument.name: Out(32) for argument in spec.registers.arguments if argument.bus is None}
+    members: dict[str, Any] = {
+        "start": In(1),
+        "arguments": In(wiring.Signature(numbers)),
+        "ended": Out(1),
+        "code": Out(8),
+        "made": Out(32),
+    }
+    requests = Out(stream.Signature(Request))
+    for port in spec.ports:
+        members |= {
+            f"{port.name}_requests": requests,
+            f"{port.name}_data": In(stream.Signature(unsigned(CHANNEL_BITS))),
+        }
+        if port.writes:
+            members |= {
+                f"{port.name}_writes": requests,
+                f"{port.name}_written": Out(stream.Signature(Written)),
+                f"{port.name}_acknowledged": In(stream.Signature(unsigned(1))),
+            }
+    return members
