@@ -43,7 +43,7 @@ class Code(IntEnum):
 class Flags:
     """Bits of the argument ``flags``."""
 
-    CHECK, RESTART, CANDIDATES = 0, 1, 2
+    CHECK, RESTART, CANDIDATES, TRACE = 0, 1, 2, 3
 
 
 RunStatus = data.StructLayout({"code": unsigned(8), "channel": unsigned(8), "memory": STATUS, "busy": 1})

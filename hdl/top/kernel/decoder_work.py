@@ -13,7 +13,7 @@ from ...stream import connect
 from ..decoder.decoder_pipeline import DecoderPipeline
 from .generation import Generation
 from .kernel_spec import KernelSpec
-from .work import work_members
+from .work import pipeline_stream, work_members
 
 __all__ = ["DecoderWork"]
 
@@ -69,10 +69,7 @@ class DecoderWork(wiring.Component):
     def _memory(self, m: Module, pipeline: DecoderPipeline) -> None:
         """Connects the pipeline's memory channels."""
         for port in self.spec.ports[1:]:
-            name, _, index = port.name.rpartition("_") if port.name != "parameters" else (port.name, "", "")
-            roles = ("requests", "writes", "written") if port.writes else ("requests",)
-            for role in (*roles, *(("data", "acknowledged") if port.writes else ("data",))):
-                inside, outside = getattr(pipeline, f"{name}_{role}"), getattr(self, f"{port.name}_{role}")
-                inside = inside[int(index)] if index else inside
-                source, sink = (inside, outside) if role in roles else (outside, inside)
-                connect(m, source, sink)
+            for role in ("requests", "writes", "written") if port.writes else ("requests",):
+                connect(m, pipeline_stream(pipeline, port, f"_{role}"), getattr(self, f"{port.name}_{role}"))
+            for role in ("data", "acknowledged") if port.writes else ("data",):
+                connect(m, getattr(self, f"{port.name}_{role}"), pipeline_stream(pipeline, port, f"_{role}"))

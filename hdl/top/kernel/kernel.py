@@ -16,6 +16,7 @@ from ...card.session import Session
 from ...hierarchy import place
 from ...stream import connect
 from .decoder_work import DecoderWork
+from .encoder_work import EncoderWork
 from .kernel_spec import KernelPort, KernelSpec
 
 __all__ = ["Kernel"]
@@ -47,7 +48,7 @@ class KernelComposition:
         self.control = control = self.add("control", RunControl(spec.registers))
         image = [port for port in spec.ports if port.image]
         self.session = self.add("session", Session(len(image)))
-        self.work = self.add("work", DecoderWork(spec))
+        self.work = self.add("work", DecoderWork(spec) if spec.decodes else EncoderWork(spec))
         wiring.connect(m, wiring.flipped(kernel.control), control.axi)
         m.d.comb += kernel.interrupt.eq(control.interrupt)
         self.errors: list[Any] = []

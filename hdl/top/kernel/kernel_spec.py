@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ...card.axi import MasterSpec
 from ...card.registers import Argument, RegisterMap
-from ...channel import CHANNEL_BITS
+from ...channel import CHANNEL_BITS, MAX_BURST
 from ...errors import InputError
 from ...kernels.fetch import FetchSpec
 from ...perf.geometry.decoder_layer_spec import MEMORY_LATENCY
@@ -53,7 +53,7 @@ class KernelSpec:
     """A design as a kernel.
 
     Raises:
-        InputError: for a design whose tokens are wider than a beat of memory.
+        InputError: for a design whose tokens are wider than a beat of memory, or its tiles longer than a burst.
     """
 
     pipeline: PipelineSpec
@@ -65,6 +65,8 @@ class KernelSpec:
                 f"tokens of a kernel's beat must have at most {CHANNEL_BITS} bits, not {self.token_bits} "
                 f"({spec.rows} rows, {spec.lanes} lanes); choose fewer lanes"
             )
+        if self.tile_beats > MAX_BURST:
+            raise InputError(f"tiles of a kernel must have at most {MAX_BURST} beats of memory, not {self.tile_beats}")
 
     @property
     def decodes(self) -> bool:

@@ -7,9 +7,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...channel import CHANNEL_BITS, Request, Written
-from .kernel_spec import KernelSpec
+from .kernel_spec import KernelPort, KernelSpec
 
-__all__ = ["work_members"]
+__all__ = ["pipeline_stream", "work_members"]
 
 
 def work_members(spec: KernelSpec) -> dict[str, Any]:
@@ -41,3 +41,12 @@ def work_members(spec: KernelSpec) -> dict[str, Any]:
                 f"{port.name}_acknowledged": In(stream.Signature(unsigned(1))),
             }
     return members
+
+
+def pipeline_stream(pipeline: wiring.Component, port: KernelPort, role: str) -> Any:
+    """The stream of a pipeline at a port: ``parameters`` is one, the others are members of arrays. ``role``: what
+    follows the name in the pipeline's, as ``_requests``."""
+    if port.name == "parameters":
+        return getattr(pipeline, f"{port.name}{role}")
+    name, _, index = port.name.rpartition("_")
+    return getattr(pipeline, f"{name}{role}")[int(index)]
