@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..channel import Request, Written
 from ..stream import buffered
+from .report import REPORT_BEATS
 
 __all__ = ["ANSWER", "BEAT_CANDIDATES", "AnswerWriter"]
 
@@ -27,7 +28,7 @@ class AnswerWriter(wiring.Component):
     """Writes answers.
 
     Members:
-        begin: strobe; the next record is number 1, at the buffer's first beat.
+        begin: strobe; the next record is number 1, the first beat after the report.
         answers: stream of `ANSWER`; the candidates of a token, if they are wanted, then its record.
         writes, written, acknowledged: those of `WriteMaster`.
         idle: all that was taken is in memory. ``records``: their number.
@@ -54,7 +55,7 @@ class AnswerWriter(wiring.Component):
         answer = answers.payload
         pairs = [Signal(64, name=f"pair_{i}", reset_less=True) for i in range(BEAT_CANDIDATES)]
         slot = Signal(BEAT_CANDIDATES, init=1)
-        address, record_address = Signal(32, init=1), Signal(32)
+        address, record_address = Signal(32), Signal(32)
         number = Signal(32)
         owed = Signal(8)  # writes without an acknowledgement
         asked, given = Signal(), Signal()  # the present write's request and beat have been taken
@@ -67,7 +68,12 @@ class AnswerWriter(wiring.Component):
         sent = Signal()
         m.d.sync += owed.eq(owed + sent - self.acknowledged.valid)
         with m.If(self.begin):
-            m.d.sync += [address.eq(1), record_address.eq(0), self.records.eq(0), number.eq(1)]
+            m.d.sync += [
+                address.eq(REPORT_BEATS + 1),
+                record_address.eq(REPORT_BEATS),
+                self.records.eq(0),
+                number.eq(1),
+            ]
         with m.FSM(name="state"):
             with m.State("take"):
                 m.d.comb += self.idle.eq(~answers.valid & (owed == 0))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ..errors import InputError
 
-__all__ = ["ADDRESS_BITS", "Argument", "ControlBits", "Register", "RegisterMap"]
+__all__ = ["ADDRESS_BITS", "INFORMATION", "VERSION", "Argument", "ControlBits", "Register", "RegisterMap"]
 
 ADDRESS_BITS = 12
 """Bits of a register's byte address."""
@@ -106,6 +106,11 @@ class RegisterMap:
             offset += 8
         if offset > 1 << ADDRESS_BITS:
             raise InputError(f"counters must end at address {1 << ADDRESS_BITS:#x}, not at {offset:#x}; use fewer")
+
+    @property
+    def information(self) -> tuple[Register, ...]:
+        """The registers from `INFORMATION` on; they follow each other without a gap."""
+        return tuple(register for register in self.registers if register.offset >= INFORMATION)
 
     def __getitem__(self, name: str) -> Register:
         """The register of a name."""

@@ -61,6 +61,7 @@ class Session(wiring.Component):
         check: strobe; ``whole``: the guards sum the contents, too. ``done`` and ``verdicts``: those of each guard.
         start: strobe; the design begins. ``ended``: strobe; it has ended, with ``code``.
         status: `RunStatus`. ``running``: a run goes on.
+        report: strobe; the report is written, unless a pointer was misaligned. ``reported``: strobe; it is in memory.
     """
 
     def __init__(self, guards: int):
@@ -81,6 +82,8 @@ class Session(wiring.Component):
                 "code": In(8),
                 "status": Out(RunStatus),
                 "running": Out(1),
+                "report": Out(1),
+                "reported": In(1),
             }
         )
 
@@ -117,7 +120,7 @@ class Session(wiring.Component):
                         m.next = "end"
                     with m.Elif(unchecked & ~self.whole):
                         m.d.sync += self.status.code.eq(Code.UNCHECKED_IMAGE)
-                        m.next = "end"
+                        m.next = "report"
             with m.State("look"):
                 m.d.comb += self.check.eq(1)
                 m.d.sync += wait.eq(DELAY)
@@ -134,7 +137,7 @@ class Session(wiring.Component):
                     m.d.sync += self.status.channel.eq(first["damaged"])
                 m.next = "decide"
             with m.State("decide"):
-                m.next = "end"
+                m.next = "report"
                 with m.If(bad):
                     m.d.sync += unchecked.eq(1)
                 with m.Elif(self.whole):
@@ -148,11 +151,17 @@ class Session(wiring.Component):
                     m.next = "last"
             with m.State("last"):  # the last answers of memory reach the status
                 with m.If(waited):
-                    m.next = "end"
-            with m.State("end"):
+                    m.next = "report"
+            with m.State("report"):
                 with m.If(self.status.memory.slave_error | self.status.memory.decode_error):
                     m.d.sync += self.status.code.eq(Code.MEMORY_ERROR)
                     m.d.sync += unchecked.eq(1)
+                m.d.comb += self.report.eq(1)
+                m.next = "reporting"
+            with m.State("reporting"):
+                with m.If(self.reported):
+                    m.next = "end"
+            with m.State("end"):
                 m.d.comb += self.end.eq(1)
                 m.d.sync += self.running.eq(0)
                 m.next = "idle"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,13 +11,14 @@ from ...card.control import RunControl
 from ...card.guard import ImageGuard
 from ...card.masters import STATUS, ReadMaster, WriteMaster
 from ...card.meter import Meter
-from ...card.registers import ADDRESS_BITS
+from ...card.registers import ADDRESS_BITS, VERSION
+from ...card.report import ReportWriter
 from ...card.session import Session
 from ...hierarchy import place
 from ...stream import connect
 from .decoder_work import DecoderWork
 from .encoder_work import EncoderWork
-from .kernel_spec import KernelPort, KernelSpec
+from .kernel_spec import HOST, KernelPort, KernelSpec
 
 __all__ = ["Kernel"]
 
@@ -85,9 +86,38 @@ class KernelComposition:
         master = self.add(f"write_{port.name}", WriteMaster(self.spec.master))
         wiring.connect(m, master.axi, wiring.flipped(axi))
         self.master(port, master, port.pointers[-1])
-        connect(m, getattr(self.work, f"{port.name}_writes"), master.writes)
-        connect(m, getattr(self.work, f"{port.name}_written"), master.written)
-        connect(m, master.acknowledged, getattr(self.work, f"{port.name}_acknowledged"))
+        own = {role: getattr(self.work, f"{port.name}_{role}") for role in ("writes", "written", "acknowledged")}
+        if port.name == HOST:
+            self.share(master, own)
+            return
+        connect(m, own["writes"], master.writes)
+        connect(m, own["written"], master.written)
+        connect(m, master.acknowledged, own["acknowledged"])
+
+    def share(self, master: Any, own: dict[str, Any]) -> None:
+        """The work writes its answers; when it has ended, the report is written."""
+        m = self.m
+        self.report = report = self.add("report", ReportWriter(self.spec.registers))
+        reports = Signal()
+        with m.If(self.session.report):
+            m.d.sync += reports.eq(1)
+        with m.Elif(report.done):
+            m.d.sync += reports.eq(0)
+        for role in ("writes", "written"):
+            first, second, sink = own[role], getattr(report, role), getattr(master, role)
+            m.d.comb += [
+                sink.valid.eq(Mux(reports, second.valid, first.valid)),
+                Value.cast(sink.payload).eq(Mux(reports, Value.cast(second.payload), Value.cast(first.payload))),
+                first.ready.eq(sink.ready & ~reports),
+                second.ready.eq(sink.ready & reports),
+            ]
+        m.d.comb += [
+            own["acknowledged"].valid.eq(master.acknowledged.valid & ~reports),
+            report.acknowledged.valid.eq(master.acknowledged.valid & reports),
+            master.acknowledged.ready.eq(Mux(reports, report.acknowledged.ready, own["acknowledged"].ready)),
+            report.start.eq(self.session.report),
+            self.session.reported.eq(report.done),
+        ]
 
     def master(self, port: KernelPort, master: Any, pointer: str) -> None:
         """What masters have in common: the base address, and errors."""
@@ -151,7 +181,12 @@ class KernelComposition:
             session.code.eq(work.code),
             control.counters.cycles.eq(cycles),
             control.counters.answers.eq(work.made),
+            self.report.values.version.eq(VERSION),
+            self.report.values.design_hash.eq(self.spec.design_hash),
+            self.report.values.status.eq(Value.cast(session.status)),
         ]
+        names = self.spec.registers.counters
+        m.d.comb += [getattr(self.report.values, name).eq(getattr(control.counters, name)) for name in names]
         m.d.comb += [getattr(work.arguments, name).eq(getattr(control.arguments, name)) for name in self.numbers]
         with m.If(session.clear):
             m.d.sync += cycles.eq(0)

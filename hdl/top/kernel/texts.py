@@ -12,6 +12,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...card.report import REPORT_BEATS
 from ...card.session import Code
 from ...channel import CHANNEL_BITS, Request, Written
 from ...kernels.fetch import Fetch, FetchSpec
@@ -142,7 +143,7 @@ class TextReader(wiring.Component):
 class TextWriter(wiring.Component):
     """Writes the outputs of runs.
 
-    Members: ``begin`` (strobe: the next tile is the first of the buffer), ``runs`` (stream of `RunOrder`), ``outputs``
+    Members: ``begin`` (strobe: the next tile is the first after the report), ``runs`` (stream of `RunOrder`), ``outputs``
     (stream of the pipeline's beats); ``writes``, ``written``, ``acknowledged``: those of `WriteMaster`; ``idle``: the
     outputs of all runs are in memory; ``tiles``: those that are.
     """
@@ -191,7 +192,7 @@ class TextWriter(wiring.Component):
         ]
         m.d.sync += owed.eq(owed + sent - self.acknowledged.valid)
         with m.If(self.begin):
-            m.d.sync += [address.eq(0), self.tiles.eq(0)]
+            m.d.sync += [address.eq(REPORT_BEATS), self.tiles.eq(0)]
         with m.Elif(self.acknowledged.valid):
             m.d.sync += self.tiles.eq(self.tiles + 1)
         with m.If(sent):

@@ -1,0 +1,82 @@
+"""The report of a run in memory, for hosts that cannot read registers: a copy of the registers from `INFORMATION` on.
+
+It lies at the beginning of the answer's buffer, at the places that the registers have from `INFORMATION` on; the answers
+begin `REPORT_BEATS` after it.
+"""
+
+from functools import reduce
+from math import ceil
+from operator import or_
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..channel import BEAT_BYTES, CHANNEL_BITS, Request, Written
+from .registers import RegisterMap
+
+__all__ = ["REPORT_BEATS", "ReportWriter"]
+
+REPORT_BEATS = 4096 // BEAT_BYTES
+"""Beats at the beginning of the answer's buffer that are the report's."""
+
+
+class ReportWriter(wiring.Component):
+    """Writes the report.
+
+    Members: ``start`` (strobe); ``values``, by the name of each register from `INFORMATION` on, steady until ``done``,
+    a strobe: it is in memory; ``writes``, ``written``, ``acknowledged``: those of `WriteMaster`.
+    """
+
+    def __init__(self, registers: RegisterMap):
+        self.spec = self.registers = registers
+        values = {register.name: Out(register.bits) for register in registers.information}
+        super().__init__(
+            {
+                "start": In(1),
+                "done": Out(1),
+                "values": In(wiring.Signature(values)),
+                "writes": Out(stream.Signature(Request)),
+                "written": Out(stream.Signature(Written)),
+                "acknowledged": In(stream.Signature(unsigned(1))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        image = Cat(getattr(self.values, register.name) for register in self.registers.information)
+        beats = ceil(len(image) / CHANNEL_BITS)
+        turn = Signal(beats)  # a bit for each beat
+        beat = Signal(CHANNEL_BITS, reset_less=True)
+        parts = (Mux(bit, image[i * CHANNEL_BITS : (i + 1) * CHANNEL_BITS], 0) for i, bit in enumerate(turn))
+        m.d.sync += beat.eq(reduce(or_, parts))
+        m.d.comb += [
+            self.writes.payload.beats.eq(beats),
+            self.written.payload.data.eq(beat),
+            self.written.payload.strobes.eq(~0),
+            self.acknowledged.ready.eq(1),
+        ]
+        with m.FSM(name="state"):
+            with m.State("idle"):
+                m.d.sync += turn.eq(1)
+                with m.If(self.start):
+                    m.next = "ask"
+            with m.State("ask"):
+                m.d.comb += self.writes.valid.eq(1)
+                with m.If(self.writes.ready):
+                    m.next = "send"
+            with m.State("choose"):
+                m.next = "send"
+            with m.State("send"):
+                m.d.comb += self.written.valid.eq(1)
+                with m.If(self.written.ready):
+                    m.d.sync += turn.eq(turn << 1)
+                    m.next = "choose"
+                    with m.If(turn[-1]):
+                        m.next = "wait"
+            with m.State("wait"):
+                with m.If(self.acknowledged.valid):
+                    m.d.comb += self.done.eq(1)
+                    m.next = "idle"
+        return m
