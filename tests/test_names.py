@@ -32,16 +32,17 @@ EXCEPTIONS = {
 }
 """Files with the names that they may have, each with the reason."""
 
-VISION = {
+ANY = {
     "layers": 1, "hidden": 16, "heads": 2, "intermediate": 32, "channels": 3, "image_size": 8, "patch_size": 4,
-    "norm_eps": 1e-12, "activation": "gelu",
+    "norm_eps": 1e-12, "activation": "gelu", "kv_heads": 2, "max_positions": 8, "vocabulary": 8,
 }  # fmt: skip
+"""The fields of a network of any family."""
 
 
 def names() -> set[str]:
     """The names of all families, and of the operators of their graphs."""
     found = [load_network(name) for name in networks()]
-    found += [Network.of(name, name, VISION) for name in FAMILIES.keys() - {network.family for network in found}]
+    found += [Network.of(name, name, ANY) for name in FAMILIES.keys() - {network.family for network in found}]
     graphs = [graph for one in found for graph in (one.embedding.graph, one.layer, one.head, one.closing)]
     return set(FAMILIES) | {operator.name for graph in graphs for operator in graph or ()}
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-__all__ = ["Add", "Attention", "Gate", "Graph", "Linear", "Norm", "Operator", "Part", "Rotary", "Table"]
+from .rotary import Angles
+
+__all__ = ["Add", "Attention", "Gate", "Graph", "HeadNorm", "Linear", "Norm", "Operator", "Part", "Rotary", "Table"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,23 @@ class Norm(RowOperator):
 
     root_mean_square: bool = False
 
+    @property
+    def factors(self) -> int:
+        """Features of the factors."""
+        return self.features
+
+
+@dataclass(frozen=True)
+class HeadNorm(Norm):
+    """A norm of each of ``heads`` equal parts of a row by itself. All have the same factors."""
+
+    heads: int = 1
+
+    @property
+    def factors(self) -> int:
+        """See `Norm`."""
+        return self.features // self.heads
+
 
 @dataclass(frozen=True)
 class Table(RowOperator):
@@ -109,10 +128,11 @@ class Table(RowOperator):
 
 @dataclass(frozen=True)
 class Rotary(RowOperator):
-    """Rotary positions: pairs of features of each head of ``head_size`` features, turned by angles that grow with the
-    position of the token (https://arxiv.org/abs/2104.09864)."""
+    """Rotary positions: pairs of neighbouring features of each head of ``head_size`` features, turned by ``angles``
+    that grow with the position of the token."""
 
     head_size: int
+    angles: Angles
 
 
 @dataclass(frozen=True)

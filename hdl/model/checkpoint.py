@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from .architecture import Graph, Linear, Norm
 from .family import Layout
 from .network import Network
 from .reader import TensorReader, without
+from .rotary import neighbours
 from .shards import open_tensors
 from .weights import Dense, NormWeights, Parameters, Weights, with_table
 
@@ -43,15 +45,11 @@ def load_checkpoint(path: Path, network: Network) -> Checkpoint:
         return name
 
     reader = TensorReader(open_tensors(path), plain)
-    tables = {
-        name: _table(reader, layout, name, rows, network.hidden) for name, rows in network.embedding.tables.items()
-    }
-    layers = tuple(
-        _parameters(reader, network.layer, layout.prefix.format(index), layout.layer, transposed=layout.transposed)
-        for index in range(network.layers)
-    )
+    tables = {name: _table(reader, layout, name, rows, network) for name, rows in network.embedding.tables.items()}
+    layers = tuple(_layer(reader, network, layout, layout.prefix.format(index)) for index in range(network.layers))
     embedding = _parameters(reader, network.embedding.graph, "", layout.embedding)
-    head = with_table(network.head, _parameters(reader, network.head, "", layout.head), tables)
+    own = {name: parts for name, parts in layout.head.items() if f"{name}.weight" != layout.tied or not network.tied}
+    head = with_table(network.head, _parameters(reader, network.head, "", own), tables)
     closing = _parameters(reader, network.closing, "", layout.closing)
     weights = Weights(
         network=network,
@@ -65,15 +63,31 @@ def load_checkpoint(path: Path, network: Network) -> Checkpoint:
     return Checkpoint(weights, reader.rest(re.compile(layout.buffers), network.name))
 
 
-def _table(reader: TensorReader, layout: Layout, name: str, rows: int, hidden: int) -> np.ndarray:
-    """A table. That of words may be stored as the head's matrix, or as both."""
-    stored, tied = layout.tables[name], layout.tied
-    if name != "word" or not tied or tied not in reader.left:
+def _table(reader: TensorReader, layout: Layout, name: str, rows: int, network: Network) -> np.ndarray:
+    """A table. That of words may be stored as the matrix of a tied head, or as both."""
+    stored, tied, hidden = layout.tables[name], layout.tied, network.hidden
+    if name != "word" or not network.tied or tied not in reader.left:
         return reader.take(stored, rows, hidden)
     table = reader.take(tied, rows, hidden)
     if stored in reader.left and not np.array_equal(reader.take(stored, rows, hidden), table):
         raise InputError(f"{reader.file.path}: tensor {tied!r} must be the same as {stored!r}, as the head is tied")
     return table
+
+
+def _layer(reader: TensorReader, network: Network, layout: Layout, prefix: str) -> Parameters:
+    """The parameters of a layer, each head's pairs of features as neighbours."""
+    found = _parameters(reader, network.layer, prefix, layout.layer, transposed=layout.transposed)
+    order = neighbours(network.head_size)
+    return {name: _reordered(own, order) if name in layout.apart else own for name, own in found.items()}
+
+
+def _reordered(own: Any, order: np.ndarray) -> Any:
+    """Parameters whose heads' features are put in an ``order``, which is that of one head."""
+
+    def reordered(array: np.ndarray) -> np.ndarray:
+        return array.reshape(-1, len(order), *array.shape[1:])[:, order].reshape(array.shape)
+
+    return replace(own, **{name: reordered(array) for name, array in vars(own).items()})
 
 
 def _parameters(
@@ -92,10 +106,11 @@ def _parameters(
     found: dict[str, Dense | NormWeights] = {}
     for name, parts in stored.items():
         if parts[0] in norms:
-            found[parts[0]] = reader.norm(prefix + name, norms[parts[0]].features)
+            found[parts[0]] = reader.norm(prefix + name, norms[parts[0]])
             continue
         widths = [graph.widths[part] for part in parts]
-        whole = reader.dense(prefix + name, sum(widths), linears[parts[0]].inputs, transposed=transposed)
+        linear = linears[parts[0]]
+        whole = reader.dense(prefix + name, sum(widths), linear.inputs, bias=linear.bias, transposed=transposed)
         cuts = np.cumsum(widths)[:-1]
         pieces = zip(parts, np.split(whole.weight, cuts), np.split(whole.bias, cuts), strict=True)
         found |= {part: Dense(weight, bias) for part, weight, bias in pieces}

@@ -43,7 +43,7 @@ class Configuration:
         if name not in tuple(FAMILIES):
             raise InputError(f"model_type in {source} must be {of_families()}, not {shown(name)}")
         family = FAMILIES[name]
-        values = _renamed(values, family.keys, source)
+        values = family.keys.unfold(_renamed(values, family.keys, source), source)
         for key, plain in family.keys.plain.items():
             value = values.get(key)
             if value is not None and not all(one in plain for one in (value if isinstance(value, list) else [value])):
@@ -64,7 +64,8 @@ class Configuration:
         if missing := [key for key in keys.shape if key not in values]:
             raise InputError(f"{self.source} lacks the field {missing[0]!r}")
         given = dict(keys.defaults.values())
-        places = {**keys.shape, **{key: field for key, (field, _) in keys.defaults.items()}, **keys.derived}
+        defaults = {key: field for key, (field, _) in keys.defaults.items()}
+        places = {**keys.shape, **defaults, **keys.derived, **keys.extras}
         given |= {field: values[key] for key, field in places.items() if key in values}
         found = Network.of(name, self.family.name, given)
         for key, field in keys.same.items():

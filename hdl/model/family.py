@@ -23,10 +23,13 @@ class FamilyKeys:
         shape: Keys that must be there, and the field of a `Shape` that each is.
         defaults: Keys of the same kind that may be left out, and Hugging Face's values for them.
         derived: Keys of the same kind that are left out where their value follows from others.
+        extras: Keys of the same kind that only some models have; without them the shape's own defaults count.
         aliases: Other names of the keys above.
         plain: Keys that may change what the network computes, and the values with which they do not.
         same: Keys that must be as large as a field of the shape, as another size makes another network.
         harmless: Patterns of keys that never change what the network computes, in a line.
+        unfold: Makes keys that are numbers, names or lists of those that hold others. It gets all keys, and the name of
+            the file for errors.
     """
 
     marks: frozenset[str]
@@ -34,14 +37,16 @@ class FamilyKeys:
     shape: Mapping[str, str]
     defaults: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     derived: Mapping[str, str] = field(default_factory=dict)
+    extras: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     plain: Mapping[str, tuple[Any, ...]]
     same: Mapping[str, str] = field(default_factory=dict)
     harmless: str
+    unfold: Callable[[dict[str, Any], str], dict[str, Any]] = lambda values, source: values
 
     @property
     def fields(self) -> frozenset[str]:
-        """The fields of a shape that a file gives; the others follow from them."""
+        """The fields of a shape that a file gives, without ``extras``; the others follow from them."""
         return frozenset((*self.shape.values(), *dict(self.defaults.values()), *self.derived.values()))
 
 
@@ -67,7 +72,9 @@ class Layout:
         modules: Names of modules around the plain model, which may stand before the names.
         renamed: Parts of names that some files have, and the plain ones.
         buffers: A pattern of tensors that are no weights.
-        tied: A second name under which the matrix of the table ``word`` may be stored.
+        tied: A second name under which the matrix of the table ``word`` may be stored where the head has it too.
+        apart: Operators and parts whose heads are stored with the features of a pair half a head apart, which the graph
+            has as neighbours.
     """
 
     tables: Mapping[str, str]
@@ -81,6 +88,7 @@ class Layout:
     renamed: Mapping[str, str] = field(default_factory=dict)
     buffers: str = r"(?!)"
     tied: str = ""
+    apart: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .architecture import Add, Attention, Graph, Linear, Norm, Table
+from .architecture import Add, Attention, Gate, Graph, Linear, Norm, Rotary, Table
 from .functions import FUNCTIONS
-from .keyvalues import KeyValues, empty_cache, extend_cache, with_past
+from .keyvalues import KeyValues, empty_cache, extend_cache, tokens_before, with_past
 from .network import Network
+from .rotary import turn
 from .weights import Dense, NormWeights, Parameters, Weights
 
 __all__ = [
@@ -106,20 +107,25 @@ def close(x: np.ndarray, parameters: Parameters, network: Network) -> np.ndarray
     return run_graph(graph, x, parameters, network)[graph.output] if graph else x
 
 
-def attend(query: np.ndarray, key: np.ndarray, value: np.ndarray, heads: int, *, causal: bool) -> np.ndarray:
-    """Context [tokens, hidden] of queries [tokens, hidden] over keys and values [keys, hidden].
+def attend(
+    query: np.ndarray, key: np.ndarray, value: np.ndarray, heads: int, *, kv_heads: int | None = None, causal: bool
+) -> np.ndarray:
+    """Context [tokens, features] of queries [tokens, features] over keys and values [keys, features].
 
-    ``causal``: a query sees only keys up to its own; the queries are those of the last tokens.
+    ``kv_heads``: heads of keys and values, each shared by as many heads of queries that stand side by side; by default
+    each has its own. ``causal``: a query sees only keys up to its own; the queries are those of the last tokens.
     """
-    query, key, value = (t.reshape(len(t), heads, -1).transpose(1, 0, 2) for t in (query, key, value))
-    scores = query @ key.transpose(0, 2, 1) / np.float32(np.sqrt(query.shape[-1]))
+    tokens, shared = len(query), kv_heads or heads
+    query = query.reshape(tokens, shared, heads // shared, -1).transpose(1, 2, 0, 3)
+    key, value = (t.reshape(len(t), shared, 1, -1).transpose(1, 2, 0, 3) for t in (key, value))
+    scores = query @ key.swapaxes(2, 3) / np.float32(np.sqrt(query.shape[-1]))
     if causal:
-        queries, keys = scores.shape[1:]
+        queries, keys = scores.shape[2:]
         seen = np.arange(keys) <= np.arange(keys - queries, keys)[:, np.newaxis]
         scores = np.where(seen, scores, np.float32(-np.inf))
     numerators = np.exp(scores - scores.max(axis=-1, keepdims=True))
     probabilities = numerators / numerators.sum(axis=-1, keepdims=True)
-    return (probabilities @ value).transpose(1, 0, 2).reshape(query.shape[1], -1)
+    return (probabilities @ value).transpose(2, 0, 1, 3).reshape(tokens, -1)
 
 
 def dense(x: np.ndarray, operator: Dense) -> np.ndarray:
@@ -127,9 +133,9 @@ def dense(x: np.ndarray, operator: Dense) -> np.ndarray:
     return x @ operator.weight.T + operator.bias
 
 
-def normalise(x: np.ndarray, norm: NormWeights, epsilon: float) -> np.ndarray:
-    """LayerNorm on rows [tokens, features]."""
-    centred = x - x.mean(axis=-1, keepdims=True)
+def normalise(x: np.ndarray, norm: NormWeights, epsilon: float, *, root_mean_square: bool = False) -> np.ndarray:
+    """LayerNorm, or RMSNorm, on rows [..., features]."""
+    centred = x if root_mean_square else x - x.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
     return centred / np.sqrt(variance + np.float32(epsilon)) * norm.gamma + norm.beta
 
@@ -162,28 +168,47 @@ class FloatDecoder:
 
 @dataclass(frozen=True)
 class _Walk:
-    """Computes operators, of those that hardware is made of, and adds their results to the ``trace``."""
+    """Computes operators and adds their results to the ``trace``."""
 
     trace: Trace
     parameters: Parameters
     epsilon: float
     past: KeyValues | None
 
+    @property
+    def start(self) -> int:
+        """The position of the first token."""
+        return tokens_before(self.past)
+
     def linear(self, operator: Linear) -> None:
         for part in operator.parts:
             self.trace[part.name] = dense(self.trace[operator.source], self.parameters[part.name])
 
     def norm(self, operator: Norm) -> None:
-        own = self.parameters[operator.name]
-        self.trace[operator.name] = normalise(self.trace[operator.source], own, self.epsilon)
+        own, rows = self.parameters[operator.name], self.trace[operator.source]
+        heads = rows.reshape(*rows.shape[:-1], -1, operator.factors)
+        found = normalise(heads, own, self.epsilon, root_mean_square=operator.root_mean_square)
+        self.trace[operator.name] = found.reshape(rows.shape)
+
+    headnorm = norm
 
     def attention(self, operator: Attention) -> None:
         keys, values = with_past(operator, self.trace, self.past)
         queries = self.trace[operator.queries]
-        self.trace[operator.name] = attend(queries, keys, values, operator.heads, causal=operator.causal)
+        self.trace[operator.name] = attend(
+            queries, keys, values, operator.heads, kv_heads=operator.kv_heads, causal=operator.causal
+        )
+
+    def rotary(self, operator: Rotary) -> None:
+        rows = self.trace[operator.source]
+        table = operator.angles.table(self.start, len(rows), operator.head_size)
+        self.trace[operator.name] = turn(rows, *(one.astype(rows.dtype) for one in table))
 
     def table(self, operator: Table) -> None:
         self.trace[operator.name] = FUNCTIONS[operator.function].rows(self.trace[operator.source])
 
     def add(self, operator: Add) -> None:
         self.trace[operator.name] = self.trace[operator.skip] + self.trace[operator.branch]
+
+    def gate(self, operator: Gate) -> None:
+        self.trace[operator.name] = self.trace[operator.gate] * self.trace[operator.values]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import erf, pi, sqrt, tanh
+from math import erf, exp, pi, sqrt, tanh
 
 import numpy as np
 
@@ -55,6 +55,13 @@ def gelu_new(x: np.ndarray) -> np.ndarray:
     return x * (1 + np.tanh(root * (x + x.dtype.type(0.044715) * x * x * x))) / 2
 
 
+def silu(x: np.ndarray) -> np.ndarray:
+    """x / (1 + exp(-x)), also called swish."""
+    # Of the least magnitude's exponential, which cannot overflow.
+    small = np.exp(-np.abs(x))
+    return x * np.where(x < 0, small, 1) / (1 + small)
+
+
 FUNCTIONS = {
     function.name: function
     for function in (
@@ -72,6 +79,13 @@ FUNCTIONS = {
             gelu_new,
             lambda x: x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2,
             -0.17004075057125412,
+        ),
+        Function(
+            "silu",
+            frozenset({"swish"}),
+            silu,
+            lambda x: x * (exp(x) if x < 0 else 1) / (1 + exp(-abs(x))),
+            -0.2784645427610738,
         ),
     )
 }

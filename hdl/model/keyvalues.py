@@ -7,7 +7,7 @@ import numpy as np
 from .architecture import Attention
 from .network import Network
 
-__all__ = ["KeyValues", "empty_cache", "extend_cache", "with_past"]
+__all__ = ["KeyValues", "empty_cache", "extend_cache", "tokens_before", "with_past"]
 
 KeyValues = dict[str, np.ndarray]
 """Keys and values of a layer [tokens, features] by the names of their tensors."""
@@ -24,6 +24,11 @@ def extend_cache(cache: KeyValues, trace: dict[str, np.ndarray]) -> None:
     """Adds the keys and values in a trace to a layer's."""
     for name, past in cache.items():
         cache[name] = np.concatenate([past, trace[name]])
+
+
+def tokens_before(past: KeyValues | None) -> int:
+    """The number of tokens whose keys and values these are."""
+    return len(next(iter(past.values()))) if past else 0
 
 
 def with_past(

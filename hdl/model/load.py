@@ -7,7 +7,7 @@ from typing import Any
 from ..builtin import built_in, read_built_in, suggestion
 from ..errors import InputError, shown
 from .configuration import Configuration
-from .families import BUILT, FAMILIES, of_families
+from .families import FAMILIES, LOADED, of_families
 from .files import YAML, read_values
 from .network import Network
 
@@ -22,8 +22,8 @@ def networks() -> tuple[str, ...]:
 
 @cache
 def presets() -> tuple[str, ...]:
-    """The names of the built-in networks of which hardware can be made, as far as their family decides."""
-    return tuple(name for name in networks() if _preset(name)["family"] in BUILT)
+    """The names of the built-in networks whose weights can be read."""
+    return tuple(name for name in networks() if _preset(name)["family"] in LOADED)
 
 
 def load_network(name_or_path: str, known: Collection[str] | None = None) -> Network:
@@ -45,16 +45,16 @@ def load_network(name_or_path: str, known: Collection[str] | None = None) -> Net
 
 
 def load_model(name_or_path: str) -> Network:
-    """As `load_network`, for a network of which hardware can be made.
+    """As `load_network`, for a network whose weights can be read.
 
     Raises:
         InputError: see `load_network`; and for a network of a family that is only estimated.
     """
     network = load_network(name_or_path, presets())
-    if network.family not in BUILT:
+    if network.family not in LOADED:
+        families = of_families(LOADED)
         raise InputError(
-            f"model {network.name!r} must be of the family {of_families(BUILT)} to be built, not {network.family}; "
-            "estimate knows it"
+            f"model {network.name!r} must be of the family {families}, not {network.family}; estimate knows it"
         )
     return network
 
@@ -73,11 +73,12 @@ def of_mapping(name: str, values: Any, source: str) -> Network:
     family = values["family"]
     if family not in tuple(FAMILIES):
         raise InputError(f"family of model {name!r} must be {of_families()}, not {shown(family)}")
-    known, given = FAMILIES[family].keys.fields, {key: value for key, value in values.items() if key != "family"}
+    keys, given = FAMILIES[family].keys, {key: value for key, value in values.items() if key != "family"}
+    known = keys.fields.union(keys.extras.values())
     for key in given:
         if key not in known:
             raise InputError(f"{source} has an unknown field {shown(key)}{suggestion(str(key), known)}")
-    if missing := sorted(known - given.keys()):
+    if missing := sorted(keys.fields - given.keys()):
         raise InputError(f"{source} lacks the field {missing[0]!r}")
     return Network.of(name, family, given)
 

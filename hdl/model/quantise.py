@@ -32,6 +32,8 @@ def check_quantisable(network: Network, weight_bits: WeightBits = W8) -> None:
         InputError: with the reason.
     """
     weight_bits.check(network.products, causal=network.causal)
+    if network.gated:
+        raise InputError(f"model {network.name!r} cannot be quantised yet: there are no integers of gates")
     try:
         for graph in (network.layer, network.head):
             if graph:

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from ..errors import InputError
+from .architecture import Norm
 from .shards import Tensors
 from .weights import Dense, NormWeights
 
@@ -67,15 +68,19 @@ class TensorReader:
             raise InputError(f"{self.file.path}: tensor {own!r} must be of shape {list(shape)}, not {list(found)}")
         return self.file.floats(own).reshape(shape)
 
-    def dense(self, name: str, outputs: int, inputs: int, *, transposed: bool = False) -> Dense:
-        """A linear operator whose weights are stored [outputs, inputs], or ``transposed``; see `take`."""
+    def dense(self, name: str, outputs: int, inputs: int, *, bias: bool = True, transposed: bool = False) -> Dense:
+        """A linear operator whose weights are stored [outputs, inputs], or ``transposed``, perhaps without a ``bias``;
+        see `take`."""
         shape = (inputs, outputs) if transposed else (outputs, inputs)
         weight = self.take(f"{name}.weight", *shape)
-        return Dense(np.ascontiguousarray(weight.T) if transposed else weight, self.take(f"{name}.bias", outputs))
+        own = self.take(f"{name}.bias", outputs) if bias else np.zeros(outputs, dtype=np.float32)
+        return Dense(np.ascontiguousarray(weight.T) if transposed else weight, own)
 
-    def norm(self, name: str, features: int) -> NormWeights:
-        """A LayerNorm's parameters; see `take`."""
-        return NormWeights(self.take(f"{name}.weight", features), self.take(f"{name}.bias", features))
+    def norm(self, name: str, norm: Norm) -> NormWeights:
+        """A norm's parameters; see `take`."""
+        gamma = self.take(f"{name}.weight", norm.factors)
+        beta = np.zeros_like(gamma) if norm.root_mean_square else self.take(f"{name}.bias", norm.factors)
+        return NormWeights(gamma, beta)
 
     def rest(self, buffers: re.Pattern[str], model: str) -> tuple[str, ...]:
         """The plain names of the heads' tensors, which were not taken; ``buffers`` may be left over beside them.

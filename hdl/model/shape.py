@@ -21,6 +21,10 @@ class Shape:
     ``layers`` layers on tokens of ``hidden`` features. ``heads`` heads of queries share ``kv_heads`` heads of keys and
     values, all of ``head_size`` features. The feed-forward part has ``intermediate`` features and the function
     ``activation``. ``norm_eps``: the epsilon of the norms. ``tied``: the matrix of the head is that of the embedding.
+    ``attention_bias`` and ``ffn_bias``: whether all products of these parts have biases, where the family leaves that
+    open. ``rotary_base``, ``rotary_factor``, ``rotary_low``, ``rotary_high`` and ``rotary_positions``: see `Angles`,
+    for networks with rotary positions.
+
     A text has at most ``max_positions`` tokens, whose ids are below ``vocabulary``, of ``token_types`` kinds (0: the
     network knows no kinds). Where the inputs are images there is no vocabulary: they have ``channels``, are
     ``image_size`` pixels high and wide, and are cut into patches of ``patch_size``.
@@ -40,6 +44,13 @@ class Shape:
     norm_eps: Annotated[float, Field(ge=0, le=1)]
     activation: str
     tied: bool = True
+    attention_bias: bool = False
+    ffn_bias: bool = False
+    rotary_base: Annotated[float, Field(ge=1, le=1e12)] = 0.0
+    rotary_factor: Annotated[float, Field(ge=1, le=1e6)] = 1.0
+    rotary_low: Annotated[float, Field(ge=1e-3, le=1e6)] = 0.0
+    rotary_high: Annotated[float, Field(ge=1e-3, le=1e6)] = 0.0
+    rotary_positions: Annotated[Whole, Field(le=1 << 24, description="published models have 8,192")] = 0
     max_positions: Annotated[Whole, Field(le=1 << 24, description="the longest published texts have 10,000,000 tokens")]
     vocabulary: Annotated[Whole, Field(le=1 << 20, description="the largest published have about 900,000 words")] = 0
     token_types: Annotated[Whole, Field(le=1 << 10, description="published models have at most 2")] = 0
@@ -48,7 +59,7 @@ class Shape:
     patch_size: Annotated[Whole, Field(le=1 << 14, description="published models have 8 to 32 pixels")] = 0
 
     def __post_init__(self) -> None:
-        none = {name for name in OPTIONAL if type(value := getattr(self, name)) is int and value == 0}
+        none = {name for name in OPTIONAL if type(value := getattr(self, name)) in (int, float) and value == 0}
         checked(self.name, {name: value for name, value in vars(self).items() if name not in none})
         for field, whole in (("kv_heads", "heads"), ("patch_size", "image_size")):
             value, size = getattr(self, field), getattr(self, whole)
@@ -62,12 +73,15 @@ HINTS: dict[str, Any] = {name: (hint, None) for name, hint in get_type_hints(Sha
 FIELDS = create_model("Fields", __config__=ConfigDict(strict=True, extra="forbid"), **HINTS)
 """The fields of a shape, any of which may be left out."""
 
-OPTIONAL = ("vocabulary", "token_types", "channels", "image_size", "patch_size")
+OPTIONAL = (
+    "vocabulary", "token_types", "channels", "image_size", "patch_size", "rotary_base", "rotary_low", "rotary_high",
+    "rotary_positions",
+)  # fmt: skip
 """Numbers that are 0 where a network has no such thing."""
 
 WHAT: dict[Any, str] = {
     int: "a whole number of at least 1",
-    float: "a number from 0 to 1",
+    float: "a number",
     bool: "true or false",
     str: "a name",
 }
@@ -88,6 +102,9 @@ def checked(model: str, values: Mapping[str, Any]) -> dict[str, Any]:
     field = str(fault["loc"][0])
     about = FIELDS.model_fields[field]
     requirement, reason = WHAT[about.annotation], ""
+    if about.annotation is float:
+        least, most = (getattr(bound, end) for bound, end in zip(about.metadata, ("ge", "le"), strict=True))
+        requirement = f"a number from {least:,g} to {most:,g}"
     if about.annotation is int and fault["type"] == "less_than_equal":
         requirement, reason = f"at most {fault['ctx']['le']:,}", f": {about.description}"
     raise InputError(f"{field} of model {model!r} must be {requirement}, not {shown(fault['input'])}{reason}")

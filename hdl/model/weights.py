@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from .architecture import Add, Attention, Graph, Linear, Norm
+from .architecture import Add, Attention, Graph, Linear, Norm, Rotary
 from .network import Network
 
 __all__ = ["Dense", "NormWeights", "Parameters", "Stage", "Weights", "joined", "linear_readers", "random_weights"]
@@ -26,7 +26,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class NormWeights:
-    """A LayerNorm's ``gamma`` and ``beta`` [features], float32."""
+    """A norm's ``gamma`` and ``beta`` [features], float32; an RMSNorm's ``beta`` is 0."""
 
     gamma: np.ndarray
     beta: np.ndarray
@@ -116,25 +116,31 @@ class Draw:
         """A linear operator that makes of inputs of deviation 1 outputs of deviation ``gain``."""
         return Dense(self.normal(outputs, inputs, spread=gain / np.sqrt(inputs)), self.normal(outputs, spread=0.1))
 
-    def norm(self, features: int) -> NormWeights:
-        """A LayerNorm with a few outlier features."""
+    def norm(self, norm: Norm) -> NormWeights:
+        """A norm with a few outlier features."""
+        features = norm.factors
         gamma = np.abs(1 + self.normal(features, spread=0.2))
         outliers = self.generator.choice(features, max(1, features // 128), replace=False)
         gamma[outliers] *= 4
-        return NormWeights(gamma, self.normal(features, spread=0.2))
+        beta = self.normal(features, spread=0.2)
+        return NormWeights(gamma, np.zeros_like(beta) if norm.root_mean_square else beta)
 
-    def graph(self, graph: Graph | None) -> dict[str, Any]:
-        """The parameters of a graph whose linear operators have biases; the others take a table's matrix."""
+    def graph(self, graph: Graph | None, *, tied: bool = False) -> dict[str, Any]:
+        """The parameters of a graph; those of linear operators that are ``tied`` take a table's matrix."""
         found: dict[str, Any] = {}
         attentions = graph.of(Attention) if graph else ()
         gains = {name: UNEQUAL for one in attentions for name in (one.queries, one.keys)}
+        for operator in reversed(graph.operators if graph else ()):
+            if isinstance(operator, Rotary) and operator.name in gains:
+                gains[operator.source] = gains[operator.name]
         for operator in graph or ():
             if isinstance(operator, Norm):
-                found[operator.name] = self.norm(operator.features)
-            elif isinstance(operator, Linear) and operator.bias:
+                found[operator.name] = self.norm(operator)
+            elif isinstance(operator, Linear) and not tied:
                 gain = ATTENDED if any(operator.source == one.name for one in attentions) else 1.0
                 for part in operator.parts:
-                    found[part.name] = self.dense(part.features, operator.inputs, gains.get(part.name, gain))
+                    own = self.dense(part.features, operator.inputs, gains.get(part.name, gain))
+                    found[part.name] = own if operator.bias else Dense(own.weight, np.zeros_like(own.bias))
         return found
 
 
@@ -159,11 +165,11 @@ def random_weights(network: Network, seed: int) -> Weights:
     features = network.hidden
     outliers = draw.generator.choice(features, max(1, features // 256) if stream else 0, replace=False)
     if stream:
-        tables["position"][:, outliers] += OUTLIER * WORD_SPREAD
+        tables["position" if "position" in tables else "word"][:, outliers] += OUTLIER * WORD_SPREAD
     layers = []
     for _ in range(network.layers):
         layer = draw.graph(network.layer)
-        if isinstance(last, Add):
+        if isinstance(last, Add) and layer[last.branch].bias.any():
             layer[last.branch].bias[outliers] += 1
         layers.append(layer)
     return Weights(
@@ -171,7 +177,7 @@ def random_weights(network: Network, seed: int) -> Weights:
         tables=tables,
         embedding=draw.graph(network.embedding.graph),
         layers=tuple(layers),
-        head=with_table(network.head, draw.graph(network.head), tables),
+        head=with_table(network.head, draw.graph(network.head, tied=network.tied), tables),
         closing=draw.graph(network.closing),
         source=f"random weights, seed {seed}",
     )

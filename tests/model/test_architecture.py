@@ -14,6 +14,7 @@ from hdl.model.architecture import (
     Rotary,
     Table,
 )
+from hdl.model.rotary import Angles
 
 NORM = Norm("norm", "x", 8)
 UP = Linear("up", "norm", 8, (Part("gate", 12), Part("values", 12)))
@@ -97,7 +98,7 @@ def test_what_operators_read_and_give() -> None:
     attention = Attention("context", "q", "k", "v", heads=6, kv_heads=2, head_size=4, causal=True)
     assert attention.reads == {"q": 24, "k": 8, "v": 8}
     assert attention.gives == {"context": 24}
-    rotary = Rotary("turned", "plain", 24, 4)
+    rotary = Rotary("turned", "plain", 24, 4, Angles(10000.0))
     assert (rotary.reads, rotary.gives) == ({"plain": 24}, {"turned": 24})
     assert (UP.reads, UP.gives, UP.outputs, UP.weights) == ({"norm": 8}, {"gate": 12, "values": 12}, 24, 192)
     assert (ADD.reads, ADD.gives) == ({"x": 8, "branch": 8}, {"sum": 8})

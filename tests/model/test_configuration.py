@@ -19,7 +19,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "gpt2": {"n_layer": 3, "n_embd": 64, "n_head": 4, "n_positions": 32, "vocab_size": 100,
              "layer_norm_epsilon": 1e-5, "activation_function": "gelu_new"},
     "opt": SIZES | {"ffn_dim": 96, "do_layer_norm_before": True},
-    "llama": SIZES | {"intermediate_size": 96, "rms_norm_eps": 1e-6},
+    "llama": SIZES | {"intermediate_size": 96, "rms_norm_eps": 1e-6, "hidden_act": "silu", "rope_theta": 10000.0},
 }  # fmt: skip
 CONFIGS = {family: config | {"model_type": family} for family, config in CONFIGS.items()}
 TITLES = {"bert": "BERT", "gpt2": "GPT-2", "opt": "OPT", "llama": "LLaMA"}
@@ -75,7 +75,10 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "bos_token_id": 128000, "eos_token_id": 128001, "head_dim": 64, "hidden_act": "silu", "hidden_size": 2048,
         "initializer_range": 0.02, "intermediate_size": 8192, "max_position_embeddings": 131072, "mlp_bias": False,
         "model_type": "llama", "num_attention_heads": 32, "num_hidden_layers": 16, "num_key_value_heads": 8,
-        "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": {"factor": 32.0, "rope_type": "llama3"},
+        "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": {
+            "factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 8192,
+            "rope_type": "llama3",
+        },
         "rope_theta": 500000.0, "tie_word_embeddings": True, "torch_dtype": "bfloat16",
         "transformers_version": "4.45.0.dev0", "use_cache": True, "vocab_size": 128256,
     },
@@ -112,7 +115,6 @@ def test_nothing_is_told_of_published_models(name: str) -> None:
         ({"quantization_config": {"bits": 4}}, "quantization_config in c.json must be left out, not {'bits': 4}"),
         ({"is_encoder_decoder": True}, "is_encoder_decoder in c.json must be false or left out, not true"),
         ({"add_cross_attention": True}, "add_cross_attention in c.json must be false or left out, not true"),
-        ({"sliding_window": 4096}, "sliding_window in c.json must be left out, not 4096"),
         ({"num_local_experts": 8}, "num_local_experts in c.json must be 0 or left out, not 8"),
         (
             {"layer_types": ["full_attention", "sliding_attention"]},
@@ -137,6 +139,7 @@ def test_other_networks_of_any_family_are_refused(family: str, change: dict[str,
         ("gpt2", {"scale_attn_weights": False}, "must be true or left out, not false"),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "must be false or left out, not true"),
         ("gpt2", {"tie_word_embeddings": False}, "must be true or left out, not false"),
+        ("opt", {"sliding_window": 4096}, "must be left out, not 4096"),
         ("opt", {"do_layer_norm_before": False}, "must be true or left out, not false"),
     ],
 )
@@ -221,14 +224,14 @@ def test_configurations_whose_family_cannot_be_told() -> None:
         "c.json must be a Hugging Face configuration with a model_type; take the file beside the weights"
     )
     assert refused(SIZES | {"architectures": ["RobertaModel"]}) == (
-        "c.json has no model_type, which must be bert, gpt2, opt, llama, vit or deit, "
+        "c.json has no model_type, which must be bert, gpt2, llama, mistral, qwen2, opt, qwen3, vit or deit, "
         "and is of the class 'RobertaModel'"
     )
     for contents, text in (([1], "[1]"), (None, "null"), ("bert", "'bert'"), (1.5, "1.5")):
         assert refused(contents) == f"c.json must be a Hugging Face configuration, a JSON object, not {text}"
     for family in ("roberta", ["bert"], {"bert": 1}, 1, True):
         assert refused(SIZES | {"model_type": family}).startswith(
-            "model_type in c.json must be bert, gpt2, opt, llama, vit or deit, not "
+            "model_type in c.json must be bert, gpt2, llama, mistral, qwen2, opt, qwen3, vit or deit, not "
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from hdl.model.architecture import Attention, Gate, Graph, Linear, Norm, Operator, Rotary, Table
-from hdl.model.families import BUILT, FAMILIES, of_families
+from hdl.model.families import FAMILIES, LOADED, of_families
 from hdl.model.family import Family
 from hdl.model.load import load_network, networks
 from hdl.model.network import Network
@@ -125,17 +125,16 @@ def test_embeddings_and_heads() -> None:
 
 
 def test_families_in_sentences() -> None:
-    assert tuple(FAMILIES) == ("bert", "gpt2", "opt", "llama", "vit", "deit")
-    assert BUILT == ("bert", "gpt2", "vit", "deit")
-    assert of_families() == "bert, gpt2, opt, llama, vit or deit"
-    assert of_families(BUILT) == "bert, gpt2, vit or deit"
+    assert tuple(FAMILIES) == ("bert", "gpt2", "llama", "mistral", "qwen2", "opt", "qwen3", "vit", "deit")
+    assert tuple(name for name in FAMILIES if name != "opt") == LOADED
+    assert of_families() == "bert, gpt2, llama, mistral, qwen2, opt, qwen3, vit or deit"
     assert of_families(("bert",)) == "bert"
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
 def test_a_key_of_a_configuration_means_one_thing(family: Family) -> None:
     keys = family.keys
-    groups = [set(keys.shape), set(keys.defaults), set(keys.derived), set(keys.plain), set(keys.same)]
+    groups = [set(keys.shape), set(keys.defaults), set(keys.derived), set(keys.extras), set(keys.plain), set(keys.same)]
     groups += [set(keys.aliases), {pattern for pattern in keys.harmless.split() if "*" not in pattern}]
     # Those that a file is recognised by may be of any kind.
     assert sum(map(len, groups)) == len(set().union(*groups))
@@ -155,7 +154,15 @@ VIT, DEIT = (
 )
 
 
-@pytest.mark.parametrize("network", [BERT, GPT2, VIT, DEIT], ids=["bert", "gpt2", "vit", "deit"])
+GATED = [
+    Network.of(
+        name, name, {"layers": 1, "hidden": 16, "heads": 8, "intermediate": 32, "vocabulary": 8, "max_positions": 8}
+    )
+    for name in ("llama", "mistral", "qwen2", "qwen3")
+]
+
+
+@pytest.mark.parametrize("network", [BERT, GPT2, VIT, DEIT, *GATED], ids=lambda network: network.family)
 def test_layouts_name_all_that_the_graphs_need(network: Network) -> None:
     layout = network.traits.layout
     assert layout is not None
@@ -170,4 +177,5 @@ def test_layouts_name_all_that_the_graphs_need(network: Network) -> None:
         needed += [norm.name for norm in operators if isinstance(norm, Norm)]
         assert sorted(part for parts in stored.values() for part in parts) == sorted(needed)
     # The head's matrix is the table of words.
-    assert sorted(layout.head.values()) == ([("norm",)] if network.head else [])
+    own = {name: parts for name, parts in layout.head.items() if f"{name}.weight" != layout.tied}
+    assert sorted(own.values()) == ([("norm",)] if network.head else [])

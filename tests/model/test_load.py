@@ -19,7 +19,15 @@ FIELDS: dict[str, dict[str, Any]] = {
     "bert": {"intermediate": 128, "token_types": 2, "norm_eps": 1e-12, "activation": "gelu"},
     "gpt2": {"intermediate": 256, "norm_eps": 1e-5, "activation": "gelu_new"},
     "opt": {"intermediate": 96, "tied": True},
-    "llama": {"intermediate": 96, "kv_heads": 2, "head_size": 24, "tied": False},
+    "llama": {
+        "intermediate": 96,
+        "kv_heads": 2,
+        "head_size": 24,
+        "tied": False,
+        "norm_eps": 1e-6,
+        "activation": "silu",
+        "rotary_base": 10000.0,
+    },
 }
 COMMON = {"layers": 3, "hidden": 64, "heads": 4, "max_positions": 32, "vocabulary": 100}
 FIELDS = {family: COMMON | own for family, own in FIELDS.items()}
@@ -32,15 +40,20 @@ BERT |= {"layer_norm_eps": 1e-12, "hidden_act": "gelu"}
 GPT2 = {"model_type": "gpt2", "n_layer": 3, "n_embd": 64, "n_head": 4, "n_positions": 32, "vocab_size": 100}
 GPT2 |= {"layer_norm_epsilon": 1e-5, "activation_function": "gelu_new"}
 OPT = SHARED | {"model_type": "opt", "ffn_dim": 96}
-LLAMA = SHARED | {"model_type": "llama", "intermediate_size": 96}
+LLAMA = SHARED | {"model_type": "llama", "intermediate_size": 96, "rms_norm_eps": 1e-6, "hidden_act": "silu"}
+LLAMA |= {"rope_theta": 10000.0}
 CONFIGS: list[dict[str, Any]] = [BERT, GPT2, OPT, LLAMA]
 
-BUILT = "bert-base, bert-large, gpt2, gpt2-large, gpt2-medium, gpt2-xl, minilm-l6, tiny-bert, tiny-gpt2"
+LOADED = (
+    "bert-base, bert-large, gpt2, gpt2-large, gpt2-medium, gpt2-xl, llama-2-7b, llama-3.2-1b, minilm-l6, smollm2-1.7b, "
+    "smollm2-135m, smollm2-360m, tiny-bert, tiny-gpt2, tinyllama-1.1b"
+)
 ALL = (
     "bert-base, bert-large, gpt2, gpt2-large, gpt2-medium, gpt2-xl, llama-2-7b, llama-3.2-1b, minilm-l6, "
     "opt-1.3b, opt-125m, opt-6.7b, smollm2-1.7b, smollm2-135m, smollm2-360m, tiny-bert, tiny-gpt2, tinyllama-1.1b"
 )
-ESTIMATED = "model {!r} must be of the family bert, gpt2, vit or deit to be built, not {}; estimate knows it"
+FAMILIES = "bert, gpt2, llama, mistral, qwen2, qwen3, vit or deit"
+ESTIMATED = f"model {{!r}} must be of the family {FAMILIES}, not {{}}; estimate knows it"
 
 
 def refused(name: str | Path, load: Callable[[str], Network] = load_network) -> str:
@@ -61,7 +74,7 @@ def imported(folder: Path, config: dict[str, Any]) -> Network:
 
 def test_built_in_networks() -> None:
     assert ", ".join(networks()) == ALL
-    assert ", ".join(presets()) == BUILT
+    assert ", ".join(presets()) == LOADED
     assert all(load_network(name).name == name for name in networks())
     assert all(load_model(name) == load_network(name) for name in presets())
 
@@ -109,7 +122,7 @@ def test_yaml_file_like_a_preset(tmp_path: Path, family: str) -> None:
     assert load_network(str(path)) == Network.of("mine", family, FIELDS[family])
 
 
-@pytest.mark.parametrize(("load", "known"), [(load_network, ALL), (load_model, BUILT)], ids=["any", "built"])
+@pytest.mark.parametrize(("load", "known"), [(load_network, ALL), (load_model, LOADED)], ids=["any", "built"])
 def test_unknown_name(load: Callable[[str], Network], known: str) -> None:
     known = f"known: {known}, or a path to a config.json"
     assert refused("bert-bsae", load) == f"model 'bert-bsae' is unknown, did you mean 'bert-base'?; {known}"
@@ -147,17 +160,17 @@ def test_files_that_are_no_json_or_yaml(tmp_path: Path) -> None:
     [
         (
             BERT | {"model_type": "roberta"},
-            "model_type in PATH must be bert, gpt2, opt, llama, vit or deit, not 'roberta'",
+            "model_type in PATH must be bert, gpt2, llama, mistral, qwen2, opt, qwen3, vit or deit, not 'roberta'",
         ),
         (
-            GPT2 | {"model_type": "mistral"},
-            "model_type in PATH must be bert, gpt2, opt, llama, vit or deit, not 'mistral'",
+            GPT2 | {"model_type": "mixtral"},
+            "model_type in PATH must be bert, gpt2, llama, mistral, qwen2, opt, qwen3, vit or deit, not 'mixtral'",
         ),
         (BERT | {"vocab_size": None}, "PATH lacks the field 'vocab_size'"),
         (GPT2 | {"n_layer": None}, "PATH lacks the field 'n_layer'"),
-        (BERT | {"hidden_act": "relu"}, "activation of model 'c' must be gelu or gelu_new, not 'relu'"),
+        (BERT | {"hidden_act": "relu"}, "activation of model 'c' must be gelu or gelu_new or silu, not 'relu'"),
         (BERT | {"hidden_act": ["gelu"]}, "activation of model 'c' must be a name, not ['gelu']"),
-        (GPT2 | {"activation_function": "silu"}, "activation of model 'c' must be gelu or gelu_new, not 'silu'"),
+        (GPT2 | {"activation_function": "elu"}, "activation of model 'c' must be gelu or gelu_new or silu, not 'elu'"),
         (BERT | {"num_attention_heads": 5}, "hidden of model 'c' must be a multiple of its 5 heads, not 64"),
         (GPT2 | {"n_head": 5}, "hidden of model 'c' must be a multiple of its 5 heads, not 64"),
         (LLAMA | {"num_attention_heads": 5}, "hidden of model 'c' must be a multiple of its 5 heads, not 64"),
@@ -233,11 +246,19 @@ def test_numbers_of_a_shape_are_bounded(tmp_path: Path, key: str) -> None:
         ("llama", {"gated": True}, "PATH has an unknown field 'gated', did you mean 'tied'?"),
         (
             "llama",
-            {"family": "mistral"},
-            "family of model 'm' must be bert, gpt2, opt, llama, vit or deit, not 'mistral'",
+            {"family": "mixtral"},
+            "family of model 'm' must be bert, gpt2, llama, mistral, qwen2, opt, qwen3, vit or deit, not 'mixtral'",
         ),
-        ("gpt2", {"family": ["gpt2"]}, "family of model 'm' must be bert, gpt2, opt, llama, vit or deit, not ['gpt2']"),
-        ("gpt2", {"family": None}, "family of model 'm' must be bert, gpt2, opt, llama, vit or deit, not null"),
+        (
+            "gpt2",
+            {"family": ["gpt2"]},
+            "family of model 'm' must be bert, gpt2, llama, mistral, qwen2, opt, qwen3, vit or deit, not ['gpt2']",
+        ),
+        (
+            "gpt2",
+            {"family": None},
+            "family of model 'm' must be bert, gpt2, llama, mistral, qwen2, opt, qwen3, vit or deit, not null",
+        ),
         ("opt", {"tied": "yes"}, "tied of model 'm' must be true or false, not 'yes'"),
         ("llama", {"layers": True}, "layers of model 'm' must be a whole number of at least 1, not true"),
         (
@@ -265,7 +286,10 @@ def test_yaml_that_is_incomplete(tmp_path: Path, family: str, lacking: str) -> N
 
 def test_yaml_without_a_family_or_fields(tmp_path: Path) -> None:
     path = written(tmp_path, "m.yaml", FIELDS["bert"])
-    assert refused(path) == f"{path} lacks the field 'family', which must be bert, gpt2, opt, llama, vit or deit"
+    assert (
+        refused(path)
+        == f"{path} lacks the field 'family', which must be bert, gpt2, llama, mistral, qwen2, opt, qwen3, vit or deit"
+    )
     path = written(tmp_path, "m.yaml", [1, 2])
     assert refused(path) == f"{path} must be a mapping of fields to values, not [1, 2]"
 
@@ -298,15 +322,12 @@ def test_configuration_of_llama(tmp_path: Path) -> None:
     assert grouped == Network.of("c", "llama", FIELDS["llama"] | {"tied": True})
 
 
-def test_networks_that_are_estimated_only_are_not_built(tmp_path: Path) -> None:
-    for config in (OPT, LLAMA):
-        family = config["model_type"]
-        path = written(tmp_path, "c.json", config)
-        assert refused(path, load_model) == ESTIMATED.format("c", family)
-        path = written(tmp_path, "m.yaml", {"family": family} | FIELDS[str(family)])
-        assert refused(path, load_model) == ESTIMATED.format("m", family)
+def test_networks_that_are_estimated_only_are_not_loaded(tmp_path: Path) -> None:
+    path = written(tmp_path, "c.json", OPT)
+    assert refused(path, load_model) == ESTIMATED.format("c", "opt")
+    path = written(tmp_path, "m.yaml", {"family": "opt"} | FIELDS["opt"])
+    assert refused(path, load_model) == ESTIMATED.format("m", "opt")
     assert refused("opt-125m", load_model) == ESTIMATED.format("opt-125m", "opt")
-    assert refused("llama-2-7b", load_model) == ESTIMATED.format("llama-2-7b", "llama")
 
 
 @pytest.mark.parametrize("config", [GPT2, BERT], ids=lambda config: config["model_type"])

@@ -153,15 +153,15 @@ def test_multiplications_that_make_no_sense() -> None:
     [
         (
             "tiny-gpt2",
-            {"family": "mistral"},
-            "family of model '{}' must be bert, gpt2, opt, llama, vit or deit, not 'mistral'",
+            {"family": "mixtral"},
+            "family of model '{}' must be bert, gpt2, llama, mistral, qwen2, opt, qwen3, vit or deit, not 'mixtral'",
         ),
         (
             "tiny-gpt2",
             {"family": ["gpt2"]},
-            "family of model '{}' must be bert, gpt2, opt, llama, vit or deit, not ['gpt2']",
+            "family of model '{}' must be bert, gpt2, llama, mistral, qwen2, opt, qwen3, vit or deit, not ['gpt2']",
         ),
-        ("tiny-bert", {"activation": "relu"}, "activation of model '{}' must be gelu or gelu_new, not 'relu'"),
+        ("tiny-bert", {"activation": "relu"}, "activation of model '{}' must be gelu or gelu_new or silu, not 'relu'"),
         ("tiny-bert", {"layers": 0}, "layers of model '{}' must be a whole number of at least 1, not 0"),
     ],
 )

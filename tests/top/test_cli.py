@@ -133,7 +133,8 @@ def test_emit(
         ("emit --model nothing", f"model 'nothing' is unknown; {KNOWN}"),
         (
             "emit --model opt-125m",
-            "model 'opt-125m' must be of the family bert, gpt2, vit or deit to be built, not opt; estimate knows it",
+            "model 'opt-125m' must be of the family bert, gpt2, llama, mistral, qwen2, qwen3, vit or deit, not opt; "
+            "estimate knows it",
         ),
         ("emit --model tiny-bert --weight-bits 4", ENCODERS),
         ("emit --model gpt2 --weight-bits 3", "weight-bits must be 8 or 4, not 3"),

@@ -51,7 +51,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert (run.code, run.err) == (0, "")
     shown = json.loads(run.out)
     assert next(iter(shown)) == "emit"
-    reason = "networks of the family llama are only estimated; hardware is for bert, gpt2, vit and deit"
+    reason = "there is no hardware yet for RMSNorm, rotary positions, gates and shared heads of keys and values"
     assert shown.pop("emit") == {"command": None, "refusal": reason}
     assert shown == json.loads(json.dumps(estimate("llama-3.2-1b", "u280", weight_bits=4, prompt=32).as_dict()))
 

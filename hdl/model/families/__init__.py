@@ -1,21 +1,23 @@
-"""The families of networks, by the ``model_type`` of their configurations."""
+"""The families of networks by the ``model_type`` of their configurations: all that modules of this package have."""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from ..family import Family
-from .bert import BERT
-from .gpt2 import GPT2
-from .llama import LLAMA
-from .opt import OPT
-from .vit import DEIT, VIT
 
-__all__ = ["BUILT", "FAMILIES", "of_families"]
+__all__ = ["FAMILIES", "LOADED", "of_families"]
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (BERT, GPT2, OPT, LLAMA, VIT, DEIT)}
+_MODULES = [import_module(f".{module.name}", __package__) for module in iter_modules(__path__)]
 
-BUILT: tuple[str, ...] = tuple(name for name, family in FAMILIES.items() if family.layout)
-"""The families of which hardware can be made."""
+FAMILIES: dict[str, Family] = {
+    own.name: own for module in _MODULES for own in vars(module).values() if isinstance(own, Family)
+}
+
+LOADED: tuple[str, ...] = tuple(name for name, family in FAMILIES.items() if family.layout)
+"""The families whose weights can be read; the others are only estimated."""
 
 
 def of_families(names: tuple[str, ...] = tuple(FAMILIES)) -> str:
-    """'bert, gpt2, opt or llama': the names of families in a sentence."""
+    """'bert, gpt2 or vit': the names of families in a sentence."""
     *first, last = names
     return f"{', '.join(first)} or {last}" if first else last

@@ -2,7 +2,8 @@
 
 from functools import cache
 
-from ...model.families import BUILT
+from ...model.architecture import Attention, Gate, Norm, Rotary
+from ...model.families import LOADED
 from ...model.network import Network
 from ..geometry.decoder_layer_spec import DecoderLayerSpec
 from ..geometry.decoder_spec import DecoderSpec
@@ -22,9 +23,11 @@ def not_built(network: Network) -> str | None:
 
     The specs of the smallest geometry are made, and what they refuse is the reason.
     """
-    if network.family not in BUILT:
-        families = f"{', '.join(BUILT[:-1])} and {BUILT[-1]}"
-        return f"networks of the family {network.family} are only estimated; hardware is for {families}"
+    if network.family not in LOADED:
+        return f"networks of the family {network.family} are only estimated"
+    if lacking := _without_hardware(network):
+        *first, last = lacking
+        return f"there is no hardware yet for {' and '.join([', '.join(first), last] if first else lacking)}"
     refusals = []
     for rows in BUILT_TILES:
         try:
@@ -36,3 +39,15 @@ def not_built(network: Network) -> str | None:
         else:
             return None
     return refusals[0]
+
+
+def _without_hardware(network: Network) -> list[str]:
+    """The parts of a network for which there are no kernels."""
+    layer = network.layer
+    parts = {
+        "RMSNorm": any(norm.root_mean_square for norm in layer.of(Norm)),
+        "rotary positions": bool(layer.of(Rotary)),
+        "gates": bool(layer.of(Gate)),
+        "shared heads of keys and values": any(one.kv_heads != one.heads for one in layer.of(Attention)),
+    }
+    return [name for name, there in parts.items() if there]
