@@ -1,7 +1,7 @@
 """The report of a run in memory, for hosts that cannot read registers: a copy of the registers from `INFORMATION` on.
 
-It lies at the beginning of the answer's buffer, at the places that the registers have from `INFORMATION` on; the answers
-begin `REPORT_BEATS` after it.
+It lies at the beginning of the answer's buffer: a register at address a is at byte a - `INFORMATION`. The answers begin
+`REPORT_BEATS` beats after the beginning of the buffer.
 """
 
 from functools import reduce

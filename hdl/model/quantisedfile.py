@@ -18,15 +18,23 @@ from .quantised import Quantised, QuantisedGraph
 from .safetensors import SafeTensors, write_safetensors
 from .weights import Dense, NormWeights, Parameters
 
-__all__ = ["is_quantised", "load_quantised", "save_quantised"]
+__all__ = ["FOREIGN", "is_quantised", "load_quantised", "quantised_tensors", "save_quantised"]
 
 FORMAT, VERSION = "spatial-llm quantised model", 4
+
+FOREIGN = "channel."
+"""How the names of tensors begin that are not the model's, but those of a memory image beside it."""
 
 Tensors = dict[str, np.ndarray]
 
 
 def save_quantised(path: Path, model: Quantised) -> None:
     """Writes a quantised model to a file, which appears when it is complete."""
+    write_safetensors(path, *quantised_tensors(model))
+
+
+def quantised_tensors(model: Quantised) -> tuple[Tensors, dict[str, str]]:
+    """The tensors of a quantised model's file, by name, and the file's metadata."""
     tensors = _flat(
         {
             "table": model.tables,
@@ -45,11 +53,11 @@ def save_quantised(path: Path, model: Quantised) -> None:
         "checksum": _checksum(tensors),
     }
     # In a single entry, as the library does not keep the order of several.
-    write_safetensors(path, tensors, {FORMAT: json.dumps(about)})
+    return tensors, {FORMAT: json.dumps(about)}
 
 
 def load_quantised(path: Path) -> Quantised:
-    """What `save_quantised` wrote.
+    """What `save_quantised` wrote. A file may have more: tensors whose names begin with `FOREIGN` are not the model's.
 
     Raises:
         InputError: for a file that is none of ours, of another version, or damaged.
@@ -60,7 +68,7 @@ def load_quantised(path: Path) -> Quantised:
     about = json.loads(file.metadata[FORMAT])
     if about["version"] != VERSION:
         raise InputError(f"{path} must be of version {VERSION}, not {about['version']}; quantise the model again")
-    tensors = {name: file.tensor(name) for name in file.shapes}
+    tensors = {name: file.tensor(name) for name in file.shapes if not name.startswith(FOREIGN)}
     if _checksum(tensors) != about["checksum"]:
         raise InputError(f"{path} is damaged: its checksum is wrong; quantise the model again")
     network = Network(**about["network"])

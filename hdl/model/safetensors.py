@@ -1,6 +1,6 @@
 """Files of tensors in the safetensors format, by the format's own library, with errors of one line."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401 - it gives numpy the type bfloat16
@@ -60,6 +60,20 @@ class SafeTensors:
         except (OSError, SafetensorError):
             raise InputError(f"{self.path} was cut off while it was read; get it again") from None
         return found
+
+    def pieces(self, name: str, rows: int) -> Iterator[tuple[int, np.ndarray]]:
+        """A tensor piece by piece: the first row of each, and up to ``rows`` rows.
+
+        Raises:
+            InputError: for a file that is no longer whole.
+        """
+        part = self._file.get_slice(name)
+        end = self.shapes[name][0]
+        for first in range(0, end, rows):
+            try:
+                yield first, part[first : min(first + rows, end)]
+            except (OSError, SafetensorError):
+                raise InputError(f"{self.path} was cut off while it was read; get it again") from None
 
     def floats(self, name: str) -> np.ndarray:
         """A tensor of floating-point numbers, as float32.

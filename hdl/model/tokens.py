@@ -12,7 +12,7 @@ from .network import Network
 from .origin import TOKENISER, Origin, installed_checkpoint
 from .textstream import TextStream, settled_by
 
-__all__ = ["Tokens", "load_tokens"]
+__all__ = ["Tokens", "load_tokens", "tokens_of_text"]
 
 BERT_UNCASED = ("minilm-l6", 30522)
 """The preset whose tokeniser is BERT's uncased WordPiece, and that vocabulary's size."""
@@ -101,17 +101,21 @@ def from_file(path: Path) -> Tokens:
     Raises:
         InputError: for a file that cannot be read, and one of another format.
     """
-    text = read_text(path, "tokeniser")
+    return tokens_of_text(read_text(path, "tokeniser"), str(path))
+
+
+def tokens_of_text(text: str, source: str) -> Tokens:
+    """As `from_file`, of the file's text, which has come from ``source``."""
     try:
         tokeniser = Tokenizer.from_str(text)
     except Exception as error:  # the package raises plain Exception
-        raise InputError(f"tokeniser {path} must be in the format of the package tokenizers: {error}") from error
+        raise InputError(f"tokeniser {source} must be in the format of the package tokenizers: {error}") from error
     tokeniser.no_padding()
     tokeniser.no_truncation()
     return Tokens(
         lambda text: list(tokeniser.encode(text).ids),
         lambda ids: str(tokeniser.decode(list(ids))),
-        f"tokeniser {path}",
+        f"tokeniser {source}",
         settled_by(tokeniser),
     )
 

@@ -11,6 +11,7 @@ from .commands.describe_command import describe_command
 from .commands.emit_command import emit_command
 from .commands.estimate_command import estimate_command
 from .commands.explore_command import explore_command
+from .commands.image_command import image_command
 from .commands.list_command import list_command
 from .commands.options import model_option
 from .commands.quantise_command import quantise_command
@@ -33,8 +34,8 @@ def cli(context: click.Context, model: str | None) -> None:
 
 
 for command in (
-    list_command, describe_command, emit_command, quantise_command, estimate_command, explore_command, compare_command,
-    scale_command, report_command,
+    list_command, describe_command, emit_command, image_command, quantise_command, estimate_command, explore_command,
+    compare_command, scale_command, report_command,
 ):  # fmt: skip
     cli.add_command(command)
 

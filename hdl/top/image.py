@@ -5,7 +5,7 @@ Where all arrays share products, its shares of these follow, layer by layer, and
 channel of parameters has the blocks of each layer, then those of the head and the tables of the embedding.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..perf.geometry.decoder_spec import DecoderSpec
 from ..perf.geometry.parameter_blocks import PARAMETER_WORDS_A_BEAT, ParameterBlock, padded
 from ..perf.geometry.pipeline_spec import PipelineSpec
 
-__all__ = ["MemoryImage", "beats_of", "build_image", "parameter_words"]
+__all__ = ["MemoryImage", "beats_of", "build_image", "image_parts", "parameter_words"]
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,29 @@ def build_image(model: Quantised, spec: PipelineSpec) -> MemoryImage:
     Raises:
         ValueError: for a model whose weights have other bits than the pipeline's.
     """
+    channels = {
+        name if name == "parameters" else f"weights_{name}__{index}": np.ascontiguousarray(contents)
+        for name, part in image_parts(model, spec)
+        for index, contents in enumerate(part)
+    }
+    return MemoryImage(channels)
+
+
+def image_parts(model: Quantised, spec: PipelineSpec) -> Iterator[tuple[str, np.ndarray]]:
+    """The image part by part: ``parameters``, then the unit of each product; uint8 [channels, beats, 64].
+
+    Raises:
+        ValueError: as `build_image`.
+    """
     if model.weight_bits != spec.weight_bits:
         raise ValueError(f"model's weights must have the pipeline's {spec.weight_bits}, not {model.weight_bits}")
-    channels = {
-        f"weights_{name}__{index}": np.ascontiguousarray(contents)
-        for name in spec.products
-        for index, contents in enumerate(unit_weights(model, spec, name))
-    }
+    yield "parameters", parameter_channel(model, spec)[np.newaxis]
+    for name in spec.products:
+        yield name, unit_weights(model, spec, name)
+
+
+def parameter_channel(model: Quantised, spec: PipelineSpec) -> np.ndarray:
+    """The channel of the parameters, uint8 [beats, 64]."""
     words = [
         parameter_words(graph.block, section.parameters, spec.parameter_width)
         for name, section in spec.sections.items()
@@ -56,7 +72,7 @@ def build_image(model: Quantised, spec: PipelineSpec) -> MemoryImage:
         room = np.zeros((spec.embedding_base - len(parameters), BEAT_BYTES), dtype=np.uint8)
         tables = spec.embedding.pack(model.tables["word"], model.tables["position"][: spec.positions])
         parameters = np.concatenate([parameters, room, tables])
-    return MemoryImage(channels | {"parameters": parameters})
+    return parameters
 
 
 def graphs(model: Quantised) -> dict[str, dict[str, QuantisedGraph]]:

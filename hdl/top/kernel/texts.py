@@ -143,9 +143,9 @@ class TextReader(wiring.Component):
 class TextWriter(wiring.Component):
     """Writes the outputs of runs.
 
-    Members: ``begin`` (strobe: the next tile is the first after the report), ``runs`` (stream of `RunOrder`), ``outputs``
-    (stream of the pipeline's beats); ``writes``, ``written``, ``acknowledged``: those of `WriteMaster`; ``idle``: the
-    outputs of all runs are in memory; ``tiles``: those that are.
+    Members: ``begin`` (strobe: the next tile is the first after the report); ``runs`` (stream of `RunOrder`);
+    ``outputs`` (stream of the pipeline's beats); ``writes``, ``written``, ``acknowledged``: those of `WriteMaster`;
+    ``idle``: the outputs of all runs are in memory; ``tiles``: those that are.
     """
 
     def __init__(self, spec: KernelSpec):

@@ -1,0 +1,240 @@
+"""Texts through a kernel on a card."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from hdl.card.session import Flags
+from hdl.errors import InputError
+from hdl.model.reference import Candidates
+from hdl.model.sample import Sampler, Sampling, checked_prompt
+
+from .image import Image
+from .kernel import BEAT, CardKernel, Code, RunError
+
+__all__ = ["DecoderAccelerator", "EncoderAccelerator", "load"]
+
+NO_STOP = 0xFFFF_FFFF
+RECORD_CANDIDATES = 8
+REQUEST_BYTES = 1 << 24
+"""The most bytes of the texts of a run."""
+
+
+def load(xclbin: str | Path, image: str | Path, *, index: int = 0, xrt: Any = None) -> "Accelerator":
+    """A kernel on a card with a model in its memory.
+
+    Args:
+        xclbin: the card's configuration.
+        image: the memory image, made by ``spatial-llm image`` with the options of ``emit``.
+        index: the number of the card.
+        xrt: a module with the calls of ``pyxrt``; by default that.
+
+    Raises:
+        InputError: for a file that is no memory image, and where there is no ``pyxrt``.
+    """
+    if xrt is None:
+        try:
+            xrt = import_module("pyxrt")
+        except ImportError:
+            raise InputError(
+                "a card needs XRT's Python module pyxrt; source setup.sh of XRT, and use its Python"
+            ) from None
+    read = Image(Path(image))
+    kind = DecoderAccelerator if read.model.head is not None else EncoderAccelerator
+    return kind(CardKernel(xrt, str(xclbin), read, index))
+
+
+class Accelerator:
+    """A kernel on a card. Members: ``kernel``; ``image``."""
+
+    def __init__(self, kernel: CardKernel):
+        self.kernel, self.image = kernel, kernel.image
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the card's memory back."""
+        self.kernel.buffers.clear()
+
+    def counters(self) -> Mapping[str, int]:
+        """The counters of the last run: cycles, answers, and for each master the beats that it read and the cycles in
+        which it waited for one."""
+        own = ("version", "status", "design_hash")
+        return {name: value for name, value in self.kernel.report.items() if name not in own}
+
+
+class EncoderAccelerator(Accelerator):
+    """An encoder on a card."""
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """The embeddings [texts, hidden] of texts.
+
+        Raises:
+            InputError: for no texts, an empty one, and one that is too long.
+            RunError: for a run that did not end well.
+        """
+        ids = [self.image.tokens.of(text, self._sizes["positions"]) for text in texts]
+        model = self.image.model
+        return np.stack([model.pool(output) for output in self.run([model.embed(own) for own in ids])])
+
+    def run(self, texts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The last layer's outputs, int64 [tokens, hidden] each, of embedded texts, int16 [tokens, hidden] each."""
+        if not texts:
+            raise InputError("texts must be at least one")
+        outputs: list[np.ndarray] = []
+        for batch in self._batches(texts):
+            outputs += self._run(batch, self._sizes["layers"], trace=False)
+        return outputs
+
+    def layers(self, text: np.ndarray) -> np.ndarray:
+        """The outputs of all layers, int64 [layers, tokens, hidden], of an embedded text."""
+        return self._run([text], self._sizes["layers"], trace=True)[0].reshape(-1, len(text), self._sizes["hidden"])
+
+    @property
+    def _sizes(self) -> Mapping[str, int]:
+        sizes: Mapping[str, int] = self.image.kernel["sizes"]
+        return sizes
+
+    def _batches(self, texts: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        """Texts for one run each."""
+        batch: list[np.ndarray] = []
+        size = 0
+        for text in texts:
+            own = (1 + self._tiles(text) * self._sizes["memory_beats"]) * BEAT
+            if batch and size + own > REQUEST_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(text)
+            size += own
+        yield batch
+
+    def _tiles(self, text: np.ndarray) -> int:
+        return -(-len(text) // self._sizes["rows"])
+
+    def _run(self, texts: Sequence[np.ndarray], layers: int, *, trace: bool) -> list[np.ndarray]:
+        """A run; with ``trace`` the outputs of all layers, one after the other."""
+        parts = [part for text in texts for part in (self._head(text), self._pack(text))]
+        tiles = [self._tiles(text) * (layers if trace else 1) for text in texts]
+        size = self._sizes["memory_beats"] * BEAT
+        self.kernel.request(np.concatenate(parts), sum(tiles) * size)
+        self.kernel.start({"texts": len(texts), "layers": layers}, flags=int(trace) << Flags.TRACE)
+        self.kernel.wait()
+        raw, place, outputs = self.kernel.answer(0, sum(tiles) * size), 0, []
+        for text, count in zip(texts, tiles, strict=True):
+            rows = self._unpack(raw[place : place + count * size], count)
+            place += count * size
+            outputs.append(rows.reshape(-1, self._tiles(text) * self._sizes["rows"], rows.shape[-1])[:, : len(text)])
+        return [output.reshape(-1, output.shape[-1]) for output in outputs]
+
+    @staticmethod
+    def _head(text: np.ndarray) -> np.ndarray:
+        """The beat that begins a text."""
+        head = np.zeros(BEAT, np.uint8)
+        head[:4] = np.array([len(text)], "<u4").view(np.uint8)
+        return head
+
+    def _pack(self, text: np.ndarray) -> np.ndarray:
+        """Embedded tokens, int16 [tokens, hidden], as bytes of whole tiles."""
+        sizes, count = self._sizes, self._tiles(text)
+        rows, lanes, beats = sizes["rows"], sizes["lanes"], sizes["tile_beats"]
+        padded = np.zeros((count * rows, sizes["hidden"]), "<i2")
+        padded[: len(text)] = text
+        tiles = padded.reshape(count, rows, beats, lanes).transpose(0, 2, 1, 3).reshape(count, beats, rows * lanes)
+        held = BEAT // 2 // (rows * lanes)
+        filled = np.zeros((count, sizes["memory_beats"] * held, rows * lanes), "<i2")
+        filled[:, :beats] = tiles
+        whole = np.zeros((count * sizes["memory_beats"], BEAT // 2), "<i2")
+        whole[:, : held * rows * lanes] = filled.reshape(len(whole), -1)
+        return whole.view(np.uint8).ravel()
+
+    def _unpack(self, raw: np.ndarray, count: int) -> np.ndarray:
+        """Tiles as int64 [tiles * rows, hidden], the inverse of `_pack`."""
+        sizes = self._sizes
+        rows, lanes, beats = sizes["rows"], sizes["lanes"], sizes["tile_beats"]
+        held = BEAT // 2 // (rows * lanes)
+        values = raw.view("<i2").reshape(-1, BEAT // 2)[:, : held * rows * lanes]
+        tiles = values.reshape(count, -1, rows, lanes)[:, :beats].transpose(0, 2, 1, 3)
+        return tiles.reshape(count * rows, sizes["hidden"]).astype(np.int64)
+
+
+class DecoderAccelerator(Accelerator):
+    """A decoder on a card."""
+
+    def generate(
+        self, prompt: str, tokens: int = 32, *, sampling: Sampling | None = None, stop: int | None = None
+    ) -> Iterator[str]:
+        """Text after a prompt, piece by piece. ``sampling``: how tokens are drawn, by default always the likeliest.
+
+        Raises:
+            InputError: for a prompt and a number of tokens that do not suit the model.
+            RunError: for a run that did not end well.
+        """
+        ids = self.image.tokens.of(prompt, self._sizes["positions"])
+        stream = self.image.tokens.stream()
+        stream.push(ids)
+        for token in self.ids(ids, tokens, sampling=sampling, stop=stop):
+            yield stream.push([token])
+        yield stream.end()
+
+    def ids(
+        self, prompt: Sequence[int], tokens: int, *, sampling: Sampling | None = None, stop: int | None = None
+    ) -> Iterator[int]:
+        """The ids of tokens after those of a prompt. The likeliest are found in one run on the card; others are drawn
+        by the host, with a run for each."""
+        model = self.image.model
+        given = checked_prompt(prompt, tokens, model.network)
+        if sampling is None or sampling.temperature == 0:
+            yield from (int(candidates.ids[0]) for candidates in self.candidates(given, tokens, 1, stop=stop))
+            return
+        sampler = Sampler(sampling, model.logit_scale)
+        most, following, restart = min(sampling.top_k, self._sizes["candidates"]), given, True
+        for _ in range(tokens):
+            (found,) = self.candidates(following, 1, most, restart=restart)
+            token = sampler.draw(found)
+            yield token
+            if token == stop:
+                return
+            following, restart = [token], False
+
+    def candidates(
+        self, prompt: Sequence[int], tokens: int, k: int, *, restart: bool = True, stop: int | None = None
+    ) -> Iterator[Candidates]:
+        """The ``k`` best candidates for each of the tokens after a prompt, of which the best is the next token; each as
+        soon as it is there."""
+        ids = np.zeros(-(-len(prompt) // 16) * 16, "<u4")
+        ids[: len(prompt)] = prompt
+        stride = (1 + -(-k // RECORD_CANDIDATES)) * BEAT
+        self.kernel.request(ids.view(np.uint8), tokens * stride)
+        numbers = {"tokens": len(prompt), "generate": tokens, "candidates": k}
+        flags = int(restart) << Flags.RESTART | 1 << Flags.CANDIDATES
+        self.kernel.start(numbers | {"stop": NO_STOP if stop is None else stop}, flags=flags)
+        told = 0
+        for _ in self.kernel.running():
+            for found in self._records(told, tokens, k, stride):
+                told += 1
+                yield found
+        yield from self._records(told, self.kernel.report["answers"], k, stride)
+
+    def _records(self, first: int, end: int, k: int, stride: int) -> Iterator[Candidates]:
+        """The records that are there, from the first one on."""
+        for number in range(first, end):
+            raw = self.kernel.answer(number * stride, stride)
+            if raw[:4].view("<u4")[0] != number + 1:
+                return
+            pairs = raw[BEAT:].view("<i4").reshape(-1, 2)[:k].astype(np.int64)
+            yield Candidates(pairs[:, 0], pairs[:, 1])
+
+    @property
+    def _sizes(self) -> Mapping[str, int]:
+        sizes: Mapping[str, int] = self.image.kernel["sizes"]
+        return sizes
+
+
+__all__ += ["Code", "RunError"]
