@@ -50,7 +50,7 @@ $(READY): requirements.lock pyproject.toml
 
 # For whoever changes the dependencies; needs uv. What trains the small model is left out.
 lock:
-	uv pip compile pyproject.toml --extra models --extra cluster --extra dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra models --extra gguf --extra cluster --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:

@@ -21,6 +21,7 @@ GENERAL = {"activation", "context", "gated", "head", "keys", "norm", "patches", 
 """Names of operators that are also general words of the field, and of Python."""
 
 EXCEPTIONS = {
+    "hdl/model/gguftokens.py": ({"gpt2", "llama", "qwen2"}, "GGUF's names of kinds of tokenisers"),
     "hdl/model/origin.py": ({"gpt2"}, "tiny-gpt2 is a preset, whose trained weights come with the project"),
     "hdl/model/tokens.py": ({"bert"}, "the tokeniser that random weights of its vocabulary get"),
     "hdl/perf/comparison/gpu.py": ({"llama"}, "a source that it cites measured this model"),

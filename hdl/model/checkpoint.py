@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError
 from .architecture import Graph, Linear, Norm
 from .family import Layout
+from .gguf import GGUFTensors
 from .network import Network
 from .reader import TensorReader, without
 from .rotary import neighbours
@@ -29,7 +30,7 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path, network: Network) -> Checkpoint:
-    """The weights in a safetensors file, or in the shards of an index, for a network of this shape.
+    """The weights in a safetensors file, in the shards of an index, or in a GGUF file, for a network of this shape.
 
     Raises:
         InputError: for a file that cannot be read or lacks a tensor, and for tensors that are of another shape, not
@@ -38,13 +39,18 @@ def load_checkpoint(path: Path, network: Network) -> Checkpoint:
     layout = network.traits.layout
     assert layout is not None, f"{network.name} is only estimated"
 
+    file = open_tensors(path)
+    known = file.plain_names(_names(network, layout), layout.modules) if isinstance(file, GGUFTensors) else {}
+    if known and layout.gguf_neighbours:
+        layout = replace(layout, apart=frozenset())
+
     def plain(name: str) -> str:
-        name = without(name, layout.modules)
+        name = without(known.get(name, name), layout.modules)
         for other, own in layout.renamed.items():
             name = name.replace(other, own)
         return name
 
-    reader = TensorReader(open_tensors(path), plain)
+    reader = TensorReader(file, plain)
     tables = {name: _table(reader, layout, name, rows, network) for name, rows in network.embedding.tables.items()}
     layers = tuple(_layer(reader, network, layout, layout.prefix.format(index)) for index in range(network.layers))
     embedding = _parameters(reader, network.embedding.graph, "", layout.embedding)
@@ -61,6 +67,13 @@ def load_checkpoint(path: Path, network: Network) -> Checkpoint:
         source=f"weights of {path}",
     )
     return Checkpoint(weights, reader.rest(re.compile(layout.buffers), network.name))
+
+
+def _names(network: Network, layout: Layout) -> list[str]:
+    """The names of all tensors that a plain model of the layout may have."""
+    layers = [layout.prefix.format(index) + name for index in range(network.layers) for name in layout.layer]
+    operators = [*layers, *layout.embedding, *layout.head, *layout.closing]
+    return [*layout.tables.values(), *(f"{name}.{kind}" for name in operators for kind in ("weight", "bias"))]
 
 
 def _table(reader: TensorReader, layout: Layout, name: str, rows: int, network: Network) -> np.ndarray:

@@ -75,6 +75,7 @@ class Layout:
         tied: A second name under which the matrix of the table ``word`` may be stored where the head has it too.
         apart: Operators and parts whose heads are stored with the features of a pair half a head apart, which the graph
             has as neighbours.
+        gguf_neighbours: Whether they are neighbours in GGUF files.
     """
 
     tables: Mapping[str, str]
@@ -89,6 +90,7 @@ class Layout:
     buffers: str = r"(?!)"
     tied: str = ""
     apart: frozenset[str] = frozenset()
+    gguf_neighbours: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ..builtin import built_in, read_built_in, suggestion
@@ -9,6 +10,7 @@ from ..errors import InputError, shown
 from .configuration import Configuration
 from .families import FAMILIES, LOADED, of_families
 from .files import YAML, read_values
+from .gguf import GGUF, open_gguf
 from .network import Network
 
 __all__ = ["load_model", "load_network", "networks", "presets"]
@@ -27,8 +29,8 @@ def presets() -> tuple[str, ...]:
 
 
 def load_network(name_or_path: str, known: Collection[str] | None = None) -> Network:
-    """The built-in network of that name, or that of a `config.json`, of a folder with one, or of a YAML file like a
-    built-in one's.
+    """The built-in network of that name, or that of a `config.json`, of a folder with one, of a GGUF file, or of a YAML
+    file like a built-in one's.
 
     ``known``: the names that an error tells, by default all.
 
@@ -38,6 +40,9 @@ def load_network(name_or_path: str, known: Collection[str] | None = None) -> Net
     """
     if name_or_path in networks():
         return of_mapping(name_or_path, _preset(name_or_path), f"preset {name_or_path!r}")
+    if name_or_path.endswith(GGUF):
+        file = open_gguf(Path(name_or_path))
+        return Configuration.of(file.configuration, name_or_path).network(file.path.stem)
     name, path, values = read_values(name_or_path, known or networks())
     if path.suffix in YAML:
         return of_mapping(name, values, str(path))

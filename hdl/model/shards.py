@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..textfile import parse_json, read_text
+from .gguf import GGUF, GGUFTensors, open_gguf
 from .safetensors import SafeTensors
 
 __all__ = ["INDEX", "WEIGHTS", "ShardedTensors", "Tensors", "open_tensors", "tensor_files"]
@@ -45,16 +46,18 @@ class ShardedTensors:
         return self._shard_of[name].floats(name)
 
 
-Tensors = SafeTensors | ShardedTensors
+Tensors = SafeTensors | ShardedTensors | GGUFTensors
 """The tensors of a checkpoint."""
 
 
 def open_tensors(path: Path) -> Tensors:
-    """The tensors in a safetensors file, or in the shards of an index (a ``.json``).
+    """The tensors in a safetensors file, in the shards of an index (a ``.json``), or in a GGUF file.
 
     Raises:
-        InputError: see `SafeTensors` and `ShardedTensors`.
+        InputError: see `SafeTensors`, `ShardedTensors` and `open_gguf`.
     """
+    if path.suffix == GGUF:
+        return open_gguf(path)
     return ShardedTensors(path) if path.suffix == ".json" else SafeTensors(path)
 
 

@@ -8,6 +8,9 @@ from tokenizers import Tokenizer
 
 from ..errors import InputError
 from ..textfile import read_text
+from .chat import ChatTemplate, Message
+from .gguf import GGUF, open_gguf
+from .gguftokens import gguf_chat, gguf_tokeniser
 from .network import Network
 from .origin import TOKENISER, Origin, installed_checkpoint
 from .textstream import TextStream, settled_by
@@ -34,6 +37,8 @@ class Tokens:
     source: str
     settled: Callable[[Sequence[int]], int] = len
     """How many of the ids have a text that later ids do not change; see `TextStream`."""
+    chat: Callable[[Sequence[Message]], list[int]] | None = None
+    """The ids of a conversation, up to where the assistant speaks next; None where the model has no template."""
 
     def stream(self) -> TextStream:
         """Text of ids that come one by one."""
@@ -74,6 +79,9 @@ def load_tokens(network: Network, origin: Origin) -> Tokens:
         )
     if (path := origin.find(TOKENISER)) is not None:
         return from_file(path)
+    if origin.weights is not None and origin.weights.suffix == GGUF:
+        metadata, source = open_gguf(origin.weights).metadata, str(origin.weights)
+        return of_tokeniser(gguf_tokeniser(metadata, source), f"tokeniser in {source}", gguf_chat(metadata, source))
     if origin.weights is not None:
         raise InputError(
             f"folder {origin.folders[0]} must have the tokeniser of its weights, {TOKENISER}, but has none; "
@@ -112,11 +120,22 @@ def tokens_of_text(text: str, source: str) -> Tokens:
         raise InputError(f"tokeniser {source} must be in the format of the package tokenizers: {error}") from error
     tokeniser.no_padding()
     tokeniser.no_truncation()
+    return of_tokeniser(tokeniser, f"tokeniser {source}")
+
+
+def of_tokeniser(tokeniser: Tokenizer, source: str, chat: ChatTemplate | None = None) -> Tokens:
+    """A tokeniser of the package; ``source``: see `Tokens`. ``chat``: the model's template, if it has one."""
+
+    def conversation(messages: Sequence[Message]) -> list[int]:
+        # A template writes special tokens itself.
+        return list(tokeniser.encode(chat.text(messages), add_special_tokens=False).ids) if chat else []
+
     return Tokens(
         lambda text: list(tokeniser.encode(text).ids),
         lambda ids: str(tokeniser.decode(list(ids))),
-        f"tokeniser {source}",
+        source,
         settled_by(tokeniser),
+        conversation if chat else None,
     )
 
 

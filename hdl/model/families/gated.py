@@ -115,9 +115,10 @@ def gated_family(
     follows: Mapping[str, Any] | None = None,
     qkv_bias: bool = False,
     normed_heads: bool = False,
+    gguf_neighbours: bool = False,
 ) -> Family:
     """A family of such networks. ``follows``: fields of a shape that a configuration may leave out, and their values.
-    ``qkv_bias``, ``normed_heads``: see `layer`."""
+    ``qkv_bias``, ``normed_heads``: see `layer`. ``gguf_neighbours``: see `Layout`."""
     own = {"self_attn.q_norm": ("normed_queries",), "self_attn.k_norm": ("normed_keys",)} if normed_heads else {}
     others = {key: values for key, values in OTHER_NETWORKS.items() if key != "sliding_window"}
     return Family(
@@ -158,6 +159,7 @@ def gated_family(
             modules=("model.",),
             buffers=r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq$",
             tied="lm_head.weight",
+            gguf_neighbours=gguf_neighbours,
             apart=frozenset({"plain_queries", "plain_keys", "normed_queries", "normed_keys"}),
         ),
     )
