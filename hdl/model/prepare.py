@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..notices import notify
 from .calibration import Calibration, read_calibration
@@ -17,7 +16,7 @@ from .tokens import Tokens, load_tokens
 from .weightbits import W8, WeightBits
 from .weights import Weights, random_weights
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "calibration_ids", "load_weights", "prepare"]
 
 SEED = 1
 """Of random weights."""
@@ -65,18 +64,27 @@ def prepare(
     calibration = (
         read_calibration(origin) if texts is None else Calibration(texts, f"{len(texts)} texts that were given")
     )
-    weights = (
-        random_weights(network, SEED) if origin.weights is None else _loaded(origin.weights, network, origin.built_in)
-    )
-    ids = [tokens.ids(text)[: network.max_positions] for text in calibration.texts]
-    quantised = quantise(weights, [own for own in ids if own], static=static, pooling=pooling, weight_bits=weight_bits)
+    weights, ids = load_weights(network, origin), calibration_ids(tokens, calibration, network)
+    quantised = quantise(weights, ids, static=static, pooling=pooling, weight_bits=weight_bits)
     return Prepared(weights, quantised, tokens, origin, calibration)
 
 
-def _loaded(path: Path, network: Network, built_in: bool) -> Weights:
-    """The weights of a checkpoint. Of a user's it is told which heads are ignored."""
-    checkpoint = load_checkpoint(path, network)
-    if checkpoint.ignored and not built_in:
+def calibration_ids(tokens: Tokens, calibration: Calibration, network: Network) -> list[list[int]]:
+    """The ids of the texts, each cut to the positions that the model has."""
+    ids = [tokens.ids(text)[: network.max_positions] for text in calibration.texts]
+    return [own for own in ids if own]
+
+
+def load_weights(network: Network, origin: Origin) -> Weights:
+    """A model's weights: random ones, or those of a checkpoint. Of a user's it is told which heads are ignored.
+
+    Raises:
+        InputError: for files that do not suit.
+    """
+    if origin.weights is None:
+        return random_weights(network, SEED)
+    checkpoint = load_checkpoint(origin.weights, network)
+    if checkpoint.ignored and not origin.built_in:
         names = " and ".join(heads(checkpoint.ignored))
-        notify(f"{path}: the tensors of {names} are ignored; the hardware computes the layers without them")
+        notify(f"{origin.weights}: the tensors of {names} are ignored; the hardware computes the layers without them")
     return checkpoint.weights

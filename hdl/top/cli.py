@@ -14,6 +14,7 @@ from .commands.explore_command import explore_command
 from .commands.image_command import image_command
 from .commands.list_command import list_command
 from .commands.options import model_option
+from .commands.perplexity_command import perplexity_command
 from .commands.quantise_command import quantise_command
 from .commands.report_command import report_command
 from .commands.scale_command import scale_command
@@ -35,7 +36,7 @@ def cli(context: click.Context, model: str | None) -> None:
 
 for command in (
     list_command, describe_command, emit_command, image_command, quantise_command, estimate_command, explore_command,
-    compare_command, scale_command, report_command,
+    compare_command, scale_command, report_command, perplexity_command,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from hdl.model.perplexity import perplexity, windows
+from hdl.model.perplexity import compare, perplexity, windows
 
 
 def test_windows_are_consecutive_and_whole() -> None:
@@ -28,3 +28,17 @@ def test_the_mean_is_over_all_tokens_that_were_predicted() -> None:
     found = perplexity(logits, [[0, 1, 1, 0], [1, 1]])
     assert found == pytest.approx(np.exp(-(3 * np.log(0.8) + np.log(0.2)) / 4))
     assert seen == [[0, 1, 1], [1]]
+
+
+def test_predictions_beside_those_of_a_reference() -> None:
+    expected, other = np.array([[0.5, 0.3, 0.2]]), np.array([[0.25, 0.5, 0.25]])
+
+    def logits(probabilities: np.ndarray, shift: float) -> np.ndarray:
+        return np.log(np.repeat(probabilities, 3, axis=0)) + shift
+
+    found = compare(lambda ids: logits(expected, 3), {"a": lambda ids: logits(other, -9)}, [[0, 0, 1, 1]])
+    assert found[""].divergence == 0
+    assert found[""].agreement == 1
+    assert found["a"].perplexity == pytest.approx((0.25 * 0.5 * 0.5) ** (-1 / 3))
+    assert found["a"].divergence == pytest.approx((expected * np.log(expected / other)).sum())
+    assert found["a"].agreement == 0
