@@ -13,7 +13,19 @@ ROOT = Path(__file__).parents[2]
 ALLOWED = {"click", "hdl", "sim"}
 """Packages beside Python's own that may be loaded for a help text."""
 
-COMMANDS = ["list", "describe", "emit", "quantise", "estimate", "explore", "compare", "scale", "report", "perplexity"]
+COMMANDS = [
+    "list",
+    "describe",
+    "emit",
+    "image",
+    "quantise",
+    "estimate",
+    "explore",
+    "compare",
+    "scale",
+    "report",
+    "perplexity",
+]
 
 SCRIPT = """
 import sys
