@@ -7,6 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip install --disable-pip-version-check --quiet --no-deps
 
 .PHONY: run full test check bench lock clean
 
@@ -40,12 +41,15 @@ bench: $(READY)
 	@for file in bench/[a-z]*.py; do $(RUN) -m bench.$$(basename $$file .py) || exit 1; done
 
 # The lock is complete, so that nothing it does not name is installed, and its hashes are checked.
+# setuptools comes first: it builds the package that has no wheel, without another setuptools from outside the lock.
 # The project itself is installed as it stands here, for the command spatial-llm.
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found (or set PYTHON)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(RUN) -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements.lock
-	$(RUN) -m pip install --disable-pip-version-check --quiet --no-index --no-deps --no-build-isolation --editable .
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > $(VENV)/setuptools.lock
+	$(INSTALL) --require-hashes -r $(VENV)/setuptools.lock
+	$(INSTALL) --require-hashes --no-build-isolation --use-pep517 -r requirements.lock
+	$(INSTALL) --no-index --no-build-isolation --editable .
 	touch $@
 
 # For whoever changes the dependencies; needs uv. What trains the small model is left out.

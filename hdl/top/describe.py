@@ -14,7 +14,6 @@ from ..perf.geometry.decoder_spec import DecoderSpec
 from ..perf.geometry.pipeline_spec import PipelineSpec
 from ..perf.workload import Workload
 from ..resources import Resources
-from .platforms import BOARDS
 from .run_cycles import counted_runs, unit_cycles
 
 __all__ = [
@@ -108,12 +107,13 @@ def not_built_lines() -> list[str]:
 
 
 def devices_table() -> Table:
-    """The devices: FPGAs, and the GPUs that they are compared with; and for which of them `emit` has constraints."""
+    """The devices: FPGAs, and the GPUs that they are compared with; and for which of them `emit` makes designs."""
     table = new_table("devices", "name", "board", "DSP", "BRAM36", "URAM", "LUT", "memory", "GB/s", "emit")
+    built = built_devices()
     for name in devices():
         device = load_device(name)
         here = counts(device.resources)[: len(COUNTED) - 1] if device.slrs else [""] * (len(COUNTED) - 1)
-        emit = "yes" if name in BOARDS else "no"
+        emit = "yes" if name in built else "no"
         table.add_row(name, device.board, *here, device.memory.name, f"{device.memory.bandwidth_gb_s:,g}", emit)
     return table
 
@@ -121,15 +121,20 @@ def devices_table() -> Table:
 def device_lines() -> list[str]:
     """Which commands take which devices."""
     known = [load_device(name) for name in devices()]
-    models = [load_network(name) for name in networks()]
-    built = [one for one in known if any(pluggable(network, one) for network in models)]
-    timed = [one.name for one in built if one.memory.timing]
+    built = built_devices()
+    timed = [one.name for one in known if one.name in built and one.memory.timing]
     estimated = [one.name for one in known if one.kind == "fpga" and one.family in FAMILIES]
     return [
-        f"estimate, explore, scale, compare and report take {', '.join(estimated)}; describe and sim take "
-        f"{', '.join(one.name for one in built)}, and sim runs decoders on {', '.join(timed)}, whose memory has its "
-        f"timing in the device's file; emit takes {', '.join(BOARDS)}.",
+        f"estimate, explore, scale, compare and report take {', '.join(estimated)}; describe, emit and sim take "
+        f"{', '.join(built)}, and sim runs decoders on {', '.join(timed)}, whose memory has its timing in the device's "
+        "file.",
     ]
+
+
+def built_devices() -> list[str]:
+    """The devices for which designs of some models can be built."""
+    models = [load_network(name) for name in networks()]
+    return [name for name in devices() if any(pluggable(network, load_device(name)) for network in models)]
 
 
 def new_table(title: str, *columns: str) -> Table:

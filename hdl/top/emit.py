@@ -1,10 +1,10 @@
-"""Emission of a pipeline to a folder: Verilog, constraints, a synthesis script and a manifest, all of it or nothing."""
+"""Emission of a design to a folder: Verilog, constraints, scripts of a flow and a manifest, all of it or nothing."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from amaranth.lib import wiring
 
@@ -17,26 +17,21 @@ from ..perf.workload import Workload
 from ..version import GENERATOR
 from .console import Progress
 from .decoder.decoder_pipeline import DecoderPipeline
-from .emitter import PRIMITIVE_DEFINE, Emitter
+from .emitter import Emitter
 from .encoder_pipeline import Pipeline
-from .manifest import build_manifest
-from .platforms import check_board
+from .flows.flow import Flow, check_flow
+from .flows.vitis_files import for_synthesis, vitis_files, vitis_manifest
+from .flows.vivado_files import vivado_files, vivado_manifest
+from .kernel.kernel_spec import KernelSpec
+from .kernel.pins import KernelPins
+from .manifest import build_manifest, instances
 
-__all__ = ["DECODER_TOP", "TOP", "checked_folder", "emit", "files_of", "fill", "top_of"]
+__all__ = ["DECODER_TOP", "TOP", "checked_folder", "emit", "files_of", "top_of"]
 
 TOP, DECODER_TOP = "pipeline", "decoder"
 """The names of the top modules."""
 
 MANIFEST = "manifest.json"
-
-SOURCES = Path(__file__).parents[2] / "constraints"
-"""The templates of constraints and scripts: beside the packages, in a checkout as in an installation."""
-
-
-class Source(Template):
-    """A template whose places are ``@{name}``, which mean nothing in Tcl."""
-
-    delimiter = "@"
 
 
 def emit(
@@ -45,25 +40,27 @@ def emit(
     out: Path,
     model_name: str,
     *,
+    flow: Flow = Flow.VIVADO,
     workload: Workload | None = None,
     force: bool = False,
     progress: Progress = lambda doing: None,
 ) -> Path:
-    """Writes the folder ``out``: rtl/*.v, constraints/*.xdc, synth.tcl and manifest.json; returns it. The manifest has
-    the cycles of some lengths, and of the ``workload``, if one is given.
+    """Writes the folder ``out``: rtl/*.v, manifest.json, and the scripts and constraints of the ``flow``; returns it.
+    The manifest has the cycles of some lengths, and of the ``workload``, if one is given.
 
     It appears when it is complete. One that is there already is replaced, whole, if it is empty or an earlier
     emission; with ``force`` also where files of others have come into that. The same pipeline gives the same bytes.
 
     Raises:
-        InputError: for a device without constraints, a folder with other contents, and one that cannot be written.
+        InputError: for a device that the flow does not take, a design that is no kernel for it, a folder with other
+            contents, and one that cannot be written.
     """
-    check_board(device)
+    check_flow(device, flow)
     target = checked_folder(out, force=force)
     try:
         ancestor = next(path for path in target.parents if path.exists())
         with TemporaryDirectory(prefix=".emitting-", dir=ancestor, ignore_cleanup_errors=True) as workshop:
-            files = files_of(spec, device, model_name, workload=workload, progress=progress)
+            files = files_of(spec, device, model_name, flow=flow, workload=workload, progress=progress)
             progress("writing")
             write_files(Path(workshop, "new"), files)
             put_in_place(Path(workshop, "new"), target, Path(workshop, "old"))
@@ -77,23 +74,27 @@ def files_of(
     device: Device,
     model_name: str,
     *,
+    flow: Flow = Flow.VIVADO,
     workload: Workload | None = None,
     progress: Progress = lambda doing: None,
 ) -> dict[str, str]:
     """The contents of an emission, by path."""
-    progress("composing the pipeline and converting it to Verilog")
     emitter = Emitter()
-    pipeline, top = top_of(spec)
-    verilog = emitter.emit(pipeline, top)
-    manifest = build_manifest(pipeline, device, model_name, emitter.modules, top, workload)
-    timing, board = f"{device.name}.xdc", f"{device.name}_board.xdc"
-    return {
-        **{f"rtl/{name}": text for name, text in sorted(verilog.items())},
-        f"constraints/{timing}": fill(timing, period_ns=f"{1000 / device.clock_mhz:.3f}"),
-        f"constraints/{board}": fill(board),
-        "synth.tcl": fill("synth.tcl", part=str(device.part), top=top, define=PRIMITIVE_DEFINE, constraints=timing),
-        MANIFEST: json.dumps(manifest, indent=2) + "\n",
-    }
+    kernel = KernelSpec(spec) if flow is Flow.VITIS else None
+    own: dict[str, Any] = {} if kernel is None else vitis_manifest(kernel, device)
+    progress("composing the design and converting it to Verilog")
+    if kernel is None:
+        pipeline, top = top_of(spec)
+        verilog = emitter.emit(pipeline, top)
+        others, own = vivado_files(device, top), vivado_manifest(pipeline, top)
+    else:
+        top = kernel.name
+        verilog = for_synthesis(emitter.emit(KernelPins(kernel), top))
+        others = vitis_files(kernel, device, [f"rtl/{name}" for name in sorted(verilog)])
+    files = {f"rtl/{name}": text for name, text in sorted(verilog.items())} | others
+    manifest = build_manifest(spec, device, model_name, workload) | own | {"modules": instances(emitter.modules, top)}
+    manifest["files"] = sorted([*files, MANIFEST])
+    return files | {MANIFEST: json.dumps(manifest, indent=2) + "\n"}
 
 
 def top_of(spec: PipelineSpec) -> tuple[wiring.Component, str]:
@@ -101,15 +102,6 @@ def top_of(spec: PipelineSpec) -> tuple[wiring.Component, str]:
     if isinstance(spec, DecoderSpec):
         return DecoderPipeline(spec), DECODER_TOP
     return Pipeline(spec), TOP
-
-
-def fill(name: str, **values: str) -> str:
-    """One of the `SOURCES` with its places filled.
-
-    Raises:
-        KeyError: for a place without a value.
-    """
-    return Source((SOURCES / name).read_text()).substitute(values)
 
 
 def checked_folder(out: Path, *, force: bool = False) -> Path:
@@ -153,13 +145,9 @@ def emitted_files(folder: Path) -> set[str] | None:
     """The files that an emission in a folder is of, by its manifest; None where it holds none."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        if manifest["generator"]["name"] != GENERATOR:
-            return None
-        modules, device = manifest["modules"].values(), manifest["device"]["name"]
-        named = {module["file"] for module in modules}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set(manifest["files"]) if manifest["generator"]["name"] == GENERATOR else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return named | {f"constraints/{device}.xdc", f"constraints/{device}_board.xdc", "synth.tcl", MANIFEST}
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from ..perf.designs.design import Design
 from ..perf.device import Device
 from ..perf.estimate import Estimate
 from ..perf.workload import Workload
-from .platforms import check_board
+from .flows.flow import Flow, check_flow
 
 __all__ = [
     "bits_words",
@@ -51,7 +51,7 @@ def bits_words(bits: WeightBits) -> list[str]:
 def refusal(found: Estimate) -> str:
     """Why `emit` does not make the design of an estimate; empty if it does."""
     try:
-        check_board(found.device)
+        check_flow(found.device, Flow.VIVADO)
     except InputError as error:
         return found.refusal or str(error)
     return found.refusal

@@ -15,7 +15,7 @@ from ..perf.geometry.streamed_spec import StreamedSpec
 from ..perf.workload import Workload
 from .describe import new_table
 from .emitted import described, emit_command
-from .platforms import check_board
+from .flows.flow import Flow, check_flow
 from .point_file import not_emitted
 
 __all__ = ["counts_table", "design_lines", "front_table", "sentence"]
@@ -49,7 +49,7 @@ def design_lines(found: Exploration, folder: Path, model: str) -> list[str]:
     workload = Workload(prompt=space.prompt, output=space.output)
     try:
         other = described(built_design(space.network, space.device, workload))
-        check_board(space.device)
+        check_flow(space.device, Flow.VIVADO)
     except InputError as error:
         return [f"{none}: {error}."]
     return [

@@ -15,32 +15,24 @@ from ..perf.geometry.pipeline_spec import PipelineSpec
 from ..perf.workload import Workload
 from ..resources import Resources
 from ..version import GENERATOR, VERSION
-from .emitter import PRIMITIVE_DEFINE, VerilogModule
+from .emitter import VerilogModule
 from .memory_layout import memory_layout
 from .run_cycles import cycles
 
-__all__ = ["build_manifest"]
+__all__ = ["build_manifest", "instances", "ports"]
 
 
 def build_manifest(
-    pipeline: wiring.Component,
-    device: Device,
-    model_name: str,
-    modules: Mapping[str, VerilogModule],
-    top: str,
-    workload: Workload | None = None,
+    spec: PipelineSpec, device: Device, model_name: str, workload: Workload | None = None
 ) -> dict[str, Any]:
-    """The contents of `manifest.json` for the pipeline of an encoder or a decoder.
+    """What `manifest.json` says of a pipeline in each flow.
 
     Args:
-        pipeline: the hardware.
+        spec: the pipeline.
         device: the device that it is made for.
         model_name: the name of the model.
-        modules: the emitted modules, by name.
-        top: the name of the top module.
         workload: what the pipeline was chosen for.
     """
-    spec: PipelineSpec = pipeline.spec
     sizes = ("hidden", "heads", "kv_heads", "head_size", "intermediate", "max_length", "max_layers")
     network: dict[str, Any] = {name: getattr(spec, name) for name in sizes} | {"max_length": spec.positions}
     network |= {name: operators(section.graph) for name, section in spec.sections.items()}
@@ -54,17 +46,9 @@ def build_manifest(
         "model": {"name": model_name, **network},
         "device": {"name": device.name, "board": device.board, "part": device.part, "clock_mhz": device.clock_mhz},
         "geometry": geometry,
-        "verilog": {
-            "top": top,
-            "clock": "clk",
-            "reset": "rst (synchronous, active high)",
-            "dsp48e2_define": PRIMITIVE_DEFINE,
-        },
-        "ports": list(ports(pipeline)),
         "memory": memory_layout(spec),
         "cycles": cycles(spec, device, workload),
         "resources": resources(spec, device),
-        "modules": instances(modules, top),
     }
 
 

@@ -1,4 +1,4 @@
-"""Amaranth's platforms of the boards that pipelines are made for."""
+"""The Alveo U280 as a platform of Amaranth, for a design with a top module of its own instead of a shell."""
 
 from typing import Any, ClassVar
 
@@ -7,10 +7,7 @@ from amaranth.hdl import Fragment, Module
 from amaranth.lib import io
 from amaranth.vendor import XilinxPlatform
 
-from ..errors import InputError
-from ..perf.device import Device
-
-__all__ = ["BOARDS", "U280Platform", "check_board"]
+__all__ = ["U280Platform"]
 
 
 class U280Platform(XilinxPlatform):
@@ -53,17 +50,3 @@ class U280Platform(XilinxPlatform):
             m.submodules.cattrip = cattrip = io.Buffer("o", self.request("hbm_cattrip", dir="-"))
             m.d.comb += cattrip.o.eq(0)
         return super().prepare(m, name, **kwargs)
-
-
-BOARDS = {"u280": U280Platform}
-"""The devices for which there are constraints, by name."""
-
-
-def check_board(device: Device) -> None:
-    """Refuses a device without constraints.
-
-    Raises:
-        InputError: with the devices that have them.
-    """
-    if device.name not in BOARDS:
-        raise InputError(f"device {device.name!r} has no constraints for emit; devices with them: {', '.join(BOARDS)}")

@@ -8,8 +8,8 @@ from ..perf.device import load_device
 from ..perf.exploration.point import DesignPoint
 from ..perf.geometry.pipeline_spec import PipelineSpec
 from ..textfile import parse_json, read_text
+from .flows.flow import Flow, check_flow
 from .planned import Planned
-from .platforms import check_board
 
 __all__ = ["not_emitted", "pointed", "read_point"]
 
@@ -25,7 +25,7 @@ def not_emitted(point: DesignPoint) -> str | None:
     if point.copies > 1:
         return f"emit makes one copy of a layer's hardware, not {point.copies}; choose a point with 1 layer on chip"
     try:
-        check_board(load_device(point.device))
+        check_flow(load_device(point.device), Flow.VIVADO)
     except InputError as error:
         return str(error)
     return None

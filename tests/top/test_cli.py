@@ -36,10 +36,7 @@ CONFIG = {
 """A network too large for every device there is."""
 
 
-MANIFEST = (
-    '{"generator": {"name": "spatial-llm"}, "modules": {"pipeline": {"file": "rtl/pipeline.v"}}, '
-    '"device": {"name": "u280"}}\n'
-)
+MANIFEST = '{"generator": {"name": "spatial-llm"}, "files": ["manifest.json", "rtl/pipeline.v"]}\n'
 
 
 @pytest.fixture
@@ -67,9 +64,9 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_says_which_devices_a_command_takes(capsys: pytest.CaptureFixture[str]) -> None:
     said = " ".join(Run(capsys, "list").out.split())
     assert said.endswith(
-        "estimate, explore, scale, compare and report take kv260, u250, u280, u50, u55c, vck5000, vhk158; describe and "
-        "sim take u280, u50, u55c, and sim runs decoders on u280, whose memory has its timing "
-        "in the device's file; emit takes u280."
+        "estimate, explore, scale, compare and report take kv260, u250, u280, u50, u55c, vck5000, vhk158; describe, "
+        "emit and sim take u280, u50, u55c, and sim runs decoders on u280, whose memory has its timing in the device's "
+        "file."
     )
 
 
@@ -116,10 +113,13 @@ def test_emit(
     run = Run(capsys, "--model", "tiny-bert", "emit")
     assert (run.code, run.err) == (0, "")
     speed = f"{quick[0].macs:,} MAC/cycle"
-    assert run.out.startswith(f"build/tiny-bert-u280: 1 modules in 7 bytes of Verilog, {speed}; ")
+    told = f"build/tiny-bert-u280: 1 modules in 7 bytes of Verilog, {speed}, flow vitis; see README.md there\n"
+    assert run.out == told
     assert (tmp_path / "build/tiny-bert-u280/rtl/pipeline.v").is_file()
-    run = Run(capsys, "emit", "--model", "tiny-bert", "--out", "x/y", "--tile", "8", "--max-length", "9")
+    options = ("--out", "x/y", "--tile", "8", "--max-length", "9", "--flow", "vivado")
+    run = Run(capsys, "emit", "--model", "tiny-bert", *options)
     assert (run.code, run.err) == (0, "")
+    assert run.out.endswith(", flow vivado; see manifest.json there\n")
     assert (tmp_path / "x/y/manifest.json").is_file()
     assert [(spec.rows, spec.max_length) for spec in quick] == [(4, 128), (8, 9)]
 
@@ -154,6 +154,10 @@ def test_emit(
         ),
         ("emit --model no/config.json", "model file no/config.json cannot be read: No such file or directory"),
         ("emit --model tiny-bert --device nil", f"device 'nil' is unknown; known: {', '.join(devices())}"),
+        (
+            "emit --model tiny-bert --flow quartus",
+            "Invalid value for '--flow': 'quartus' is not one of 'vitis', 'vivado'; see --help",
+        ),
         ("emit --model tiny-bert --tile 3", "tile must be 2, 4 or 8 tokens, not 3"),
         ("emit --model tiny-bert --tile -4", "tile must be 2, 4 or 8 tokens, not -4"),
         ("emit --model tiny-bert --tile 4.5", "Invalid value for '--tile': '4.5' is not a whole number; see --help"),

@@ -48,8 +48,9 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         "tiny-bert", "u50", "t4", max_length=32, software="eager", number_format="int8", clock_mhz=250
     ).as_dict()
     shown = json.loads(run.out)
-    reason = "device 'u50' has no constraints for emit; devices with them: u280"
-    assert shown.pop("emit")["refusal"] == reason
+    made = shown.pop("emit")
+    assert made["refusal"] == ""
+    assert made["command"].endswith("--model tiny-bert emit --device u50 --prompt 8 --clock 250")
     assert shown == json.loads(json.dumps(found))
 
 

@@ -50,13 +50,13 @@ def manifest(folder: Path) -> dict[str, Any]:
     return loaded
 
 
-MANIFEST = '{"generator": {"name": "spatial-llm"}, "modules": {"a": {"file": "rtl/a.v"}}, "device": {"name": "u280"}}\n'
+MANIFEST = '{"generator": {"name": "spatial-llm"}, "files": ["rtl/a.v", "implement.tcl", "manifest.json"]}\n'
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Emissions that take no time."""
-    files = {"rtl/a.v": "module a;\n", "synth.tcl": "#\n", "manifest.json": MANIFEST}
+    files = {"rtl/a.v": "module a;\n", "implement.tcl": "#\n", "manifest.json": MANIFEST}
     monkeypatch.setattr(emission, "files_of", lambda *arguments, **options: files)
 
 
@@ -66,11 +66,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_files(folder: Path, manifest: dict[str, Any]) -> None:
-    others = {"constraints/u280.xdc", "constraints/u280_board.xdc", "synth.tcl", "manifest.json"}
+    others = {"constraints/ooc.xdc", "implement.tcl", "manifest.json"}
     assert set(contents(folder)) == others | {module["file"] for module in manifest["modules"].values()}
+    assert sorted(contents(folder)) == manifest["files"]
     assert [path.name for path in folder.parent.iterdir()] == ["where"]
-    assert "create_clock -name clk -period 3.333 [get_ports clk]" in (folder / "constraints/u280.xdc").read_text()
-    assert "synth_design -top pipeline -part xcu280-fsvh2892-2L-e" in (folder / "synth.tcl").read_text()
+    assert "create_clock -name clk -period 3.333 [get_ports clk]" in (folder / "constraints/ooc.xdc").read_text()
+    assert "synth_design -top pipeline -part xcu280-fsvh2892-2L-e" in (folder / "implement.tcl").read_text()
 
 
 def test_the_same_pipeline_gives_the_same_bytes_in_another_process(folder: Path, tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ def test_an_earlier_emission_and_an_empty_folder_are_replaced(tmp_path: Path) ->
     out.mkdir()
     emit(SMALL, U280, out, "small")
     assert emit(SMALL, U280, out, "small") == out
-    assert set(contents(tmp_path)) == {"out/rtl/a.v", "out/synth.tcl", "out/manifest.json"}
+    assert set(contents(tmp_path)) == {"out/rtl/a.v", "out/implement.tcl", "out/manifest.json"}
 
 
 @pytest.mark.usefixtures("quick")
@@ -212,7 +213,7 @@ def test_what_has_come_into_an_emission_is_replaced_by_force_alone(tmp_path: Pat
         )
         assert path.read_text() == "hours of work"
         emit(SMALL, U280, out, "small", force=True)
-        assert set(contents(tmp_path)) == {"out/rtl/a.v", "out/synth.tcl", "out/manifest.json"}
+        assert set(contents(tmp_path)) == {"out/rtl/a.v", "out/implement.tcl", "out/manifest.json"}
 
 
 @pytest.mark.usefixtures("quick")
@@ -281,7 +282,7 @@ def test_a_failure_leaves_things_as_they_were(
     out = tmp_path / "out"
     if there_already:
         emit(SMALL, U280, out, "small")
-        (out / "synth.tcl").write_text("the earlier one")
+        (out / "implement.tcl").write_text("the earlier one")
     before = contents(tmp_path)
     original = getattr(Path, method)
     turns = iter([original] * calls + [action] + [original] * 9)

@@ -52,7 +52,7 @@ def emissions(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[Emission]:
     """The emissions, which take no time and go to a folder of their own."""
     found: list[Emission] = []
 
-    def files_of(spec: Any, device: Device, name: str, *, workload: Any, progress: Any) -> dict[str, str]:
+    def files_of(spec: Any, device: Device, name: str, *, workload: Any, **options: Any) -> dict[str, str]:
         found.append(Emission(spec, device, workload))
         return {"rtl/pipeline.v": "module\n", "manifest.json": '{"generator": {"name": "spatial-llm"}}\n'}
 
@@ -176,7 +176,6 @@ def test_a_decoder_s_estimate_is_of_what_emit_makes(
             "--device vck5000",
             "pipelines are for devices of the family ultrascale+, not versal as 'vck5000'",
         ),
-        ("tiny-gpt2", "--device u55c", "device 'u55c' has no constraints for emit; devices with them: u280"),
     ],
 )
 def test_what_emit_does_not_make(capsys: pytest.CaptureFixture[str], model: str, options: str, reason: str) -> None:
@@ -196,7 +195,14 @@ def test_a_path_is_quoted_in_a_command() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("emit --model tiny-bert --device u250", "device 'u250' has no constraints for emit; devices with them: u280"),
+        (
+            "emit --model tiny-bert --device vck5000",
+            "device 'vck5000' must be of the family ultrascale+ for emit, not versal",
+        ),
+        (
+            "emit --model tiny-bert --device u250 --flow vitis",
+            "flow vitis must be for a device with a Vitis platform (u280, u50, u55c), not 'u250'; use --flow vivado",
+        ),
         ("emit --model gpt2-large", "array contraction must have at most 4096 terms, not 5120"),
         ("describe --model gpt2-xl", "array contraction must have at most 4096 terms, not 6400"),
         (
@@ -224,7 +230,7 @@ def test_list_marks_what_emit_makes(capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(capsys, "list")
     rows = {words[0]: words[-1] for line in run.out.splitlines() if (words := line.split())}
     assert [rows[name] for name in ("gpt2-medium", "gpt2-large", "gpt2-xl", "llama-2-7b")] == ["yes", "no", "no", "no"]
-    assert [rows[name] for name in ("u280", "u55c", "a100")] == ["yes", "no", "no"]
+    assert [rows[name] for name in ("u280", "u55c", "u250", "a100")] == ["yes", "yes", "no", "no"]
     assert "gpt2-xl: estimates only, no emit: array contraction must have at most 4096 terms, not 6400." in run.out
 
 

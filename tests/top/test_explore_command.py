@@ -265,8 +265,8 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def files_of(spec: Any, device: Any, *arguments: Any, **options: Any) -> dict[str, str]:
         found.append((spec, device))
-        manifest = {"generator": {"name": "spatial-llm"}, "modules": {"pipeline": {"file": "rtl/pipeline.v"}}}
-        return {"rtl/pipeline.v": "module\n", "manifest.json": json.dumps(manifest | {"device": {"name": "u280"}})}
+        manifest = {"generator": {"name": "spatial-llm"}, "files": ["manifest.json", "rtl/pipeline.v"]}
+        return {"rtl/pipeline.v": "module\n", "manifest.json": json.dumps(manifest)}
 
     monkeypatch.setattr(emission, "files_of", files_of)
     return found

@@ -8,9 +8,7 @@ import pytest
 
 from hdl.perf.device import load_device
 from hdl.perf.geometry.decoder_spec import DecoderSpec
-from hdl.top.decoder.decoder_pipeline import DecoderPipeline
 from hdl.top.describe import summary
-from hdl.top.emitter import VerilogModule
 from hdl.top.image import build_image
 from hdl.top.manifest import build_manifest
 from hdl.top.memory_layout import memory_layout
@@ -86,8 +84,6 @@ def test_what_lies_in_block_ram_since_uram_is_short_is_told_of() -> None:
 
 
 def test_the_manifest_has_bits_and_block_rams() -> None:
-    pipeline = DecoderPipeline(replace(MIXED, block_rams=("loop",)))
-    modules = {"decoder": VerilogModule("decoder", "decoder_pipeline", pipeline.spec)}
-    told = build_manifest(pipeline, load_device("u280"), "tiny", modules, "decoder")
+    told = build_manifest(replace(MIXED, block_rams=("loop",)), load_device("u280"), "tiny")
     assert told["geometry"]["weight_bits"] == {"qkv": 4, "projection": 8, "ffn1": 4, "ffn2": 4, "head": 8}
     assert told["geometry"]["block_rams"] == ("loop",)
