@@ -1,4 +1,4 @@
-"""What the manifest says of a kernel: a driver needs nothing else to run it."""
+"""What the manifest says of a kernel."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,57 +6,39 @@ from typing import Any
 from ...card.image import HEADER_BEATS
 from ...card.registers import VERSION
 from ...channel import BEAT_BYTES
+from ..kernel.description import describe_kernel
 from ..kernel.kernel_spec import KernelSpec
-from ..kernel.pins import CONTROL_BUS
 from .banks import buffer_beats
-from .ip_facts import PROTOCOL, bus_of, vlnv
+from .ip_facts import PROTOCOL, vlnv
 
-__all__ = ["kernel_manifest"]
+__all__ = ["instance", "kernel_manifest"]
 
 
 def kernel_manifest(spec: KernelSpec, banks: Mapping[str, int], platform: str) -> dict[str, Any]:
-    """The name, the hash, the ports, the registers and the channels of the image of a kernel.
+    """`describe_kernel`, and what it is on a card: its compute unit, the Vitis platform, the version of the layout of
+    registers; the ports, each with its bank, the bytes of its buffer (0: as the host asks) and the arguments that point
+    there; the registers with their byte addresses.
 
-    ``banks``: the bank of memory of each port. A pointer is an argument; its ``id`` is its place among the arguments.
-    A channel of the image has its ``number`` in its header, ``beats`` after the header, and lies in a buffer of
-    ``buffer_bytes``.
+    ``banks``: the bank of memory of each port.
     """
-    arguments = [argument.name for argument in spec.registers.arguments]
-    image = (port for port in spec.ports if port.image)
-    return {
-        "name": spec.name,
+    return describe_kernel(spec) | {
         "instance": instance(spec),
         "vlnv": vlnv(spec),
-        "hash": f"{spec.design_hash:016x}",
         "protocol": PROTOCOL,
         "platform": platform,
         "layout_version": VERSION,
-        "control": CONTROL_BUS,
+        "header_beats": HEADER_BEATS,
         "ports": [
             {
-                "name": port.name, "bus": port.bus, "data_bits": 8 * spec.master.beat_bytes,
-                "address_bits": spec.master.address_bits, "reads": True, "writes": port.writes,
-                "bank": banks[port.name], "buffer_bytes": buffer_beats(port) * BEAT_BYTES,
-                "pointers": list(port.pointers),
+                "name": port.name, "bus": port.bus, "writes": port.writes, "bank": banks[port.name],
+                "buffer_bytes": buffer_beats(port) * BEAT_BYTES, "pointers": list(port.pointers),
             }
             for port in spec.ports
         ],
         "registers": [
-            {
-                "name": register.name, "offset": register.offset, "bits": register.bits, "writable": register.writable,
-                "argument": arguments.index(register.name) if register.name in arguments else None,
-                "bus": bus_of(spec, register), "about": register.about,
-            }
+            {"name": register.name, "offset": register.offset, "bits": register.bits, "writable": register.writable}
             for register in spec.registers.registers
         ],
-        "image": {
-            "header_beats": HEADER_BEATS,
-            "channels": [
-                {"name": port.name, "number": number, "beats": port.beats, "bank": banks[port.name],
-                 "argument": arguments.index(port.pointers[0])}
-                for number, port in enumerate(image)
-            ],
-        },
     }  # fmt: skip
 
 
