@@ -8,10 +8,14 @@ from ...errors import InputError
 from ...perf.device import Memory
 from ..kernel.kernel_spec import HOST, KernelPort, KernelSpec
 
-__all__ = ["HOST_BANK", "banks", "buffer_beats"]
+__all__ = ["HOST_BANK", "KNOWN_MASTERS", "banks", "buffer_beats"]
 
 HOST_BANK = 0
 """The bank of requests and answers, beside the parameters."""
+
+KNOWN_MASTERS = 30
+"""The most masters on an HBM that v++ is known to link: it refused more for a platform of the U50 (issue 75 of
+Vitis_Accel_Examples). What later platforms take is not known."""
 
 
 def banks(spec: KernelSpec, memory: Memory) -> Mapping[str, int]:

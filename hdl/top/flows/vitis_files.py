@@ -9,7 +9,7 @@ from ...perf.device import Device
 from ..emitter import PRIMITIVE_DEFINE
 from ..kernel.kernel_spec import KernelSpec
 from ..kernel.pins import CONTROL_BUS
-from .banks import banks
+from .banks import KNOWN_MASTERS, banks
 from .component_xml import CLOCK, INTERRUPT, RESET, component_xml
 from .flow import PLATFORMS
 from .ip_facts import LIBRARY, PROTOCOL, VENDOR, VERSION, bus_of, bus_parameters, register_name
@@ -50,7 +50,7 @@ def vitis_files(spec: KernelSpec, device: Device, sources: Iterable[str]) -> dic
         "README.md": fill(
             "vitis/README.md", **common, instance=instance(spec), board=device.board, memory=device.memory.name,
             clock=f"{device.clock_mhz:g}", hash=f"{spec.design_hash:016x}", ports=str(len(spec.ports)),
-            table=port_table(spec, device),
+            doubt=doubt(spec), table=port_table(spec, device),
         ),
     }  # fmt: skip
 
@@ -105,6 +105,16 @@ def buses(spec: KernelSpec, device: Device) -> dict[str, int]:
     """The bank of each master."""
     found = banks(spec, device.memory)
     return {port.bus: found[port.name] for port in spec.ports}
+
+
+def doubt(spec: KernelSpec) -> str:
+    """What is said of a kernel with more masters than v++ is known to link."""
+    if len(spec.ports) <= KNOWN_MASTERS:
+        return ""
+    return (
+        f"\nAn earlier platform of the U50 had room for {KNOWN_MASTERS} masters on its HBM. If `make link` stops with\n"
+        "`Resources exhausted for HBM`, emit the design again with a smaller `--share`.\n"
+    )
 
 
 def port_table(spec: KernelSpec, device: Device) -> str:

@@ -166,6 +166,12 @@ def test_the_readme_names_what_there_is(folder: Path) -> None:
     assert [row[0] for row in rows] == [port.bus for port in KERNELS["small"].ports]
 
 
+def test_the_readme_warns_of_many_masters(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Resources exhausted" not in files("far")["README.md"]
+    monkeypatch.setattr("hdl.top.flows.vitis_files.KNOWN_MASTERS", 11)
+    assert "room for 11 masters on its HBM" in files("far")["README.md"]
+
+
 def test_the_manifest_has_what_a_driver_needs() -> None:
     spec = KERNELS["far"]
     told = json.loads(json.dumps(vitis_manifest(spec, U280)))
