@@ -19,7 +19,7 @@ set registers {
 # The interface of a name; an error if the packager has not found it in the ports of the Verilog.
 proc interface {name core} {
     set found [ipx::get_bus_interfaces $name -of_objects $core]
-    if {[llength $found] != 1} {
+    if {$found eq ""} {
         error "the packager found no bus interface $name in the ports of @{kernel}"
     }
     return $found
@@ -51,7 +51,7 @@ set_property core_revision 1 $core
 set_property description {@{kernel}, by @{vendor}} $core
 
 # Clock, reset and interrupt. The packager knows them by the names of their ports; if not the interrupt, it is added.
-if {[llength [ipx::get_bus_interfaces @{interrupt} -of_objects $core]] == 0} {
+if {[ipx::get_bus_interfaces @{interrupt} -of_objects $core] eq ""} {
     ipx::infer_bus_interface @{interrupt} xilinx.com:signal:interrupt_rtl:1.0 $core
 }
 set_parameter [interface @{interrupt} $core] SENSITIVITY LEVEL_HIGH
