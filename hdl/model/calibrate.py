@@ -6,19 +6,21 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .architecture import Add, Graph, Linear, Norm, Table
+from .architecture import Add, Gate, Graph, Linear, Norm, Table
 from .floating import Trace, embed, run_graph
 from .functions import FUNCTIONS
+from .hadamard import spread, spread_block
 from .soundness import Outputs, check_finite, check_words
 from .weights import Parameters, Weights, joined
 
-__all__ = ["LARGEST", "SMALLEST", "Ranges", "calibrate"]
+__all__ = ["LARGEST", "SMALLEST", "SPREAD", "Ranges", "calibrate"]
 
 Ranges = dict[str, np.ndarray]
 """The largest magnitude of each feature [features] by its tensor; and, of norms and of what goes into a table, its
-largest value and the negative of its smallest, by `LARGEST` and `SMALLEST`."""
+largest value and the negative of its smallest, by `LARGEST` and `SMALLEST`; and of what is spread before its rows are
+quantised, the largest sum, by `SPREAD`."""
 
-LARGEST, SMALLEST = "largest {}", "smallest {}"
+LARGEST, SMALLEST, SPREAD = "largest {}", "smallest {}", "spread {}"
 
 
 def calibrate(weights: Weights, calibration: Iterable[Any]) -> list[Ranges]:
@@ -57,6 +59,10 @@ def _widen(ranges: Ranges, graph: Graph, trace: Trace, where: str) -> None:
     for name, values in trace.items():
         check_finite(values, f"{where} {name}")
         _raise(ranges, name, np.abs(values).max(axis=0))
+    for linear in graph.of(Linear):
+        if isinstance(graph.maker(linear.source), Gate):
+            block = spread_block(linear.inputs)
+            _raise(ranges, SPREAD.format(linear.source), np.abs(spread(trace[linear.source], block)).max(axis=0))
     for name in _signed(graph):
         _raise(ranges, LARGEST.format(name), trace[name].max(axis=0))
         _raise(ranges, SMALLEST.format(name), (-trace[name]).max(axis=0))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
 
-from .architecture import Add, Attention, Graph, Norm, Table
+from .architecture import Add, Attention, Graph, HeadNorm, Norm, Rotary, Table
 
 __all__ = ["Edge", "Scale", "edges"]
 
@@ -45,7 +45,10 @@ def _edge(graph: Graph, tensor: str, looped: bool) -> Edge:
     readers = [reader for name in same for reader in graph.readers(name)]
     for reader in readers:
         if isinstance(reader, Attention):
-            return Edge(8, Scale.FEATURE if tensor == reader.values else Scale.HEAD)
+            turned = isinstance(maker, Rotary) and tensor == reader.queries  # attention makes 8 bits of each query's 16
+            return Edge(16 if turned else 8, Scale.FEATURE if tensor == reader.values else Scale.HEAD)
+        if isinstance(reader, Rotary):
+            return Edge(16, Scale.TENSOR if isinstance(maker, HeadNorm) else Scale.HEAD)
     if isinstance(maker, Add) and all(isinstance(reader, Norm) for reader in readers):
         return Edge(17, Scale.TENSOR)  # every sum of two tensors of 16 bits
     if isinstance(maker, Norm):

@@ -18,10 +18,11 @@ import numpy as np
 from ..errors import InputError
 from ..kernels.normparameters import NormParameters
 from ..kernels.parameters import ChannelParameters
-from .architecture import Add, Attention, Linear, Norm, Table
-from .calibrate import LARGEST, SMALLEST, Ranges
+from .architecture import Add, Attention, Gate, HeadNorm, Linear, Norm, Rotary, Table
+from .calibrate import LARGEST, SMALLEST, SPREAD, Ranges
 from .edges import Scale, edges
 from .functions import FUNCTIONS
+from .hadamard import spread
 from .lowering import numeric_specs
 from .network import Network
 from .quantised import QuantisedGraph
@@ -39,6 +40,7 @@ from .scaling import (
     shift_channels,
 )
 from .streams import Streams
+from .units import EXPONENTIAL_STEPS, ROTARY_FRACTION, GroupedAttentionSpec, SpreadRowsSpec
 from .weights import Dense, Stage, joined, linear_readers
 
 __all__ = ["GraphQuantiser"]
@@ -92,6 +94,7 @@ class GraphQuantiser:
         self.channels: dict[str, ChannelParameters] = {}
         self.norms: dict[str, NormParameters] = {}
         self.tables: dict[str, np.ndarray] = {}
+        self.turned_places: dict[str, np.ndarray] = {}
 
     def quantised(self) -> QuantisedGraph:
         """The graph's integers.
@@ -127,18 +130,57 @@ class GraphQuantiser:
             gamma, beta = np.where(constant, 0, gamma), np.where(constant, (largest + smallest) / 2, beta)
         self.norms[name] = norm_parameters(kernel, gamma / self.scales[name], beta / self.scales[name], epsilon)
 
+    def headnorm(self, operator: HeadNorm) -> None:
+        """Its words. All heads have the same, so their results have the same scale."""
+        own, name = self.parameters[operator.name], operator.name
+        epsilon = self.epsilon / float(self.scales[operator.source]) ** 2
+        self.scales[name] = self._turned_scales(self._turning(name), name, np.zeros(operator.features))[:1]
+        scale = float(self.scales[name][0])
+        self.norms[name] = norm_parameters(self.specs[name], own.gamma / scale, own.beta / scale, epsilon)
+
+    def rotary(self, operator: Rotary) -> None:
+        """Its shifts: `_turned_scales` has found the scales before."""
+        name, places = operator.name, self.turned_places[operator.name]
+        self.scales[name] = np.ldexp(self.scales[operator.source], np.repeat(places, operator.head_size))
+        self.channels[name] = shift_channels(ROTARY_FRACTION + places)
+
+    def gate(self, operator: Gate) -> None:
+        """The shift of its products, and the zero point of the activated values. What is spread afterwards must be
+        within 16 bits too."""
+        name = operator.name
+        product = float(self.scales[operator.gate]) * float(self.scales[operator.values])
+        needed = MARGIN * max(TINY, self.ranges[name].max(), *self._spread_ranges(name)) / INT16
+        shift = max(0, int(np.ceil(np.log2(needed / product))))
+        self.scales[name] = np.array(np.ldexp(product, shift))
+        zero = -self._least(operator.gate) / float(self.scales[operator.gate])
+        none = np.zeros(1, dtype=np.int64)
+        self.channels[name] = ChannelParameters(
+            factor=none, shift=none + shift, bias=none + round(zero), column_sum=none
+        )
+
+    def _spread_ranges(self, tensor: str) -> list[float]:
+        """The largest values of a tensor after it is spread for each of its readers, in its own scale."""
+        specs = [self.specs[linear.name][0] for linear in self.graph.readers(tensor) if isinstance(linear, Linear)]
+        largest = float(self.ranges.get(SPREAD.format(tensor), np.zeros(1)).max())
+        return [largest / (1 << spec.places) for spec in specs if isinstance(spec, SpreadRowsSpec)]
+
     def attention(self, operator: Attention) -> None:
         """The words of softmax and of the weighted sums. Between values and projection a scale of its own for each
         feature costs nothing."""
-        name, values = operator.name, self.scales[operator.values]
-        queries, keys = (
-            self.scales[tensor].reshape(-1, operator.head_size)[:, 0] for tensor in (operator.queries, operator.keys)
-        )
-        self.channels["scores"] = attention_scales(queries * keys / sqrt(operator.head_size))
+        name, group = operator.name, operator.heads // operator.kv_heads
+        size = operator.head_size
+        queries, keys = (self.scales[tensor].reshape(-1, size)[:, 0] for tensor in (operator.queries, operator.keys))
+        values = np.repeat(self.scales[operator.values].reshape(-1, size), group, axis=0).reshape(-1)
+        gain, factor, whole = queries * np.repeat(keys, group) / sqrt(size), CONTEXT_FACTOR, self.specs[name][0]
+        if isinstance(whole, GroupedAttentionSpec):
+            factor = float(np.ldexp(factor, whole.places))
+            self.channels["scores"] = attention_scales(gain / ROW_LEVELS, EXPONENTIAL_STEPS)
+        else:
+            self.channels["scores"] = attention_scales(gain)
         none = np.zeros(len(values))
         free = free_scales(self.ranges[name], linear_readers(self.graph, name, self.parameters))
-        self.scales[name] = np.maximum(free, least_scales(values * CONTEXT_FACTOR, none))
-        self.channels[name] = requantise_channels(values * CONTEXT_FACTOR / self.scales[name], none)
+        self.scales[name] = np.maximum(free, least_scales(values * factor, none))
+        self.channels[name] = requantise_channels(values * factor / self.scales[name], none)
 
     def table(self, operator: Table) -> None:
         scale = float(self.scales[operator.source])
@@ -149,6 +191,9 @@ class GraphQuantiser:
         """int8 weights and channel words; the sums fit whatever the rows."""
         name, dense = operator.name, joined(operator, self.parameters)
         source, zero_point = self.scales[operator.source], self.edges[operator.source].zero_point
+        if isinstance(rows := self.specs[name][0], SpreadRowsSpec):
+            source = source * rows.gain
+            dense = Dense(spread(dense.weight, rows.block) / np.float32(sqrt(rows.block)), dense.bias)
         input_scales = np.ones(operator.inputs) if zero_point else np.broadcast_to(source, operator.inputs)
         bias = self._set_scales(operator, dense, input_scales)
         outputs = np.concatenate([np.broadcast_to(self.scales[part.name], part.features) for part in operator.parts])
@@ -165,12 +210,16 @@ class GraphQuantiser:
 
     def _set_scales(self, operator: Linear, dense: Dense, input_scales: np.ndarray) -> np.ndarray:
         """Finds the scales of a linear operator's results; returns its bias, perhaps with dead features raised."""
-        if isinstance(table := (self.graph.readers(operator.parts[0].name) or (None,))[0], Table):
-            bias, self.scales[table.source] = self._table_scale(table, dense, input_scales)
-            return bias
-        for part in operator.parts:
-            edge, own = self.edges[part.name], self.parameters[part.name]
-            if edge.bits == 8:
+        biases, cuts = [], np.cumsum([part.features for part in operator.parts])[:-1]
+        pieces = zip(np.split(dense.weight, cuts), np.split(dense.bias, cuts), strict=True)
+        for part, own in zip(operator.parts, (Dense(*piece) for piece in pieces), strict=True):
+            edge, readers, bias = self.edges[part.name], self.graph.readers(part.name), own.bias
+            if readers and isinstance(table := readers[0], Table):
+                bias, self.scales[table.source] = self._table_scale(table, own, input_scales)
+            elif readers and isinstance(turning := readers[0], Rotary):
+                least = _least_scales(own, input_scales)
+                self.scales[part.name] = self._turned_scales(turning, part.name, least)
+            elif edge.bits == 8:
                 least = _least_scales(own, input_scales)
                 found = np.maximum(np.maximum(self.ranges[part.name], TINY) / INT8, least)
                 if edge.scale is Scale.HEAD:
@@ -180,7 +229,33 @@ class GraphQuantiser:
             elif part.name not in self.scales:
                 largest = float(self.ranges[part.name].max())
                 self.scales[part.name] = np.array(MARGIN * max(largest, TINY) / INT16)
-        return dense.bias
+            biases.append(bias)
+        return np.concatenate(biases)
+
+    def _turning(self, tensor: str) -> Rotary:
+        """The operator that turns a tensor."""
+        found = self.graph.readers(tensor)[0]
+        assert isinstance(found, Rotary)
+        return found
+
+    def _turned_scales(self, turning: Rotary, tensor: str, least: np.ndarray) -> np.ndarray:
+        """The scales [features] of 16 bits of what is ``turning``, not below the ``least``. The turned values have the
+        same scales, or of 8 bits larger ones by powers of two, of which `turned_places` are the exponents [heads]."""
+        size, same = turning.head_size, self.edges[tensor].scale is Scale.TENSOR
+
+        def by_head(values: np.ndarray) -> np.ndarray:
+            largest = values.reshape(-1, size).max(axis=1)
+            return np.full_like(largest, largest.max()) if same else largest
+
+        plain, turned = (np.maximum(by_head(self.ranges[name]), TINY) for name in (tensor, turning.name))
+        scales = np.maximum(MARGIN * np.maximum(plain, turned) / INT16, by_head(least))
+        places = np.zeros(len(scales), dtype=np.int64)
+        if self.edges[turning.name].bits == 8:
+            target = turned / INT8
+            places = np.maximum(np.floor(np.log2(target / scales)), 0).astype(np.int64)
+            scales = np.maximum(np.ldexp(target, -places), scales)
+        self.turned_places[turning.name] = places
+        return np.repeat(scales, size)
 
     @property
     def _head_size(self) -> int:
@@ -207,6 +282,8 @@ class GraphQuantiser:
     def _limit(self, tensor: str) -> int:
         """The largest integer that calibration saw in a row before a linear operator."""
         maker = self.graph.maker(tensor)
+        if largest_sums := self._spread_ranges(tensor):
+            return min(max(1, int(np.ceil(max(largest_sums) / float(self.scales[tensor])))), INT16)
         if not isinstance(maker, Table):
             return min(max(1, int(np.ceil((self.ranges[tensor] / self.scales[tensor]).max()))), INT16)
         function, largest = FUNCTIONS[maker.function], float(self.ranges[LARGEST.format(maker.source)].max())

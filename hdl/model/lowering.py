@@ -13,9 +13,11 @@ from ..kernels.rowquantise import RowQuantiseSpec
 from ..kernels.scores import ScoresSpec
 from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
-from .architecture import Add, Attention, Graph, Linear, Norm, Table
+from .architecture import Add, Attention, Gate, Graph, Linear, Norm, Rotary, Table
 from .edges import Edge, edges
+from .hadamard import spread_block
 from .network import Network
+from .units import GateSpec, GroupedAttentionSpec, RMSNormSpec, RotarySpec, SpreadRowsSpec
 
 __all__ = ["SUM_BITS", "Lowering", "numeric_specs"]
 
@@ -35,13 +37,19 @@ class Lowering:
         self.graph, self.edges = graph, edges(graph, looped=looped)
 
     def result(self, linear: Linear) -> Edge:
-        """The edge of what a linear operator gives, whose parts have the same bits."""
-        return self.edges[linear.parts[0].name]
+        """The edge of what a linear operator gives, of its parts that of the most bits. The others are saturated to
+        theirs."""
+        return max((self.edges[part.name] for part in linear.parts), key=lambda edge: edge.bits)
 
     def row_quantise(self, linear: Linear, *, rows: int, lanes: int) -> RowQuantiseSpec:
         """What makes the rows of a linear unit."""
         unsigned = self.edges[linear.source].zero_point
         return RowQuantiseSpec(rows=rows, lanes=lanes, features=linear.inputs, unsigned=unsigned)
+
+    def spread_block(self, linear: Linear) -> int:
+        """Neighbouring features of a linear unit's input that are spread among themselves first; 0 for none. A gate's
+        products are so, as few of them are much larger than the others."""
+        return spread_block(linear.inputs) if isinstance(self.graph.maker(linear.source), Gate) else 0
 
     def requantise(
         self, linear: Linear, *, rows: int, lanes: int, sum_bits: int = SUM_BITS, channels: int | None = None
@@ -86,10 +94,20 @@ class _Numbers:
     lowering: Lowering
     max_length: int
 
-    def linear(self, linear: Linear) -> tuple[RowQuantiseSpec, RequantiseSpec]:
-        return self.lowering.row_quantise(linear, **SIMPLEST), self.lowering.requantise(linear, **SIMPLEST)
+    def linear(self, linear: Linear) -> tuple[RowQuantiseSpec | SpreadRowsSpec, RequantiseSpec]:
+        rows, block = self.lowering.row_quantise(linear, **SIMPLEST), self.lowering.spread_block(linear)
+        own = SpreadRowsSpec(block=block, quantise=rows) if block else rows
+        return own, self.lowering.requantise(linear, **SIMPLEST)
 
-    def attention(self, attention: Attention) -> tuple[ScoresSpec, SoftmaxSpec, WeightedSumsSpec, RequantiseSpec]:
+    def attention(self, attention: Attention) -> tuple[Any, ...]:
+        if self.lowering.edges[attention.queries].bits == 16:
+            own = GroupedAttentionSpec(
+                heads=attention.heads,
+                kv_heads=attention.kv_heads,
+                head_size=attention.head_size,
+                max_length=self.max_length,
+            )
+            return own, self.lowering.context(attention, **SIMPLEST)
         sizes: dict[str, Any] = {
             "heads": attention.heads,
             "head_size": attention.head_size,
@@ -103,7 +121,21 @@ class _Numbers:
         return ScoresSpec(**sizes), softmax, WeightedSumsSpec(**sizes), context
 
     def norm(self, norm: Norm) -> LayerNormSpec:
+        if norm.root_mean_square:
+            return RMSNormSpec(
+                features=norm.factors, heads=norm.features // norm.factors,
+                input_bits=self.lowering.edges[norm.source].bits, **SIMPLEST,
+            )  # fmt: skip
         return self.lowering.norm(norm, **SIMPLEST)
+
+    headnorm = norm
+
+    def rotary(self, rotary: Rotary) -> RotarySpec:
+        bits = self.lowering.edges[rotary.name].bits
+        return RotarySpec(angles=rotary.angles, head_size=rotary.head_size, output_bits=bits)
+
+    def gate(self, gate: Gate) -> GateSpec:
+        return GateSpec()
 
     def add(self, add: Add) -> ResidualSpec:
         return self.lowering.residual(add, depth=1, **SIMPLEST)
@@ -120,7 +152,8 @@ def _numeric_specs(graph: Graph, looped: bool, max_length: int) -> dict[str, Any
 
 def numeric_specs(network: Network, graph: Graph) -> dict[str, Any]:
     """The specs for the integer reference of one of a network's graphs, by operator: row quantiser and requantiser of a
-    linear one; scores, softmax, sums and requantiser of attention; else a single one.
+    linear one; scores, softmax, sums and requantiser of attention, or of one whose queries have 16 bits, the whole and
+    the requantiser; else a single one.
 
     Raises:
         ValueError: for numbers that a kernel does not take.

@@ -1,6 +1,7 @@
 """Post-training quantisation: from float32 weights and a few texts to the integers of the hardware.
 
-`calibrate` finds the ranges of all tensors, `streams` the scales of the residual path, `graphquantiser` the rest.
+`calibrate` finds the ranges of all tensors, `suited` makes weights fit for integers, `streams` finds the scales of the
+residual path, `graphquantiser` the rest.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from .quantised import Quantised, QuantisedGraph
 from .rounding import NearestRounding, group_roundings
 from .scaling import INT16, MARGIN
 from .streams import Streams, residual_path
+from .suited import is_suited, suited
 from .weightbits import W8, WeightBits
 from .weights import Weights
 
@@ -32,8 +34,6 @@ def check_quantisable(network: Network, weight_bits: WeightBits = W8) -> None:
         InputError: with the reason.
     """
     weight_bits.check(network.products, causal=network.causal)
-    if network.gated:
-        raise InputError(f"model {network.name!r} cannot be quantised yet: there are no integers of gates")
     try:
         for graph in (network.layer, network.head):
             if graph:
@@ -64,6 +64,9 @@ def quantise(
     network, texts = weights.network, list(calibration)
     check_quantisable(network, weight_bits)
     ranges = calibrate(weights, texts)
+    if is_suited(network):
+        weights = suited(weights, ranges)
+        ranges = calibrate(weights, texts)
     roundings: Iterator[NearestRounding] = (
         group_roundings(weights, texts, weight_bits) if weight_bits.packed else repeat(NearestRounding())
     )

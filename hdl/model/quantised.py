@@ -29,9 +29,10 @@ class QuantisedGraph:
     these take for a row's largest value, or 0 where they find it out. ``channels``: the words of the linear operators
     [outputs]; of attention, under its name, those of its sums [features] and, under ``scores``, of its softmax [heads];
     of residual additions [features], of which only the shifts count: places by which the skipped values are rounded off
-    before the branch is added. ``norms``: words of the norms [features], and epsilon. ``tables``: base and delta
-    [entries, 2]. ``scales``: the scale of each tensor, [features] or a single one: the real
-    value of the last place.
+    before the branch is added; of rotary positions [heads], of which the shifts count, and of gates [1], of which the
+    shift counts and the zero point, as a bias. ``norms``: words of the norms [features], and epsilon. ``tables``: base
+    and delta [entries, 2]. ``scales``: the scale of each tensor, [features] or a single one: the real value of the last
+    place.
     """
 
     weights: Mapping[str, np.ndarray]
@@ -104,7 +105,9 @@ class Quantised:
         if self.head is None:
             return self.integers(embedded(token_ids, self.network, self.tables, self.embedding, start))
         ids = check_tokens(token_ids, self.network, start)
-        total = self.tables["word"][ids].astype(np.int64) + self.tables["position"][start : start + len(ids)]
+        total = self.tables["word"][ids].astype(np.int64)
+        if "position" in self.tables:
+            total = total + self.tables["position"][start : start + len(ids)]
         return saturate(total, 16).astype(np.int16)
 
     def integers(self, features: np.ndarray) -> np.ndarray:

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError
+from ..fixed import limits, saturate
 from ..kernels.linear import exact_matmul
 from ..kernels.parameters import RowFactors
 from ..kernels.topk import MAX_CANDIDATES
-from .architecture import Add, Attention, Graph, Linear, Norm, Table
-from .keyvalues import KeyValues, empty_cache, extend_cache, with_past
+from .architecture import Add, Attention, Gate, Graph, Linear, Norm, Rotary, Table
+from .edges import Edge, edges
+from .keyvalues import KeyValues, empty_cache, extend_cache, tokens_before, with_past
 from .lowering import numeric_specs
 from .network import Network
 from .quantised import Quantised, QuantisedGraph
@@ -26,6 +28,7 @@ __all__ = [
     "check_candidates",
     "run",
     "run_layer",
+    "saturations",
 ]
 
 Trace = dict[str, np.ndarray]
@@ -62,11 +65,23 @@ def run_graph(
 ) -> Trace:
     """Every intermediate of one of a network's graphs for its input [tokens, features]; see `run_layer`."""
     trace = {graph.input: tokens}
-    walk = _Walk(trace, numeric_specs(network, graph), integers, past)
+    walk = _Walk(trace, numeric_specs(network, graph), edges(graph, looped=graph == network.layer), integers, past)
     for operator in graph:
         operator.visit(walk)
     del trace[graph.input]
     return trace
+
+
+def saturations(network: Network, graph: Graph, trace: Trace) -> dict[str, int]:
+    """How many values of the 16-bit tensors in a graph's trace are at the ends of their range, by the tensors' names:
+    they were saturated, or nearly. Tensors without such values are left out."""
+    found = {}
+    for tensor, edge in edges(graph, looped=graph == network.layer).items():
+        if edge.bits == 16 and tensor in trace:
+            low, high = limits(16, is_signed=not edge.zero_point)
+            if count := int(((trace[tensor] >= high) | ((trace[tensor] <= low) & (low < 0))).sum()):
+                found[tensor] = count
+    return found
 
 
 class Candidates(NamedTuple):
@@ -164,6 +179,7 @@ class _Walk:
 
     trace: Trace
     specs: Mapping[str, Any]
+    edges: Mapping[str, Edge]
     integers: QuantisedGraph
     past: KeyValues | None
 
@@ -176,16 +192,31 @@ class _Walk:
         factors = RowFactors(mantissa=factors.mantissa[:, None], exponent=factors.exponent[:, None])
         values = requantise.reference(sums, self.integers.channels[name], factors)
         cuts = np.cumsum([part.features for part in operator.parts])[:-1]
-        self.trace.update(zip(operator.gives, np.split(values, cuts, axis=1), strict=True))
+        for part, own in zip(operator.parts, np.split(values, cuts, axis=1), strict=True):
+            bits = self.edges[part.name].bits
+            self.trace[part.name] = own if bits == requantise.output_bits else saturate(own, bits, symmetric=True)
 
     def norm(self, operator: Norm) -> None:
         name = operator.name
         self.trace[name] = self.specs[name].reference(self.trace[operator.source], self.integers.norms[name])
 
+    headnorm = norm
+
+    def rotary(self, operator: Rotary) -> None:
+        name, start = operator.name, tokens_before(self.past)
+        self.trace[name] = self.specs[name].reference(self.trace[operator.source], self.integers.channels[name], start)
+
+    def gate(self, operator: Gate) -> None:
+        name, terms = operator.name, (self.trace[operator.gate], self.trace[operator.values])
+        self.trace[name] = self.specs[name].reference(*terms, self.integers.channels[name])
+
     def attention(self, operator: Attention) -> None:
-        name, (scores, softmax, sums, context) = operator.name, self.specs[operator.name]
         keys, values = with_past(operator, self.trace, self.past)
         queries = self.trace[operator.queries]
+        if len(self.specs[operator.name]) == 2:
+            self._grouped_attention(operator, queries, keys, values)
+            return
+        name, (scores, softmax, sums, context) = operator.name, self.specs[operator.name]
         self.trace["scores"] = scores.reference(queries, keys)
         numerators, factors = softmax.reference(
             self.trace["scores"], self.integers.channels["scores"], position=len(keys) - len(queries)
@@ -194,6 +225,18 @@ class _Walk:
         self.trace.update({"numerators": numerators, f"factors_{name}": _stacked(factors), f"sums_{name}": weighted})
         factors = RowFactors(mantissa=factors.mantissa.T, exponent=factors.exponent.T)
         self.trace[name] = context.reference(weighted, self.integers.channels[name], factors)
+
+    def _grouped_attention(
+        self, operator: Attention, queries: np.ndarray, keys: np.ndarray, values: np.ndarray
+    ) -> None:
+        name, (own, context) = operator.name, self.specs[operator.name]
+        found = own.reference(queries, keys, values, self.integers.channels["scores"])
+        factors = found["factors"]
+        names = {"rows": f"rows_{name}", "scores": "scores", "numerators": "numerators", "sums": f"sums_{name}"}
+        self.trace.update({other: found[kind] for kind, other in names.items()})
+        self.trace[f"factors_{name}"] = _stacked(factors)
+        factors = RowFactors(mantissa=factors.mantissa.T, exponent=factors.exponent.T)
+        self.trace[name] = context.reference(found["sums"], self.integers.channels[name], factors)
 
     def table(self, operator: Table) -> None:
         name = operator.name

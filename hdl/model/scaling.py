@@ -154,13 +154,14 @@ def least_scales(gain: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return least
 
 
-def attention_scales(gain: np.ndarray) -> ChannelParameters:
-    """A softmax's words [heads], for the ``gain`` from its integer scores to those that are exponentiated.
+def attention_scales(gain: np.ndarray, steps: int = EXPONENTIAL_STEPS) -> ChannelParameters:
+    """A softmax's words [heads], for the ``gain`` from its integer scores to those that are exponentiated. ``steps``:
+    entries of its table of exponentials from one to that which is e times smaller.
 
     Raises:
         ValueError: for a gain beyond the words' range.
     """
-    factor, shift = normalised(gain * EXPONENTIAL_STEPS, SCORE_FACTOR_BITS, 0, MAX_NORM_SHIFT)
+    factor, shift = normalised(gain * steps, SCORE_FACTOR_BITS, 0, MAX_NORM_SHIFT)
     zero = np.zeros_like(factor)
     return ChannelParameters(factor=factor, shift=shift, bias=zero, column_sum=zero)
 

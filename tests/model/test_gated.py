@@ -16,9 +16,16 @@ from hdl.model.configuration import Configuration
 from hdl.model.floating import FloatDecoder
 from hdl.model.load import load_model
 from hdl.model.network import Network
+from hdl.model.perplexity import compare
+from hdl.model.quantise import quantise
+from hdl.model.quantised import Quantised
+from hdl.model.quantisedfile import load_quantised, save_quantised
+from hdl.model.reference import Decoder, saturations
+from hdl.model.weights import Weights
 from hdl.notices import Notice
 
 from .gated_models import FOLDER, MODELS, PROMPT, TOKENS, build, write_gated
+from .networks import SMALL_GPT2, texts
 
 LOGITS = dict(np.load(FOLDER / "logits.npz"))
 
@@ -134,3 +141,53 @@ def test_a_family_is_one_file() -> None:
     files = [file for file in root.rglob("*.py") if name in file.read_text().lower()]
     assert [file.name for file in files] == [f"{name}.py"]
     assert len(files[0].read_text().splitlines()) <= 120
+
+
+def quantised(name: str, folder: Path, **options: Any) -> tuple[Weights, Quantised]:
+    write_gated(name, folder)
+    weights = load_checkpoint(folder / "model.safetensors", load_model(str(folder))).weights
+    return weights, quantise(weights, texts(weights.network, [30] * 8), **options)
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_integers_are_near_float32(name: str, static: bool, tmp_path: Path) -> None:
+    weights, model = quantised(name, tmp_path, static=static)
+    found = {"integers": lambda ids: Decoder(model).prefill(ids).logits * model.logit_scale}
+    expected = lambda ids: FloatDecoder(weights).extend(ids)["logits"]  # noqa: E731
+    fits = compare(expected, found, texts(weights.network, [30] * 4, seed=2))
+    assert fits["integers"].divergence < 0.01
+    assert fits["integers"].perplexity == pytest.approx(fits[""].perplexity, rel=0.03)
+
+
+def test_integers_in_parts_are_those_of_the_whole_and_go_through_a_file(tmp_path: Path) -> None:
+    _, model = quantised("qwen3", tmp_path)
+    expected = Decoder(model).prefill(TOKENS).logits
+    save_quantised(tmp_path / "q", model)
+    decoder = Decoder(load_quantised(tmp_path / "q"))
+    parts = [decoder.prefill(TOKENS[:PROMPT]).logits, *(decoder.step(token).logits for token in TOKENS[PROMPT:])]
+    np.testing.assert_array_equal(np.concatenate(parts), expected)
+
+
+def test_a_massive_first_token(tmp_path: Path) -> None:
+    """One of its features is 4,000 times the median, and the others' predictions stay."""
+    write_gated("llama2", tmp_path)
+    weights = load_checkpoint(tmp_path / "model.safetensors", load_model(str(tmp_path))).weights
+    table = weights.tables["word"]
+    table[0, 5] = 4000 * np.median(np.abs(table))
+    calibration = [[0, *ids] for ids in texts(weights.network, [29] * 8)]
+    model = quantise(weights, calibration)
+    found = {"integers": lambda ids: Decoder(model).prefill(ids).logits * model.logit_scale}
+    expected = lambda ids: FloatDecoder(weights).extend(ids)["logits"]  # noqa: E731
+    others = [[0, *ids] for ids in texts(weights.network, [29] * 4, seed=2)]
+    assert compare(expected, found, others)["integers"].divergence < 0.02
+    for ids in calibration:
+        step = Decoder(model).prefill(ids)
+        for (graph, _), trace in zip(model.stages, (*step.layers, step.head), strict=True):
+            assert saturations(model.network, graph, trace) == {}
+
+
+def test_saturated_values_are_counted() -> None:
+    graph = SMALL_GPT2.layer
+    trace = {"residual1": np.array([32767, -32768, 32766]), "keys": np.array([127]), "activation": np.array([0, 65535])}
+    assert saturations(SMALL_GPT2, graph, trace) == {"residual1": 2, "activation": 1}
