@@ -371,6 +371,8 @@ def test_a_small_point_is_emitted_in_full(capsys: pytest.CaptureFixture[str], ex
     code, _, _ = run(capsys, "emit", "--point", str(smallest), "--out", str(tmp_path / "emitted"))
     assert code == 0
     manifest = json.loads((tmp_path / "emitted" / "manifest.json").read_text())
+    assert all((tmp_path / "emitted" / name).is_file() for name in manifest["files"])
+    assert manifest["kernel"]["name"] == "spatial_encoder"
     values = json.loads(smallest.read_text())
     assert manifest["geometry"]["rows"] == values["geometry"]["rows"]
     assert manifest["device"]["clock_mhz"] == values["clock_mhz"]
