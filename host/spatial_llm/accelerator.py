@@ -151,7 +151,7 @@ class EncoderAccelerator(Accelerator):
         filled = np.zeros((count, sizes["memory_beats"] * held, rows * lanes), "<i2")
         filled[:, :beats] = tiles
         whole = np.zeros((count * sizes["memory_beats"], BEAT // 2), "<i2")
-        whole[:, : held * rows * lanes] = filled.reshape(len(whole), -1)
+        whole[:, : held * rows * lanes] = filled.reshape(len(whole), held * rows * lanes)
         return whole.view(np.uint8).ravel()
 
     def _unpack(self, raw: np.ndarray, count: int) -> np.ndarray:

@@ -110,6 +110,10 @@ class CardKernel:
             yield
         self._end()
 
+    def recheck(self) -> None:
+        """The next run sums the whole image again."""
+        self._checked = False
+
     def wait(self) -> None:
         """Waits for the end of the run."""
         for _ in self.running():

@@ -27,6 +27,13 @@ ODD = PipelineSpec(
 )  # fmt: skip
 """Sizes that are no powers of two, and words that features and tokens do not fill."""
 
+SMALL = PipelineSpec(
+    layer=layer("bert", 16, 2, 32), max_length=8, max_layers=2, rows=2, lanes=2, ffn_lanes=2, score_lanes=2,
+    arrays=Arrays(qkv=(2, 1), projection=(2, 1), ffn1=(2, 1), ffn2=(2, 1), scores=(2, 1), sums=(2, 1)),
+    channels=(1, 1, 1, 1),
+)  # fmt: skip
+"""As little as there can be, for kernels in a simulation."""
+
 
 @cache
 def random_model(pipeline: PipelineSpec, layers: int, *, seed: int = 1, static: bool = False) -> Quantised:
