@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .architecture import Add, Gate, Graph, Linear, Norm, Table
+from .architecture import Add, Graph, Linear, Norm, Table
+from .edges import spread_before
 from .floating import Trace, embed, run_graph
 from .functions import FUNCTIONS
-from .hadamard import spread, spread_block
+from .hadamard import spread
 from .soundness import Outputs, check_finite, check_words
 from .weights import Parameters, Weights, joined
 
@@ -60,8 +61,7 @@ def _widen(ranges: Ranges, graph: Graph, trace: Trace, where: str) -> None:
         check_finite(values, f"{where} {name}")
         _raise(ranges, name, np.abs(values).max(axis=0))
     for linear in graph.of(Linear):
-        if isinstance(graph.maker(linear.source), Gate):
-            block = spread_block(linear.inputs)
+        if block := spread_before(graph, linear):
             _raise(ranges, SPREAD.format(linear.source), np.abs(spread(trace[linear.source], block)).max(axis=0))
     for name in _signed(graph):
         _raise(ranges, LARGEST.format(name), trace[name].max(axis=0))

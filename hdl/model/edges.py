@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
 
-from .architecture import Add, Attention, Graph, HeadNorm, Norm, Rotary, Table
+from .architecture import Add, Attention, Gate, Graph, HeadNorm, Linear, Norm, Rotary, Table
+from .hadamard import spread_block
 
-__all__ = ["Edge", "Scale", "edges"]
+__all__ = ["Edge", "Scale", "edges", "spread_before"]
 
 
 class Scale(Enum):
@@ -37,6 +38,12 @@ class Edge:
 def edges(graph: Graph, *, looped: bool) -> dict[str, Edge]:
     """The edges of a graph by tensor. ``looped``: its output is its input again, as in layers one after the other."""
     return {tensor: _edge(graph, tensor, looped) for tensor in graph.widths}
+
+
+def spread_before(graph: Graph, linear: Linear) -> int:
+    """Neighbouring features of a linear operator's input that are spread among themselves before its rows are
+    quantised; 0 for none. A gate's products are so, as few of them are much larger than the others."""
+    return spread_block(linear.inputs) if isinstance(graph.maker(linear.source), Gate) else 0
 
 
 def _edge(graph: Graph, tensor: str, looped: bool) -> Edge:

@@ -14,8 +14,7 @@ from ..kernels.scores import ScoresSpec
 from ..kernels.softmax import SoftmaxSpec
 from ..kernels.weightedsum import WeightedSumsSpec
 from .architecture import Add, Attention, Gate, Graph, Linear, Norm, Rotary, Table
-from .edges import Edge, edges
-from .hadamard import spread_block
+from .edges import Edge, edges, spread_before
 from .network import Network
 from .units import GateSpec, GroupedAttentionSpec, RMSNormSpec, RotarySpec, SpreadRowsSpec
 
@@ -45,11 +44,6 @@ class Lowering:
         """What makes the rows of a linear unit."""
         unsigned = self.edges[linear.source].zero_point
         return RowQuantiseSpec(rows=rows, lanes=lanes, features=linear.inputs, unsigned=unsigned)
-
-    def spread_block(self, linear: Linear) -> int:
-        """Neighbouring features of a linear unit's input that are spread among themselves first; 0 for none. A gate's
-        products are so, as few of them are much larger than the others."""
-        return spread_block(linear.inputs) if isinstance(self.graph.maker(linear.source), Gate) else 0
 
     def requantise(
         self, linear: Linear, *, rows: int, lanes: int, sum_bits: int = SUM_BITS, channels: int | None = None
@@ -95,7 +89,7 @@ class _Numbers:
     max_length: int
 
     def linear(self, linear: Linear) -> tuple[RowQuantiseSpec | SpreadRowsSpec, RequantiseSpec]:
-        rows, block = self.lowering.row_quantise(linear, **SIMPLEST), self.lowering.spread_block(linear)
+        rows, block = self.lowering.row_quantise(linear, **SIMPLEST), spread_before(self.lowering.graph, linear)
         own = SpreadRowsSpec(block=block, quantise=rows) if block else rows
         return own, self.lowering.requantise(linear, **SIMPLEST)
 

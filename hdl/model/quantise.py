@@ -55,7 +55,7 @@ def quantise(
 
     ``static``: the row quantisers use the ranges that calibration found, instead of each row's own maximum.
     ``balance``: see `streams`. ``pooling``: what the host does with the last layer's output. ``weight_bits``: 8, or 4
-    in groups (`groups`), product by product.
+    or 5 in groups (`groups`), product by product.
 
     Raises:
         InputError: see `check_quantisable`; for no texts or ones that do not suit the model; and for weights that the
@@ -64,11 +64,11 @@ def quantise(
     network, texts = weights.network, list(calibration)
     check_quantisable(network, weight_bits)
     ranges = calibrate(weights, texts)
-    if is_suited(network):
+    if fit := is_suited(network):
         weights = suited(weights, ranges)
         ranges = calibrate(weights, texts)
     roundings: Iterator[NearestRounding] = (
-        group_roundings(weights, texts, weight_bits) if weight_bits.packed else repeat(NearestRounding())
+        group_roundings(weights, texts, weight_bits) if weight_bits.packed or fit else repeat(NearestRounding())
     )
     path = residual_path(weights, ranges, _embedded(weights, ranges), balanced=balance)
     stages: list[QuantisedGraph] = []
@@ -87,6 +87,7 @@ def quantise(
         layers=tuple(stages),
         head=head,
         group_factors=factors,
+        packed_bits=weight_bits.bits if factors else 8,
         source=weights.source,
         pooling=pooling,
     )

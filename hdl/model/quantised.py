@@ -63,9 +63,10 @@ class Quantised:
     scale of the first layer's input, which the device adds with saturation; without one float32, for the host, as are
     the parameters of the graphs ``embedding`` and ``closing``.
 
-    ``group_factors``: of weights of 4 bits, uint8 [outputs, groups] by layer and operator, as ``0.qkv``, and ``head``:
-    the weights are multiples of these (`groups`). Those that have none here have 8 bits. ``source``: where the weights
-    come from, in a few words. ``pooling``: how the host makes a text's embedding of the last layer's output.
+    ``group_factors``: of weights of ``packed_bits``, 4 or 5, uint8 [outputs, groups] by layer and operator, as
+    ``0.qkv``, and ``head``: the weights are multiples of these (`groups`). Those that have none here have 8 bits.
+    ``source``: where the weights come from, in a few words. ``pooling``: how the host makes a text's embedding of the
+    last layer's output.
     """
 
     network: Network
@@ -77,6 +78,7 @@ class Quantised:
     group_factors: Mapping[str, np.ndarray]
     source: str
     pooling: Pooling = MEAN
+    packed_bits: int = 4
 
     @property
     def stages(self) -> list[tuple[Graph, QuantisedGraph]]:
@@ -86,9 +88,9 @@ class Quantised:
 
     @property
     def weight_bits(self) -> WeightBits:
-        """Bits of the weights: 4 where they have factors."""
+        """Bits of the weights: ``packed_bits`` where they have factors."""
         packed = {name.rpartition(".")[-1] for name in self.group_factors}
-        return WeightBits(4, frozenset(self.network.products) - packed) if packed else W8
+        return WeightBits(self.packed_bits, frozenset(self.network.products) - packed) if packed else W8
 
     @property
     def logit_scale(self) -> float:

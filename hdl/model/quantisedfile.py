@@ -20,7 +20,7 @@ from .weights import Dense, NormWeights, Parameters
 
 __all__ = ["FOREIGN", "is_quantised", "load_quantised", "quantised_tensors", "save_quantised"]
 
-FORMAT, VERSION = "spatial-llm quantised model", 4
+FORMAT, VERSION = "spatial-llm quantised model", 5
 
 FOREIGN = "channel."
 """How the names of tensors begin that are not the model's, but those of a memory image beside it."""
@@ -50,6 +50,7 @@ def quantised_tensors(model: Quantised) -> tuple[Tensors, dict[str, str]]:
         "network": asdict(model.network),
         "pooling": asdict(model.pooling),
         "source": model.source,
+        "packed_bits": model.packed_bits,
         "checksum": _checksum(tensors),
     }
     # In a single entry, as the library does not keep the order of several.
@@ -82,6 +83,7 @@ def load_quantised(path: Path) -> Quantised:
         head=_graph(head) if head else None,
         group_factors=_under("factors", tensors),
         source=about["source"],
+        packed_bits=about["packed_bits"],
         pooling=Pooling(**about["pooling"]),
     )
 

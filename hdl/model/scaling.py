@@ -14,6 +14,7 @@ from .weights import Dense
 
 __all__ = [
     "INT16",
+    "LEVELS",
     "MARGIN",
     "SUM_LIMIT",
     "TINY",

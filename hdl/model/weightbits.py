@@ -6,26 +6,31 @@ from typing import Self
 
 from ..errors import InputError
 
-__all__ = ["W4", "W8", "WeightBits"]
+__all__ = ["INTEGERS", "W4", "W8", "WeightBits"]
+
+
+BUILT, INTEGERS = (8, 4), (8, 5, 4)
+"""Bits of weights that hardware takes, and those that integers can be made of."""
 
 
 @dataclass(frozen=True, repr=False)
 class WeightBits:
-    """``bits`` of the weights of all products: 8, or 4 in groups that share a factor. The products named ``int8`` have
-    8 bits beside products of 4."""
+    """``bits`` of the weights of all products: 8, or 4 or 5 in groups that share a factor. The products named ``int8``
+    have 8 bits beside the others."""
 
     bits: int = 8
     int8: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, bits: int, int8: Collection[str] = ()) -> Self:
-        """See the class.
+    def of(cls, bits: int, int8: Collection[str] = (), *, known: tuple[int, ...] = BUILT) -> Self:
+        """See the class. ``known``: the bits to choose from.
 
         Raises:
             InputError: for other bits, and for names beside 8 bits.
         """
-        if bits not in (4, 8):
-            raise InputError(f"weight-bits must be 8 or 4, not {bits}")
+        if bits not in known:
+            *first, last = known
+            raise InputError(f"weight-bits must be {', '.join(map(str, first))} or {last}, not {bits}")
         if bits == 8 and int8:
             raise InputError("int8 must go with weight-bits 4, not with 8, which is that of all products; leave it out")
         return cls(bits, frozenset(int8))
@@ -36,8 +41,8 @@ class WeightBits:
 
     @property
     def packed(self) -> bool:
-        """Whether any weights have 4 bits."""
-        return self.bits == 4
+        """Whether any weights have fewer than 8 bits."""
+        return self.bits < 8
 
     def check(self, products: Collection[str], *, causal: bool) -> None:
         """Refuses what a network with these products cannot have.
@@ -46,11 +51,13 @@ class WeightBits:
             InputError: for 4 bits in an encoder, and for names that are unknown, or all that there are.
         """
         if self.packed and not causal:
-            raise InputError("weight-bits of an encoder must be 8, not 4; only a decoder's may be 4")
+            raise InputError(f"weight-bits of an encoder must be 8, not {self.bits}; only a decoder's may be less")
         if unknown := sorted(self.int8.difference(products)):
             raise InputError(f"int8 must be of {', '.join(products)}, not {unknown[0]!r}")
         if self.int8.issuperset(products):
-            raise InputError("int8 must leave a product its 4 bits, not name all of them; use weight-bits 8 instead")
+            raise InputError(
+                f"int8 must leave a product its {self.bits} bits, not name all of them; use weight-bits 8 instead"
+            )
 
     def __str__(self) -> str:
         """``8 bits``, ``4 bits``, or ``4 bits but 8 of head``."""

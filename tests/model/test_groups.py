@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hdl.kernels.shared import GROUP
-from hdl.model.groups import group_of, group_scales, nearest, nibbles
+from hdl.model.groups import FORMATS, group_of, group_scales, nearest, nibbles
 
 
 def test_groups_are_consecutive_inputs() -> None:
@@ -12,7 +12,7 @@ def test_groups_are_consecutive_inputs() -> None:
 
 
 def test_integers_of_4_bits_are_the_nearest() -> None:
-    found = nearest(np.array([-9.0, -8.4, -0.6, 0.4, 6.6, 7.9]) * 0.5, np.float64(0.5))
+    found = nearest(np.array([-9.0, -8.4, -0.6, 0.4, 6.6, 7.9]) * 0.5, np.float64(0.5), FORMATS[4])
     assert found.tolist() == [-8, -8, -1, 0, 7, 7]
 
 
@@ -26,7 +26,7 @@ def test_weights_on_a_grid_are_found_exactly() -> None:
     integers[:, :: GROUP // 2] = 7  # so that only this grid holds them
     factors = np.array([[15, 3, 7]] * 6)
     weight = 0.01 * integers * spread(factors, 150)
-    scales, found = group_scales(weight, np.ones(150))
+    scales, found = group_scales(weight, np.ones(150), FORMATS[4])
     np.testing.assert_allclose(scales, 0.01)
     np.testing.assert_array_equal(found, factors)
     assert found.dtype == np.uint8
@@ -38,9 +38,9 @@ def test_important_inputs_are_rounded_better() -> None:
     importance = np.ones(GROUP)
 
     def error(importance: np.ndarray) -> float:
-        scales, factors = group_scales(weight, importance)
+        scales, factors = group_scales(weight, importance, FORMATS[4])
         step = scales[:, None] * spread(factors, GROUP)
-        return float(((weight - nearest(weight, step) * step)[:, 0] ** 2).mean())
+        return float(((weight - nearest(weight, step, FORMATS[4]) * step)[:, 0] ** 2).mean())
 
     important = importance.copy()
     important[0] = 1000
@@ -50,8 +50,8 @@ def test_important_inputs_are_rounded_better() -> None:
 def test_no_scale_is_below_the_least() -> None:
     weight = np.random.default_rng(3).normal(size=(4, 70))
     least = np.array([0.0, 1e-9, 0.5, 0.02])
-    free, _ = group_scales(weight, np.ones(70))
-    bound, _ = group_scales(weight, np.ones(70), least)
+    free, _ = group_scales(weight, np.ones(70), FORMATS[4])
+    bound, _ = group_scales(weight, np.ones(70), FORMATS[4], least)
     assert (bound >= least).all()
     np.testing.assert_array_equal(bound[:2], free[:2])
 
@@ -59,7 +59,7 @@ def test_no_scale_is_below_the_least() -> None:
 def test_outputs_of_zeros_have_scale_0() -> None:
     weight = np.zeros((2, 70))
     weight[1, 5] = 1
-    scales, factors = group_scales(weight, np.ones(70))
+    scales, factors = group_scales(weight, np.ones(70), FORMATS[4])
     assert scales[0] == 0
     assert scales[1] > 0
     assert factors.min() >= 1

@@ -103,14 +103,14 @@ def test_a_file_of_another_kind(path: Path) -> None:
     assert not is_quantised(path.parent / "nothing")
 
 
-@pytest.mark.parametrize("version", [0, 3])
+@pytest.mark.parametrize("version", [0, 4])
 def test_a_file_of_another_version(path: Path, version: int) -> None:
     save_quantised(path, quantised(SMALL_BERT))
     assert is_quantised(path)
     file = SafeTensors(path)
     contents = {name: file.tensor(name) for name in file.shapes}
     write_safetensors(path, contents, {FORMAT: json.dumps(json.loads(file.metadata[FORMAT]) | {"version": version})})
-    assert refused(path) == f"FILE must be of version 4, not {version}; quantise the model again"
+    assert refused(path) == f"FILE must be of version 5, not {version}; quantise the model again"
     assert is_quantised(path), "it may be replaced"
 
 

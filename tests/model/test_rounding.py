@@ -5,11 +5,13 @@ import pytest
 
 from hdl.model.floating import FloatDecoder, embed, run_graph
 from hdl.model.groups import nibbles
+from hdl.model.network import Network
+from hdl.model.perplexity import compare
 from hdl.model.quantise import quantise
 from hdl.model.quantised import Quantised
 from hdl.model.reference import Decoder
-from hdl.model.rounding import GroupRounding, NearestRounding, group_roundings
-from hdl.model.weightbits import W4, W8, WeightBits
+from hdl.model.rounding import GroupRounding, Inputs, NearestRounding, group_roundings
+from hdl.model.weightbits import INTEGERS, W4, W8, WeightBits
 from hdl.model.weights import random_weights
 
 from .networks import dense, gpt2, texts
@@ -76,10 +78,10 @@ def first_layers(name: str) -> np.ndarray:
 
 def test_the_inputs_that_texts_cause_count() -> None:
     roundings = list(group_roundings(WEIGHTS, TEXTS, W4))
-    assert [sorted(rounding.hessians) for rounding in roundings] == [sorted(LINEAR_UNITS)] * 3 + [["head"]]
+    assert [sorted(rounding.inputs) for rounding in roundings] == [sorted(LINEAR_UNITS)] * 3 + [["head"]]
     rows, weight = first_layers("activation"), dense(WEIGHTS.layers[0], "ffn2").weight
     integers, scale = roundings[0]("ffn2", weight, np.ones(200))
-    blind, blind_scale = GroupRounding({"ffn2": np.eye(200)})("ffn2", weight, np.ones(200))
+    blind, blind_scale = GroupRounding({"ffn2": Inputs(np.eye(200), np.ones(200))}, W4)("ffn2", weight, np.ones(200))
     error, blind_error = (
         np.linalg.norm(rows @ (found * own[:, None] - weight).T)
         for found, own in ((integers, scale), (blind, blind_scale))
@@ -99,7 +101,40 @@ def test_units_of_the_inputs_are_taken_in() -> None:
 
 def test_outputs_of_zeros() -> None:
     weight = np.zeros((3, 96))
-    for rounding in (NearestRounding(), GroupRounding({"ffn1": np.eye(96)})):
+    groups = [GroupRounding({"ffn1": Inputs(np.eye(96), np.ones(96))}, bits) for bits in (W8, W4)]
+    for rounding in (NearestRounding(), *groups):
         integers, scale = rounding("ffn1", weight, np.ones(96))
         assert not integers.any()
         assert not scale.any()
+
+
+GATED = Network.of(
+    "gated", "llama",
+    {"layers": 2, "hidden": 48, "heads": 3, "kv_heads": 1, "intermediate": 96, "max_positions": 24, "vocabulary": 50},
+)  # fmt: skip
+
+
+def test_5_bits_are_between_4_and_8() -> None:
+    weights, calibration = random_weights(GATED, 1), texts(GATED, [24] * 20)
+    models = {
+        str(bits): quantise(weights, calibration, weight_bits=WeightBits.of(bits, known=INTEGERS)) for bits in (8, 5, 4)
+    }
+    factors = models["5"].group_factors
+    assert max(own.max() for own in factors.values()) == 7
+    assert models["5"].weight_bits == WeightBits(5)
+    found = compare(
+        lambda ids: FloatDecoder(weights).extend(ids)["logits"],
+        {name: lambda ids, own=own: Decoder(own).prefill(ids).logits * own.logit_scale for name, own in models.items()},  # type: ignore[misc]
+        texts(GATED, [24] * 4, seed=2),
+    )
+    assert 0 < 3 * found["8"].divergence < found["5"].divergence < 0.7 * found["4"].divergence
+
+
+def test_massive_first_tokens_count_little() -> None:
+    weights, calibration = random_weights(GATED, 1), texts(GATED, [24] * 20)
+    found = []
+    for factor in (1, 1000):
+        weights.tables["word"][0] *= factor
+        inputs = next(group_roundings(weights, [[0, *ids[1:]] for ids in calibration], W4)).inputs["projection"]
+        found.append(np.trace(inputs.hessian) / inputs.power.sum())
+    assert all(1 < share <= 1 / 0.9 + 1e-9 for share in found)

@@ -56,4 +56,4 @@ def test_an_encoder_has_8_bits() -> None:
     W8.check(SMALL_BERT.products, causal=False)
     with pytest.raises(InputError) as error:
         WeightBits.of(4, ("head",)).check(SMALL_BERT.products, causal=False)
-    assert str(error.value) == "weight-bits of an encoder must be 8, not 4; only a decoder's may be 4"
+    assert str(error.value) == "weight-bits of an encoder must be 8, not 4; only a decoder's may be less"

@@ -26,7 +26,7 @@ KNOWN = f"known: {', '.join(presets())}, or a path to a config.json"
 
 OF_TINY = "the positions of model 'tiny-bert'"
 
-ENCODERS = "weight-bits of an encoder must be 8, not 4; only a decoder's may be 4"
+ENCODERS = "weight-bits of an encoder must be 8, not 4; only a decoder's may be less"
 
 CONFIG = {
     "model_type": "bert", "num_hidden_layers": 1, "hidden_size": 4096, "num_attention_heads": 64,

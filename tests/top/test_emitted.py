@@ -215,7 +215,7 @@ def test_a_path_is_quoted_in_a_command() -> None:
         ),
         (
             "describe --model tiny-bert --prompt 8 --weight-bits 4",
-            "weight-bits of an encoder must be 8, not 4; only a decoder's may be 4",
+            "weight-bits of an encoder must be 8, not 4; only a decoder's may be less",
         ),
     ],
 )

@@ -50,7 +50,7 @@ def test_float32_alone(capsys: pytest.CaptureFixture[str]) -> None:
             "length must be 2 to 256, the positions of 'tiny-gpt2', not 257",
         ),
         ("--model tiny-gpt2 --text short --parts 0", "parts must be at least 1, not 0"),
-        ("--model tiny-gpt2 --text short --weight-bits 3", "weight-bits must be 8 or 4, not 3"),
+        ("--model tiny-gpt2 --text short --weight-bits 3", "weight-bits must be 8, 5 or 4, not 3"),
         (
             "--model minilm-l6 --text short",
             "model 'minilm-l6' must be a decoder, which has a perplexity, ",

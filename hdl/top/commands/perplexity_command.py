@@ -34,7 +34,7 @@ __all__ = ["perplexity_command"]
     multiple=True,
     default=(8,),
     show_default="8",
-    help="Bits of the weights. May be given several times, for several formats beside each other.",
+    help="Bits of the weights, 8, 5 or 4. May be given several times, for several formats beside each other.",
 )
 @click.option("--int8", multiple=True, help="The name of a product whose weights keep 8 bits.", metavar="PRODUCT")
 @click.option("--float", "float_only", is_flag=True, help="Float32 alone, without any integers.")
@@ -53,12 +53,12 @@ def perplexity_command(
     """Compare how well a decoder predicts texts in float32 and in integers."""
     from ...model.load import load_model, presets
     from ...model.origin import Origin
-    from ...model.weightbits import WeightBits
+    from ...model.weightbits import INTEGERS, WeightBits
     from ..perplexities import chosen_parts, measure, perplexity_table
 
     name = chosen_name(model, presets())
     network = load_model(name)
-    formats = [] if float_only else [WeightBits.of(own, int8 if own < 8 else ()) for own in bits]
+    formats = [] if float_only else [WeightBits.of(own, int8 if own < 8 else (), known=INTEGERS) for own in bits]
     origin = Origin.of(name, checkpoint=checkpoint, random_weights=random_weights)
     with shown_progress() as progress:
         chosen = chosen_parts(network, origin, texts, length, parts)
