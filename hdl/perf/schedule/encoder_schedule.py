@@ -153,12 +153,14 @@ class EncoderSchedule:
         return self.requantise(name, leave(array, passes, np.arange(beats // parts - 1, beats, beats // parts)))
 
     def until_left(self, name: str, ends: np.ndarray) -> np.ndarray:
-        """The ends of passes [tiles, passes], where those of the first tile wait for room in the array's FIFO: sums
-        wait there for their parameters."""
-        unit, array = self.spec.linear(name), self.spec.linear(name).array
-        ahead = array.passes_in_flight
-        left = self.there[name][array.chain - 1 :: array.chain]
-        ends[0, ahead:] = np.maximum(ends[0, ahead:], left[:-ahead] + unit.words)
+        """The ends of passes [tiles, passes], where those of the first two tiles wait for room in the array's FIFO: the
+        first tile's sums wait there for their parameters, the second tile's for these sums. The requantiser's buffer
+        takes a beat of sums in the cycle after it has used the one `BUFFER_DEPTH` before."""
+        unit, array, there = self.spec.linear(name), self.spec.linear(name).array, self.there[name]
+        used = np.concatenate([[LONG_AGO] * BUFFER_DEPTH, there, there[-1] + np.arange(1, len(there) + 1)]) + BUFFER
+        left = used[: 2 * len(there)][array.chain - 1 :: array.chain] + 1
+        waiting = ends.reshape(-1)[array.passes_in_flight : len(left)]
+        np.maximum(waiting, left[: len(waiting)] + unit.words, out=waiting)
         return ends
 
     def requantise(self, name: str, sums: np.ndarray) -> np.ndarray:
@@ -204,11 +206,11 @@ class EncoderSchedule:
         return ends + array.latency + array.chain - 1
 
     def until_activated(self, name: str, table: Table) -> None:
-        """Lets the sums of a product wait for the table after it: until that is there, the requantiser takes what it
-        and the buffer after it can hold; the room is seen a cycle late by each of the three that hold them."""
-        held = self.spec.requantise(name).depth + BUFFER_DEPTH
+        """Lets the sums of a product wait for the table after it: until that is there, the requantiser uses as many as
+        it and the buffer after it can hold."""
+        held = self.spec.requantise(name).in_flight + BUFFER_DEPTH
         there = self.there[table.name][0] + np.arange(self.spec.activation.cycles())
-        self.there[name][held:] = np.maximum(self.there[name][held:], there[:-held] + 3)
+        self.there[name][held:] = np.maximum(self.there[name][held:], there[:-held] + 2 * BUFFER)
 
     def activation(self, table: Table) -> np.ndarray:
         """When the last beat of each tile is activated."""
