@@ -79,8 +79,8 @@ def designs() -> Iterator[tuple[str, DecoderSpec]]:
 
 def runs(spec: DecoderSpec) -> list[tuple[int, bool]]:
     """Tokens, and whether they begin a text."""
-    middle = min(32, spec.max_length // 2)
-    return [(1, True), (6, True), (1, False), (middle, True), (1, False), (spec.max_length - 1, True), (1, False)]
+    middle = min(32, spec.positions // 2)
+    return [(1, True), (6, True), (1, False), (middle, True), (1, False), (spec.positions - 1, True), (1, False)]
 
 
 def simulate(spec: DecoderSpec, timing: MemoryTiming) -> Iterator[tuple[int, int, int]]:
