@@ -12,6 +12,7 @@ from hdl.kernels.requantise import Requantise, RequantiseSpec
 from hdl.kernels.residual import ResidualAdd, ResidualSpec
 from hdl.kernels.rowquantise import RowQuantise, RowQuantiseSpec
 from hdl.kernels.softmax import Softmax, SoftmaxSpec
+from hdl.kernels.topk import TopK, TopKSpec
 from hdl.top.emitter import Emitter
 from sim.mapping import map_modules
 from sim.timing import analyse
@@ -38,6 +39,7 @@ UNITS: dict[str, tuple[Callable[[Any], wiring.Component], Any]] = {
     ),
     "layer_norm": (LayerNorm, LayerNormSpec(rows=2, lanes=2, features=768)),
     "activation": (Activation, ActivationSpec(rows=4, lanes=4, features=64, max_tiles=32)),
+    "top_k": (TopK, TopKSpec(rows=4, lanes=8, features=50257, largest=12)),
 }
 
 
