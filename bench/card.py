@@ -61,7 +61,7 @@ def driven(name: str, share: float) -> Iterator[tuple[KernelSpec, Prepared, Acce
     spec = KernelSpec(plan(network, device, share=share))
     prepared = prepare(network, Origin.of(name))
     timing = MemoryTiming.of_device(device)
-    with TemporaryDirectory() as folder, SimulatedXrt(spec, timing=timing) as xrt:
+    with TemporaryDirectory() as folder, SimulatedXrt(spec, timing=timing, threads=1) as xrt:
         image = Path(folder, "image")
         write_image(image, prepared.quantised, spec)
         with spatial_llm.load("simulated", image, xrt=xrt) as accelerator:

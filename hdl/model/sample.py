@@ -1,4 +1,4 @@
-"""The host's share of generating text: it draws the next token among the candidates that the device offers."""
+"""Generating text: the next token is drawn among the candidates that the device offers, by the host or the device."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 
 from ..bounds import SEED, TEMPERATURE
 from ..errors import InputError
+from ..kernels.tokensampler import UNIFORM_BITS, drawn_number, sampling_factor
 from .floating import check_tokens
 from .network import Network
 from .reference import Candidates, check_candidates
@@ -34,22 +35,22 @@ class Sampling:
 
 
 class Sampler:
-    """Draws tokens, one after the other, from candidates whose logits have the given scale."""
+    """Draws tokens, one after the other, from candidates whose logits have the given scale, in the integers of
+    `TokenSampler`. ``factor`` and ``shift`` are those of the temperature."""
 
     def __init__(self, sampling: Sampling, logit_scale: float):
-        self.sampling, self.logit_scale = sampling, logit_scale
+        self.sampling = sampling
+        self.factor, self.shift = sampling_factor(logit_scale, sampling.temperature)
         self._generator = np.random.default_rng(sampling.seed)
+
+    def uniform(self) -> int:
+        """The uniform number for the next token, of 32 bits."""
+        return int(self._generator.integers(1 << UNIFORM_BITS))
 
     def draw(self, candidates: Candidates) -> int:
         """The next token, among the first ``top_k`` of the candidates."""
-        if self.sampling.temperature == 0:
-            return int(candidates.ids[0])
-        ids = candidates.ids[: self.sampling.top_k]
-        distance = (candidates.logits[: len(ids)] - candidates.logits[0]) * self.logit_scale
-        # The first is the largest, so no exponential overflows; a temperature near 0 leaves only those that equal it.
-        with np.errstate(over="ignore"):
-            numerators = np.exp(distance / self.sampling.temperature)
-        return int(self._generator.choice(ids, p=numerators / numerators.sum()))
+        logits = candidates.logits[: self.sampling.top_k]
+        return int(candidates.ids[drawn_number(logits, self.factor, self.shift, self.uniform())])
 
 
 def checked_prompt(prompt: Sequence[int], tokens: int, network: Network) -> list[int]:

@@ -18,7 +18,7 @@ from .kernel import BEAT, CardKernel, Code, RunError
 __all__ = ["DecoderAccelerator", "EncoderAccelerator", "load"]
 
 NO_STOP = 0xFFFF_FFFF
-RECORD_CANDIDATES = 8
+RECORD_CANDIDATES, BEAT_WORDS = 8, 16
 REQUEST_BYTES = 1 << 24
 """The most bytes of the texts of a run."""
 
@@ -186,50 +186,45 @@ class DecoderAccelerator(Accelerator):
     def ids(
         self, prompt: Sequence[int], tokens: int, *, sampling: Sampling | None = None, stop: int | None = None
     ) -> Iterator[int]:
-        """The ids of tokens after those of a prompt. The likeliest are found in one run on the card; others are drawn
-        by the host, with a run for each."""
-        model = self.image.model
-        given = checked_prompt(prompt, tokens, model.network)
-        if sampling is None or sampling.temperature == 0:
-            yield from (int(candidates.ids[0]) for candidates in self.candidates(given, tokens, 1, stop=stop))
-            return
-        sampler = Sampler(sampling, model.logit_scale)
-        most, following, restart = min(sampling.top_k, self._sizes["candidates"]), given, True
-        for _ in range(tokens):
-            (found,) = self.candidates(following, 1, most, restart=restart)
-            token = sampler.draw(found)
-            yield token
-            if token == stop:
-                return
-            following, restart = [token], False
+        """The ids of tokens after those of a prompt, drawn on the card in one run."""
+        given = checked_prompt(prompt, tokens, self.image.model.network)
+        k = 1 if sampling is None else min(sampling.top_k, self._sizes["candidates"])
+        yield from (token for token, _ in self._run(given, tokens, k, sampling=sampling, stop=stop))
 
     def candidates(
-        self, prompt: Sequence[int], tokens: int, k: int, *, restart: bool = True, stop: int | None = None
+        self, prompt: Sequence[int], tokens: int, k: int, *, sampling: Sampling | None = None
     ) -> Iterator[Candidates]:
-        """The ``k`` best candidates for each of the tokens after a prompt, of which the best is the next token; each as
-        soon as it is there."""
-        ids = np.zeros(-(-len(prompt) // 16) * 16, "<u4")
-        ids[: len(prompt)] = prompt
+        """The ``k`` best candidates for each of the tokens after a prompt, each as soon as it is there."""
+        yield from (found for _, found in self._run(prompt, tokens, k, sampling=sampling))
+
+    def _run(
+        self, prompt: Sequence[int], tokens: int, k: int, *, sampling: Sampling | None, stop: int | None = None
+    ) -> Iterator[tuple[int, Candidates]]:
+        """The tokens that are drawn, each with its candidates."""
+        sampler = Sampler(sampling or Sampling(temperature=0), self.image.model.logit_scale)
+        parts = [np.array(prompt, "<u4"), np.array([sampler.uniform() for _ in range(tokens)], "<u4")]
+        words = np.concatenate([np.pad(part, (0, -len(part) % BEAT_WORDS)) for part in parts])
         stride = (1 + -(-k // RECORD_CANDIDATES)) * BEAT
-        self.kernel.request(ids.view(np.uint8), tokens * stride)
+        self.kernel.request(words.view(np.uint8), tokens * stride)
         numbers = {"tokens": len(prompt), "generate": tokens, "candidates": k}
-        flags = int(restart) << Flags.RESTART | 1 << Flags.CANDIDATES
-        self.kernel.start(numbers | {"stop": NO_STOP if stop is None else stop}, flags=flags)
+        numbers |= {"stop": NO_STOP if stop is None else stop, "temperature": sampler.factor | sampler.shift << 16}
+        self.kernel.start(numbers, flags=1 << Flags.RESTART | 1 << Flags.CANDIDATES)
         told = 0
         for _ in self.kernel.running():
-            for found in self._records(told, tokens, k, stride):
+            for record in self._records(told, tokens, k, stride):
                 told += 1
-                yield found
+                yield record
         yield from self._records(told, self.kernel.report["answers"], k, stride)
 
-    def _records(self, first: int, end: int, k: int, stride: int) -> Iterator[Candidates]:
+    def _records(self, first: int, end: int, k: int, stride: int) -> Iterator[tuple[int, Candidates]]:
         """The records that are there, from the first one on."""
         for number in range(first, end):
             raw = self.kernel.answer(number * stride, stride)
-            if raw[:4].view("<u4")[0] != number + 1:
+            written, token = raw[:8].view("<u4").tolist()
+            if written != number + 1:
                 return
             pairs = raw[BEAT:].view("<i4").reshape(-1, 2)[:k].astype(np.int64)
-            yield Candidates(pairs[:, 0], pairs[:, 1])
+            yield token, Candidates(pairs[:, 0], pairs[:, 1])
 
     @property
     def _sizes(self) -> Mapping[str, int]:

@@ -50,8 +50,9 @@ def test_a_stop_token_ends_the_run(decoder: DecoderAccelerator) -> None:
     assert list(decoder.ids(prompt, 6, stop=stop)) == best[: best.index(stop) + 1]
 
 
-def test_sampled_tokens_are_the_host_s(decoder: DecoderAccelerator) -> None:
-    sampling = Sampling(temperature=0.7, top_k=5, seed=3)
+@pytest.mark.parametrize("seed", [3, 4])
+def test_sampled_tokens_are_the_host_s(decoder: DecoderAccelerator, seed: int) -> None:
+    sampling = Sampling(temperature=0.7, top_k=5, seed=seed)
     step = Decoder(MODEL)
 
     def offer(ids: Sequence[int]) -> object:

@@ -9,6 +9,7 @@ from ...card.answers import AnswerWriter
 from ...card.session import Flags
 from ...hierarchy import place
 from ...kernels.fetch import Fetch
+from ...kernels.tokensampler import TokenSampler
 from ...stream import connect
 from ..decoder.decoder_pipeline import DecoderPipeline
 from .generation import Generation
@@ -31,14 +32,15 @@ class DecoderWork(wiring.Component):
         parts: dict[str, Any] = {
             "pipeline": DecoderPipeline(spec.decoder),
             "generation": Generation(spec),
+            "sampler": TokenSampler(spec.sampler),
             "request": Fetch(spec.request),
             "writer": AnswerWriter(),
         }
         for name, part in parts.items():
             m.submodules[name] = place(platform, part)
-        pipeline, generation, request, writer = parts.values()
+        pipeline, generation, sampler, request, writer = parts.values()
         given = self.arguments
-        numbers = ("tokens", "generate", "candidates", "stop")
+        numbers = ("tokens", "generate", "candidates", "stop", "temperature")
         m.d.comb += [generation.arguments[name].eq(getattr(given, name)) for name in numbers]
         m.d.comb += [
             generation.arguments.restart.eq(given.flags[Flags.RESTART]),
@@ -51,6 +53,9 @@ class DecoderWork(wiring.Component):
             self.made.eq(writer.records),
             pipeline.outputs.ready.eq(1),  # no command asks for a trace
         ]
+        for name in ("how", "candidates"):
+            connect(m, getattr(generation, name), getattr(sampler, name))
+        connect(m, sampler.drawn, generation.drawn)
         connect(m, generation.order, request.order)
         connect(m, request.requests, self.host_requests)
         connect(m, self.host_data, request.response)

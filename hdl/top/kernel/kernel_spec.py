@@ -11,6 +11,7 @@ from ...card.registers import Argument, RegisterMap
 from ...channel import CHANNEL_BITS, MAX_BURST
 from ...errors import InputError
 from ...kernels.fetch import FetchSpec
+from ...kernels.tokensampler import TokenSamplerSpec
 from ...perf.geometry.decoder_layer_spec import MEMORY_LATENCY
 from ...perf.geometry.decoder_spec import DecoderSpec
 from ...perf.geometry.pipeline_spec import PipelineSpec
@@ -126,7 +127,9 @@ class KernelSpec:
         """The registers: pointers, then numbers; counters."""
         pointers = (Argument(name, 64, port.bus) for port in self.ports for name in port.pointers)
         numbers = (
-            ("tokens", "generate", "candidates", "stop", "flags") if self.decodes else ("texts", "layers", "flags")
+            ("tokens", "generate", "candidates", "stop", "temperature", "flags")
+            if self.decodes
+            else ("texts", "layers", "flags")
         )
         counters = (f"{kind}_{port.name}" for port in self.ports for kind in ("beats", "waits"))
         return RegisterMap(
@@ -141,6 +144,12 @@ class KernelSpec:
         memory."""
         told = json.dumps([repr(self.pipeline), memory_layout(self.pipeline)], sort_keys=True)
         return int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "little")
+
+    @property
+    def sampler(self) -> TokenSamplerSpec:
+        """What draws a decoder's tokens."""
+        found = self.decoder.candidates
+        return TokenSamplerSpec(candidates=found.largest, token_bits=found.token_bits)
 
     @property
     def token_bits(self) -> int:
