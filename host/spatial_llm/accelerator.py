@@ -23,7 +23,9 @@ REQUEST_BYTES = 1 << 24
 """The most bytes of the texts of a run."""
 
 
-def load(xclbin: str | Path, image: str | Path, *, index: int = 0, xrt: Any = None) -> "Accelerator":
+def load(
+    xclbin: str | Path, image: str | Path, *, index: int = 0, xrt: Any = None, patience: float = 60.0
+) -> "Accelerator":
     """A kernel on a card with a model in its memory.
 
     Args:
@@ -31,6 +33,7 @@ def load(xclbin: str | Path, image: str | Path, *, index: int = 0, xrt: Any = No
         image: the memory image, made by ``spatial-llm image`` with the options of ``emit``.
         index: the number of the card.
         xrt: a module with the calls of ``pyxrt``; by default that.
+        patience: seconds after which a run is given up.
 
     Raises:
         InputError: for a file that is no memory image, and where there is no ``pyxrt``.
@@ -44,7 +47,7 @@ def load(xclbin: str | Path, image: str | Path, *, index: int = 0, xrt: Any = No
             ) from None
     read = Image(Path(image))
     kind = DecoderAccelerator if read.model.head is not None else EncoderAccelerator
-    return kind(CardKernel(xrt, str(xclbin), read, index))
+    return kind(CardKernel(xrt, str(xclbin), read, index, patience))
 
 
 class Accelerator:

@@ -1,6 +1,7 @@
 """A kernel on a card: its buffers, its runs, and the report of each run."""
 
 from collections.abc import Iterator, Mapping
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ POLL_MS = 1
 
 
 class RunError(RuntimeError):
-    """A run that did not end well; ``code`` says why, ``report`` has the registers of the run."""
+    """A run that did not end well; ``code`` says why (None: it did not end at all), ``report`` has the registers of the
+    run."""
 
-    def __init__(self, code: Code, report: Mapping[str, int], text: str):
+    def __init__(self, code: Code | None, report: Mapping[str, int], text: str):
         super().__init__(text)
         self.code, self.report = code, report
 
@@ -31,10 +33,11 @@ class CardKernel:
         xclbin: the file of the card's configuration.
         image: the memory image.
         index: the number of the card.
+        patience: seconds after which a run is given up.
     """
 
-    def __init__(self, xrt: Any, xclbin: str, image: Image, index: int = 0):
-        self.image, self._xrt = image, xrt
+    def __init__(self, xrt: Any, xclbin: str, image: Image, index: int = 0, patience: float = 60.0):
+        self.image, self.patience, self._xrt = image, patience, xrt
         about = image.kernel
         self.device = xrt.device(index)
         uuid = self.device.load_xclbin(xrt.xclbin(xclbin))
@@ -100,13 +103,20 @@ class CardKernel:
         Raises:
             RunError: for a run that did not end with `Code.DONE`, or stopped for another reason.
         """
-        states = self._xrt.ert_cmd_state
+        states, begin = self._xrt.ert_cmd_state, monotonic()
         while True:
             state = self._run.wait(POLL_MS)
             if state == states.ERT_CMD_STATE_COMPLETED:
                 break
             if state in (states.ERT_CMD_STATE_ERROR, states.ERT_CMD_STATE_ABORT, states.ERT_CMD_STATE_NORESPONSE):
-                raise RunError(Code.MEMORY_ERROR, {}, f"run of {self.image.kernel['name']} was stopped by XRT: {state}")
+                raise RunError(None, {}, f"run of {self.image.kernel['name']} was stopped by XRT: {state}")
+            if monotonic() - begin > self.patience:
+                raise RunError(
+                    None,
+                    {},
+                    f"run of {self.image.kernel['name']} must end within {self.patience:g} s, but goes on; "
+                    "reset the card with: xbutil reset",
+                )
             yield
         self._end()
 

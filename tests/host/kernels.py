@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 import spatial_llm
@@ -20,5 +21,5 @@ def driven(pipeline: PipelineSpec, model: Quantised, folder: Path) -> Iterator[t
     spec = KernelSpec(pipeline)
     write_image(folder / "image", model, spec)
     with SimulatedXrt(spec, threads=1, optimise="-O0") as xrt:
-        with spatial_llm.load("any.xclbin", folder / "image", xrt=xrt) as accelerator:
+        with spatial_llm.load("any.xclbin", folder / "image", xrt=xrt, patience=inf) as accelerator:
             yield xrt, accelerator

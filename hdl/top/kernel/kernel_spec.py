@@ -64,7 +64,7 @@ class KernelSpec:
             spec = self.pipeline
             raise InputError(
                 f"tokens of a kernel's beat must have at most {CHANNEL_BITS} bits, not {self.token_bits} "
-                f"({spec.rows} rows, {spec.lanes} lanes); choose fewer lanes"
+                f"({spec.rows} rows, {spec.lanes} lanes); use emit --flow vivado, or fewer lanes in a point file"
             )
         if self.tile_beats > MAX_BURST:
             raise InputError(f"tiles of a kernel must have at most {MAX_BURST} beats of memory, not {self.tile_beats}")
