@@ -12,6 +12,7 @@ from .pooling import MEAN, read_pooling
 from .quantise import check_quantisable, quantise
 from .quantised import Quantised
 from .reader import heads
+from .suited import is_suited
 from .tokens import Tokens, load_tokens
 from .weightbits import W8, WeightBits
 from .weights import Weights, random_weights
@@ -20,6 +21,9 @@ __all__ = ["Prepared", "calibration_ids", "load_weights", "prepare"]
 
 SEED = 1
 """Of random weights."""
+
+PART = 512
+"""Tokens of a part of all calibration texts as one."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,13 @@ def prepare(
 
 
 def calibration_ids(tokens: Tokens, calibration: Calibration, network: Network) -> list[list[int]]:
-    """The ids of the texts, each cut to the positions that the model has."""
+    """The ids of the texts, each cut to the positions that the model has. Where weights are made fit for integers
+    (`suited`), also those of all texts as one, in parts: the ranges of keys depend on positions, and those of first
+    tokens are not those of others."""
     ids = [tokens.ids(text)[: network.max_positions] for text in calibration.texts]
+    if is_suited(network):
+        whole, length = tokens.ids("\n".join(calibration.texts)), min(PART, network.max_positions)
+        ids += [whole[start : start + length] for start in range(0, len(whole), length)]
     return [own for own in ids if own]
 
 

@@ -12,15 +12,17 @@ import pytest
 
 from hdl.errors import InputError
 from hdl.model import floating, reference
+from hdl.model.calibration import Calibration
 from hdl.model.floating import FloatDecoder
 from hdl.model.load import load_model
 from hdl.model.network import Network
 from hdl.model.origin import Origin, installed_checkpoint
 from hdl.model.perplexity import perplexity, windows
-from hdl.model.prepare import Prepared, prepare
+from hdl.model.prepare import Prepared, calibration_ids, prepare
 from hdl.model.quantised import Quantised
 from hdl.model.quantisedfile import load_quantised, save_quantised
 from hdl.model.reference import Decoder
+from hdl.model.tokens import load_tokens
 from hdl.model.weightbits import W4
 from hdl.model.weights import random_weights
 from hdl.notices import Notice
@@ -172,3 +174,14 @@ def test_what_no_kernel_takes_is_refused_before_files_are_read(tmp_path: Path) -
     with pytest.raises(InputError) as error:
         prepare(wide, Origin.of(str(tmp_path)))
     assert str(error.value) == ("model 'wide' cannot be quantised: layer norm features must be 8 to 4096, not 8192")
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_texts_as_one_are_calibrated_on_where_positions_count(family: str) -> None:
+    sizes = {"layers": 1, "hidden": 16, "heads": 2, "intermediate": 32, "max_positions": 8, "vocabulary": 256}
+    network = Network.of("m", family, sizes | {"activation": "silu", "norm_eps": 1e-5})
+    tokens = load_tokens(network, Origin.of("tiny-gpt2", random_weights=True))
+    tokens = replace(tokens, ids=lambda text: list(text.encode()))
+    found = calibration_ids(tokens, Calibration(["first text", "", "more"], "here"), network)
+    whole = [b"first te", b"xt\n\nmore"] if family == "llama" else []
+    assert [bytes(ids) for ids in found] == [b"first te", b"more", *whole]
