@@ -14,14 +14,14 @@ from .hadamard import spread
 from .soundness import Outputs, check_finite, check_words
 from .weights import Parameters, Weights, joined
 
-__all__ = ["LARGEST", "SMALLEST", "SPREAD", "Ranges", "calibrate"]
+__all__ = ["LARGEST", "LATER", "SMALLEST", "SPREAD", "Ranges", "calibrate"]
 
 Ranges = dict[str, np.ndarray]
 """The largest magnitude of each feature [features] by its tensor; and, of norms and of what goes into a table, its
 largest value and the negative of its smallest, by `LARGEST` and `SMALLEST`; and of what is spread before its rows are
-quantised, the largest sum, by `SPREAD`."""
+quantised, the largest sum by `SPREAD`, and the largest magnitude behind the first token, by `LATER`."""
 
-LARGEST, SMALLEST, SPREAD = "largest {}", "smallest {}", "spread {}"
+LARGEST, SMALLEST, SPREAD, LATER = "largest {}", "smallest {}", "spread {}", "later {}"
 
 
 def calibrate(weights: Weights, calibration: Iterable[Any]) -> list[Ranges]:
@@ -63,6 +63,7 @@ def _widen(ranges: Ranges, graph: Graph, trace: Trace, where: str) -> None:
     for linear in graph.of(Linear):
         if block := spread_before(graph, linear):
             _raise(ranges, SPREAD.format(linear.source), np.abs(spread(trace[linear.source], block)).max(axis=0))
+            _raise(ranges, LATER.format(linear.source), np.abs(trace[linear.source][1:]).max(axis=0, initial=0))
     for name in _signed(graph):
         _raise(ranges, LARGEST.format(name), trace[name].max(axis=0))
         _raise(ranges, SMALLEST.format(name), (-trace[name]).max(axis=0))

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..kernels.normparameters import NormParameters
 from ..kernels.parameters import ChannelParameters
 from .architecture import Add, Attention, Gate, HeadNorm, Linear, Norm, Rotary, Table
-from .calibrate import LARGEST, SMALLEST, SPREAD, Ranges
+from .calibrate import LARGEST, LATER, SMALLEST, SPREAD, Ranges
 from .edges import Scale, edges
 from .functions import FUNCTIONS
 from .hadamard import spread
@@ -54,6 +54,9 @@ CONTEXT_FACTOR = 2.0**-22
 
 FUNCTION_RANGE = 4.0
 """The least range of a table to either side, for layers whose calibration saw only small values."""
+
+GATE_MARGIN = 4
+"""As `MARGIN`, of the products of gates."""
 
 INDISTINCT = INT16 / ROW_LEVELS
 """How many last places a feature may differ by within one level of a full row."""
@@ -146,11 +149,13 @@ class GraphQuantiser:
 
     def gate(self, operator: Gate) -> None:
         """The shift of its products, and the zero point of the activated values. What is spread afterwards must be
-        within 16 bits too."""
+        within 16 bits too. Products reach further beyond the ranges that calibration found than their factors do; those
+        of first tokens, which may be massive, do not, as these are much the same in all texts."""
         name = operator.name
         product = float(self.scales[operator.gate]) * float(self.scales[operator.values])
-        needed = MARGIN * max(TINY, self.ranges[name].max(), *self._spread_ranges(name)) / INT16
-        shift = max(0, int(np.ceil(np.log2(needed / product))))
+        later = float(self.ranges.get(LATER.format(name), np.zeros(1)).max())
+        reach = max(MARGIN * max(TINY, self.ranges[name].max(), *self._spread_ranges(name)), GATE_MARGIN * later)
+        shift = max(0, int(np.ceil(np.log2(reach / INT16 / product))))
         self.scales[name] = np.array(np.ldexp(product, shift))
         zero = -self._least(operator.gate) / float(self.scales[operator.gate])
         none = np.zeros(1, dtype=np.int64)

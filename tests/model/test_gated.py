@@ -191,3 +191,14 @@ def test_saturated_values_are_counted() -> None:
     graph = SMALL_GPT2.layer
     trace = {"residual1": np.array([32767, -32768, 32766]), "keys": np.array([127]), "activation": np.array([0, 65535])}
     assert saturations(SMALL_GPT2, graph, trace) == {"residual1": 2, "activation": 1}
+
+
+def test_products_of_gates_may_be_four_times_those_of_calibration(tmp_path: Path) -> None:
+    _, model = quantised("llama2", tmp_path)
+    later = np.zeros(2)
+    for ids in texts(model.network, [30] * 8):
+        traces = Decoder(model).prefill(ids).layers
+        later = np.maximum(later, [np.abs(trace["gated"][1:]).max() for trace in traces])
+    # The shift is a whole number, so there may be twice as much room.
+    assert (later < 1.05 * 32767 / 4).all()
+    assert (later > 0.3 * 32767 / 8).all()
