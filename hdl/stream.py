@@ -327,7 +327,7 @@ class Unpack(wiring.Component):
         m = Module()
         m.submodules.buffer = buffer = StreamBuffer(self.output.payload.shape())
         width = len(Value.cast(self.input.payload[0])) // self.ratio
-        cuts = pieces(width)
+        cuts = pieces(width, SLICE_BITS // max(2, ceil(self.ratio / 4)))  # a part drives as many LUTs for each bit
         go = self.input.valid & buffer.input.ready
         parts, last = parts_of_rows(m, self.ratio, self.beats, go, self.rows * len(cuts))
         m.d.comb += [buffer.input.valid.eq(self.input.valid), self.input.ready.eq(buffer.input.ready & last)]

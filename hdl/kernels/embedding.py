@@ -253,7 +253,7 @@ class Embedding(wiring.Component):
         terms = [number << bit for bit in spec.row_terms]
         m.d.comb += [
             go.eq(token.valid & asked.room & (~word | self.ids.valid)),
-            self.ids.ready.eq(go & word),
+            self.ids.ready.eq(token.valid & asked.room & word),
             asked.take.eq(go),
             asked.push.eq(delay(m, "asked", go, spec.address_stages, control=True)),
             asked.payload.address.eq(registered_tree(m, "address", terms, add, fan_in=2)),

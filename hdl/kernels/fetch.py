@@ -102,7 +102,7 @@ class FetchSpec:
     @property
     def resources(self) -> Resources:
         """RAM, LUT and FF."""
-        requests = buffer_resources(Request.size, 2) * 2
+        requests = buffer_resources(Request.size, 2) * 2 + buffer_resources(self.ahead.bit_length(), 2)
         cut = Resources(lut=2 * ADDRESS_BITS, ff=self.order.size + self.burst.bit_length() + 2)
         room = self.ahead.bit_length()
         return self.fifo.resources + requests + cut + Resources(lut=3 * room, ff=room)
@@ -145,15 +145,16 @@ class Fetch(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.spec
-        m.submodules.bursts = bursts = StreamBuffer(Request)
+        room = Signal(range(spec.ahead + 1), init=spec.ahead)
+        # A burst, and its beats as a negative number.
+        m.submodules.bursts = bursts = StreamBuffer(data.StructLayout({"request": Request, "minus": len(room)}))
         m.submodules.asked = asked = StreamBuffer(Request)
         m.submodules.fifo = fifo = ReplayBuffer(unsigned(CHANNEL_BITS), spec.fifo)
         self._cut(m, bursts.input)
         connect(m, asked.output, self.requests)
         connect(m, self.response, fifo.input)
         connect(m, fifo.output, self.data)
-        room = Signal(range(spec.ahead + 1), init=spec.ahead)
-        burst = bursts.output.payload
+        burst, minus = bursts.output.payload.request, bursts.output.payload.minus
         go = join(m, [bursts.output], asked.input.ready & (burst.beats <= room))
         m.d.comb += [
             asked.input.valid.eq(go),
@@ -161,7 +162,9 @@ class Fetch(wiring.Component):
         ]
         fifo.read_once(m)
         taken = self.data.valid & self.data.ready
-        m.d.sync += room.eq(room + taken - Mux(go, burst.beats, 0))
+        # One adder, whose carry in is `taken`.
+        left = (Cat(Const(1, 1), room) + Cat(taken, minus))[1:]
+        m.d.sync += room.eq(Mux(go, left, room + taken))
         return m
 
     def _cut(self, m: Module, bursts: stream.Interface) -> None:
@@ -181,7 +184,8 @@ class Fetch(wiring.Component):
         m.d.comb += [
             self.order.ready.eq(~busy | (go & last)),
             bursts.valid.eq(busy),
-            bursts.payload.eq(burst),
+            bursts.payload.request.eq(burst),
+            bursts.payload.minus.eq(-burst.beats),
         ]
         m.d.sync += busy.eq(take | (busy & ~(go & last)))
         with m.If(take | go):

@@ -11,6 +11,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..stream import buffered
 from .kvmemory import KvMemorySpec
 
 __all__ = ["LoadOrders"]
@@ -37,7 +38,8 @@ class LoadOrders(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        run, order = self.runs.payload, self.orders.payload
+        runs = buffered(m, "waiting", self.runs)
+        run, order = runs.payload, self.orders.payload
         layer = Signal.like(order.layer)
         blocks = Signal.like(order.blocks)
         following = Signal.like(order.blocks)
@@ -55,11 +57,11 @@ class LoadOrders(wiring.Component):
             go.eq(self.orders.valid & self.orders.ready),
             again.eq(ordered & begun & kept),
             # An order that is offered does not change.
-            self.runs.ready.eq(~begun & (ordered | go)),
+            runs.ready.eq(~begun & (ordered | go)),
         ]
         with m.If(go):
             m.d.sync += [layer.eq(Mux(last, 0, layer + 1)), ordered.eq(last)]
-        with m.If(self.runs.valid & self.runs.ready):
+        with m.If(runs.valid & runs.ready):
             m.d.sync += [begun.eq(1), following.eq(run.blocks)]
             with m.If(run.restart):
                 m.d.sync += blocks.eq(0)

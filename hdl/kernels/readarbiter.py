@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, unsigned
+from amaranth.hdl import Cat, Module, Shape, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import CHANNEL_BITS, Request
 from ..resources import Resources
-from ..stream import StreamBuffer, buffer_resources, connect
+from ..stream import StreamBuffer, buffer_resources, buffered, connect
 
 __all__ = ["ReadArbiter", "ReadArbiterSpec"]
 
@@ -30,8 +30,14 @@ class ReadArbiterSpec:
     bases: tuple[int, ...]
     outstanding: int = 16
 
-    latency = 1
-    """Latency of a request in cycles; a beat has none."""
+    request_latency = 2
+    """Latency of a request in cycles: its buffer, the buffer of the port."""
+
+    beat_latency = 1
+    """Latency of a beat in cycles."""
+
+    latency = request_latency + beat_latency
+    """Cycles that the arbiter adds to those from a request to its first beat."""
 
     def __post_init__(self) -> None:
         if len(self.bases) < 2:
@@ -47,12 +53,13 @@ class ReadArbiterSpec:
     @property
     def resources(self) -> Resources:
         """LUT and FF, estimated: the choice of a request and its base, the owners, and the count of their beats."""
-        buffers = buffer_resources(Request.size, 2) + buffer_resources(self.owner.size, self.outstanding)
-        return buffers + Resources(lut=2 * Request.size + 24, ff=Request["beats"].width)
+        buffers = buffer_resources(Request.size, 2) * (len(self.bases) + 1)
+        buffers += buffer_resources(self.owner.size, self.outstanding) + buffer_resources(CHANNEL_BITS, 2)
+        return buffers + Resources(lut=2 * Request.size + 24, ff=self.owner.size + 2)
 
 
 class ReadArbiter(wiring.Component):
-    """Passes one request per cycle; `ReadArbiterSpec.latency`.
+    """Passes one request and one beat per cycle; `ReadArbiterSpec.request_latency`, `ReadArbiterSpec.beat_latency`.
 
     Members:
         asked[i]: streams of `Request`; the addresses count from reader i's base.
@@ -78,18 +85,19 @@ class ReadArbiter(wiring.Component):
         m.submodules.chosen = chosen = StreamBuffer(Request)
         m.submodules.owners = owners = StreamBuffer(spec.owner, spec.outstanding)
         connect(m, chosen.output, self.requests)
+        waiting = [buffered(m, f"waiting_{reader}", asked) for reader, asked in enumerate(self.asked)]
         room = Signal()
         go = Signal()
         m.d.comb += [
             room.eq(chosen.input.ready & owners.input.ready),
-            go.eq(room & Cat(asked.valid for asked in self.asked).any()),
+            go.eq(room & Cat(asked.valid for asked in waiting).any()),
             chosen.input.valid.eq(go),
             owners.input.valid.eq(go),
             owners.input.payload.beats.eq(chosen.input.payload.beats),
         ]
         # Later assignments win, so the first reader comes last.
-        for reader, (asked, base) in reversed([*enumerate(zip(self.asked, spec.bases, strict=True))]):
-            before = Cat(other.valid for other in list(self.asked)[:reader]).any()
+        for reader, (asked, base) in reversed([*enumerate(zip(waiting, spec.bases, strict=True))]):
+            before = Cat(other.valid for other in waiting[:reader]).any()
             m.d.comb += asked.ready.eq(room & ~before)
             with m.If(asked.valid):
                 m.d.comb += [
@@ -102,15 +110,20 @@ class ReadArbiter(wiring.Component):
 
     def _give(self, m: Module, owner: Any) -> None:
         """Hands the beats of each request to its reader."""
-        count = Signal(Request["beats"].width)
-        ends = Signal()
-        take = self.response.valid & self.response.ready
-        m.d.comb += ends.eq(count == owner.payload.beats - 1)
-        m.d.comb += owner.ready.eq(take & ends)
-        with m.If(take):
-            m.d.sync += count.eq(Mux(ends, 0, count + 1))
-        for reader, found in enumerate(self.found):
-            own = owner.valid & (owner.payload.reader == reader)
-            m.d.comb += [found.payload.eq(self.response.payload), found.valid.eq(self.response.valid & own)]
+        beats = buffered(m, "beats", self.response)
+        valid = Signal()  # a request's beats are awaited
+        reader = Signal.like(owner.payload.reader, reset_less=True)
+        left = Signal.like(owner.payload.beats, reset_less=True)  # beats after the next one
+        last = Signal(reset_less=True)  # there are none
+        take = beats.valid & beats.ready
+        m.d.comb += owner.ready.eq(~valid | (take & last))
+        with m.If(owner.ready):
+            m.d.sync += [valid.eq(owner.valid), reader.eq(owner.payload.reader)]
+            m.d.sync += [left.eq(owner.payload.beats - 1), last.eq(owner.payload.beats == 1)]
+        with m.Elif(take):
+            m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
+        for number, found in enumerate(self.found):
+            own = valid & (reader == number)
+            m.d.comb += [found.payload.eq(beats.payload), found.valid.eq(beats.valid & own)]
             with m.If(own):
-                m.d.comb += self.response.ready.eq(found.ready)
+                m.d.comb += beats.ready.eq(found.ready)

@@ -14,8 +14,9 @@ from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..delay_registers import advance, delay
-from ..ram import Ram, RamSpec, small_style
+from ..counted import Counted, Turns
+from ..delay_registers import delay
+from ..ram import RegisteredRam, RegisteredRamSpec, small_style
 from ..resources import Resources
 from ..stream import PipelineBuffer, Unpack, buffer_resources, connect, join, pipeline_resources, tile
 
@@ -42,7 +43,7 @@ class Token(NamedTuple):
     valid: Signal
     position: Signal
     first: Signal
-    last: Value
+    last: Signal
 
 
 def each_token(m: Module, runs: stream.Interface, step: Value) -> Token:
@@ -51,14 +52,14 @@ def each_token(m: Module, runs: stream.Interface, step: Value) -> Token:
     valid, first = Signal(name="token_valid"), Signal(name="token_first", reset_less=True)
     position = Signal.like(run.position, name="token_position", reset_less=True)
     behind = Signal.like(run.tokens, name="tokens_behind", reset_less=True)
-    last = behind == 0
+    last = Signal(name="token_last", reset_less=True)
     take = runs.valid & runs.ready
     m.d.comb += runs.ready.eq(~valid | (step & last))
     m.d.sync += valid.eq(take | (valid & ~(step & last)))
     with m.If(take):
-        m.d.sync += [position.eq(run.position), behind.eq(run.tokens - 1), first.eq(1)]
+        m.d.sync += [position.eq(run.position), behind.eq(run.tokens - 1), first.eq(1), last.eq(run.tokens == 1)]
     with m.Elif(step):
-        m.d.sync += [position.eq(position + 1), behind.eq(behind - 1), first.eq(0)]
+        m.d.sync += [position.eq(position + 1), behind.eq(behind - 1), first.eq(0), last.eq(behind == 1)]
     return Token(valid, position, first, last)
 
 
@@ -101,11 +102,10 @@ class RowGatherSpec:
         return ceil(self.features / self.width)
 
     @property
-    def ram(self) -> RamSpec:
+    def ram(self) -> RegisteredRamSpec:
         """The memory of `TILES` tiles; each row can be written alone."""
-        row = self.width * VALUE.width
-        depth = TILES << max(1, (self.words - 1).bit_length())
-        return RamSpec(self.rows * row, depth, small_style(depth), granularity=row)
+        depth = TILES << (self.words - 1).bit_length()
+        return RegisteredRamSpec(self.rows * self.width * VALUE.width, depth, small_style(depth), groups=self.rows)
 
     @property
     def latency(self) -> int:
@@ -152,39 +152,39 @@ class RowGather(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec = self.spec
-        m.submodules.ram = ram = Ram(spec.ram.width, spec.ram.depth, spec.ram.style, spec.ram.granularity)
+        m.submodules.ram = ram = RegisteredRam(spec.ram)
         begun = Signal(range(TILES + 1))
         complete = Signal()
         begins = self._write(m, ram, begun != TILES, complete)
         m.d.sync += begun.eq(begun + begins - self._send(m, ram, complete))
         return m
 
-    def _write(self, m: Module, ram: Ram, room: Value, complete: Signal) -> Value:
+    def _write(self, m: Module, ram: RegisteredRam, room: Value, complete: Signal) -> Value:
         """Writes tokens into their rows. Drives ``complete``: a word has all of its rows.
 
         Returns the strobe of a tile's first word, for which there must be ``room``.
         """
         spec = self.spec
-        word = Signal(range(max(spec.words, 2)))
+        word = Turns("word", spec.words)
         half = Signal()
-        last_word, go = word == spec.words - 1, Signal(name="write")
-        token = each_token(m, self.runs, go & last_word)
+        go = Signal(name="write")
+        token = each_token(m, self.runs, go & word.last)
         row = token.position & (spec.rows - 1)
-        opens = (token.first | (row == 0)) & (word == 0)
+        opens = (token.first | (row == 0)) & (word.count == 0)
         m.d.comb += [
             go.eq(join(m, [self.tokens], token.valid & (room | ~opens))),
             complete.eq(go & (token.last | (row == spec.rows - 1))),
         ]
-        advance(m, word, spec.words, go)
-        m.d.sync += half.eq(half ^ (complete & last_word))
+        word.step(m, go)
+        m.d.sync += half.eq(half ^ (complete & word.last))
         m.d.comb += [
             ram.write_enable.eq(Cat(go & (token.first | (row <= r)) for r in range(spec.rows))),
-            ram.write_address.eq(Cat(word, half)),
-            ram.write_data.eq(Value.cast(self.tokens.payload).replicate(spec.rows)),
+            ram.write_address.eq(Cat(word.count, half)),
+            ram.write_data.eq(self.tokens.payload),
         ]
         return go & opens
 
-    def _send(self, m: Module, ram: Ram, complete: Value) -> Value:
+    def _send(self, m: Module, ram: RegisteredRam, complete: Value) -> Value:
         """Reads the ``complete`` words and sends them in beats; returns the strobe of a tile's last word."""
         spec = self.spec
         parts, beats = spec.width // spec.lanes, spec.features // spec.lanes
@@ -192,14 +192,15 @@ class RowGather(wiring.Component):
         m.submodules.cut = cut = Unpack(spec.rows, spec.lanes, parts, VALUE, beats=beats)
         connect(m, sent.output, cut.input)
         connect(m, cut.output, self.tiles)
-        word, half = Signal(range(max(spec.words, 2)), name="word_sent"), Signal(name="half_sent")
-        waiting = Signal(range(TILES * spec.words + 1))
-        read = (waiting != 0) & sent.room
-        ends = read & (word == spec.words - 1)
-        advance(m, word, spec.words, read)
-        m.d.sync += [waiting.eq(waiting + complete - read), half.eq(half ^ ends)]
+        word, half = Turns("word_sent", spec.words), Signal(name="half_sent")
+        waiting = Counted("waiting", TILES * spec.words, init=0)
+        read = waiting.some & sent.room
+        ends = read & word.last
+        word.step(m, read)
+        waiting.step(m, up=complete, down=read)
+        m.d.sync += half.eq(half ^ ends)
         m.d.comb += [
-            ram.read_address.eq(Cat(word, half)),
+            ram.read_address.eq(Cat(word.count, half)),
             sent.take.eq(read),
             sent.push.eq(delay(m, "read", read, ram.spec.latency, control=True)),
             Value.cast(sent.payload).eq(ram.read_data),

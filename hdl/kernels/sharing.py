@@ -14,7 +14,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..delay_registers import KEEP, advance
-from ..stream import StreamBuffer, buffered, connect, pieces, tile
+from ..stream import SLICE_BITS, StreamBuffer, buffered, connect, pieces, tile
 from .arrayspec import ACTIVATION_BITS
 from .linear import LinearSpec
 from .shared import Product, SharedColumnsSpec, check_own, product_shares
@@ -69,7 +69,8 @@ class Distribute(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        spec, cuts = self.spec, pieces(len(Value.cast(self.arrays[0].payload)))
+        # A number of a product drives up to five LUTs for each bit.
+        spec, cuts = self.spec, pieces(len(Value.cast(self.arrays[0].payload)), SLICE_BITS // 4)
         order = Chosen(m, self.order, len(cuts))
         shared = level(m, "shared", self.shared, len(spec.arrays) * len(cuts))
         apart = iter(shared[1:])

@@ -24,7 +24,8 @@ class OnChannel(wiring.Component):
         m.submodules.component = component = self.component
         for name, member in component.signature.members.items():
             ends = getattr(self, name), getattr(component, name)
-            connect(m, *(ends if member.flow == In else ends[::-1]))
+            for outer, inner in zip(*ends, strict=True) if member.dimensions else [ends]:
+                connect(m, *((outer, inner) if member.flow == In else (inner, outer)))
         requests, outside, inside = self.requests, getattr(self, self.answered), getattr(component, self.answered)
         beats = Mux(requests.valid & requests.ready, requests.payload.beats, 0)
         due = Signal(32)

@@ -9,6 +9,7 @@ from hdl.kernels.readarbiter import ReadArbiter, ReadArbiterSpec
 
 from ..harness import run_streams
 from ..synthesis import assert_mapped
+from .channel import OnChannel
 
 SPECS = {
     "two": ReadArbiterSpec(bases=(0, 1 << 20), outstanding=2),
@@ -56,13 +57,17 @@ def test_each_reader_gets_what_it_asked_for(spec: ReadArbiterSpec, simulator: st
     assert not any(found)
 
 
-def test_latency_and_precedence() -> None:
+@pytest.mark.parametrize("latency", [1, 5])
+def test_latency_and_precedence(latency: int) -> None:
     spec = SPECS["two"]
-    one = np.array([3]), np.array([1])
-    result = run(spec, [one, one])
-    assert result.accepted["requests"][0] - result.accepted["asked__0"][0] == spec.latency
+    one = {"address": [3], "beats": [1]}
+    inputs = {"asked__0": one, "asked__1": one, "response": [0, 1]}
+    component = OnChannel(ReadArbiter(spec), response="response", latency=latency)
+    result = run_streams(component, inputs, {"requests": 2, "found__0": 1, "found__1": 1})
+    assert result.latency("asked__0", "requests") == spec.request_latency
     assert list(result.outputs["requests"]["address"]) == [3, 3 + (1 << 20)]
-    assert result.accepted["found__0"][0] == result.accepted["response"][0]
+    assert result.latency("response", "found__0") == spec.beat_latency
+    assert result.latency("asked__0", "found__0") == spec.latency + latency
 
 
 def test_refusals() -> None:

@@ -7,6 +7,7 @@ import pytest
 from amaranth.lib import wiring
 
 from hdl.kernels.activation import Activation, ActivationSpec
+from hdl.kernels.embedding import Embedding, EmbeddingSpec
 from hdl.kernels.layernorm import LayerNorm, LayerNormSpec
 from hdl.kernels.requantise import Requantise, RequantiseSpec
 from hdl.kernels.residual import ResidualAdd, ResidualSpec
@@ -39,6 +40,10 @@ UNITS: dict[str, tuple[Callable[[Any], wiring.Component], Any]] = {
     ),
     "layer_norm": (LayerNorm, LayerNormSpec(rows=2, lanes=2, features=768)),
     "activation": (Activation, ActivationSpec(rows=4, lanes=4, features=64, max_tiles=32)),
+    "embedding": (
+        Embedding,
+        EmbeddingSpec(rows=4, lanes=4, hidden=64, vocabulary=1000, positions=256, latency_cycles=80),
+    ),
     "top_k": (TopK, TopKSpec(rows=4, lanes=8, features=50257, largest=12)),
 }
 

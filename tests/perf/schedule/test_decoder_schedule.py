@@ -74,4 +74,4 @@ def test_keys_values_and_queries_may_come_from_linear_operators_of_their_own() -
     )  # fmt: skip
     runs = ((1, 0, 1), (5, 0, 2), (1, 5, 3), (30, 0, 4), (1, 30, 5))
     found = [counted_decoder_cycles(spec, tokens, position, k=k) for tokens, position, k in runs]
-    assert found == pytest.approx([2865, 2911, 2868, 3162, 2872], abs=BETTER + EVENLY)
+    assert found == pytest.approx([2867, 2913, 2870, 3164, 2874], abs=BETTER + EVENLY)
