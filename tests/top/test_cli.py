@@ -166,7 +166,7 @@ def test_emit(
         ("emit --model tiny-bert --max-length 129", f"max-length must be 1 to 128, {OF_TINY}, not 129"),
         ("quantise --model tiny-bert", "Missing option '--out'; see --help"),
         ("", "Missing command; see --help"),
-        ("make", "No such command 'make'; see --help"),
+        ("zip", "No such command 'zip'; see --help"),
         ("emit --model tiny-bert more", "Got unexpected extra argument (more); see --help"),
     ],
 )  # fmt: skip
