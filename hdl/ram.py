@@ -21,7 +21,10 @@ BLOCK_DEPTH = {"ultra": 4096, "block": 4096, "distributed": 1 << 16}
 multiplexer."""
 
 SELECT_BITS = 16
-"""Bits of a deep RAM that share registers of the select, because each drives several LUTs for a bit."""
+"""Bits of a RAM of up to `SELECT_BANKS` single RAMs that share registers of the select, because each drives several
+LUTs for a bit."""
+
+SELECT_BANKS = 12
 
 DISTRIBUTED_WORDS = 64
 """RAMs of up to so many words are built of LUTs."""
@@ -149,7 +152,7 @@ class Ram(wiring.Component):
             selected = Signal(range(banks), reset_less=True)
             m.d.sync += selected.eq(self.read_address[low:])
             chosen = Signal(spec.width, reset_less=True)
-            for part in pieces(spec.width, SELECT_BITS):
+            for part in pieces(spec.width, max(SELECT_BITS // ceil(banks / SELECT_BANKS), 1)):
                 selected_late = Signal(range(banks), name=f"selected_{part.start}", reset_less=True, attrs=KEEP)
                 m.d.sync += selected_late.eq(selected)
                 with m.Switch(selected_late):

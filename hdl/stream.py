@@ -79,12 +79,21 @@ def pieces(width: int, size: int = SLICE_BITS // 2) -> list[slice]:
     return [slice(first, min(first + size, width)) for first in range(0, width, size)]
 
 
+LUT_WORDS = 64
+"""Words of the deepest LUT RAM: an address drives each bit of a deeper one several times."""
+
+
+def slice_bits(depth: int) -> int:
+    """Bits of a slice of a `StreamBuffer` of ``depth`` beats."""
+    return max(SLICE_BITS // ceil((depth - 1) / LUT_WORDS), 1)
+
+
 class StreamBuffer(wiring.Component):
     """A FIFO of ``depth`` beats in distributed RAM, with a registered output.
 
     It has a latency of one cycle and takes one beat per cycle. ``input.ready`` and ``output.valid`` come directly from
     registers, so a buffer cuts every combinational path through a handshake. A wide payload is cut into slices of up to
-    `SLICE_BITS`, each with its own control. All slices move together, because they see the same handshake.
+    `slice_bits`, each with its own control. All slices move together, because they see the same handshake.
     """
 
     def __init__(self, shape: ShapeLike, depth: int = BUFFER_DEPTH):
@@ -96,7 +105,7 @@ class StreamBuffer(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         given, offered = Value.cast(self.input.payload), Value.cast(self.output.payload)
-        for number, cut in enumerate(pieces(max(len(given), 1), SLICE_BITS)):
+        for number, cut in enumerate(pieces(max(len(given), 1), slice_bits(self.depth))):
             part = BufferSlice(len(given[cut]), self.depth)
             m.submodules[f"slice_{number}"] = part
             m.d.comb += [
@@ -171,7 +180,7 @@ class BufferSlice(wiring.Component):
 
 def buffer_resources(width: int, depth: int) -> Resources:
     """The resources of a `StreamBuffer` of ``depth`` beats of ``width`` bits."""
-    slices = max(ceil(width / SLICE_BITS), 1)
+    slices = max(ceil(width / slice_bits(depth)), 1)
     if depth == 2:
         return Resources(lut=width + 4 * slices, ff=2 * width + 2 * slices)
     pointer = (depth - 1).bit_length()
