@@ -8,7 +8,7 @@ may read it while the run goes on.
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -55,6 +55,10 @@ class AnswerWriter(wiring.Component):
         answer = answers.payload
         pairs = [Signal(64, name=f"pair_{i}", reset_less=True) for i in range(BEAT_CANDIDATES)]
         slot = Signal(BEAT_CANDIDATES, init=1)
+        held = Signal(64, reset_less=True)  # a pair on its way to its place
+        recorded = Signal()  # it is a record
+        put = Signal(BEAT_CANDIDATES)
+        used = Signal(BEAT_CANDIDATES)  # the pairs of the present beat; the others are 0 in memory
         address, record_address = Signal(32), Signal(32)
         number = Signal(32)
         owed = Signal(8)  # writes without an acknowledgement
@@ -63,7 +67,7 @@ class AnswerWriter(wiring.Component):
             self.acknowledged.ready.eq(1),
             self.writes.payload.beats.eq(1),
             self.written.payload.strobes.eq(~0),
-            self.written.payload.data.eq(Cat(pairs)),
+            self.written.payload.data.eq(Cat(Mux(bit, pair, 0) for bit, pair in zip(used, pairs, strict=True))),
         ]
         sent = Signal()
         m.d.sync += owed.eq(owed + sent - self.acknowledged.valid)
@@ -74,26 +78,31 @@ class AnswerWriter(wiring.Component):
                 self.records.eq(0),
                 number.eq(1),
             ]
+        m.d.sync += put.eq(0)
+        for bit, pair in zip(put, pairs, strict=True):
+            with m.If(bit):
+                m.d.sync += pair.eq(held)
         with m.FSM(name="state"):
             with m.State("take"):
-                m.d.comb += self.idle.eq(~answers.valid & (owed == 0))
+                m.d.comb += self.idle.eq(~answers.valid & (owed == 0) & ~put.any())
                 m.d.comb += answers.ready.eq(~answer.record | (owed == 0))
+                with m.If(answers.valid & answers.ready):
+                    m.d.sync += recorded.eq(answer.record)
+                    m.d.sync += held.eq(Mux(answer.record, Cat(number, answer.token), Cat(answer.token, answer.logit)))
+                    m.d.sync += self.writes.payload.address.eq(Mux(answer.record, record_address, address))
                 with m.If(answers.valid & answer.record & (owed == 0)):
-                    m.d.sync += [pair.eq(0) for pair in pairs]
-                    m.d.sync += [pairs[0].eq(Cat(number, answer.token)), self.writes.payload.address.eq(record_address)]
-                    m.d.sync += [record_address.eq(address), address.eq(address + 1)]
-                    m.d.sync += [number.eq(number + 1), self.records.eq(number)]
-                    m.next = "write"
+                    m.d.sync += [put.eq(1), used.eq(1)]
+                    m.next = "fill"
                 with m.Elif(answers.valid & ~answer.record):
-                    for i, pair in enumerate(pairs):
-                        with m.If(slot[i]):
-                            m.d.sync += pair.eq(Cat(answer.token, answer.logit))
-                        with m.Elif(slot[0]):
-                            m.d.sync += pair.eq(0)
-                    m.d.sync += [slot.eq(slot.rotate_left(1)), self.writes.payload.address.eq(address)]
+                    m.d.sync += [put.eq(slot), used.eq(slot | Mux(slot[0], 0, used)), slot.eq(slot.rotate_left(1))]
                     with m.If(slot[-1] | answer.last):
-                        m.d.sync += [slot.eq(1), address.eq(address + 1)]
-                        m.next = "write"
+                        m.d.sync += slot.eq(1)
+                        m.next = "fill"
+            with m.State("fill"):  # the beat's last pair
+                m.d.sync += address.eq(address + 1)
+                with m.If(recorded):
+                    m.d.sync += [record_address.eq(address), number.eq(number + 1), self.records.eq(number)]
+                m.next = "write"
             with m.State("write"):
                 m.d.comb += [self.writes.valid.eq(~asked), self.written.valid.eq(~given)]
                 with m.If(self.writes.ready):

@@ -8,12 +8,15 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..delay_registers import registered_tree, tree_levels
+from ..delay_registers import KEEP, registered_tree, tree_levels
 from ..stream import StreamBuffer
 from .axi import OKAY, SLAVE_ERROR, lite_signature
 from .registers import ADDRESS_BITS, VERSION, ControlBits, RegisterMap
 
 __all__ = ["RunControl"]
+
+SHARED = 4
+"""Words of 32 bits that share an enable."""
 
 _WRITE = data.StructLayout({"data": unsigned(32), "strobes": unsigned(4)})
 _ANSWER = data.StructLayout({"data": unsigned(32), "response": unsigned(2)})
@@ -59,6 +62,8 @@ class RunControl(wiring.Component):
         answers, asked = self._buffer(m, "answers", 2), self._buffer(m, "asked", ADDRESS_BITS)
         found = self._buffer(m, "found", _ANSWER)
         write = Signal()
+        decoded = Signal()
+        m.d.sync += decoded.eq(addresses.output.valid & words.output.valid & ~write)
         running = Signal()
         m.d.comb += [
             *_receive(addresses, axi.awvalid, axi.awready, axi.awaddr),
@@ -66,7 +71,7 @@ class RunControl(wiring.Component):
             *_receive(asked, axi.arvalid, axi.arready, axi.araddr),
             *_send(answers, axi.bvalid, axi.bready, axi.bresp),
             *_send(found, axi.rvalid, axi.rready, Cat(axi.rdata, axi.rresp)),
-            write.eq(addresses.output.valid & words.output.valid & answers.input.ready),
+            write.eq(decoded & answers.input.ready),
             *(each.output.ready.eq(write) for each in (addresses, words)),
             answers.input.valid.eq(write),
         ]
@@ -128,22 +133,26 @@ class RunControl(wiring.Component):
         return own | {name: getattr(self.counters, name) for name in self.registers.counters}
 
     def _write(self, m: Module, running: Signal, write: Value, address: Value, word: Any, response: Value) -> None:
-        """Writes the arguments, and answers all writes."""
-        arguments = {argument.name for argument in self.registers.arguments}
-        m.d.comb += response.eq(SLAVE_ERROR)
-        with m.Switch(address):
-            for register in self.registers.registers:
-                for offset, place in register.words if register.writable else ():
-                    with m.Case(offset):
-                        if register.name not in arguments:
-                            m.d.comb += response.eq(OKAY)
-                            continue
-                        value = getattr(self.arguments, register.name)[place : place + 32]
-                        with m.If(~running):
-                            m.d.comb += response.eq(OKAY)
-                            for byte in range(4):
-                                with m.If(write & word.strobes[byte]):
-                                    m.d.sync += value.word_select(byte, 8).eq(word.data.word_select(byte, 8))
+        """Writes the arguments, and answers all writes; the address is decoded in the cycle before."""
+        names = {argument.name for argument in self.registers.arguments}
+        words = [(register, *found) for register in self.registers.registers if register.writable
+                 for found in register.words]  # fmt: skip
+        own = [offset for register, offset, _ in words if register.name not in names]
+        is_own = Signal(len(own))
+        m.d.sync += is_own.eq(Cat(address == offset for offset in own))
+        arguments = [(getattr(self.arguments, register.name)[place : place + 32], offset)
+                     for register, offset, place in words if register.name in names]  # fmt: skip
+        hits = Signal(len(arguments), reset_less=True)
+        m.d.sync += hits.eq(Cat(address == offset for _, offset in arguments))
+        is_argument = Signal()
+        m.d.sync += is_argument.eq((address >= arguments[0][1]) & (address <= arguments[-1][1]) & (address[:2] == 0))
+        m.d.comb += response.eq(Mux(is_own.any() | (is_argument & ~running), OKAY, SLAVE_ERROR))
+        opened = Signal()
+        m.d.comb += opened.eq(write & ~running)
+        for (value, _), hit in zip(arguments, hits, strict=True):
+            for byte in range(4):
+                with m.If(opened & hit & word.strobes[byte]):
+                    m.d.sync += value.word_select(byte, 8).eq(word.data.word_select(byte, 8))
 
     def _read(self, m: Module, values: dict[str, Value], asked: Any, found: Any) -> Value:
         """Answers one read after the other, from registers; returns the strobe of a read of ``control``."""
@@ -152,17 +161,21 @@ class RunControl(wiring.Component):
             for register in self.registers.registers
             for offset, place in register.words
         }
-        hits = Signal(len(words))
+        hits = Signal(len(words), reset_less=True)
         m.d.sync += hits.eq(Cat(asked.payload == offset for offset in words))
         parts = [Mux(hit, word, 0) for hit, word in zip(hits, words.values(), strict=True)]
         groups = [reduce(or_, parts[i : i + 3]) for i in range(0, len(parts), 3)]
         gathered = [Signal(32, name=f"group_{i}", reset_less=True) for i, _ in enumerate(groups)]
         # The stages that have seen the address that waits: hits, groups, and the levels of the trees.
+        taken = Signal()
         ready = Signal(2 + max(tree_levels(len(groups), 6), tree_levels(len(words), 6) - 1))
         sampled = ready[0] & ~ready[1]
-        with m.If(sampled):
-            m.d.sync += [one.eq(group) for one, group in zip(gathered, groups, strict=True)]
-        taken = asked.valid & ready[-1] & found.ready
+        starts = [Signal(name=f"ready_{i}", attrs=KEEP) for i in range(0, len(groups), SHARED)]
+        for start, first in zip(starts, range(0, len(groups), SHARED), strict=True):
+            m.d.sync += start.eq(asked.valid & ~ready[0] & ~start & ~taken)
+            with m.If(start):
+                m.d.sync += [gathered[i].eq(group) for i, group in list(enumerate(groups))[first : first + SHARED]]
+        m.d.comb += taken.eq(asked.valid & ready[-1] & found.ready)
         m.d.sync += ready.eq(Mux(taken, 0, Cat(asked.valid, ready[:-1])))
         hit = registered_tree(m, "hit", list(hits), or_, fan_in=6)
         m.d.comb += [

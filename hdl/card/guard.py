@@ -57,7 +57,9 @@ class ImageGuard(wiring.Component):
         m = Module()
         asked = buffered(m, "waiting", self.asked)
         m.submodules.chosen = chosen = StreamBuffer(Request)
+        m.submodules.passed = passed = StreamBuffer(unsigned(CHANNEL_BITS))
         connect(m, chosen.output, self.requests)
+        connect(m, passed.output, self.found)
         checking = Signal()
         own = Signal(Request)
         own_valid = Signal()
@@ -68,9 +70,9 @@ class ImageGuard(wiring.Component):
             chosen.input.payload.address.eq(Mux(checking, own.address, asked.payload.address + HEADER_BEATS)),
             chosen.input.payload.beats.eq(Mux(checking, own.beats, asked.payload.beats)),
             asked.ready.eq(~checking & chosen.input.ready),
-            self.found.payload.eq(self.data.payload),
-            self.found.valid.eq(self.data.valid & ~checking),
-            self.data.ready.eq(checking | self.found.ready),
+            passed.input.payload.eq(self.data.payload),
+            passed.input.valid.eq(self.data.valid & ~checking),
+            self.data.ready.eq(checking | passed.input.ready),
         ]
         come = self.data.valid & checking
         foreign, checksum = self._header(m)
@@ -78,7 +80,9 @@ class ImageGuard(wiring.Component):
         total = self._sum(m, come & summing)
         left = Signal(CHECK["beats"].shape)  # beats of the contents that have not been requested
         missing = Signal.like(left)  # beats of the contents that have not come
-        settled = Signal(4)
+        settled = Signal(5)
+        different = Signal(4)  # parts of the checksum
+        m.d.sync += [bit.eq(total.word_select(i, 16) != checksum.word_select(i, 16)) for i, bit in enumerate(different)]
         with m.If(summing & sent):
             m.d.sync += [own.address.eq(own.address + HEADER_BEATS), left.eq(left - own.beats)]
         with m.If(summing & come):
@@ -117,7 +121,7 @@ class ImageGuard(wiring.Component):
             with m.State("settle"):  # the sums are some cycles old
                 m.d.sync += settled.eq(Cat(missing == 0, settled[:-1]))
                 with m.If(settled[-1]):
-                    m.d.sync += [self.verdict.damaged.eq(total != checksum), settled.eq(0), summing.eq(0)]
+                    m.d.sync += [self.verdict.damaged.eq(different.any()), settled.eq(0), summing.eq(0)]
                     m.next = "end"
             with m.State("end"):
                 m.d.sync += [self.done.eq(1), checking.eq(0)]
@@ -144,8 +148,10 @@ class ImageGuard(wiring.Component):
         """The checksum of the beats that have come, three cycles later."""
         words = [self.data.payload.word_select(i, 32) for i in range(WORDS)]
         folded = Signal(32, reset_less=True)
-        first, second = Signal(32), Signal(32)
-        came, summed = Signal(), Signal()
+        first = Signal(32)
+        second = Signal(32)
+        came = Signal()
+        summed = Signal()
         m.d.sync += [
             folded.eq(reduce(xor, (word.rotate_left(rotation(i)) for i, word in enumerate(words)))),
             came.eq(come),

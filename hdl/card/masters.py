@@ -9,7 +9,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..stream import StreamBuffer, connect
+from ..counted import Counted
+from ..stream import StreamBuffer, buffered, connect
 from .axi import DECODE_ERROR, INCR, SLAVE_ERROR, MasterSpec, read_signature, write_signature
 
 __all__ = ["STATUS", "BurstCutter", "ReadMaster", "WriteMaster"]
@@ -20,7 +21,7 @@ while the base address was no multiple of a beat's bytes (its low bits count as 
 
 
 class BurstCutter(wiring.Component):
-    """Cuts requests at the ends of pages. It has up to ``outstanding`` bursts on the way.
+    """Cuts requests at the ends of pages, a burst in two cycles. It has up to ``outstanding`` bursts on the way.
 
     Members:
         base: the byte address of the design's beat 0; steady while requests come.
@@ -51,28 +52,31 @@ class BurstCutter(wiring.Component):
         connect(m, self.requests, asked.input)
         connect(m, buffer.output, self.bursts)
         request = asked.output.payload
-        # The present request: its next beat and the beats that are left of it.
-        busy = Signal()
+        # The present request: its next burst, and the beats that are left of it.
+        busy, measured = Signal(), Signal()
         address = Signal(spec.address_bits - spec.byte_bits, reset_less=True)
         left = Signal.like(request.beats, reset_less=True)
-        free = Signal(range(spec.outstanding + 1), init=spec.outstanding)
+        beats = Signal(range(spec.page_beats + 1), reset_less=True)
+        last = Signal(reset_less=True)
+        free = Counted("free", spec.outstanding, init=spec.outstanding)
         room = spec.page_beats - address[: spec.page_bits]
-        last = left <= room
-        beats = Mux(last, left, room)
-        go = busy & buffer.input.ready & (free != 0)
+        go = measured & buffer.input.ready & free.some
         m.d.comb += [
             asked.output.ready.eq(~busy),
-            buffer.input.valid.eq(busy & (free != 0)),
+            buffer.input.valid.eq(measured & free.some),
             buffer.input.payload.address.eq(address),
             buffer.input.payload.length.eq(beats - 1),
             buffer.input.payload.last.eq(last),
         ]
-        m.d.sync += free.eq(free + self.answered - go)
+        free.step(m, up=self.answered, down=go)
         with m.If(~busy):
             m.d.sync += busy.eq(asked.output.valid & (request.beats != 0))
             m.d.sync += [address.eq(self.base[spec.byte_bits :] + request.address), left.eq(request.beats)]
-        with m.Elif(go):
-            m.d.sync += [busy.eq(~last), address.eq(address + beats), left.eq(left - beats)]
+        with m.Elif(~measured):
+            m.d.sync += [measured.eq(1), last.eq(left <= room), beats.eq(Mux(left <= room, left, room))]
+        with m.Elif(go):  # the next burst begins with a page
+            m.d.sync += [busy.eq(~last), measured.eq(0), left.eq(left - beats)]
+            m.d.sync += address.eq(Cat(Const(0, spec.page_bits), address[spec.page_bits :] + 1))
         with m.If(self.clear):
             m.d.sync += self.misaligned.eq(0)
         with m.Elif(asked.output.valid & (self.base[: spec.byte_bits] != 0)):
@@ -192,8 +196,8 @@ class WriteMaster(wiring.Component):
             Value.cast(addresses.input.payload).eq(Value.cast(bursts.payload)),
             *(each.input.valid.eq(go) for each in (addresses, lengths, ends)),
         ]
-        self._send(m, lengths.output)
-        self._answer(m, cutter, ends.output)
+        self._send(m, buffered(m, "next_length", lengths.output))
+        self._answer(m, cutter, buffered(m, "next_end", ends.output))
         return m
 
     def _send(self, m: Module, lengths: Any) -> None:
@@ -237,9 +241,9 @@ class WriteMaster(wiring.Component):
             answers.output.ready.eq(go),
             ends.ready.eq(go),
             acknowledgements.input.valid.eq(go & ends.payload),
-            cutter.answered.eq(go),
             Value.cast(self.status).eq(Value.cast(status)),
             self.status.misaligned.eq(cutter.misaligned),
         ]
+        m.d.sync += cutter.answered.eq(go)
         note_errors(m, status, answers.output.payload, go, self.clear)
         return

@@ -9,11 +9,13 @@ from math import ceil
 from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..channel import BEAT_BYTES, CHANNEL_BITS, Request, Written
+from ..delay_registers import KEEP
+from ..stream import pieces
 from .registers import RegisterMap
 
 __all__ = ["REPORT_BEATS", "ReportWriter"]
@@ -45,21 +47,27 @@ class ReportWriter(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        image = Cat(getattr(self.values, register.name) for register in self.registers.information)
-        beats = ceil(len(image) / CHANNEL_BITS)
-        turn = Signal(beats)  # a bit for each beat
+        values = Cat(getattr(self.values, register.name) for register in self.registers.information)
+        beats = ceil(len(values) / CHANNEL_BITS)
+        image = Cat(values, Const(0, beats * CHANNEL_BITS - len(values)))
+        # A bit for each beat chooses it; a copy of the bits for each piece of the beat.
+        cuts = pieces(CHANNEL_BITS)
+        turns = [Signal(beats, name=f"turn_{i}", attrs=KEEP) for i, _ in enumerate(cuts)]
+        turn = turns[0]
         beat = Signal(CHANNEL_BITS, reset_less=True)
-        parts = (Mux(bit, image[i * CHANNEL_BITS : (i + 1) * CHANNEL_BITS], 0) for i, bit in enumerate(turn))
-        m.d.sync += beat.eq(reduce(or_, parts))
+        for own, cut in zip(turns, cuts, strict=True):
+            parts = (Mux(bit, image[i * CHANNEL_BITS :][cut], 0) for i, bit in enumerate(own))
+            m.d.sync += beat[cut].eq(reduce(or_, parts))
         m.d.comb += [
             self.writes.payload.beats.eq(beats),
             self.written.payload.data.eq(beat),
             self.written.payload.strobes.eq(~0),
             self.acknowledged.ready.eq(1),
         ]
+        m.d.sync += self.done.eq(0)
         with m.FSM(name="state"):
             with m.State("idle"):
-                m.d.sync += turn.eq(1)
+                m.d.sync += [own.eq(1) for own in turns]
                 with m.If(self.start):
                     m.next = "ask"
             with m.State("ask"):
@@ -71,12 +79,12 @@ class ReportWriter(wiring.Component):
             with m.State("send"):
                 m.d.comb += self.written.valid.eq(1)
                 with m.If(self.written.ready):
-                    m.d.sync += turn.eq(turn << 1)
+                    m.d.sync += [own.eq(own << 1) for own in turns]
                     m.next = "choose"
                     with m.If(turn[-1]):
                         m.next = "wait"
             with m.State("wait"):
                 with m.If(self.acknowledged.valid):
-                    m.d.comb += self.done.eq(1)
+                    m.d.sync += self.done.eq(1)
                     m.next = "idle"
         return m

@@ -106,9 +106,15 @@ class Session(wiring.Component):
         with m.If(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         bad = Signal()
+        begun, refuses, error = Signal(), Signal(), Signal()
+        m.d.sync += [
+            begun.eq(self.begin),
+            refuses.eq(unchecked & ~self.whole),
+            error.eq(self.status.memory.slave_error | self.status.memory.decode_error),
+        ]
         with m.FSM(name="state"):
             with m.State("idle"):
-                with m.If(self.begin):
+                with m.If(begun):
                     m.d.comb += self.clear.eq(1)
                     m.d.sync += [self.running.eq(1), self.status.channel.eq(0), wait.eq(DELAY)]
                     m.next = "arguments"
@@ -118,7 +124,7 @@ class Session(wiring.Component):
                     with m.If(self.misaligned):
                         m.d.sync += self.status.code.eq(Code.MISALIGNED)
                         m.next = "end"
-                    with m.Elif(unchecked & ~self.whole):
+                    with m.Elif(refuses):
                         m.d.sync += self.status.code.eq(Code.UNCHECKED_IMAGE)
                         m.next = "report"
             with m.State("look"):
@@ -153,7 +159,7 @@ class Session(wiring.Component):
                 with m.If(waited):
                     m.next = "report"
             with m.State("report"):
-                with m.If(self.status.memory.slave_error | self.status.memory.decode_error):
+                with m.If(error):
                     m.d.sync += self.status.code.eq(Code.MEMORY_ERROR)
                     m.d.sync += unchecked.eq(1)
                 m.d.comb += self.report.eq(1)

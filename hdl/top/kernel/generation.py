@@ -4,13 +4,15 @@ from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ...card.answers import ANSWER
 from ...card.session import Code
 from ...channel import CHANNEL_BITS
+from ...counted import Turns
 from ...kernels.tokensampler import SAMPLING
-from ...stream import StreamBuffer, connect
+from ...stream import StreamBuffer, Unpack, buffered, connect
 from ..decoder.orders import Command, Outcome, Status
 from .kernel_spec import ID_BITS, KernelSpec
 
@@ -70,8 +72,23 @@ class Generation(wiring.Component):
         given, pipeline = self.arguments, self.spec.decoder
         m.submodules.ids = ids = StreamBuffer(self.ids.payload.shape())
         m.submodules.answers = answers = StreamBuffer(ANSWER)
-        connect(m, ids.output, self.ids)
-        connect(m, answers.output, self.answers)
+        m.submodules.commands = commands = StreamBuffer(self.commands.payload.shape())
+        m.submodules.how = how = StreamBuffer(SAMPLING)
+        m.submodules.candidates = candidates = StreamBuffer(self.candidates.payload.shape())
+        m.submodules.quarter = quarter = Unpack(1, 4, WORDS // 4, unsigned(ID_BITS), beats=WORDS // 4)
+        m.submodules.cut = cut = Unpack(1, 1, 4, unsigned(ID_BITS), beats=WORDS)
+        connect(m, quarter.output, cut.input)
+        for buffer, sink in ((ids, self.ids), (answers, self.answers), (commands, self.commands), (how, self.how),
+                             (candidates, self.candidates)):  # fmt: skip
+            connect(m, buffer.output, sink)
+        results = buffered(m, "results", self.results)
+        beats = buffered(m, "beats", self.beats)
+        m.d.comb += [
+            Value.cast(quarter.input.payload).eq(beats.payload),
+            quarter.input.valid.eq(beats.valid),
+            beats.ready.eq(quarter.input.ready),
+        ]
+        words, word = cut.output, Value.cast(cut.output.payload)
         first = Signal()  # the prompt has not been taken yet
         token = Signal(pipeline.candidates.token_bits)
         made = Signal(32)
@@ -84,7 +101,7 @@ class Generation(wiring.Component):
         }
         flags = {code: Signal(name=code.name.lower()) for code in wrong}
         m.d.sync += [flags[code].eq(condition) for code, condition in wrong.items()]
-        command, result, status = self.commands.payload, self.results.payload, self.status.payload
+        command, result, status = commands.input.payload, results.payload, self.status.payload
         m.d.comb += [
             command.restart.eq(first & given.restart),
             command.k.eq(given.candidates),
@@ -92,17 +109,27 @@ class Generation(wiring.Component):
         ]
         prompt_beats = Signal(16)
         m.d.sync += prompt_beats.eq((given.tokens[:16] + (WORDS - 1)) >> 4)
-        uniforms = Signal(CHANNEL_BITS, reset_less=True)  # the next one in the lowest bits
+        m.submodules.uniforms = uniforms = Memory(
+            shape=unsigned(ID_BITS), depth=WORDS, init=[], attrs={"ram_style": "distributed"}
+        )
+        place, given_uniform = uniforms.write_port(), uniforms.read_port()
+        index = Turns("word", WORDS)  # of the present beat
         m.d.comb += [
-            self.how.payload.factor.eq(given.temperature[:16]),
-            self.how.payload.shift.eq(given.temperature[16:22]),
-            self.how.payload.uniform.eq(uniforms[:ID_BITS]),
+            place.addr.eq(index.count),
+            place.data.eq(word),
+            given_uniform.addr.eq(made[:4]),
+            how.input.payload.factor.eq(given.temperature[:16]),
+            how.input.payload.shift.eq(given.temperature[16:22]),
+            how.input.payload.uniform.eq(given_uniform.data),
         ]
+        index.step(m, words.valid & words.ready)
+        left = Signal(range(pipeline.positions + 1))  # ids of the prompt that have not been sent
         samples = Signal()
         m.d.sync += samples.eq(given.temperature[:16] != 0)
         last_made = Signal()
         stops = Signal()
         m.d.sync += [last_made.eq(made == given.generate), stops.eq(token == given.stop)]
+        m.d.sync += self.ended.eq(0)
         with m.FSM(name="state"):
             with m.State("idle"):
                 m.d.sync += [first.eq(1), made.eq(0)]
@@ -128,25 +155,38 @@ class Generation(wiring.Component):
                     with m.If(first):
                         m.next = "prompt"
             with m.State("uniforms"):
-                m.d.comb += self.beats.ready.eq(1)
-                m.d.sync += uniforms.eq(self.beats.payload)
-                with m.If(self.beats.valid):
+                m.d.comb += [words.ready.eq(1), place.en.eq(words.valid)]
+                with m.If(words.valid & index.last):
                     m.next = "command"
                     with m.If(first):
                         m.next = "prompt"
             with m.State("prompt"):
                 m.d.comb += [self.order.valid.eq(1), self.order.payload.beats.eq(prompt_beats)]
+                m.d.sync += left.eq(given.tokens)
                 with m.If(self.order.ready):
                     m.next = "command"
             with m.State("command"):
-                m.d.comb += self.commands.valid.eq(1)
-                with m.If(self.commands.ready):
+                m.d.comb += commands.input.valid.eq(1)
+                with m.If(commands.input.ready):
                     m.next = "id"
                     with m.If(first):
                         m.next = "ids"
             with m.State("ids"):
-                sent = self._prompt(m, ids.input)
-                with m.If(sent):
+                # An id that does not exist becomes the first one after the vocabulary, which the decoder refuses.
+                m.d.comb += [
+                    ids.input.valid.eq(words.valid),
+                    ids.input.payload.eq(Mux(word >= pipeline.vocabulary, pipeline.vocabulary, word)),
+                    words.ready.eq(ids.input.ready),
+                ]
+                with m.If(words.valid & words.ready):
+                    m.d.sync += left.eq(left - 1)
+                    with m.If(left == 1):
+                        m.next = "rest"
+                        with m.If(index.last):
+                            m.next = "results"
+            with m.State("rest"):  # of the last beat
+                m.d.comb += words.ready.eq(1)
+                with m.If(words.valid & index.last):
                     m.next = "results"
             with m.State("id"):
                 m.d.comb += [ids.input.valid.eq(1), ids.input.payload.eq(token)]
@@ -155,19 +195,19 @@ class Generation(wiring.Component):
             with m.State("results"):
                 m.d.sync += first.eq(0)
                 m.d.comb += [
-                    self.how.valid.eq(self.results.valid & ~told),
-                    self.results.ready.eq(answers.input.ready & self.candidates.ready),
-                    self.candidates.valid.eq(self.results.valid & answers.input.ready),
-                    Value.cast(self.candidates.payload).eq(Cat(result.token, result.logit, result.last)),
-                    answers.input.valid.eq(self.results.valid & self.candidates.ready & given.tell),
+                    how.input.valid.eq(results.valid & ~told),
+                    results.ready.eq(answers.input.ready & candidates.input.ready),
+                    candidates.input.valid.eq(results.valid & answers.input.ready),
+                    Value.cast(candidates.input.payload).eq(Cat(result.token, result.logit, result.last)),
+                    answers.input.valid.eq(results.valid & candidates.input.ready & given.tell),
                     answers.input.payload.token.eq(result.token),
                     answers.input.payload.logit.eq(result.logit),
                     answers.input.payload.last.eq(result.last),
-                    self.status.ready.eq(~self.results.valid),
+                    self.status.ready.eq(~results.valid),
                 ]
-                with m.If(self.how.valid & self.how.ready):
+                with m.If(how.input.valid & how.input.ready):
                     m.d.sync += told.eq(1)
-                with m.If(self.status.valid & ~self.results.valid):
+                with m.If(self.status.valid & ~results.valid):
                     m.next = "draw"
                     with m.If(status.outcome != Outcome.DONE):
                         m.d.sync += self.code.eq(status.outcome)
@@ -176,7 +216,7 @@ class Generation(wiring.Component):
                 m.d.comb += self.drawn.ready.eq(1)
                 m.d.sync += token.eq(self.drawn.payload)
                 with m.If(self.drawn.valid):
-                    m.d.sync += [made.eq(made + 1), told.eq(0), uniforms.eq(uniforms >> ID_BITS)]
+                    m.d.sync += [made.eq(made + 1), told.eq(0)]
                     m.next = "judge_token"
             with m.State("judge_token"):  # the flags see the token
                 m.next = "record"
@@ -193,27 +233,6 @@ class Generation(wiring.Component):
             with m.State("finish"):
                 # An answer on its way to the writer is seen in one of its states for the whole of its way.
                 with m.If(self.written & ~answers.output.valid):
-                    m.d.comb += self.ended.eq(1)
+                    m.d.sync += self.ended.eq(1)
                     m.next = "idle"
         return m
-
-    def _prompt(self, m: Module, ids: Any) -> Signal:
-        """Sends the ids of the prompt; returns the strobe of the last one. An id that does not exist becomes the first
-        one after the vocabulary, which the decoder refuses."""
-        vocabulary = self.spec.decoder.vocabulary
-        words = Signal(CHANNEL_BITS, reset_less=True)
-        held = Signal(WORDS)  # a bit for each id that is left of the beat
-        sent = Signal(32)
-        last = Signal()
-        word = words[:ID_BITS]
-        m.d.comb += [
-            self.beats.ready.eq(held == 0),
-            ids.valid.eq(held[0]),
-            ids.payload.eq(Mux(word >= vocabulary, vocabulary, word)),
-            last.eq(ids.valid & ids.ready & (sent + 1 == self.arguments.tokens)),
-        ]
-        with m.If(self.beats.valid & self.beats.ready):
-            m.d.sync += [words.eq(self.beats.payload), held.eq(~0)]
-        with m.Elif(ids.valid & ids.ready):
-            m.d.sync += [words.eq(words >> ID_BITS), held.eq(Mux(last, 0, held >> 1)), sent.eq(Mux(last, 0, sent + 1))]
-        return last

@@ -6,6 +6,7 @@ of memory; a tile begins with a beat of memory. The answer has the tiles of the 
 of the last layer, or with `Flags.TRACE` of every layer, one layer after the other.
 """
 
+from math import ceil
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value, unsigned
@@ -15,6 +16,7 @@ from amaranth.lib.wiring import In, Out
 from ...card.report import REPORT_BEATS
 from ...card.session import Code
 from ...channel import CHANNEL_BITS, Request, Written
+from ...counted import Counted, Turns
 from ...kernels.fetch import Fetch, FetchSpec
 from ...perf.geometry.decoder_layer_spec import MEMORY_LATENCY
 from ...stream import Pack, StreamBuffer, Unpack, buffered, connect
@@ -27,6 +29,11 @@ __all__ = ["LayerReader", "TextReader", "TextWriter"]
 def token_stream(spec: KernelSpec) -> stream.Signature:
     """Beats of tokens of the pipeline, as bits."""
     return stream.Signature(unsigned(spec.token_bits))
+
+
+def steps(ratio: int) -> tuple[int, int]:
+    """A ratio as a product of two, the first 2 if it is even."""
+    return (2, ratio // 2) if ratio % 2 == 0 else (1, ratio)
 
 
 class TextReader(wiring.Component):
@@ -60,38 +67,48 @@ class TextReader(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, pipeline = self.spec, self.spec.pipeline
-        m.submodules.cut = cut = Unpack(1, 1, spec.beat_tokens, unsigned(spec.token_bits), beats=pipeline.tile_beats)
+        # In two steps, so that a select drives few loads.
+        inner, outer = steps(spec.beat_tokens)
+        shape, whole = unsigned(spec.token_bits), pipeline.tile_beats
+        m.submodules.halve = cut = Unpack(1, inner, outer, shape, beats=ceil(whole / inner))
+        m.submodules.cut = parts = Unpack(1, 1, inner, shape, beats=whole)
+        connect(m, cut.output, parts.input)
         m.submodules.orders = orders = StreamBuffer(spec.request.order)
         connect(m, orders.output, self.order)
         beats = buffered(m, "waiting", self.beats)
         address = Signal(32)  # of the next order
-        due = Signal(16)  # beats of tiles that have been ordered and have not come
+        due = Counted("due", pipeline.max_tiles + 1, init=0)  # tiles that have been ordered and have not come
+        beat = Turns("beat", spec.tile_beats)  # of the present tile
         tokens = Signal(32)  # of the present text
         left = Signal(range(-pipeline.rows, pipeline.max_length + 1))  # of them without an order
         made = Signal(32)
         heads = Signal()  # the present beat begins a text
-        order, run = orders.input.payload, self.runs.payload
+        m.submodules.runs = runs = StreamBuffer(self.runs.payload.shape())
+        connect(m, runs.output, self.runs)
+        order, run = orders.input.payload, runs.input.payload
         ordered, passed = Signal(), Signal()
         m.d.comb += [
             Value.cast(cut.input.payload).eq(beats.payload[: len(Value.cast(cut.input.payload))]),
-            cut.input.valid.eq(beats.valid & (due != 0)),
-            beats.ready.eq(Mux(due != 0, cut.input.ready, heads)),
+            cut.input.valid.eq(beats.valid & due.some),
+            beats.ready.eq(Mux(due.some, cut.input.ready, heads)),
             passed.eq(cut.input.valid & cut.input.ready),
-            self.tokens.valid.eq(cut.output.valid),
-            self.tokens.payload.eq(Value.cast(cut.output.payload)),
-            cut.output.ready.eq(self.tokens.ready),
+            self.tokens.valid.eq(parts.output.valid),
+            self.tokens.payload.eq(Value.cast(parts.output.payload)),
+            parts.output.ready.eq(self.tokens.ready),
             order.address.eq(address),
             run.tokens.eq(tokens),
             run.layers.eq(self.layers),
             run.trace.eq(self.trace),
         ]
-        m.d.sync += due.eq(due + Mux(ordered, spec.tile_beats, 0) - passed)
+        beat.step(m, passed)
+        due.step(m, up=ordered, down=passed & beat.last)
         wrong = {Code.NOTHING_ASKED: self.texts == 0,
                  Code.BAD_LAYERS: (self.layers == 0) | (self.layers > pipeline.max_layers)}  # fmt: skip
         flags = {code: Signal(name=code.name.lower()) for code in wrong}
         m.d.sync += [flags[code].eq(condition) for code, condition in wrong.items()]
         empty, long, all_made = Signal(), Signal(), Signal()
         m.d.sync += [empty.eq(tokens == 0), long.eq(tokens > pipeline.max_length), all_made.eq(made == self.texts)]
+        m.d.sync += self.ended.eq(0)
         with m.FSM(name="state"):
             with m.State("idle"):
                 m.d.sync += [address.eq(0), made.eq(0), self.code.eq(Code.DONE)]
@@ -111,7 +128,7 @@ class TextReader(wiring.Component):
             with m.State("head"):
                 m.d.comb += heads.eq(1)
                 m.d.sync += tokens.eq(beats.payload[:32])
-                with m.If(beats.valid & (due == 0)):
+                with m.If(beats.valid & ~due.some):
                     m.next = "look"
             with m.State("look"):  # the flags see the number of tokens
                 m.d.sync += left.eq(tokens)
@@ -121,8 +138,8 @@ class TextReader(wiring.Component):
                     m.d.sync += self.code.eq(Mux(empty, Code.NO_TOKENS, Code.FULL))
                     m.next = "finish"
                 with m.Else():
-                    m.d.comb += self.runs.valid.eq(1)
-                    with m.If(self.runs.ready):
+                    m.d.comb += runs.input.valid.eq(1)
+                    with m.If(runs.input.ready):
                         m.next = "tiles"
             with m.State("tiles"):
                 m.d.comb += [orders.input.valid.eq(left > 0), order.beats.eq(spec.tile_beats)]
@@ -134,8 +151,8 @@ class TextReader(wiring.Component):
                     m.d.comb += ordered.eq(1)
                     m.d.sync += [left.eq(left - pipeline.rows), address.eq(address + spec.tile_beats)]
             with m.State("finish"):
-                with m.If(self.written & (due == 0)):
-                    m.d.comb += self.ended.eq(1)
+                with m.If(self.written & ~due.some):
+                    m.d.sync += self.ended.eq(1)
                     m.next = "idle"
         return m
 
@@ -166,9 +183,11 @@ class TextWriter(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, pipeline = self.spec, self.spec.pipeline
-        m.submodules.gathered = gathered = Pack(
-            1, 1, spec.beat_tokens, unsigned(spec.token_bits), beats=pipeline.tile_beats
-        )
+        inner, outer = steps(spec.beat_tokens)
+        shape, whole = unsigned(spec.token_bits), pipeline.tile_beats
+        m.submodules.gathered = gathered = Pack(1, 1, inner, shape, beats=whole)
+        m.submodules.words = words = Pack(1, inner, outer, shape, beats=ceil(whole / inner))
+        connect(m, gathered.output, words.input)
         m.submodules.requests = requests = StreamBuffer(Request)
         connect(m, requests.output, self.writes)
         runs = buffered(m, "waiting", self.runs)
@@ -182,10 +201,10 @@ class TextWriter(wiring.Component):
             Value.cast(gathered.input.payload).eq(self.outputs.payload),
             gathered.input.valid.eq(self.outputs.valid),
             self.outputs.ready.eq(gathered.input.ready),
-            self.written.payload.data.eq(Value.cast(gathered.output.payload)),
+            self.written.payload.data.eq(Value.cast(words.output.payload)),
             self.written.payload.strobes.eq(~0),
-            self.written.valid.eq(gathered.output.valid),
-            gathered.output.ready.eq(self.written.ready),
+            self.written.valid.eq(words.output.valid),
+            words.output.ready.eq(self.written.ready),
             requests.input.payload.address.eq(address),
             requests.input.payload.beats.eq(spec.tile_beats),
             self.acknowledged.ready.eq(1),
