@@ -59,10 +59,12 @@ class AnswerWriter(wiring.Component):
         recorded = Signal()  # it is a record
         put = Signal(BEAT_CANDIDATES)
         used = Signal(BEAT_CANDIDATES)  # the pairs of the present beat; the others are 0 in memory
-        address, record_address = Signal(32), Signal(32)
+        address = Signal(32)
+        record_address = Signal(32)
         number = Signal(32)
         owed = Signal(8)  # writes without an acknowledgement
-        asked, given = Signal(), Signal()  # the present write's request and beat have been taken
+        asked = Signal()  # the present write's request and beat have been taken
+        given = Signal()
         m.d.comb += [
             self.acknowledged.ready.eq(1),
             self.writes.payload.beats.eq(1),

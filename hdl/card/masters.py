@@ -53,7 +53,8 @@ class BurstCutter(wiring.Component):
         connect(m, buffer.output, self.bursts)
         request = asked.output.payload
         # The present request: its next burst, and the beats that are left of it.
-        busy, measured = Signal(), Signal()
+        busy = Signal()
+        measured = Signal()
         address = Signal(spec.address_bits - spec.byte_bits, reset_less=True)
         left = Signal.like(request.beats, reset_less=True)
         beats = Signal(range(spec.page_beats + 1), reset_less=True)

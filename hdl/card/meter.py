@@ -26,7 +26,8 @@ class Meter(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         owed = Signal(8)
-        moved, waits = Signal(), Signal()
+        moved = Signal()
+        waits = Signal()
         m.d.sync += [
             owed.eq(owed + self.asked - self.answered),
             moved.eq(self.moved & self.running),

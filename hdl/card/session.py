@@ -55,10 +55,11 @@ class Session(wiring.Component):
     """Checks what a run needs, starts the design, and says how the run ended.
 
     Members:
-        begin, end: strobes of `RunControl`. ``flags``: the argument's lowest bit (`Flags.CHECK`).
+        begin, end: strobes of `RunControl`.
         misaligned: a pointer is misaligned. ``memory``: `STATUS` of all masters together.
         clear: strobe; a new run begins: masters forget errors, counters begin with 0.
-        check: strobe; ``whole``: the guards sum the contents, too. ``done`` and ``verdicts``: those of each guard.
+        check: strobe; ``whole`` (`Flags.CHECK`): the guards sum the contents, too. ``done``, ``verdicts``: those of
+            each guard.
         start: strobe; the design begins. ``ended``: strobe; it has ended, with ``code``.
         status: `RunStatus`. ``running``: a run goes on.
         report: strobe; the report is written, unless a pointer was misaligned. ``reported``: strobe; it is in memory.
@@ -106,7 +107,9 @@ class Session(wiring.Component):
         with m.If(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         bad = Signal()
-        begun, refuses, error = Signal(), Signal(), Signal()
+        begun = Signal()
+        refuses = Signal()
+        error = Signal()
         m.d.sync += [
             begun.eq(self.begin),
             refuses.eq(unchecked & ~self.whole),

@@ -156,11 +156,13 @@ class TokenSampler(wiring.Component):
         how = buffered(m, "how_waiting", self.how)
         given = buffered(m, "candidates_waiting", self.candidates)
         m.submodules.ram = place(platform, ram := Ram(spec.ram.width, spec.ram.depth, spec.ram.style))
-        taking, taken_all = Signal(init=1), Signal()
+        taking = Signal(init=1)
+        taken_all = Signal()
         go = Signal()
         m.d.comb += [go.eq(given.valid & how.valid & taking), given.ready.eq(how.valid & taking)]
         numerator, token, arrives, last = self._numerators(m, go, given.payload, how.payload)
-        number, count = Signal(range(spec.candidates)), Signal(range(spec.candidates))
+        number = Signal(range(spec.candidates))
+        count = Signal(range(spec.candidates))
         total = Signal(spec.sum_bits)
         self._sum(m, ram, numerator, token, arrives, total, number)
         with m.If(go & given.payload.last):
@@ -176,7 +178,8 @@ class TokenSampler(wiring.Component):
 
     def _numerators(self, m: Module, go: Signal, candidate: Any, how: Any) -> tuple[Any, Any, Any, Any]:
         """The numerator of a candidate, its token, and whether one arrives, and is the last."""
-        best, first = Signal(LOGIT, reset_less=True), Signal(init=1)
+        best = Signal(LOGIT, reset_less=True)
+        first = Signal(init=1)
         with m.If(go):
             m.d.sync += first.eq(candidate.last)
             with m.If(first):
@@ -193,13 +196,15 @@ class TokenSampler(wiring.Component):
         read = table.read_port()
         m.d.comb += read.addr.eq(exponent[:PLACES])
         entry = Signal(unsigned(NUMERATOR_BITS), reset_less=True)
-        looked_up, halvings = Signal(range(32), reset_less=True), Signal(range(32), reset_less=True)
+        looked_up = Signal(range(32), reset_less=True)
+        halvings = Signal(range(32), reset_less=True)
         m.d.sync += [
             looked_up.eq(Mux(exponent[PLACES:] >= NUMERATOR_BITS, NUMERATOR_BITS, exponent[PLACES:])),
             entry.eq(read.data),
             halvings.eq(looked_up),
         ]
-        halved, left = Signal.like(entry, reset_less=True), Signal(range(4), reset_less=True)
+        halved = Signal.like(entry, reset_less=True)
+        left = Signal(range(4), reset_less=True)
         m.d.sync += [halved.eq(Array(entry >> 4 * i for i in range(5))[halvings[2:]]), left.eq(halvings[:2])]
         numerator = Signal.like(entry, reset_less=True)
         m.d.sync += numerator.eq(Array(halved >> i for i in range(4))[left])
@@ -211,7 +216,9 @@ class TokenSampler(wiring.Component):
         self, m: Module, ram: Any, numerator: Any, token: Any, arrives: Any, total: Signal, number: Signal
     ) -> None:
         """Adds the numerators up, and keeps each sum with its token."""
-        summed, its_token, its_number = Signal(), Signal.like(token), Signal.like(number)
+        summed = Signal()
+        its_token = Signal.like(token)
+        its_number = Signal.like(number)
         m.d.sync += [summed.eq(arrives), its_token.eq(token), its_number.eq(number)]
         with m.If(arrives):
             m.d.sync += [total.eq(total + numerator), number.eq(number + 1)]

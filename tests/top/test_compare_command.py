@@ -50,7 +50,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     shown = json.loads(run.out)
     made = shown.pop("emit")
     assert made["refusal"] == ""
-    assert made["command"].endswith("--model tiny-bert emit --device u50 --prompt 8 --clock 250")
+    assert made["command"].endswith("--model tiny-bert emit --device u50 --prompt 32 --clock 250")
     assert shown == json.loads(json.dumps(found))
 
 

@@ -290,6 +290,6 @@ class DecoderSpec(DecoderLayerSpec):
         blocks = [block for block in self.sections["head"].parameters if not block.table]
         final = sum((block.replay(1).resources for block in blocks), Resources())
         readers = self.fetch.resources * (sum(self.channels) + 1)
-        ids = buffer_resources(self.vocabulary.bit_length(), self.positions)
+        ids = buffer_resources(self.vocabulary.bit_length(), max(self.positions, 2))
         sharing = self.sharing.distribute_resources + self.sharing.collect_resources
         return super().parameter_resources + final + readers + self.arbiter.resources + ids + sharing

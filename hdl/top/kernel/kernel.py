@@ -165,7 +165,8 @@ class KernelComposition:
         m, control, session, work = self.m, self.control, self.session, self.work
         misaligned = [getattr(control.arguments, name)[: self.spec.master.byte_bits].any() for name in self.pointers]
         errors = Signal(STATUS)
-        wrong, cycles = Signal(len(misaligned)), Signal(64)
+        wrong = Signal(len(misaligned))
+        cycles = Signal(64)
         m.d.sync += [wrong.eq(Cat(misaligned)), session.misaligned.eq(wrong.any())]
         for kind in STATUS.members:
             seen = Signal(len(self.errors), name=f"seen_{kind}")

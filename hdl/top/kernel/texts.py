@@ -86,7 +86,8 @@ class TextReader(wiring.Component):
         m.submodules.runs = runs = StreamBuffer(self.runs.payload.shape())
         connect(m, runs.output, self.runs)
         order, run = orders.input.payload, runs.input.payload
-        ordered, passed = Signal(), Signal()
+        ordered = Signal()
+        passed = Signal()
         m.d.comb += [
             Value.cast(cut.input.payload).eq(beats.payload[: len(Value.cast(cut.input.payload))]),
             cut.input.valid.eq(beats.valid & due.some),
@@ -106,7 +107,9 @@ class TextReader(wiring.Component):
                  Code.BAD_LAYERS: (self.layers == 0) | (self.layers > pipeline.max_layers)}  # fmt: skip
         flags = {code: Signal(name=code.name.lower()) for code in wrong}
         m.d.sync += [flags[code].eq(condition) for code, condition in wrong.items()]
-        empty, long, all_made = Signal(), Signal(), Signal()
+        empty = Signal()
+        long = Signal()
+        all_made = Signal()
         m.d.sync += [empty.eq(tokens == 0), long.eq(tokens > pipeline.max_length), all_made.eq(made == self.texts)]
         m.d.sync += self.ended.eq(0)
         with m.FSM(name="state"):
