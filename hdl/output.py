@@ -5,11 +5,12 @@ import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import IO
 
 from .errors import InputError
 
-__all__ = ["output_file", "reason", "starts_with", "written"]
+__all__ = ["output_file", "reason", "starts_with", "temporary_folder", "written"]
 
 IsOwn = Callable[[Path], bool]
 """Whether a file is one that the command wrote."""
@@ -66,6 +67,18 @@ def starts_with(path: Path, *marks: bytes, within: int = 1024) -> bool:
     except OSError:
         return False
     return all(mark in start for mark in marks)
+
+
+@contextmanager
+def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in ``parent``, which is gone after the block, however that ends. An interrupt while it is made
+    leaves nothing, either."""
+    path = parent / f"{prefix}{secrets.token_hex(8)}"
+    try:
+        path.mkdir()
+        yield path
+    finally:
+        rmtree(path, ignore_errors=True)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hdl.errors import InputError
-from hdl.output import output_file, starts_with, written
+from hdl.output import output_file, starts_with, temporary_folder, written
 
 
 def is_own(path: Path) -> bool:
@@ -91,3 +91,26 @@ def test_where_writing_fails_nothing_is_left(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert (tmp_path / "file").read_text() == "the earlier one"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_temporary_folder_is_gone_after_the_block(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), temporary_folder(tmp_path, ".making-") as folder:
+        (folder / "file").write_text("")
+        assert folder.parent == tmp_path
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_while_a_temporary_folder_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def interrupted(path: Path) -> None:
+        make(path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt), temporary_folder(tmp_path, ".making-"):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -3,13 +3,12 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from amaranth.lib import wiring
 
 from ..errors import InputError
-from ..output import reason
+from ..output import reason, temporary_folder
 from ..perf.device import Device
 from ..perf.geometry.decoder_spec import DecoderSpec
 from ..perf.geometry.pipeline_spec import PipelineSpec
@@ -59,7 +58,7 @@ def emit(
     target = checked_folder(out, force=force)
     try:
         ancestor = next(path for path in target.parents if path.exists())
-        with TemporaryDirectory(prefix=".emitting-", dir=ancestor, ignore_cleanup_errors=True) as workshop:
+        with temporary_folder(ancestor, ".emitting-") as workshop:
             files = files_of(spec, device, model_name, flow=flow, workload=workload, progress=progress)
             progress("writing")
             write_files(Path(workshop, "new"), files)
