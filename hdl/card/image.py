@@ -19,13 +19,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..channel import BEAT_BYTES
+from ..kernels.fetch import PAGE_BEATS
 
-__all__ = ["HEADER_BEATS", "MAGIC", "WORDS", "Checksum", "Header", "rotation"]
+__all__ = ["HEADER_BEATS", "IMAGE", "MAGIC", "WORDS", "Checksum", "Header", "rotation"]
 
 MAGIC = int.from_bytes(b"SPATIAL1", "little")
 
-HEADER_BEATS = 4096 // BEAT_BYTES
+HEADER_BEATS = PAGE_BEATS
 """Beats of a header: a page, so that bursts of the contents begin where pages do."""
+
+IMAGE = "spatial-llm memory image"
+"""The entry of the metadata of an image's file that has the kernel's description."""
 
 WORDS = BEAT_BYTES // 4
 """Words of a beat for the checksum."""

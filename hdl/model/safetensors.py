@@ -1,7 +1,10 @@
 """Files of tensors in the safetensors format, by the format's own library, with errors of one line."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping
+from math import prod
 from pathlib import Path
+from typing import IO, Any
 
 import ml_dtypes  # noqa: F401 - it gives numpy the type bfloat16
 import numpy as np
@@ -12,7 +15,7 @@ from ..errors import InputError, shown
 from ..output import written
 from ..textfile import stand_in
 
-__all__ = ["SafeTensors", "finite", "write_safetensors"]
+__all__ = ["SafeTensors", "finite", "write_header", "write_safetensors"]
 
 FLOATS = ("F32", "F16", "BF16", "F64")
 
@@ -110,6 +113,27 @@ def write_safetensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: M
             file.write(contents)
     except OSError as error:
         raise InputError(f"output file {path} cannot be written: {error.strerror}") from None
+
+
+def write_header(
+    file: IO[bytes], layout: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], metadata: Mapping[str, str]
+) -> dict[str, int]:
+    """Begins a file of tensors that are written one by one, which the format's library does not do.
+
+    ``layout``: the type and the shape of each tensor, by name. Returns the place of each, in bytes.
+    """
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)}
+    places, at = {}, 0
+    for name, (kind, shape) in layout.items():
+        end = at + kind.itemsize * prod(shape)
+        entries[name] = {
+            "dtype": f"{kind.kind.upper()}{8 * kind.itemsize}", "shape": shape, "data_offsets": [at, end]
+        }  # fmt: skip
+        places[name], at = at, end
+    header = json.dumps(entries).encode()
+    header += b" " * (-len(header) % 8)
+    file.write(len(header).to_bytes(8, "little") + header)
+    return {name: 8 + len(header) + place for name, place in places.items()}
 
 
 def _what_it_is(begin: bytes, fault: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hdl.card.image import IMAGE
 from hdl.errors import InputError
 from hdl.model.quantised import Quantised
 from hdl.model.quantisedfile import FOREIGN, load_quantised
@@ -16,7 +17,6 @@ from hdl.model.tokens import Tokens, tokens_of_text
 
 __all__ = ["Image"]
 
-IMAGE = "spatial-llm memory image"
 PIECE = 1 << 18
 """Beats that are read at a time: 16 MB."""
 

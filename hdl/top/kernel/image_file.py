@@ -9,28 +9,22 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from ...card.image import HEADER_BEATS, Checksum, Header
+from ...card.image import HEADER_BEATS, IMAGE, Checksum, Header
 from ...channel import BEAT_BYTES
 from ...errors import InputError
 from ...model.quantised import Quantised
 from ...model.quantisedfile import FOREIGN, quantised_tensors
-from ...model.safetensors import SafeTensors
+from ...model.safetensors import SafeTensors, write_header
 from ...output import written
 from ..image import image_parts
 from .description import describe_kernel
 from .kernel_spec import KernelSpec
 
-__all__ = ["IMAGE", "is_image", "write_image"]
-
-IMAGE = "spatial-llm memory image"
-"""The entry of the metadata with the kernel's description."""
-
-TYPES = {"uint8": "U8", "int8": "I8", "int16": "I16", "uint16": "U16", "int32": "I32", "uint32": "U32", "int64": "I64",
-         "uint64": "U64", "float32": "F32", "float64": "F64"}  # fmt: skip
+__all__ = ["is_image", "write_image"]
 
 
 def write_image(
@@ -57,15 +51,14 @@ def write_image(
     """
     tensors, metadata = quantised_tensors(model)
     about = describe_kernel(spec) | dict(told or {}) | {"tokeniser": tokeniser}
-    shapes = {
-        f"{FOREIGN}{name}": ("U8", (HEADER_BEATS + beats, BEAT_BYTES)) for name, beats in spec.image_channels.items()
+    layout = {
+        f"{FOREIGN}{name}": (np.dtype(np.uint8), (HEADER_BEATS + beats, BEAT_BYTES))
+        for name, beats in spec.image_channels.items()
     }
-    shapes |= {name: (TYPES[str(tensor.dtype)], tensor.shape) for name, tensor in tensors.items()}
-    sizes = {name: BEAT_BYTES * shape[0] for name, (_, shape) in shapes.items() if name.startswith(FOREIGN)}
-    sizes |= {name: tensor.nbytes for name, tensor in tensors.items()}
+    layout |= {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
     try:
         with written(path) as file:
-            places = write_header(file, shapes, sizes, metadata | {IMAGE: json.dumps(about)})
+            places = write_header(file, layout, metadata | {IMAGE: json.dumps(about)})
             for name, tensor in tensors.items():
                 file.seek(places[name])
                 file.write(np.ascontiguousarray(tensor).data)
@@ -75,23 +68,6 @@ def write_image(
                 file.write(contents.data)
     except OSError as error:
         raise InputError(f"output file {path} cannot be written: {error.strerror}") from None
-
-
-def write_header(
-    file: IO[bytes], shapes: Mapping[str, tuple[str, tuple[int, ...]]], sizes: Mapping[str, int],
-    metadata: Mapping[str, str],
-) -> dict[str, int]:  # fmt: skip
-    """Writes the header of a safetensors file; returns the place of each tensor."""
-    entries: dict[str, Any] = {"__metadata__": dict(metadata)}
-    places, at = {}, 0
-    for name, (kind, shape) in shapes.items():
-        entries[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, at + sizes[name]]}
-        places[name] = at
-        at += sizes[name]
-    header = json.dumps(entries).encode()
-    header += b" " * (-len(header) % 8)
-    file.write(len(header).to_bytes(8, "little") + header)
-    return {name: 8 + len(header) + place for name, place in places.items()}
 
 
 def channels(model: Quantised, spec: KernelSpec, progress: Callable[[str], None]) -> Any:
