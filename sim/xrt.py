@@ -4,7 +4,6 @@ The kernel is the emitted Verilog, and is reached through its AXI ports only (`s
 pointer has a memory bank of 256 MB of its own, with the timing that is given.
 """
 
-from collections.abc import Sequence
 from enum import Enum
 from types import SimpleNamespace
 from typing import Any
@@ -70,7 +69,7 @@ class SimulatedXrt:
         sources = Emitter().emit(KernelPins(spec), spec.name) | Emitter().emit(KernelBench(spec), "bench")
         ports = [port for port, _ in stream_ports(unused(KernelBench(spec))).values()]
         design = build(sources, "bench", ports, threads=threads, trace=False, optimise=optimise)
-        self.banks = {port.name: np.zeros((1 << BANK_BITS) // BEAT_BYTES * BEAT_BYTES, np.uint8) for port in spec.ports}
+        self.banks = {port.name: np.zeros(1 << BANK_BITS, np.uint8) for port in spec.ports}
         contents = {name: bank.reshape(-1, BEAT_BYTES) for name, bank in self.banks.items()}
         self.simulation = design.start(
             memories=[MemoryChannel(name, own, timing=timing) for name, own in contents.items()]
@@ -200,16 +199,16 @@ class SimulatedRun:
 
     def write(self, address: int, value: int) -> None:
         """Writes a register."""
-        self._access([address], [value], write=1)
+        self._access(address, value, write=1)
 
     def read(self, address: int) -> int:
         """Reads a register."""
-        return self._access([address], [0], write=0)
+        return self._access(address, 0, write=0)
 
-    def _access(self, address: Sequence[int], value: Sequence[int], *, write: int) -> int:
-        access = beats.encode(ACCESS, {"address": address, "data": value, "write": [write]})
+    def _access(self, address: int, value: int, *, write: int) -> int:
+        access = beats.encode(ACCESS, {"address": [address], "data": [value], "write": [write]})
         result = self._xrt.simulation.run({"accesses": access}, {"answered": 1})
         answer = beats.decode(ANSWERED, result.outputs["answered"])
         if answer["response"][0]:
-            raise RuntimeError(f"access to register {address[0]:#x} was answered with an error")
+            raise RuntimeError(f"access to register {address:#x} was answered with an error")
         return int(answer["data"][0])

@@ -16,12 +16,15 @@ from ..channel import Request, Written
 from ..stream import buffered
 from .report import REPORT_BEATS
 
-__all__ = ["ANSWER", "BEAT_CANDIDATES", "AnswerWriter"]
+__all__ = ["ANSWER", "BEAT_CANDIDATES", "NO_STOP", "AnswerWriter"]
 
 ANSWER = data.StructLayout({"token": unsigned(32), "logit": signed(32), "last": 1, "record": 1})
 """A candidate, with whether it is its token's ``last``; or a ``record`` of the token."""
 
 BEAT_CANDIDATES = 8
+
+NO_STOP = 0xFFFF_FFFF
+"""The stop token of a request that no token is."""
 
 
 class AnswerWriter(wiring.Component):

@@ -108,6 +108,16 @@ class RegisterMap:
             raise InputError(f"counters must end at address {1 << ADDRESS_BITS:#x}, not at {offset:#x}; use fewer")
 
     @property
+    def pointers(self) -> tuple[str, ...]:
+        """The names of the arguments that point to a buffer."""
+        return tuple(argument.name for argument in self.arguments if argument.bus is not None)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The names of the arguments that are numbers."""
+        return tuple(argument.name for argument in self.arguments if argument.bus is None)
+
+    @property
     def information(self) -> tuple[Register, ...]:
         """The registers from `INFORMATION` on; they follow each other without a gap."""
         return tuple(register for register in self.registers if register.offset >= INFORMATION)

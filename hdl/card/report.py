@@ -13,14 +13,15 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..channel import BEAT_BYTES, CHANNEL_BITS, Request, Written
+from ..channel import CHANNEL_BITS, Request, Written
 from ..delay_registers import KEEP
+from ..kernels.fetch import PAGE_BEATS
 from ..stream import pieces
 from .registers import RegisterMap
 
 __all__ = ["REPORT_BEATS", "ReportWriter"]
 
-REPORT_BEATS = 4096 // BEAT_BYTES
+REPORT_BEATS = PAGE_BEATS
 """Beats at the beginning of the answer's buffer that are the report's."""
 
 

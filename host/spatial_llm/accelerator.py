@@ -7,18 +7,21 @@ from typing import Any, Self
 
 import numpy as np
 
+from hdl.card.answers import BEAT_CANDIDATES, NO_STOP
 from hdl.card.session import Flags
+from hdl.channel import BEAT_BYTES
 from hdl.errors import InputError
 from hdl.model.reference import Candidates
 from hdl.model.sample import Sampler, Sampling, checked_prompt
 
 from .image import Image
-from .kernel import BEAT, CardKernel, Code, RunError
+from .kernel import CardKernel, Code, RunError
 
 __all__ = ["DecoderAccelerator", "EncoderAccelerator", "load"]
 
-NO_STOP = 0xFFFF_FFFF
-RECORD_CANDIDATES, BEAT_WORDS = 8, 16
+BEAT_WORDS = BEAT_BYTES // 4
+"""Words of a beat of a decoder's request."""
+
 REQUEST_BYTES = 1 << 24
 """The most bytes of the texts of a run."""
 
@@ -66,6 +69,11 @@ class Accelerator:
         """Gives the card's memory back."""
         self.kernel.buffers.clear()
 
+    @property
+    def _sizes(self) -> Mapping[str, int]:
+        sizes: Mapping[str, int] = self.image.kernel["sizes"]
+        return sizes
+
     def counters(self) -> Mapping[str, int]:
         """The counters of the last run: cycles, answers, and for each master the beats that it read and the cycles in
         which it waited for one."""
@@ -100,17 +108,12 @@ class EncoderAccelerator(Accelerator):
         """The outputs of all layers, int64 [layers, tokens, hidden], of an embedded text."""
         return self._run([text], self._sizes["layers"], trace=True)[0].reshape(-1, len(text), self._sizes["hidden"])
 
-    @property
-    def _sizes(self) -> Mapping[str, int]:
-        sizes: Mapping[str, int] = self.image.kernel["sizes"]
-        return sizes
-
     def _batches(self, texts: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
         """Texts for one run each."""
         batch: list[np.ndarray] = []
         size = 0
         for text in texts:
-            own = (1 + self._tiles(text) * self._sizes["memory_beats"]) * BEAT
+            own = (1 + self._tiles(text) * self._sizes["memory_beats"]) * BEAT_BYTES
             if batch and size + own > REQUEST_BYTES:
                 yield batch
                 batch, size = [], 0
@@ -125,7 +128,7 @@ class EncoderAccelerator(Accelerator):
         """A run; with ``trace`` the outputs of all layers, one after the other."""
         parts = [part for text in texts for part in (self._head(text), self._pack(text))]
         tiles = [self._tiles(text) * (layers if trace else 1) for text in texts]
-        size = self._sizes["memory_beats"] * BEAT
+        size = self._sizes["memory_beats"] * BEAT_BYTES
         self.kernel.request(np.concatenate(parts), sum(tiles) * size)
         self.kernel.start({"texts": len(texts), "layers": layers}, flags=int(trace) << Flags.TRACE)
         self.kernel.wait()
@@ -139,7 +142,7 @@ class EncoderAccelerator(Accelerator):
     @staticmethod
     def _head(text: np.ndarray) -> np.ndarray:
         """The beat that begins a text."""
-        head = np.zeros(BEAT, np.uint8)
+        head = np.zeros(BEAT_BYTES, np.uint8)
         head[:4] = np.array([len(text)], "<u4").view(np.uint8)
         return head
 
@@ -150,10 +153,10 @@ class EncoderAccelerator(Accelerator):
         padded = np.zeros((count * rows, sizes["hidden"]), "<i2")
         padded[: len(text)] = text
         tiles = padded.reshape(count, rows, beats, lanes).transpose(0, 2, 1, 3).reshape(count, beats, rows * lanes)
-        held = BEAT // 2 // (rows * lanes)
+        held = BEAT_BYTES // 2 // (rows * lanes)
         filled = np.zeros((count, sizes["memory_beats"] * held, rows * lanes), "<i2")
         filled[:, :beats] = tiles
-        whole = np.zeros((count * sizes["memory_beats"], BEAT // 2), "<i2")
+        whole = np.zeros((count * sizes["memory_beats"], BEAT_BYTES // 2), "<i2")
         whole[:, : held * rows * lanes] = filled.reshape(len(whole), held * rows * lanes)
         return whole.view(np.uint8).ravel()
 
@@ -161,8 +164,8 @@ class EncoderAccelerator(Accelerator):
         """Tiles as int64 [tiles * rows, hidden], the inverse of `_pack`."""
         sizes = self._sizes
         rows, lanes, beats = sizes["rows"], sizes["lanes"], sizes["tile_beats"]
-        held = BEAT // 2 // (rows * lanes)
-        values = raw.view("<i2").reshape(-1, BEAT // 2)[:, : held * rows * lanes]
+        held = BEAT_BYTES // 2 // (rows * lanes)
+        values = raw.view("<i2").reshape(-1, BEAT_BYTES // 2)[:, : held * rows * lanes]
         tiles = values.reshape(count, -1, rows, lanes)[:, :beats].transpose(0, 2, 1, 3)
         return tiles.reshape(count * rows, sizes["hidden"]).astype(np.int64)
 
@@ -207,7 +210,7 @@ class DecoderAccelerator(Accelerator):
         sampler = Sampler(sampling or Sampling(temperature=0), self.image.model.logit_scale)
         parts = [np.array(prompt, "<u4"), np.array([sampler.uniform() for _ in range(tokens)], "<u4")]
         words = np.concatenate([np.pad(part, (0, -len(part) % BEAT_WORDS)) for part in parts])
-        stride = (1 + -(-k // RECORD_CANDIDATES)) * BEAT
+        stride = (1 + -(-k // BEAT_CANDIDATES)) * BEAT_BYTES
         self.kernel.request(words.view(np.uint8), tokens * stride)
         numbers = {"tokens": len(prompt), "generate": tokens, "candidates": k}
         numbers |= {"stop": NO_STOP if stop is None else stop, "temperature": sampler.factor | sampler.shift << 16}
@@ -226,13 +229,8 @@ class DecoderAccelerator(Accelerator):
             written, token = raw[:8].view("<u4").tolist()
             if written != number + 1:
                 return
-            pairs = raw[BEAT:].view("<i4").reshape(-1, 2)[:k].astype(np.int64)
+            pairs = raw[BEAT_BYTES:].view("<i4").reshape(-1, 2)[:k].astype(np.int64)
             yield token, Candidates(pairs[:, 0], pairs[:, 1])
-
-    @property
-    def _sizes(self) -> Mapping[str, int]:
-        sizes: Mapping[str, int] = self.image.kernel["sizes"]
-        return sizes
 
 
 __all__ += ["Code", "RunError"]

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from hdl.card.session import Code, RunStatus
+from hdl.card.image import HEADER_BEATS
+from hdl.card.session import Code, Flags, RunStatus
+from hdl.channel import BEAT_BYTES
 
 from .image import Image
 
-__all__ = ["BEAT", "CardKernel", "Code", "RunError"]
+__all__ = ["CardKernel", "Code", "RunError"]
 
-BEAT, PAGE = 64, 4096
+PAGE = HEADER_BEATS * BEAT_BYTES
 POLL_MS = 1
 
 
@@ -50,7 +52,7 @@ class CardKernel:
         for name in about["image"]:
             self._load(name)
         for name, beats in about["cache"].items():
-            self.buffers[name] = self._buffer(name, beats * BEAT)
+            self.buffers[name] = self._buffer(name, beats * BEAT_BYTES)
         self._run = xrt.run(self._kernel)
 
     def _buffer(self, name: str, size: int) -> Any:
@@ -62,8 +64,8 @@ class CardKernel:
         """Brings a channel of the image into the card's memory, piece by piece."""
         for place, piece in self.image.channel(name):
             if name not in self.buffers:
-                beats = PAGE // BEAT + self.image.kernel["image"][name]
-                self.buffers[name] = self._buffer(name, beats * BEAT)
+                beats = HEADER_BEATS + self.image.kernel["image"][name]
+                self.buffers[name] = self._buffer(name, beats * BEAT_BYTES)
             self.buffers[name].write(np.ascontiguousarray(piece), place)
         self.buffers[name].sync(self._xrt.xclBOSyncDirection.XCL_BO_SYNC_BO_TO_DEVICE)
 
@@ -76,7 +78,7 @@ class CardKernel:
         for name, given in (("request", contents), ("answer", np.zeros(size["answer"], np.uint8))):
             self.buffers[name].write(given, 0)
             self.buffers[name].sync(
-                self._xrt.xclBOSyncDirection.XCL_BO_SYNC_BO_TO_DEVICE, -(-size[name] // BEAT) * BEAT, 0
+                self._xrt.xclBOSyncDirection.XCL_BO_SYNC_BO_TO_DEVICE, -(-size[name] // BEAT_BYTES) * BEAT_BYTES, 0
             )
 
     def answer(self, place: int, size: int) -> np.ndarray:
@@ -90,7 +92,7 @@ class CardKernel:
 
     def start(self, numbers: Mapping[str, int], *, flags: int = 0) -> None:
         """Starts a run; the first one sums the whole image."""
-        given = dict(numbers) | {"flags": flags | (0 if self._checked else 1)}
+        given = dict(numbers) | {"flags": flags | int(not self._checked) << Flags.CHECK}
         for name, buffer in self.buffers.items():
             self._run.set_arg(self._arguments[name], buffer)
         for name in self._numbers:

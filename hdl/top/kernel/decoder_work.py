@@ -14,7 +14,7 @@ from ...stream import connect
 from ..decoder.decoder_pipeline import DecoderPipeline
 from .generation import Generation
 from .kernel_spec import KernelSpec
-from .work import pipeline_stream, work_members
+from .work import connect_host, pipeline_stream, work_members
 
 __all__ = ["DecoderWork"]
 
@@ -57,13 +57,9 @@ class DecoderWork(wiring.Component):
             connect(m, getattr(generation, name), getattr(sampler, name))
         connect(m, sampler.drawn, generation.drawn)
         connect(m, generation.order, request.order)
-        connect(m, request.requests, self.host_requests)
-        connect(m, self.host_data, request.response)
+        connect_host(m, self, request, writer)
         connect(m, request.data, generation.beats)
         connect(m, generation.answers, writer.answers)
-        for name in ("writes", "written"):
-            connect(m, getattr(writer, name), getattr(self, f"host_{name}"))
-        connect(m, self.host_acknowledged, writer.acknowledged)
         for name in ("commands", "ids"):
             connect(m, getattr(generation, name), getattr(pipeline, name))
         for name in ("results", "status"):

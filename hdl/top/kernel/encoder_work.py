@@ -13,7 +13,7 @@ from ..control import RunOrder
 from ..encoder_pipeline import Pipeline
 from .kernel_spec import KernelSpec
 from .texts import LayerReader, TextReader, TextWriter
-from .work import pipeline_stream, work_members
+from .work import connect_host, pipeline_stream, work_members
 
 __all__ = ["EncoderWork"]
 
@@ -59,13 +59,9 @@ class EncoderWork(wiring.Component):
             pipeline.outputs.ready.eq(writer.outputs.ready),
         ]
         connect(m, reader.order, request.order)
-        connect(m, request.requests, self.host_requests)
-        connect(m, self.host_data, request.response)
+        connect_host(m, self, request, writer)
         connect(m, request.data, reader.beats)
         connect(m, reader.runs, runs.input)
-        for name in ("writes", "written"):
-            connect(m, getattr(writer, name), getattr(self, f"host_{name}"))
-        connect(m, self.host_acknowledged, writer.acknowledged)
         for source, sink in zip(runs.outputs, (pipeline.run, writer.runs, *(one.runs for one in readers)), strict=True):
             connect(m, source, sink)
         for port, one in zip(image, readers, strict=True):

@@ -16,10 +16,7 @@ from ...stream import StreamBuffer, Unpack, buffered, connect
 from ..decoder.orders import Command, Outcome, Status
 from .kernel_spec import ID_BITS, KernelSpec
 
-__all__ = ["NO_STOP", "Generation"]
-
-NO_STOP = 0xFFFF_FFFF
-"""The stop token that no token is."""
+__all__ = ["Generation"]
 
 WORDS = CHANNEL_BITS // ID_BITS
 """Words of a beat of the request."""

@@ -13,7 +13,7 @@ from ...card.masters import STATUS, ReadMaster, WriteMaster
 from ...card.meter import Meter
 from ...card.registers import ADDRESS_BITS, VERSION
 from ...card.report import ReportWriter
-from ...card.session import Session
+from ...card.session import Flags, Session
 from ...hierarchy import place
 from ...stream import connect
 from .decoder_work import DecoderWork
@@ -163,7 +163,8 @@ class KernelComposition:
     def run(self) -> None:
         """A run from its begin to its end."""
         m, control, session, work = self.m, self.control, self.session, self.work
-        misaligned = [getattr(control.arguments, name)[: self.spec.master.byte_bits].any() for name in self.pointers]
+        registers, low = self.spec.registers, self.spec.master.byte_bits
+        misaligned = [getattr(control.arguments, name)[:low].any() for name in registers.pointers]
         errors = Signal(STATUS)
         wrong = Signal(len(misaligned))
         cycles = Signal(64)
@@ -176,7 +177,7 @@ class KernelComposition:
             control.end.eq(session.end),
             control.status.eq(Value.cast(session.status)),
             Value.cast(session.memory).eq(Value.cast(errors)),
-            session.whole.eq(control.arguments.flags[0]),
+            session.whole.eq(control.arguments.flags[Flags.CHECK]),
             work.start.eq(session.start),
             session.ended.eq(work.ended),
             session.code.eq(work.code),
@@ -186,20 +187,10 @@ class KernelComposition:
             self.report.values.design_hash.eq(self.spec.design_hash),
             self.report.values.status.eq(Value.cast(session.status)),
         ]
-        names = self.spec.registers.counters
+        names = registers.counters
         m.d.comb += [getattr(self.report.values, name).eq(getattr(control.counters, name)) for name in names]
-        m.d.comb += [getattr(work.arguments, name).eq(getattr(control.arguments, name)) for name in self.numbers]
+        m.d.comb += [getattr(work.arguments, name).eq(getattr(control.arguments, name)) for name in registers.numbers]
         with m.If(session.clear):
             m.d.sync += cycles.eq(0)
         with m.Elif(session.running):
             m.d.sync += cycles.eq(cycles + 1)
-
-    @property
-    def pointers(self) -> list[str]:
-        """The names of all pointers."""
-        return [argument.name for argument in self.spec.registers.arguments if argument.bus]
-
-    @property
-    def numbers(self) -> list[str]:
-        """The names of the arguments that are numbers."""
-        return [argument.name for argument in self.spec.registers.arguments if not argument.bus]

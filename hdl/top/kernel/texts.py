@@ -31,9 +31,16 @@ def token_stream(spec: KernelSpec) -> stream.Signature:
     return stream.Signature(unsigned(spec.token_bits))
 
 
-def steps(ratio: int) -> tuple[int, int]:
-    """A ratio as a product of two, the first 2 if it is even."""
-    return (2, ratio // 2) if ratio % 2 == 0 else (1, ratio)
+def both_steps(spec: KernelSpec, kind: type[Pack] | type[Unpack]) -> tuple[Any, Any]:
+    """Packs beats of tokens into beats of memory, or unpacks them, in two steps, so that a select drives few loads.
+
+    Returns the step between single beats and pairs (if a beat of memory has an even number of beats of tokens), and the
+    step between pairs and the beat of memory.
+    """
+    inner = 2 if spec.beat_tokens % 2 == 0 else 1
+    shape, beats = unsigned(spec.token_bits), spec.pipeline.tile_beats
+    single = kind(1, 1, inner, shape, beats=beats)
+    return single, kind(1, inner, spec.beat_tokens // inner, shape, beats=ceil(beats / inner))
 
 
 class TextReader(wiring.Component):
@@ -67,11 +74,9 @@ class TextReader(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, pipeline = self.spec, self.spec.pipeline
-        # In two steps, so that a select drives few loads.
-        inner, outer = steps(spec.beat_tokens)
-        shape, whole = unsigned(spec.token_bits), pipeline.tile_beats
-        m.submodules.halve = cut = Unpack(1, inner, outer, shape, beats=ceil(whole / inner))
-        m.submodules.cut = parts = Unpack(1, 1, inner, shape, beats=whole)
+        parts, cut = both_steps(spec, Unpack)
+        m.submodules.halve = cut
+        m.submodules.cut = parts
         connect(m, cut.output, parts.input)
         m.submodules.orders = orders = StreamBuffer(spec.request.order)
         connect(m, orders.output, self.order)
@@ -186,10 +191,9 @@ class TextWriter(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, pipeline = self.spec, self.spec.pipeline
-        inner, outer = steps(spec.beat_tokens)
-        shape, whole = unsigned(spec.token_bits), pipeline.tile_beats
-        m.submodules.gathered = gathered = Pack(1, 1, inner, shape, beats=whole)
-        m.submodules.words = words = Pack(1, inner, outer, shape, beats=ceil(whole / inner))
+        gathered, words = both_steps(spec, Pack)
+        m.submodules.gathered = gathered
+        m.submodules.words = words
         connect(m, gathered.output, words.input)
         m.submodules.requests = requests = StreamBuffer(Request)
         connect(m, requests.output, self.writes)

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from amaranth.hdl import unsigned
+from amaranth.hdl import Module, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...channel import CHANNEL_BITS, Request, Written
+from ...stream import connect
 from .kernel_spec import KernelPort, KernelSpec
 
-__all__ = ["pipeline_stream", "work_members"]
+__all__ = ["connect_host", "pipeline_stream", "work_members"]
 
 
 def work_members(spec: KernelSpec) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def work_members(spec: KernelSpec) -> dict[str, Any]:
     writes ``NAME_writes``, ``NAME_written`` and ``NAME_acknowledged``: streams as those of `ReadMaster` and
     `WriteMaster`; address 0 is the first beat of the buffer, that of an image the first after its header.
     """
-    numbers = {argument.name: Out(32) for argument in spec.registers.arguments if argument.bus is None}
+    numbers = {name: Out(32) for name in spec.registers.numbers}
     members: dict[str, Any] = {
         "start": In(1),
         "arguments": In(wiring.Signature(numbers)),
@@ -50,3 +51,12 @@ def pipeline_stream(pipeline: wiring.Component, port: KernelPort, role: str) -> 
         return getattr(pipeline, f"{port.name}{role}")
     name, _, index = port.name.rpartition("_")
     return getattr(pipeline, f"{name}{role}")[int(index)]
+
+
+def connect_host(m: Module, work: Any, request: Any, writer: Any) -> None:
+    """Connects the reader of the request (a `Fetch`) and the writer of the answer with the host's port."""
+    connect(m, request.requests, work.host_requests)
+    connect(m, work.host_data, request.response)
+    connect(m, writer.writes, work.host_writes)
+    connect(m, writer.written, work.host_written)
+    connect(m, work.host_acknowledged, writer.acknowledged)
